@@ -1,0 +1,66 @@
+"""Why a launch did not happen: the errors of the ``runtime`` package.
+
+``exit_status`` is the exit code of ``nono run`` for it: 125 nono failed or refused, 126 found but
+cannot be executed or hashed, 127 not found.
+"""
+
+from __future__ import annotations
+
+from attest.errors import NonoError
+
+
+class LaunchError(NonoError):
+    """The launch was refused or failed before the command ran."""
+
+    default_code = "launch.refused"
+    exit_status = 125
+
+
+class UsageError(LaunchError):
+    """The request itself makes no sense: a flag, a label, a profile."""
+
+    default_code = "usage.invalid"
+
+
+class ProfileError(LaunchError):
+    """A profile that cannot be read or that holds something it must not."""
+
+    default_code = "profile.invalid"
+
+
+class GrantError(LaunchError):
+    """A grant that must not, or cannot, be given."""
+
+    default_code = "grant.refused"
+
+
+class SigningKeyError(LaunchError):
+    """The signing key cannot be had, or must not be used."""
+
+    default_code = "key.unusable"
+
+
+class EnforcementError(LaunchError):
+    """A feature that the launch requires cannot be enforced here."""
+
+    default_code = "enforcement.missing"
+
+
+class HookError(LaunchError):
+    """A session hook that must not run, or a required one that failed."""
+
+    default_code = "hook.refused"
+
+
+class ExecutableError(LaunchError):
+    """The command was found but cannot be executed, hashed or held still."""
+
+    default_code = "executable.unusable"
+    exit_status = 126
+
+
+class CommandNotFoundError(LaunchError):
+    """No such command on the path that the child will have."""
+
+    default_code = "executable.missing"
+    exit_status = 127
