@@ -1,4 +1,4 @@
-"""Canonical JSON: RFC 8785 (JCS) over a small model, and how this project writes values in it.
+r"""Canonical JSON: RFC 8785 (JCS) over a small model, and how this project writes values in it.
 
 The model: objects whose keys match ``[!-~]+``, arrays, strings of Unicode scalar values, booleans,
 null, and integers with ``|n| < 2**53``; nesting at most 16 deep. On that model the bytes of
@@ -6,7 +6,7 @@ null, and integers with ``|n| < 2**53``; nesting at most 16 deep. On that model 
 unit, by code point and by byte agree; there are no floats; string escapes are the same).
 
 Reading is re-formatting: parse, walk the types, write again, compare. Duplicate keys, white space,
-``\\u`` forms, floats, ``-0``, lone surrogates and anything else that is not the one form of its
+``\u`` forms, floats, ``-0``, lone surrogates and anything else that is not the one form of its
 value fail that comparison or the walk, and are one error: *malformed*.
 """
 

@@ -1,0 +1,162 @@
+r"""Signed notes: C2SP signed-note v1, Ed25519 signatures (type 0x01) and verifier keys.
+
+``text ‖ "\n" ‖ ("— " name " " base64(key id ‖ signature) "\n")+``, where the text ends in a newline
+and ``key id = SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)[:4]``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest import canonical
+from attest.errors import MalformedError, SignatureError
+from attest.keys import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from attest.keys import SigningKey
+
+ED25519 = b"\x01"
+
+MAX_BYTES = 1 << 20
+MAX_SIGNATURES = 64
+_MAX_SIGNATURE_BYTES = 8_192
+_KEY_ID_BYTES = 4
+_DASH = "\u2014 "
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A key under a name, as a note knows it.
+
+    Attributes:
+        name: non-empty, without Unicode spaces and without ``+``.
+        key: the public key.
+    """
+
+    name: str
+    key: PublicKey
+
+    def __post_init__(self) -> None:
+        if not is_key_name(self.name):
+            raise MalformedError("a key name is not empty and has neither spaces nor '+'")
+
+    def key_id(self) -> bytes:
+        """Return the four bytes that stand before this key's signatures."""
+        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.key.raw).digest()[:_KEY_ID_BYTES]
+
+    def vkey(self) -> str:
+        """Return the verifier key, ``name+hex(key id)+base64(0x01 ‖ public key)``."""
+        return f"{self.name}+{self.key_id().hex()}+{base64.b64encode(ED25519 + self.key.raw).decode()}"
+
+    @classmethod
+    def from_vkey(cls, vkey: str) -> Verifier:
+        """Read a verifier key.
+
+        Raises:
+            MalformedError: not of that form, another signature type, or a key id that is not this key's.
+        """
+        parts = vkey.split("+", 2)
+        if len(parts) != 3:
+            raise MalformedError("not a verifier key: name+id+key")
+        data = canonical.decode_base64(parts[2])
+        if data[:1] != ED25519:
+            raise MalformedError("a verifier key that is not Ed25519 (type 0x01)")
+        verifier = cls(parts[0], PublicKey(data[1:]))
+        if verifier.key_id().hex() != parts[1]:
+            raise MalformedError("a verifier key whose id is not its own")
+        return verifier
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSignature:
+    """One signature line: who says to have signed, with which key id, and the bytes."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A parsed note; nothing in it is to be believed before :func:`verify`."""
+
+    text: str
+    signatures: tuple[NoteSignature, ...]
+
+
+def is_key_name(name: str) -> bool:
+    """Return whether ``name`` may name a key: not empty, no Unicode space, no ``+``, no control character."""
+    return bool(name) and "+" not in name and not any(c.isspace() or ord(c) < 0x20 for c in name)
+
+
+def sign(text: str, signers: Sequence[tuple[str, SigningKey]]) -> str:
+    """Return the note of ``text`` with one signature of each ``(name, key)``, in that order."""
+    if not text.endswith("\n"):
+        raise MalformedError("a note's text ends in a newline")
+    lines = []
+    for name, key in signers:
+        blob = Verifier(name, key.public).key_id() + key.sign(text.encode())
+        lines.append(f"{_DASH}{name} {base64.b64encode(blob).decode()}\n")
+    return text + "\n" + "".join(lines)
+
+
+def parse(data: bytes) -> Note:
+    """Split a note into text and signature lines.
+
+    Raises:
+        MalformedError: too long, not UTF-8, control characters, no signature, or a line that is none.
+    """
+    if len(data) > MAX_BYTES:
+        raise MalformedError(f"a note of {len(data)} bytes; the limit is {MAX_BYTES}")
+    try:
+        whole = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedError("a note that is not UTF-8") from None
+    if any(ord(c) < 0x20 and c != "\n" for c in whole):
+        raise MalformedError("a note with control characters")
+    head, blank, tail = whole.rpartition("\n\n")
+    if not blank or not tail.endswith("\n"):
+        raise MalformedError("not a note: no text, empty line and signatures")
+    lines = tail[:-1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise MalformedError(f"a note with more than {MAX_SIGNATURES} signatures")
+    return Note(head + "\n", tuple(_parse_signature(line) for line in lines))
+
+
+def _parse_signature(line: str) -> NoteSignature:
+    if not line.startswith(_DASH):
+        raise MalformedError("a signature line that does not begin with an em dash")
+    name, space, encoded = line[len(_DASH) :].partition(" ")
+    if not space or not is_key_name(name):
+        raise MalformedError("a signature line without a key name")
+    blob = canonical.decode_base64(encoded)
+    if not _KEY_ID_BYTES < len(blob) <= _MAX_SIGNATURE_BYTES:
+        raise MalformedError("a signature of no possible length")
+    return NoteSignature(name, blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
+
+
+def verify(note: Note, verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
+    """Return the verifiers whose signatures stand under the note and hold, in the order of the lines.
+
+    Signatures of unknown keys are ignored; one bad signature of a known key rejects the note.
+
+    Raises:
+        SignatureError: a known key's signature does not hold, or no known key signed.
+    """
+    known = {(verifier.name, verifier.key_id()): verifier for verifier in verifiers}
+    held: list[Verifier] = []
+    for line in note.signatures:
+        verifier = known.get((line.name, line.key_id))
+        if verifier is None:
+            continue
+        verifier.key.verify(line.signature, note.text.encode())
+        if verifier not in held:
+            held.append(verifier)
+    if not held:
+        raise SignatureError("no signature of a known key", code="signature.unknown_key")
+    return tuple(held)
