@@ -1,0 +1,193 @@
+"""What must be enforced, and the one way in which it is: prepared before the fork, applied in the child.
+
+``prepare`` does everything that can fail slowly or needs an import; ``restrict_self`` then makes a handful
+of system calls in the forked child, in the only order that works: no_new_privs and the cut of the
+capabilities (Landlock and seccomp need the former), Landlock, and the filter last. Nothing here is best
+effort: a required feature that is not there is an ``EnforcementError``, before or after the fork, and the
+caller turns that into exit status 125 (design 3, "Order", steps 7 and 8).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runtime import landlock_rules, privileges, seccomp_filter, syscalls
+from runtime.capabilities import Network
+from runtime.errors import EnforcementError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runtime.grants import OpenGrant
+
+    from runtime.capabilities import CapabilitySet
+
+FEATURES = (
+    "filesystem",
+    "truncate",
+    "ioctl",
+    "network",
+    "scope",
+    "filter",
+    "capabilities",
+    "exec-stop",
+    "lease",
+    "metadata",
+)
+# What ``restrict_self`` reports; the launch fills in the others.
+RESTRICTED_HERE = FEATURES[: FEATURES.index("exec-stop")]
+_OPTIONAL = frozenset(("ioctl", "lease", "metadata"))
+# Without these there is no sandbox that could be called degraded.
+_NEVER_WAIVED = frozenset(("filesystem", "filter"))
+
+# The first Landlock ABI with a feature, and the Linux release that brought it.
+_SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
+
+_WHY_NO_LANDLOCK = {
+    errno.ENOSYS: (
+        "this kernel has no Landlock",
+        "use a kernel built with CONFIG_SECURITY_LANDLOCK=y, Linux 6.12 or newer",
+    ),
+    errno.EOPNOTSUPP: (
+        "Landlock was not enabled when this system was started",
+        "add landlock to the lsm= list of the kernel's command line and restart",
+    ),
+    errno.EPERM: (
+        "Landlock's system calls are refused to this process",
+        "a container's seccomp profile does this; let it allow landlock_create_ruleset, "
+        "landlock_add_rule and landlock_restrict_self, or run nono outside the container",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that a child needs to restrict itself; made by ``prepare``.
+
+    Attributes:
+        ruleset: descriptor of the Landlock ruleset, close-on-exec; ``close`` releases it.
+        program: the seccomp filter's BPF program.
+        filter_sha256: its digest, for the record.
+        abi: the Landlock ABI that the ruleset was made for.
+        network: the network mode.
+        required: the features without which the command must not run.
+    """
+
+    ruleset: int
+    program: bytes
+    filter_sha256: str
+    abi: int
+    network: Network
+    required: frozenset[str]
+
+    def close(self) -> None:
+        """Close the ruleset's descriptor; the children that use it have their own."""
+        os.close(self.ruleset)
+
+
+def required_features(network: Network, *, waived: Iterable[str] = ()) -> frozenset[str]:
+    """Return the features that a launch under ``network`` requires.
+
+    Args:
+        network: an open network needs no enforcement.
+        waived: features that a recorded override gives up.
+
+    Raises:
+        EnforcementError: an override names what is no feature, or what is never given up.
+    """
+    given_up = frozenset(waived)
+    if not given_up <= frozenset(FEATURES):
+        unknown = ", ".join(sorted(given_up.difference(FEATURES)))
+        raise EnforcementError(f"no such feature to waive: {unknown}", code="enforcement.unknown")
+    if refused := given_up & _NEVER_WAIVED:
+        names = ", ".join(sorted(refused))
+        raise EnforcementError(
+            f"nono does not run anything without: {names}", code="enforcement.never_waived"
+        )
+    required = frozenset(FEATURES) - _OPTIONAL - given_up
+    return required if network is not Network.ALL else required - {"network"}
+
+
+def prepare(
+    capabilities: CapabilitySet,
+    open_grants: Iterable[OpenGrant],
+    *,
+    cache_directory: bytes,
+    executable_rules: Sequence[int] = (),
+    waived: Iterable[str] = (),
+) -> Prepared:
+    """Make everything ready for ``restrict_self``, in the parent.
+
+    Args:
+        capabilities: what the launch may do; its network mode decides about the filter.
+        open_grants: its file grants, each with the descriptor that was judged.
+        cache_directory: where the compiled filter is kept; never grantable to a command.
+        executable_rules: descriptors of files to be executed (the command, its interpreters).
+        waived: required features that a recorded override gives up.
+
+    Raises:
+        EnforcementError: something required cannot be enforced here; the hint says what would help.
+    """
+    required = required_features(capabilities.network, waived=waived)
+    abi = _landlock_abi()
+    for feature, (since, release) in _SINCE.items():
+        if feature in required and abi < since:
+            raise EnforcementError(
+                f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
+                hint=f"use Linux {release} or newer",
+            )
+    program, digest = seccomp_filter.load_or_build(cache_directory, capabilities.network)
+    ruleset = landlock_rules.build(open_grants, capabilities.network, abi=abi, executables=executable_rules)
+    return Prepared(ruleset, program, digest, abi, capabilities.network, required)
+
+
+def _landlock_abi() -> int:
+    try:
+        return landlock_rules.abi()
+    except OSError as error:
+        number = error.errno if error.errno is not None else errno.ENOSYS
+        why, hint = _WHY_NO_LANDLOCK.get(number, (f"Landlock cannot be used: {error.strerror}", None))
+        raise EnforcementError(why, hint=hint) from error
+
+
+def restrict_self(prepared: Prepared) -> dict[str, bool]:
+    """Restrict the calling process for good; to be called in the forked child, while it has one thread.
+
+    Returns:
+        What was achieved, for each of ``RESTRICTED_HERE``.
+
+    Raises:
+        EnforcementError: a step failed, or less than required was achieved; the process must not go on.
+    """
+    blocked = prepared.network is Network.BLOCKED
+    try:
+        step = "give up privileges"
+        left = privileges.renounce()
+        step = "restrict itself with Landlock"
+        landlock_rules.restrict(prepared.ruleset)
+        step = "load the system call filter"
+        syscalls.load_seccomp_filter(prepared.program)
+    except OSError as error:
+        hint = None
+        if error.errno == errno.E2BIG:
+            hint = "sandboxes can be nested 16 deep; start this one further out"
+        raise EnforcementError(f"the child cannot {step}: {error.strerror}", hint=hint) from error
+    # Asked of the kernel, not concluded from the above: a filter that lets these pass is not ours.
+    filtered = syscalls.setns_errno() == errno.EPERM
+    unconnected = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
+    achieved = {
+        "filesystem": True,
+        "truncate": prepared.abi >= _SINCE["truncate"][0],
+        "ioctl": prepared.abi >= _SINCE["ioctl"][0],
+        "network": blocked and unconnected,
+        "scope": prepared.abi >= _SINCE["scope"][0],
+        "filter": filtered,
+        "capabilities": left.cut,
+    }
+    missing = [name for name in RESTRICTED_HERE if name in prepared.required and not achieved[name]]
+    if missing:
+        raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+    return achieved

@@ -1,0 +1,171 @@
+"""Landlock: from the grants of a launch to one ruleset descriptor, and to the restriction itself.
+
+The ruleset is built in the supervisor, from the very descriptors that were judged, and inherited by the
+child, which needs a single system call to live under it. It *handles* (so refuses) every file right that
+the running kernel knows, and gives back only what a grant says (design 3, "What the child must not have").
+
+The three system calls come from the ``landlock`` package. Its way of reporting errors has to be worked
+around: it looks at errno rather than at the result, so errno is cleared before each call; its error's
+``repr`` raises and its diagnosis may fail to parse the kernel's release, so both become a plain OSError.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+from landlock import plumbing
+
+from runtime.capabilities import Access, Network, is_beneath
+from runtime.errors import EnforcementError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runtime.grants import OpenGrant
+
+_Right = plumbing.FSAccess
+
+# The rights that came with each ABI (linux/landlock.h). What is handled and never granted is refused
+# everywhere: MAKE_CHAR, MAKE_BLOCK, and connecting to a UNIX socket by its path.
+_RESOLVE_UNIX = 1 << 16
+_RIGHTS_SINCE = (
+    (1, (1 << 13) - 1),
+    (2, int(_Right.REFER)),
+    (3, int(_Right.TRUNCATE)),
+    (5, int(_Right.IOCTL_DEV)),
+    (9, _RESOLVE_UNIX),
+)
+_ABI_NETWORK = 4
+_ABI_SCOPES = 6
+_NETWORK_BIND_CONNECT_TCP = 1 << 0 | 1 << 1
+_SCOPE_ABSTRACT_UNIX_SIGNAL = 1 << 0 | 1 << 1
+
+_READ_FILE = int(_Right.READ_FILE | _Right.EXECUTE)
+_READ_DIRECTORY = _READ_FILE | int(_Right.READ_DIR)
+_WRITE_FILE = int(_Right.WRITE_FILE | _Right.TRUNCATE)
+_WRITE_DIRECTORY = _WRITE_FILE | int(
+    _Right.REMOVE_DIR
+    | _Right.REMOVE_FILE
+    | _Right.MAKE_DIR
+    | _Right.MAKE_REG
+    | _Right.MAKE_SOCK
+    | _Right.MAKE_FIFO
+    | _Right.MAKE_SYM
+    | _Right.REFER
+)
+_IOCTL = int(_Right.IOCTL_DEV)
+
+_RULE_PATH_BENEATH = 1
+
+
+class _RulesetAttr(plumbing.RulesetAttr):  # type: ignore[misc]  # the package has no type information
+    """The package knows ABI 1 to 5 without the network; these are the rest of landlock_ruleset_attr."""
+
+    _fields_ = (("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+# Looked up now, so that nothing is resolved for the first time after the fork.
+_create_ruleset = plumbing.get_create_ruleset()
+_add_rule = plumbing.get_add_rule()
+_restrict_self = plumbing.get_restrict_self()
+
+
+def _call(name: str, function: Callable[..., int], *arguments: object) -> int:
+    ctypes.set_errno(0)
+    try:
+        return int(function(*arguments))
+    except (OSError, ValueError):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}") from None
+
+
+def abi() -> int:
+    """Return the Landlock ABI of the running kernel, asked anew each time.
+
+    Raises:
+        OSError: ENOSYS without Landlock in the kernel, EOPNOTSUPP when it was not enabled at boot,
+            EPERM where a container's filter refuses it.
+    """
+    return _call("landlock_create_ruleset", _create_ruleset, None, 0, plumbing.CREATE_RULESET_VERSION)
+
+
+def handled_rights(abi: int) -> int:
+    """Return every file right that ``abi`` knows, as far as this program knows them."""
+    rights = 0
+    for since, added in _RIGHTS_SINCE:
+        if abi >= since:
+            rights |= added
+    return rights
+
+
+def granted_rights(path: bytes, access: Access, *, directory: bool) -> int:
+    """Return the rights that a grant gives, of all that there are (the ABI may know fewer).
+
+    ioctl on devices comes with write access to a device's own file, and to directories beneath /dev;
+    elsewhere no device can be made (MAKE_CHAR and MAKE_BLOCK are never given).
+    """
+    rights = 0
+    if access.covers(Access.READ):
+        rights |= _READ_DIRECTORY if directory else _READ_FILE
+    if access.covers(Access.WRITE):
+        rights |= _WRITE_DIRECTORY if directory else _WRITE_FILE
+        if not directory or is_beneath(path, b"/dev"):
+            rights |= _IOCTL
+    return rights
+
+
+def build(grants: Iterable[OpenGrant], network: Network, *, abi: int, executables: Iterable[int] = ()) -> int:
+    """Return a close-on-exec descriptor of a ruleset that allows the grants and nothing else.
+
+    Args:
+        grants: each with the descriptor that was judged; it is used as it is and stays open.
+        network: blocked also takes TCP bind and connect away, from ABI 4.
+        abi: what the running kernel knows, from ``abi()``.
+        executables: descriptors of files that may be read and executed besides, because execveat(2)
+            checks the path of an opened descriptor again.
+
+    Raises:
+        EnforcementError: the kernel refused the ruleset or a rule; the message names the path.
+    """
+    handled = handled_rights(abi)
+    attributes = _RulesetAttr(
+        handled,
+        _NETWORK_BIND_CONNECT_TCP if network is Network.BLOCKED and abi >= _ABI_NETWORK else 0,
+        _SCOPE_ABSTRACT_UNIX_SIGNAL if abi >= _ABI_SCOPES else 0,
+    )
+    try:
+        size = ctypes.sizeof(attributes)
+        ruleset = _call("landlock_create_ruleset", _create_ruleset, ctypes.byref(attributes), size, 0)
+    except OSError as error:
+        raise EnforcementError(f"cannot make a Landlock ruleset: {error.strerror}") from error
+    try:
+        for opened in grants:
+            grant = opened.grant
+            rights = granted_rights(grant.path, grant.access, directory=grant.directory)
+            _allow(ruleset, opened.descriptor, rights & handled, grant.path)
+        for descriptor in executables:
+            _allow(ruleset, descriptor, _READ_FILE & handled, b"the executable")
+    except BaseException:
+        os.close(ruleset)
+        raise
+    return ruleset
+
+
+def _allow(ruleset: int, descriptor: int, rights: int, path: bytes) -> None:
+    rule = plumbing.PathBeneathAttr(rights, descriptor)
+    try:
+        _call("landlock_add_rule", _add_rule, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+    except OSError as error:
+        shown = path.decode("utf-8", "backslashreplace")
+        raise EnforcementError(f"cannot allow {shown}: {error.strerror}") from error
+
+
+def restrict(ruleset: int) -> None:
+    """Put the calling thread, and all that it starts, under ``ruleset`` for good.
+
+    Raises:
+        OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 other layers.
+    """
+    _call("landlock_restrict_self", _restrict_self, ruleset, 0)

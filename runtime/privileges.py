@@ -1,0 +1,88 @@
+"""No new privileges, and as root only the few that file work needs.
+
+A root child with its usual capabilities could read the supervisor's memory and environment, load
+modules, mount, or send raw packets; Landlock's own ptrace rule gives way to CAP_PERFMON. So every set is
+cut to ``KEPT``. Under no_new_privs an exec can never raise the permitted set again, not even for uid 0
+(capabilities(7)), hence the cut also holds where the bounding set could not be lowered for want of
+CAP_SETPCAP.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from dataclasses import dataclass
+
+from runtime import syscalls
+
+# linux/capability.h: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID.
+KEPT = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
+_SETPCAP = 1 << 8
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What the calling thread has, as read from the kernel.
+
+    Attributes:
+        no_new_privs: set-uid bits and file capabilities mean nothing to it any more.
+        held: the union of its effective, permitted and inheritable capabilities (ambient ones are
+            always in both of the latter), a bit mask.
+        bounding: its bounding set, a bit mask.
+    """
+
+    no_new_privs: bool
+    held: int
+    bounding: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether nothing beyond ``KEPT`` is held, or can come back by an exec."""
+        return self.no_new_privs and not self.held & ~KEPT
+
+
+def bounding_set() -> int:
+    """Return the bounding set of the calling thread, a bit mask.
+
+    Raises:
+        OSError: the kernel refused for another reason than that there are no more capabilities.
+    """
+    bounding = 0
+    for capability in range(64):
+        try:
+            bounding |= syscalls.prctl(syscalls.PR_CAPBSET_READ, capability) << capability
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # EINVAL is how the kernel says that it knows no more
+                raise
+            break
+    return bounding
+
+
+def read() -> Privileges:
+    """Return what the calling thread has.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    effective, permitted, inheritable = syscalls.capget()
+    unprivileged = syscalls.prctl(syscalls.PR_GET_NO_NEW_PRIVS) == 1
+    return Privileges(unprivileged, effective | permitted | inheritable, bounding_set())
+
+
+def renounce() -> Privileges:
+    """Set no_new_privs, cut every capability set to ``KEPT``, and return what is left, read back.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    effective, permitted, inheritable = syscalls.capget()
+    if effective & _SETPCAP:
+        surplus = bounding_set() & ~KEPT
+        for capability in range(surplus.bit_length()):
+            if surplus >> capability & 1:
+                # Refused inside a user namespace's odd corners; the cut below holds without it.
+                with suppress(PermissionError):
+                    syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+    syscalls.capset(effective & KEPT, permitted & KEPT, inheritable & KEPT)
+    return read()

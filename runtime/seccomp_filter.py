@@ -1,0 +1,154 @@
+"""The compiled leak filter: loaded from a cache, built only when that fails.
+
+The rules are in ``seccomp_rules``, which is imported only to build. The launch itself reads one small file.
+
+The cache protects against accidents and against other users: owner, mode, link count, size and digest are
+checked, and whatever fails a check is built anew. It does *not* protect against an unsandboxed process of
+the same user, which could replace this module as well; the launched command cannot write there, since
+nono's own directories are never granted. The digest of what was loaded is in the record either way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from runtime.errors import EnforcementError
+from runtime.syscalls import BPF_INSTRUCTION_SIZE, BPF_MAX_SIZE
+
+if TYPE_CHECKING:
+    from runtime.capabilities import Network
+
+# Counts up whenever ``seccomp_rules`` changes its meaning: the name of the cached program depends on it.
+# (A digest of the rules themselves would cost the launch a quarter of a millisecond; a test pins it instead.)
+RULES_VERSION = 1
+
+# The cache. One file for each set of rules, machine and network mode:
+#     nono-filter 1 SHA-256-OF-THE-PROGRAM LIBSECCOMP-STATE LIBSECCOMP-PATH\n
+# and the program. The file name holds the digest of everything that is known without libseccomp; what
+# libseccomp it was is in the header, so that an upgrade of it makes a new program.
+_MAGIC = "nono-filter 1"
+_MAX_CACHE_SIZE = BPF_MAX_SIZE + 8192
+
+
+def load_or_build(cache_directory: bytes, network: Network) -> tuple[bytes, str]:
+    """Return the BPF program for ``network`` and its lower-case hex SHA-256.
+
+    It comes from the cache, or is built and put there.
+
+    Args:
+        cache_directory: absolute path; made (0700) when missing. A directory that cannot be used only
+            costs the time to build: the launch does not depend on the cache.
+        network: the network mode.
+
+    Raises:
+        EnforcementError: it must be built and cannot be.
+    """
+    name = _cache_name(network)
+    directory = _open_directory(cache_directory)
+    try:
+        program = None if directory is None else _cached(directory, name)
+        if program is None:
+            program, library = _build(network)
+            if directory is not None:
+                with suppress(OSError):
+                    _store(directory, name, program, library)
+    finally:
+        if directory is not None:
+            os.close(directory)
+    return program, hashlib.sha256(program).hexdigest()
+
+
+def _build(network: Network) -> tuple[bytes, str]:
+    """Return the program, and the path of the libseccomp that made it."""
+    try:
+        from runtime import seccomp_rules  # noqa: PLC0415  # only a launch without a cached program pays for it
+    except (ImportError, RuntimeError) as error:  # RuntimeError: pyseccomp found no libseccomp
+        raise EnforcementError(
+            f"cannot build the system call filter: {error}",
+            hint="install libseccomp (Debian: libseccomp2, Fedora: libseccomp)",
+        ) from error
+    try:
+        return seccomp_rules.build(network), seccomp_rules.library()
+    except OSError as error:
+        raise EnforcementError(f"cannot build the system call filter: {error.strerror}") from error
+
+
+def _cache_name(network: Network) -> bytes:
+    stated = f"{RULES_VERSION} {os.uname().machine} {network}".encode()
+    return b"filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
+
+
+def _open_directory(path: bytes) -> int | None:
+    with suppress(OSError):
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        status = os.fstat(directory)
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+            return directory
+        os.close(directory)
+    return None
+
+
+def _cached(directory: int, name: bytes) -> bytes | None:
+    """Return the program in the file ``name`` if nothing at all is odd about it."""
+    try:
+        # NONBLOCK: somebody may have put a FIFO there.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if (
+            not stat.S_ISREG(status.st_mode)
+            or status.st_uid != os.geteuid()
+            or stat.S_IMODE(status.st_mode) != 0o600
+            or status.st_nlink != 1
+            or status.st_size > _MAX_CACHE_SIZE
+        ):
+            return None
+        content = os.read(descriptor, _MAX_CACHE_SIZE + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    header, newline, program = content.partition(b"\n")
+    if not newline or not program or len(program) % BPF_INSTRUCTION_SIZE or len(program) > BPF_MAX_SIZE:
+        return None
+    library = header.split(b" ", 4)[-1].decode("utf-8", "surrogateescape")
+    return program if header == _header(program, library) else None
+
+
+def _header(program: bytes, library: str) -> bytes:
+    digest = hashlib.sha256(program).hexdigest()
+    return f"{_MAGIC} {digest} {_library_state(library)} {library}".encode("utf-8", "surrogateescape")
+
+
+def _library_state(library: str) -> str:
+    """Return what changes when the library is replaced: its size and change times."""
+    try:
+        status = os.stat(library)
+    except (OSError, ValueError):
+        return "gone"
+    return f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
+
+
+def _store(directory: int, name: bytes, program: bytes, library: str) -> None:
+    """Write the file under a name of its own, then put it in place in one step."""
+    temporary = name + b"." + os.urandom(8).hex().encode()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # whatever the umask is
+            file.write(_header(program, library) + b"\n" + program)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=directory)
+        raise

@@ -1,0 +1,248 @@
+"""The rules of the leak filter: what Landlock does not cover, and its compilation by pyseccomp.
+
+Imported only when there is no cached program (``seccomp_filter``): pyseccomp takes some 30 ms, most of
+them spent on finding libseccomp. Design 3, "What the child must not have", lists the leaks.
+
+Choices that the tables do not explain:
+
+- An argument that is an ``int`` to the kernel arrives in a 64-bit register whose upper half the kernel
+  ignores. A rule that refuses a *value* therefore compares under the mask 0xffffffff; a rule that
+  refuses everything *but* a value compares the whole register, which can only refuse more.
+- ``setpriority`` and ``ioprio_set`` are left only for the caller itself (id 0): a process group may
+  contain nono, and "all of this user" always does. A filter cannot know a process's own number, so that
+  is refused as well, and tools must say 0.
+- System calls newer than this module are ENOSYS, as on an older kernel: a deny list that lets unknown
+  calls pass would open by itself at the next kernel update.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyseccomp  # type: ignore[import-untyped]  # published without type information
+
+from runtime.capabilities import Network
+from runtime.errors import EnforcementError
+from runtime.syscalls import BPF_MAX_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The machines whose argument order and numbers the tables were written for.
+MACHINES = ("x86_64", "aarch64")
+
+# listns(2) of Linux 6.19. Since number 424 all architectures count together.
+NEWEST_KNOWN_CALL = 470
+_X32_BIT = 0x40000000  # asm/unistd.h, __X32_SYSCALL_BIT
+# Calls that the oldest supported libseccomp has no name for.
+_NUMBERS = {"open_tree_attr": 467}
+
+# The bits of a register that the kernel takes for an ``int``.
+_INT = 0xFFFFFFFF
+
+_CLONE_NAMESPACES = (
+    0x00020000,  # CLONE_NEWNS
+    0x02000000,  # CLONE_NEWCGROUP
+    0x04000000,  # CLONE_NEWUTS
+    0x08000000,  # CLONE_NEWIPC
+    0x10000000,  # CLONE_NEWUSER
+    0x20000000,  # CLONE_NEWPID
+    0x40000000,  # CLONE_NEWNET
+)
+_CLONE_NEWTIME = 0x00000080  # to clone(2) these bits are the exit signal
+
+# asm-generic/ioctls.h: typing into a terminal, the console's own pasting, changing a line discipline.
+_TIOCSTI = 0x5412
+_TIOCLINUX = 0x541C
+_TIOCSETD = 0x5423
+
+_PRIO_PROCESS = 0
+_IOPRIO_WHO_PROCESS = 1
+
+_AF_UNIX = 1
+_AF_INET = 2
+_AF_INET6 = 10
+_AF_NETLINK = 16
+_NETLINK_ROUTE = 0
+_SOCK_RAW = 3
+_SOCK_TYPE_MASK = 0xF
+
+# Refused whatever the arguments: EPERM, as the kernel says to those who may not.
+_NEVER = (
+    # namespaces, and the mounts that would change what a path means
+    *("setns", "mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr"),
+    *("fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr"),
+    # the keyrings, which outlive a process and are shared by all of a user's
+    *("add_key", "request_key", "keyctl"),
+    # the kernel's own machinery
+    *("bpf", "perf_event_open", "kexec_load", "kexec_file_load", "init_module", "finit_module"),
+    *("delete_module", "create_module", "userfaultfd", "syslog", "fanotify_init", "lookup_dcookie"),
+    # files without a path
+    *("open_by_handle_at", "name_to_handle_at"),
+    # other processes' memory and descriptors
+    *("process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_getfd"),
+    # the machine
+    *("quotactl", "quotactl_fd", "swapon", "swapoff", "reboot", "sethostname", "setdomainname"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "iopl", "ioperm", "acct", "vhangup"),
+    *("uselib", "nfsservctl", "_sysctl", "sysfs", "ustat"),
+)
+# Refused as if the kernel had never had them: programs and C libraries fall back to what can be filtered.
+_ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One condition on one argument of a system call.
+
+    Attributes:
+        argument: its position, from 0.
+        operator: ``is`` (under ``mask``), ``is not`` or ``above`` (both the whole register).
+        value: what it is compared with.
+        mask: the bits that count, for ``is``.
+    """
+
+    argument: int
+    operator: str
+    value: int
+    mask: int = _INT
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One system call that is refused with ``error`` when all comparisons hold."""
+
+    call: str
+    error: int
+    comparisons: tuple[Comparison, ...] = ()
+
+
+def rules(network: Network) -> Iterator[Rule]:
+    """Yield everything that the filter refuses under ``network``; the rest is allowed."""
+    for call in _NEVER:
+        yield Rule(call, errno.EPERM)
+    for call in _ABSENT:
+        yield Rule(call, errno.ENOSYS)
+    yield from _namespace_rules()
+    yield from _other_process_rules()
+    for request in (_TIOCSTI, _TIOCLINUX, _TIOCSETD):
+        yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
+    yield from _socket_rules(network)
+
+
+def _namespace_rules() -> Iterator[Rule]:
+    for flag in _CLONE_NAMESPACES:
+        yield Rule("clone", errno.EPERM, (Comparison(0, "is", flag, flag),))
+    for flag in (*_CLONE_NAMESPACES, _CLONE_NEWTIME):
+        yield Rule("unshare", errno.EPERM, (Comparison(0, "is", flag, flag),))
+
+
+def _other_process_rules() -> Iterator[Rule]:
+    for call in ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"):
+        yield Rule(call, errno.EPERM, (Comparison(0, "is not", 0),))
+    for call in ("migrate_pages", "move_pages"):
+        yield Rule(call, errno.EPERM, (Comparison(0, "is not", 0),))
+    for call, myself in (("setpriority", _PRIO_PROCESS), ("ioprio_set", _IOPRIO_WHO_PROCESS)):
+        yield Rule(call, errno.EPERM, (Comparison(0, "is not", myself),))
+        yield Rule(call, errno.EPERM, (Comparison(1, "is not", 0),))
+
+
+def _socket_rules(network: Network) -> Iterator[Rule]:
+    # A pair of stream sockets reaches nothing but itself. A datagram socket can be sent to any address,
+    # and UNIX sockets make one of SOCK_RAW: of the types only 1 (0b0001) and 5 (0b0101) stay.
+    yield Rule("socketpair", errno.EACCES, (Comparison(0, "is not", _AF_UNIX),))
+    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0000, 0b0001),))
+    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0010, 0b0010),))
+    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b1000, 0b1000),))
+    if network is Network.BLOCKED:
+        yield Rule("socket", errno.EACCES)
+        return
+    yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX),))
+    allowed = (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)
+    for family in range(max(allowed)):
+        if family not in allowed:
+            yield Rule("socket", errno.EAFNOSUPPORT, (Comparison(0, "is", family),))
+    yield Rule("socket", errno.EAFNOSUPPORT, (Comparison(0, "above", max(allowed)),))
+    for family in (_AF_INET, _AF_INET6):
+        raw = Comparison(1, "is", _SOCK_RAW, _SOCK_TYPE_MASK)
+        yield Rule("socket", errno.EPERM, (Comparison(0, "is", family), raw))
+    # getaddrinfo(3) asks the routing socket which addresses this host has.
+    foreign = Comparison(2, "is not", _NETLINK_ROUTE)
+    yield Rule("socket", errno.EAFNOSUPPORT, (Comparison(0, "is", _AF_NETLINK), foreign))
+
+
+def build(network: Network) -> bytes:
+    """Return the BPF program of the rules.
+
+    Raises:
+        EnforcementError: a machine that the tables were not written for, or a libseccomp that is too old.
+        OSError: libseccomp failed.
+    """
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        raise EnforcementError(f"the system call filter is not written for {machine}")
+    built = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    # Only the native architecture is in the filter; i386 and x32 calls end the process.
+    built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
+    built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
+    for rule in rules(network):
+        number = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, rule.call)
+        if number == -1:  # not checked by pyseccomp: libseccomp does not know the name
+            number = _NUMBERS.get(rule.call, -1)
+            if number == -1:
+                raise EnforcementError(
+                    f"this libseccomp does not know the system call {rule.call}",
+                    hint="install libseccomp 2.5.4 or newer",
+                )
+        elif number < 0:  # known, but this architecture never had it
+            continue
+        arguments = [_argument(comparison) for comparison in rule.comparisons]
+        built.add_rule_exactly(pyseccomp.ERRNO(rule.error), number, *arguments)
+    descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
+    with os.fdopen(descriptor, "w+b", buffering=0) as exported:
+        built.export_bpf(exported)
+        program = os.pread(descriptor, BPF_MAX_SIZE + 1, 0)
+    return _unknown_calls_absent() + program
+
+
+def _argument(comparison: Comparison) -> pyseccomp.Arg:
+    if comparison.operator == "is":
+        return pyseccomp.Arg(comparison.argument, pyseccomp.MASKED_EQ, comparison.mask, comparison.value)
+    operator = {"is not": pyseccomp.NE, "above": pyseccomp.GT}[comparison.operator]
+    return pyseccomp.Arg(comparison.argument, operator, comparison.value)
+
+
+def _unknown_calls_absent() -> bytes:
+    """Return the instructions before libseccomp's, which has no rule for ranges of calls.
+
+    Numbers with the x32 bit go on to libseccomp's own check, which ends the process. The architecture is
+    checked after these; a foreign call that ends here has had no effect either.
+    """
+    load_word, jump_if_ge, jump_if_gt, give_back = 0x20, 0x35, 0x25, 0x06
+    refuse_absent = 0x00050000 | errno.ENOSYS  # SECCOMP_RET_ERRNO
+    return b"".join(
+        (
+            _instruction(load_word, 0, 0, 0),  # the number is the first member of seccomp_data
+            _instruction(jump_if_ge, 2, 0, _X32_BIT),
+            _instruction(jump_if_gt, 0, 1, NEWEST_KNOWN_CALL),
+            _instruction(give_back, 0, 0, refuse_absent),
+        )
+    )
+
+
+def _instruction(code: int, jump_true: int, jump_false: int, constant: int) -> bytes:
+    """Return one ``struct sock_filter`` (linux/filter.h); every machine in ``MACHINES`` is little-endian."""
+    return code.to_bytes(2, "little") + bytes((jump_true, jump_false)) + constant.to_bytes(4, "little")
+
+
+def library() -> str:
+    """Return the path of the file that libseccomp was loaded from, empty when /proc does not say."""
+    with suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        for line in maps:
+            if "/libseccomp.so" in line:
+                return line.rstrip("\n").split(maxsplit=5)[5]
+    return ""

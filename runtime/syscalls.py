@@ -1,0 +1,352 @@
+"""The one room with ctypes: the system calls that Python 3.11 has no name for.
+
+Every function is looked up when this module is imported, so that nothing is loaded or resolved after
+a fork or inside a sandbox. Each wrapper takes and returns plain integers and bytes, and raises
+``OSError`` with the kernel's errno. Landlock's own three calls are in ``landlock_rules``, which uses
+the ``landlock`` package for them. Man page sections are named where they say more than the kernel's header.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# Of prctl(2), from linux/prctl.h.
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
+
+# Of seccomp(2), from linux/seccomp.h.
+_SECCOMP_SET_MODE_FILTER = 1
+# A BPF program is at most BPF_MAXINSNS instructions of eight bytes (linux/bpf_common.h).
+BPF_INSTRUCTION_SIZE = 8
+BPF_MAX_SIZE = 4096 * BPF_INSTRUCTION_SIZE
+
+# Of ptrace(2), from linux/ptrace.h.
+_PTRACE_TRACEME = 0
+_PTRACE_CONT = 7
+_PTRACE_DETACH = 17
+_PTRACE_GETEVENTMSG = 0x4201
+_PTRACE_SEIZE = 0x4206
+_PTRACE_SETOPTIONS = 0x4200
+PTRACE_O_TRACEFORK = 0x02
+PTRACE_O_TRACEVFORK = 0x04
+PTRACE_O_TRACECLONE = 0x08
+PTRACE_O_TRACEEXEC = 0x10
+PTRACE_O_EXITKILL = 0x100000
+PTRACE_EVENT_FORK = 1
+PTRACE_EVENT_VFORK = 2
+PTRACE_EVENT_CLONE = 3
+PTRACE_EVENT_EXEC = 4
+PTRACE_EVENT_STOP = 128
+
+# Of close_range(2).
+CLOSE_RANGE_CLOEXEC = 4
+_LAST_DESCRIPTOR = 0xFFFFFFFF
+# Architectures share these numbers (asm-generic/unistd.h); older C libraries have no wrapper for them.
+_NR_CLOSE_RANGE = 436
+_NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
+
+# Of signalfd(2).
+_SFD_CLOEXEC = os.O_CLOEXEC
+_SFD_NONBLOCK = os.O_NONBLOCK
+_SIGSET_WORDS = 1024 // (8 * ctypes.sizeof(ctypes.c_ulong))
+_SIGNALFD_SIGINFO_SIZE = 128
+# Set in si_code by the kernel itself, for instance for the signals that a terminal sends (sigaction(2)).
+SI_KERNEL = 0x80
+
+# Of socket(2); the socket module costs a launch several milliseconds.
+AF_INET = 2
+SOCK_STREAM = 1
+
+# Of capget(2): version 3 is the one that holds more than 32 capabilities.
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapabilityData(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+_CapabilityPair = _CapabilityData * 2
+_SignalSet = ctypes.c_ulong * _SIGSET_WORDS
+
+_prctl = _libc["prctl"]
+_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl.restype = ctypes.c_int
+
+_capget = _libc["capget"]
+_capget.argtypes = (ctypes.POINTER(_CapabilityHeader), ctypes.POINTER(_CapabilityData))
+_capget.restype = ctypes.c_int
+
+_capset = _libc["capset"]
+_capset.argtypes = (ctypes.POINTER(_CapabilityHeader), ctypes.POINTER(_CapabilityData))
+_capset.restype = ctypes.c_int
+
+_ptrace = _libc["ptrace"]
+_ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_ptrace.restype = ctypes.c_long
+
+_signalfd = _libc["signalfd"]
+_signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
+_signalfd.restype = ctypes.c_int
+
+# Each ["syscall"] is a function object of its own, so each can have its own argument types.
+_seccomp = _libc["syscall"]
+_seccomp.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(_FilterProgram))
+_seccomp.restype = ctypes.c_long
+
+_close_range = _libc["syscall"]
+_close_range.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_close_range.restype = ctypes.c_long
+
+_setns = _libc["setns"]
+_setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_setns.restype = ctypes.c_int
+
+_socket = _libc["socket"]
+_socket.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int)
+_socket.restype = ctypes.c_int
+
+
+def _checked(result: int, name: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
+    """Set or ask an attribute of the calling process (prctl(2)).
+
+    Up to two arguments follow the option; the rest are 0.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    return _checked(int(_prctl(option, argument, argument3, 0, 0)), "prctl")
+
+
+def capget() -> tuple[int, int, int]:
+    """Return the effective, permitted and inheritable capabilities of the calling thread, as bit masks.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    low_high = _CapabilityPair()
+    _checked(int(_capget(ctypes.byref(header), low_high)), "capget")
+    low, high = low_high
+    return (
+        low.effective | high.effective << 32,
+        low.permitted | high.permitted << 32,
+        low.inheritable | high.inheritable << 32,
+    )
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the capability sets of the calling thread, each a bit mask.
+
+    Raises:
+        OSError: EPERM when they hold more than the thread may have.
+    """
+    low_high = _CapabilityPair()
+    for index, shift in enumerate((0, 32)):
+        low_high[index] = _CapabilityData(
+            effective >> shift & 0xFFFFFFFF,
+            permitted >> shift & 0xFFFFFFFF,
+            inheritable >> shift & 0xFFFFFFFF,
+        )
+    _checked(int(_capset(ctypes.byref(_CapabilityHeader(_CAPABILITY_VERSION_3, 0)), low_high)), "capset")
+
+
+def load_seccomp_filter(program: bytes) -> None:
+    """Add a seccomp filter to the calling thread (seccomp(2), SECCOMP_SET_MODE_FILTER).
+
+    Args:
+        program: a classic BPF program, whole instructions of eight bytes.
+
+    Raises:
+        OSError: EINVAL for a program that the kernel does not accept, EACCES without no_new_privs and
+            CAP_SYS_ADMIN, ENOSYS on an architecture without a known number for seccomp(2).
+    """
+    if len(program) % BPF_INSTRUCTION_SIZE or len(program) > BPF_MAX_SIZE:
+        raise OSError(errno.EINVAL, "seccomp: not a whole number of instructions, or too many")
+    filter_program = _FilterProgram(len(program) // BPF_INSTRUCTION_SIZE, program)
+    result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(filter_program))
+    _checked(int(result), "seccomp")
+
+
+def close_range(first: int, last: int = _LAST_DESCRIPTOR, flags: int = 0) -> None:
+    """Close the descriptors ``first`` to ``last``, or mark them with CLOSE_RANGE_CLOEXEC (close_range(2)).
+
+    Raises:
+        OSError: EINVAL for a range that is none, ENOSYS before Linux 5.9.
+    """
+    _checked(int(_close_range(_NR_CLOSE_RANGE, first, last, flags)), "close_range")
+
+
+def ptrace_traceme() -> None:
+    """Ask to be traced by the parent (PTRACE_TRACEME).
+
+    Raises:
+        OSError: EPERM when something traces this process already.
+    """
+    _checked(int(_ptrace(_PTRACE_TRACEME, 0, None, None)), "ptrace(TRACEME)")
+
+
+def ptrace_seize(pid: int, options: int = 0) -> None:
+    """Trace ``pid`` without stopping it (PTRACE_SEIZE), with ``PTRACE_O_`` options.
+
+    Raises:
+        OSError: EPERM when it cannot be traced or is traced already, ESRCH when it is gone.
+    """
+    _checked(int(_ptrace(_PTRACE_SEIZE, pid, None, options)), "ptrace(SEIZE)")
+
+
+def ptrace_set_options(pid: int, options: int) -> None:
+    """Set the ``PTRACE_O_`` options of a stopped tracee (PTRACE_SETOPTIONS).
+
+    Raises:
+        OSError: ESRCH when it is not a stopped tracee of this thread.
+    """
+    _checked(int(_ptrace(_PTRACE_SETOPTIONS, pid, None, options)), "ptrace(SETOPTIONS)")
+
+
+def ptrace_cont(pid: int, signal: int = 0) -> None:
+    """Let a stopped tracee run on, with ``signal`` delivered if it is not 0 (PTRACE_CONT).
+
+    Raises:
+        OSError: ESRCH when it is not a stopped tracee of this thread.
+    """
+    _checked(int(_ptrace(_PTRACE_CONT, pid, None, signal)), "ptrace(CONT)")
+
+
+def ptrace_detach(pid: int, signal: int = 0) -> None:
+    """Let a stopped tracee run on untraced, with ``signal`` delivered if it is not 0 (PTRACE_DETACH).
+
+    Raises:
+        OSError: ESRCH when it is not a stopped tracee of this thread.
+    """
+    _checked(int(_ptrace(_PTRACE_DETACH, pid, None, signal)), "ptrace(DETACH)")
+
+
+def ptrace_event_message(pid: int) -> int:
+    """Return what the ptrace event is about: the new pid, or the former thread id (PTRACE_GETEVENTMSG).
+
+    Raises:
+        OSError: ESRCH when it is not a stopped tracee of this thread.
+    """
+    message = ctypes.c_ulong()
+    _checked(int(_ptrace(_PTRACE_GETEVENTMSG, pid, None, ctypes.addressof(message))), "ptrace(GETEVENTMSG)")
+    return message.value
+
+
+class SignalInfo:
+    """Where a signal that was read from a signalfd came from.
+
+    Attributes:
+        signal: its number.
+        code: ``si_code``: SI_KERNEL from a terminal, 0 from kill(2), CLD_… for SIGCHLD.
+        pid: the sender, or the child that SIGCHLD is about; 0 from outside the pid namespace.
+    """
+
+    # Not a dataclass: making one costs each launch half a millisecond.
+    __slots__ = ("code", "pid", "signal")
+
+    def __init__(self, signal: int, code: int, pid: int) -> None:
+        self.signal = signal
+        self.code = code
+        self.pid = pid
+
+
+def signalfd(signals: frozenset[int]) -> int:
+    """Return a new descriptor, close-on-exec and non-blocking, from which ``signals`` can be read.
+
+    The caller blocks the same signals (``signal.pthread_sigmask``), or their default still happens.
+
+    Raises:
+        OSError: the kernel refused.
+        ValueError: a number that is no signal.
+    """
+    mask = _SignalSet()
+    width = 8 * ctypes.sizeof(ctypes.c_ulong)
+    for number in signals:
+        if not 1 <= number <= 64:
+            raise ValueError(f"no such signal: {number}")
+        mask[(number - 1) // width] |= 1 << (number - 1) % width
+    return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
+
+
+def read_signals(descriptor: int) -> list[SignalInfo]:
+    """Return the signals that wait in a signalfd, in order; none when nothing waits.
+
+    Raises:
+        OSError: the descriptor cannot be read.
+    """
+    try:
+        data = os.read(descriptor, 16 * _SIGNALFD_SIGINFO_SIZE)
+    except BlockingIOError:
+        return []
+    return [
+        parse_signal_info(data[start : start + _SIGNALFD_SIGINFO_SIZE])
+        for start in range(0, len(data), _SIGNALFD_SIGINFO_SIZE)
+    ]
+
+
+def parse_signal_info(data: bytes) -> SignalInfo:
+    """Return what one ``signalfd_siginfo`` (128 bytes, native order) says.
+
+    Raises:
+        ValueError: not 128 bytes.
+    """
+    if len(data) != _SIGNALFD_SIGINFO_SIZE:
+        raise ValueError(f"a signalfd_siginfo has {_SIGNALFD_SIGINFO_SIZE} bytes, not {len(data)}")
+    words = memoryview(data).cast("I")
+    code = words[2] - (1 << 32) if words[2] & 1 << 31 else words[2]
+    return SignalInfo(words[0], code, words[3])
+
+
+def seal(descriptor: int) -> None:
+    """Seal a memfd for good: its content and size can never change again (fcntl(2), F_ADD_SEALS).
+
+    Raises:
+        OSError: EBUSY while a writable mapping exists, EPERM when sealing was not allowed at its creation.
+    """
+    fcntl.fcntl(
+        descriptor,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL,
+    )
+
+
+def setns_errno() -> int:
+    """Return the errno of a setns(2) that can never succeed: EBADF, or what a filter put in its place."""
+    _setns(-1, 0)
+    return ctypes.get_errno()
+
+
+def socket_errno(family: int, kind: int) -> int:
+    """Return the errno of socket(2), 0 when it gave one; it is closed again at once."""
+    descriptor = int(_socket(family, kind | os.O_CLOEXEC, 0))
+    if descriptor < 0:
+        return ctypes.get_errno()
+    os.close(descriptor)
+    return 0
