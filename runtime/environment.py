@@ -1,0 +1,189 @@
+"""The child's environment: one dictionary, the last one wins (design 3, "Environment").
+
+``inherited (filtered) < hook < secrets < nono's own``. Names that let whoever sets them run code in
+somebody else's program are stripped from what is inherited or exported and refused as the name of a
+secret. Values are never printed and never recorded; names are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest import canonical
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from attest.canonical import Json
+
+MAX_NAME_BYTES = 256
+
+# The loader, the shells and the language runtimes execute what these say, before the program's own
+# first line; vault tokens open every other secret.
+_DANGEROUS_PREFIXES = (b"LD_", b"DYLD_", b"BASH_FUNC_")
+_DANGEROUS = frozenset(
+    {
+        b"BASH_ENV",
+        b"ENV",
+        b"CDPATH",
+        b"GLOBIGNORE",
+        b"PROMPT_COMMAND",
+        b"IFS",
+        b"PYTHONSTARTUP",
+        b"PYTHONPATH",
+        b"PYTHONHOME",
+        b"NODE_OPTIONS",
+        b"NODE_PATH",
+        b"PERL5OPT",
+        b"PERL5LIB",
+        b"RUBYOPT",
+        b"RUBYLIB",
+        b"GEM_PATH",
+        b"GEM_HOME",
+        b"JAVA_TOOL_OPTIONS",
+        b"_JAVA_OPTIONS",
+        b"DOTNET_STARTUP_HOOKS",
+        b"GOFLAGS",
+        # vault tokens: HashiCorp Vault, 1Password, Bitwarden
+        b"VAULT_TOKEN",
+        b"OP_SERVICE_ACCOUNT_TOKEN",
+        b"OP_CONNECT_TOKEN",
+        b"OP_CONNECT_HOST",
+        b"BW_SESSION",
+    }
+)
+
+# They name sockets of the user's own services, which are unreachable without a grant.
+_UNIX_SOCKETS = frozenset(
+    {
+        b"SSH_AUTH_SOCK",
+        b"DBUS_SESSION_BUS_ADDRESS",
+        b"DOCKER_HOST",
+        b"WAYLAND_DISPLAY",
+        b"XDG_RUNTIME_DIR",
+    }
+)
+
+# Ours: an outer nono's are about its own launch, and a hook's would be lies about this one.
+_RESERVED_PREFIX = b"NONO_"
+
+_TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
+
+# PEM, and the base64 of the first 16 bytes of every PKCS#8 Ed25519 key (RFC 8410, section 7): the two
+# forms in which a key is put into a variable.
+_KEY_MARKS = (b"PRIVATE KEY-----", b"MC4CAQAwBQYDK2VwBCIEI")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the child will have.
+
+    Attributes:
+        variables: names and values.
+        dropped: the names that were inherited or exported and that the child does not have, sorted.
+    """
+
+    variables: dict[bytes, bytes]
+    dropped: tuple[bytes, ...]
+
+    @property
+    def path(self) -> bytes | None:
+        """The PATH on which the command is searched, None when there is none."""
+        return self.variables.get(b"PATH")
+
+    def names(self) -> list[Json]:
+        """Return the names of all variables, sorted by their bytes, as ``launch.start`` writes them."""
+        return [canonical.text(name) for name in sorted(self.variables)]
+
+
+def is_dangerous(name: bytes) -> bool:
+    """Return whether a variable of this name makes other programs run something, or opens a vault."""
+    return name in _DANGEROUS or name.startswith(_DANGEROUS_PREFIXES)
+
+
+def is_reserved(name: bytes) -> bool:
+    """Return whether only nono itself sets a variable of this name."""
+    return name.startswith(_RESERVED_PREFIX)
+
+
+def is_name(name: bytes) -> bool:
+    """Return whether ``name`` matches ``[A-Za-z_][A-Za-z0-9_]*`` and is at most 256 bytes long."""
+    # The ASCII identifiers of Python are exactly these.
+    return len(name) <= MAX_NAME_BYTES and name.isascii() and name.decode("ascii").isidentifier()
+
+
+def holds_private_key(value: bytes) -> bool:
+    """Return whether ``value`` looks like a private key: any PEM one, or a base64 Ed25519 one."""
+    return any(mark in value for mark in _KEY_MARKS)
+
+
+def require_secret_name(name: bytes) -> None:
+    """Check the name under which a secret is to be put into the environment.
+
+    Raises:
+        UsageError: it is no name, or one that must not be set (``LD_PRELOAD``, ``NONO_…``).
+    """
+    if not is_name(name):
+        raise UsageError(
+            "not the name of an environment variable", hint="letters, digits and _, no digit first"
+        )
+    if is_dangerous(name) or is_reserved(name):
+        raise UsageError(
+            f"a secret must not be put into {name.decode('ascii')}", hint="choose another variable"
+        )
+
+
+def build(
+    inherited: Mapping[bytes, bytes],
+    *,
+    hook: Mapping[bytes, bytes],
+    secrets: Mapping[bytes, bytes],
+    own: Mapping[bytes, bytes],
+    key_names: Collection[bytes],
+    temporary: bytes | None,
+    unix_sockets: bool,
+    git_configuration: bool,
+) -> Environment:
+    """Put the child's environment together.
+
+    Args:
+        inherited: nono's own environment (``os.environb``).
+        hook: what the before-hook exported.
+        secrets: secrets by the name of their variable; each name is checked.
+        own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
+        key_names: variables that hold a signing key or its passphrase.
+        temporary: the private temporary directory, for TMPDIR, TMP and TEMP; None when there is none.
+        unix_sockets: whether a unix socket is granted.
+        git_configuration: whether the user's git configuration is readable inside; git dies on one
+            that it cannot read.
+
+    Raises:
+        UsageError: a secret's name is not allowed.
+    """
+    variables: dict[bytes, bytes] = {}
+    dropped: set[bytes] = set()
+    for source in (inherited, hook):
+        for name, value in source.items():
+            if (
+                is_dangerous(name)
+                or is_reserved(name)
+                or name in key_names
+                or (name in _UNIX_SOCKETS and not unix_sockets)
+                or holds_private_key(value)
+            ):
+                dropped.add(name)
+            else:
+                variables[name] = value
+    for name, value in secrets.items():
+        require_secret_name(name)
+        if name in key_names:
+            raise UsageError(f"{name.decode('ascii')} holds a signing key, so it cannot be a secret's name")
+        variables[name] = value
+    if temporary is not None:
+        variables.update(dict.fromkeys(_TEMPORARY, temporary))
+    if not git_configuration:
+        variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
+    variables.update(own)
+    return Environment(variables, tuple(sorted(dropped - variables.keys())))
