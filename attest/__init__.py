@@ -4,6 +4,7 @@ Bytes in, bytes out: this package opens no file but its own data, starts no proc
 database. ``attest.schema`` stands apart, since its library is too heavy for the launch.
 """
 
+from attest.blob import Blob
 from attest.checkpoint import Checkpoint
 from attest.entry import Entry
 from attest.errors import (
@@ -21,6 +22,7 @@ from attest.tree import Edge
 __version__ = "0.1.0"
 
 __all__ = [
+    "Blob",
     "Checkpoint",
     "Edge",
     "Entry",

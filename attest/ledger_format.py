@@ -14,9 +14,6 @@ APPLICATION_ID = 0x4E4F4E4F
 FORMAT_VERSION = 1
 """``PRAGMA user_version``, and ``format`` of the genesis entry."""
 
-SALT_BYTES = 32
-"""Length of the salt that stands beside a blob and before its data in the digest."""
-
 
 @functools.cache
 def ddl(version: int = FORMAT_VERSION) -> tuple[str, ...]:

@@ -1,0 +1,55 @@
+"""Blobs: values too large for an entry, which names them by a salted digest (design 2, "Canonical JSON").
+
+The digest is SHA-256(salt ‖ data) over a 32-byte salt that lies beside the data, so a blob that was
+erased is *withheld*: its digest does not let anybody guess it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest import canonical
+from attest.errors import MalformedError
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
+
+SALT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A value beside the entries.
+
+    Attributes:
+        salt: 32 random bytes.
+        data: the canonical JSON of the value.
+    """
+
+    salt: bytes
+    data: bytes
+
+    def digest(self) -> bytes:
+        """Return SHA-256(salt ‖ data), 32 bytes."""
+        return hashlib.sha256(self.salt + self.data).digest()
+
+    def reference(self) -> dict[str, Json]:
+        """Return what stands in the entry in the value's place."""
+        return {"blob": {"sha256": self.digest().hex(), "size": len(self.data)}}
+
+    def value(self, reference: Json) -> Json:
+        """Return the value that ``reference`` names, if this is its blob.
+
+        Raises:
+            MalformedError: another digest or size, a salt of another length, or data that is not canonical.
+        """
+        if len(self.salt) != SALT_BYTES or self.reference() != reference:
+            raise MalformedError("a blob that is not the one that its entry names", code="blob.digest")
+        return canonical.decode(self.data)
+
+
+def is_reference(value: Json) -> bool:
+    """Return whether ``value`` stands for a blob (no other value of the record has such a member)."""
+    return isinstance(value, dict) and value.keys() == {"blob"}

@@ -1,0 +1,91 @@
+"""Where nono keeps things (XDG Base Directory Specification), and which ledger belongs to a key."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from store.errors import LedgerError
+from store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from attest.keys import SigningKey
+
+_APPLICATION = b"nono"
+_MAX_LEDGERS_OF_ONE_KEY = 1_000
+
+
+def home_directory() -> bytes:
+    """Return the home directory: ``$HOME`` if it is absolute, else the password database's, else ``/``."""
+    home = os.environb.get(b"HOME", b"")
+    if home.startswith(b"/"):
+        return home
+    import pwd  # noqa: PLC0415  # only where HOME is missing
+
+    try:
+        return os.fsencode(pwd.getpwuid(os.getuid()).pw_dir) or b"/"
+    except KeyError:
+        return b"/"
+
+
+def config_directory() -> bytes:
+    """Return ``$XDG_CONFIG_HOME/nono``."""
+    return _xdg(b"XDG_CONFIG_HOME", b".config")
+
+
+def state_directory() -> bytes:
+    """Return ``$XDG_STATE_HOME/nono``."""
+    return _xdg(b"XDG_STATE_HOME", b".local/state")
+
+
+def cache_directory() -> bytes:
+    """Return ``$XDG_CACHE_HOME/nono``."""
+    return _xdg(b"XDG_CACHE_HOME", b".cache")
+
+
+def _xdg(variable: bytes, default: bytes) -> bytes:
+    base = os.environb.get(variable, b"")
+    if not base.startswith(b"/"):  # the specification: a relative one is to be ignored
+        base = os.path.join(home_directory(), default)
+    return os.path.join(base, _APPLICATION)
+
+
+def ledgers_directory(state: bytes) -> bytes:
+    """Return the directory of the ledgers that nobody named."""
+    return os.path.join(state, b"ledgers")
+
+
+def default_ledgers(state: bytes, fingerprint: str) -> Iterator[bytes]:
+    """Yield the paths that a key's ledgers have in the state directory, those that exist first in order.
+
+    The last one yielded does not exist yet.
+    """
+    for number in range(1, _MAX_LEDGERS_OF_ONE_KEY):
+        suffix = b"" if number == 1 else b"-%d" % number
+        path = os.path.join(ledgers_directory(state), fingerprint.encode() + suffix + b".db")
+        yield path
+        if not os.path.lexists(path):
+            return
+
+
+def open_default_ledger(key: SigningKey, *, state: bytes, name: str, tool_version: str) -> Ledger:
+    """Open the ledger in the state directory whose key in force is ``key``, else found one.
+
+    Raises:
+        LedgerError: the ledger cannot be used, or none can be made.
+    """
+    for path in default_ledgers(state, key.public.fingerprint()):
+        if not os.path.lexists(path):
+            try:
+                return Ledger.create(path, key, name=name, tool_version=tool_version, state=state)
+            except LedgerError as error:
+                if error.code != "ledger.exists":  # another launch was faster, and its ledger serves
+                    raise
+        try:
+            return Ledger.open(path, key, state=state)
+        except LedgerError as error:
+            if error.code != "ledger.other_key":
+                raise
+    raise LedgerError("too many ledgers in the state directory", hint="name one with --ledger FILE")
