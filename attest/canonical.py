@@ -110,7 +110,10 @@ def text_bytes(value: Json) -> bytes:
         MalformedError: ``value`` is no text form, or is not the one form of its bytes.
     """
     if isinstance(value, str):
-        return value.encode("utf-8")
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedError("a string with lone surrogates") from None
     if not isinstance(value, dict) or list(value) != ["base64"]:
         raise MalformedError("neither a string nor {base64}")
     data = decode_base64(value["base64"])

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from attest.errors import MalformedError
 
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_FIRST_YEAR = 1000
+"""No clock shows less, and what shows it is not the same on every platform."""
 
 
 def format_instant(unix_ns: int) -> str:
     """Write nanoseconds of Unix time as an instant; what lies below a microsecond is cut off."""
     seconds, rest = divmod(unix_ns // 1_000, 1_000_000)
-    # %Y is not padded to four digits by every libc; the years that a clock can show here need none.
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).strftime(_FORMAT)
+    return _write(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest))
 
 
 def parse_instant(text: str) -> datetime:
@@ -23,9 +23,15 @@ def parse_instant(text: str) -> datetime:
         MalformedError: not of the one form, or no such day.
     """
     try:
-        instant = datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         raise MalformedError("not an instant: RFC 3339 UTC with microseconds and Z") from None
-    if instant.strftime(_FORMAT) != text:
+    # fromisoformat reads many forms (other zones, week dates, commas): writing again leaves the one.
+    if instant.tzinfo is not UTC or instant.year < _FIRST_YEAR or _write(instant) != text:
         raise MalformedError("an instant, but not in its one form")
     return instant
+
+
+def _write(instant: datetime) -> str:
+    # Not strftime: whether its %Y pads to four digits is up to each libc.
+    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

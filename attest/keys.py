@@ -37,6 +37,10 @@ _SMALL_ORDER_Y = frozenset(
     }
 )
 
+_ORIGIN_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz0123456789./_-"
+_BASE64_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_ROOT_CHARACTERS = 44  # a SHA-256 hash in base64
+
 DSSE_DOMAIN = b"DSSEv1 28 application/vnd.in-toto+json "
 """What every message begins with that a ledger key signs as an envelope."""
 
@@ -161,7 +165,7 @@ class SigningKey:
         Raises:
             SignatureError: the message is neither; a ledger key signs nothing else.
         """
-        if not message.startswith(DSSE_DOMAIN) and not _is_checkpoint(message):
+        if not _is_pae(message) and not _is_checkpoint(message):
             raise SignatureError("a ledger key signs envelopes and checkpoints only", code="signature.domain")
         return self._key.sign(message)
 
@@ -169,9 +173,25 @@ class SigningKey:
         return f"SigningKey({self.public.fingerprint()[:16]}…)"
 
 
+def _is_pae(message: bytes) -> bool:
+    length, _, payload = message.removeprefix(DSSE_DOMAIN).partition(b" ")
+    return message.startswith(DSSE_DOMAIN) and length == b"%d" % len(payload)
+
+
 def _is_checkpoint(message: bytes) -> bool:
-    lines = message.split(b"\n")
-    return len(lines) == 4 and not lines[3] and lines[1].isdigit() and b" " not in lines[0]
+    """Return whether a message is a checkpoint's note text, whole: nothing else may look like one."""
+    lines = message.split(b"\n", 4)
+    if len(lines) != 4 or lines[3] or not lines[0] or lines[0].translate(None, _ORIGIN_CHARACTERS):
+        return False
+    size, root = lines[1], lines[2]
+    return (
+        size.isdigit()
+        and len(size) <= 16
+        and (size == b"0" or not size.startswith(b"0"))
+        and len(root) == _ROOT_CHARACTERS
+        and root.endswith(b"=")
+        and not root[:-1].translate(None, _BASE64_CHARACTERS)
+    )
 
 
 def _armour(der: bytes, label: bytes) -> bytes:
@@ -185,14 +205,12 @@ def _unarmour(pem: bytes, label: bytes) -> bytes:
     lines = [line.strip() for line in pem.strip().splitlines()]
     wanted = b"-----BEGIN " + label + b"-----"
     if len(lines) < 3 or lines[0] != wanted or lines[-1] != b"-----END " + label + b"-----":
-        found = (
-            lines[0].decode("ascii", "replace")[:64]
-            if lines and lines[0].startswith(b"-----BEGIN ")
-            else None
-        )
+        # The file may be anything, a terminal's control characters included.
+        first = lines[0][:64].decode("ascii", "replace") if lines else ""
+        found = f": it begins with {first}" if first.startswith("-----BEGIN ") and first.isprintable() else ""
         raise KeyFormatError(
-            f"not a PEM {label.decode()}" + (f": it begins with {found}" if found else ""),
-            code="key.encrypted" if lines and b"ENCRYPTED" in lines[0] else None,
+            f"not a PEM {label.decode()}{found}",
+            code="key.encrypted" if lines and lines[0] == b"-----BEGIN ENCRYPTED PRIVATE KEY-----" else None,
         )
     try:
         return base64.b64decode(b"".join(lines[1:-1]), validate=True)

@@ -59,6 +59,7 @@ class Verifier:
 
         Raises:
             MalformedError: not of that form, another signature type, or a key id that is not this key's.
+            KeyFormatError: the key itself must not be used.
         """
         parts = vkey.split("+", 2)
         if len(parts) != 3:
@@ -90,14 +91,26 @@ class Note:
 
 
 def is_key_name(name: str) -> bool:
-    """Return whether ``name`` may name a key: not empty, no Unicode space, no ``+``, no control character."""
-    return bool(name) and "+" not in name and not any(c.isspace() or ord(c) < 0x20 for c in name)
+    """Return whether ``name`` may name a key: not empty, no Unicode space, no ``+``, no control character.
+
+    Nor a lone surrogate, which is what a command line makes of bytes that are not UTF-8.
+    """
+    return bool(name) and not any(
+        c == "+" or c.isspace() or ord(c) < 0x20 or 0xD800 <= ord(c) < 0xE000 for c in name
+    )
 
 
 def sign(text: str, signers: Sequence[tuple[str, SigningKey]]) -> str:
-    """Return the note of ``text`` with one signature of each ``(name, key)``, in that order."""
-    if not text.endswith("\n"):
-        raise MalformedError("a note's text ends in a newline")
+    """Return the note of ``text`` with one signature of each ``(name, key)``, in that order.
+
+    Raises:
+        MalformedError: what :func:`parse` would not read back, or nobody signs.
+        SignatureError: the text is not one that a ledger key signs.
+    """
+    if not text.endswith("\n") or any(ord(c) < 0x20 and c != "\n" for c in text):
+        raise MalformedError("a note's text ends in a newline and has no other control character")
+    if not signers:
+        raise MalformedError("a note that nobody signs")
     lines = []
     for name, key in signers:
         blob = Verifier(name, key.public).key_id() + key.sign(text.encode())
@@ -146,17 +159,21 @@ def verify(note: Note, verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
     Signatures of unknown keys are ignored; one bad signature of a known key rejects the note.
 
     Raises:
-        SignatureError: a known key's signature does not hold, or no known key signed.
+        SignatureError: a known key's signature does not hold, no known key signed, or two known keys
+            share name and key id, so that a line does not say whose it is.
     """
-    known = {(verifier.name, verifier.key_id()): verifier for verifier in verifiers}
+    known: dict[tuple[str, bytes], Verifier] = {}
+    for verifier in verifiers:
+        if known.setdefault((verifier.name, verifier.key_id()), verifier) != verifier:
+            raise SignatureError("two keys with one name and one key id", code="signature.ambiguous")
     held: list[Verifier] = []
     for line in note.signatures:
-        verifier = known.get((line.name, line.key_id))
-        if verifier is None:
+        signer = known.get((line.name, line.key_id))
+        if signer is None:
             continue
-        verifier.key.verify(line.signature, note.text.encode())
-        if verifier not in held:
-            held.append(verifier)
+        signer.key.verify(line.signature, note.text.encode())
+        if signer not in held:
+            held.append(signer)
     if not held:
         raise SignatureError("no signature of a known key", code="signature.unknown_key")
     return tuple(held)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
+from attest import canonical
 from attest.entry import KINDS
 from attest.errors import MalformedError
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 COMMON = "common"
 PREDICATE = "predicate.launch"
+
+BYTES_FORMAT = "nono-bytes"
+"""The one ``format`` of ours in the schemas: base64 of bytes that are not UTF-8 (what is would be a string)."""
+
+_MAX_WHERE = 200
 
 _DIRECTORY = os.path.join(os.path.dirname(__file__), "schemas")
 
@@ -41,7 +47,18 @@ def _registry() -> jsonschema_rs.Registry:
 @functools.cache
 def validator(name: str) -> jsonschema_rs.Draft202012Validator:
     """Return the compiled validator of one schema; see :func:`load`."""
-    return jsonschema_rs.Draft202012Validator(load(name), registry=_registry())
+    return jsonschema_rs.Draft202012Validator(
+        load(name), registry=_registry(), formats={BYTES_FORMAT: is_bytes}, validate_formats=True
+    )
+
+
+def is_bytes(value: str) -> bool:
+    """Return whether ``value`` is what stands in ``{"base64": …}``; see :data:`BYTES_FORMAT`."""
+    try:
+        canonical.text_bytes({"base64": value})
+    except MalformedError:
+        return False
+    return True
 
 
 def check_entry(document: dict[str, Json]) -> None:
@@ -51,10 +68,10 @@ def check_entry(document: dict[str, Json]) -> None:
         MalformedError: the kind is not known (``entry.kind``), or the document is not of its form
             (``entry.schema``); the message says where.
     """
-    kind = document["kind"]
-    if kind not in KINDS:
+    kind = document.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
         raise MalformedError("an entry of a kind that this version does not know", code="entry.kind")
-    checker = validator(str(kind))
+    checker = validator(kind)
     if not checker.is_valid(document):
         _refuse(checker, document, "entry.schema")
 
@@ -72,5 +89,6 @@ def check_predicate(predicate: Json) -> None:
 
 def _refuse(checker: jsonschema_rs.Draft202012Validator, document: Json, code: str) -> None:
     error = next(iter(checker.iter_errors(document)))
-    where = "/".join(str(part) for part in error.instance_path) or "the document"
+    # A path holds names from the document, which may be as long as an entry.
+    where = "/".join(str(part) for part in error.instance_path)[:_MAX_WHERE] or "the document"
     raise MalformedError(f"not of its schema at {where}", code=code)
