@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
 from attest.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Written as a string: a recursive alias cannot name itself at run time before Python 3.12.
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
@@ -64,26 +67,48 @@ def decode_object(data: bytes) -> dict[str, Json]:
 
 
 def _walk(value: object, depth: int) -> None:
-    """Refuse what orjson would write but the model does not have: types are compared, not bases."""
+    """Refuse what orjson would write but the model does not have: types are compared, not bases.
+
+    The verifier spends a good part of its time here, so scalars are judged where they stand instead of
+    in a call of their own, and keys that were judged once are not judged again.
+    """
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
-    if kind is int:
-        if not -MAX_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]  # kind is int
-            raise MalformedError("an integer beyond 2**53 - 1")
-        return
+    children: Iterable[object]
+    if kind is dict:
+        if not _KNOWN_KEYS.issuperset(value):  # type: ignore[arg-type]  # kind is dict
+            _check_keys(value)  # type: ignore[arg-type]  # kind is dict
+        children = value.values()  # type: ignore[attr-defined]  # kind is dict
+    elif kind is list:
+        children = value  # type: ignore[assignment]  # kind is list
+    else:
+        children = (value,)
+        depth -= 1
     if depth == MAX_DEPTH:
         raise MalformedError(f"nested more than {MAX_DEPTH} deep")
-    if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]  # kind is dict
-            if type(key) is not str or not key or not _is_key(key):
-                raise MalformedError("a key outside [!-~]+")
-            _walk(item, depth + 1)
-    elif kind is list:
-        for item in value:  # type: ignore[attr-defined]  # kind is list
-            _walk(item, depth + 1)
-    else:
-        raise MalformedError(f"a value of a type that JSON here does not have: {kind.__name__}")
+    for child in children:
+        kind = type(child)
+        if kind is str or kind is bool or child is None:
+            continue
+        if kind is int:
+            if not -MAX_INTEGER <= child <= MAX_INTEGER:  # type: ignore[operator]  # kind is int
+                raise MalformedError("an integer beyond 2**53 - 1")
+        elif kind is dict or kind is list:
+            _walk(child, depth + 1)
+        else:
+            raise MalformedError(f"a value of a type that JSON here does not have: {kind.__name__}")
+
+
+# Every key that our schemas name ends up here; what a hostile document brings is bounded.
+_KNOWN_KEYS: set[str] = set()
+_MAX_KNOWN_KEYS = 1_024
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    for key in keys:
+        if type(key) is not str or not key or not _is_key(key):
+            raise MalformedError("a key outside [!-~]+")
+        if len(_KNOWN_KEYS) < _MAX_KNOWN_KEYS:
+            _KNOWN_KEYS.add(key)
 
 
 def _is_key(key: str) -> bool:
