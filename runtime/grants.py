@@ -1,0 +1,403 @@
+"""Grants: from what was asked to open descriptors that the kernel's rules are made of.
+
+The order of design 3, step 6, for each request: open it ``O_PATH``, ask the kernel where that led
+(``readlink /proc/self/fd/N``), judge that and every name on the way, and hand on *the same
+descriptor*. What was judged is what is granted, whatever is renamed in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runtime.capabilities import PROFILE, SYSTEM, USER, Access, FileGrant, Network, is_beneath, merge
+from runtime.errors import GrantError
+from runtime.path_names import absolute, homes, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from runtime.protected import Guard
+
+_FLAGS = {
+    (Access.READWRITE, True): ("--allow", "filesystem.allow"),
+    (Access.READ, True): ("--read", "filesystem.read"),
+    (Access.WRITE, True): ("--write", "filesystem.write"),
+    (Access.READWRITE, False): ("--allow-file", "filesystem.allow_file"),
+    (Access.READ, False): ("--read-file", "filesystem.read_file"),
+    (Access.WRITE, False): ("--write-file", "filesystem.write_file"),
+}
+
+_STREAMS = ("standard input", "standard output", "standard error")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One grant as it was asked for.
+
+    Attributes:
+        access: read, write or both.
+        path: as it was written: ``~`` (in a profile also ``$WORKDIR``) still in it, or relative to
+            the working directory.
+        directory: True for a directory and everything beneath it, False for a single file.
+        source: ``user``, ``profile``, ``group:NAME`` or ``system``. The last two are defaults: what
+            is missing is left out without a word, and file or directory is what is found.
+    """
+
+    access: Access
+    path: bytes
+    directory: bool
+    source: str = USER
+
+    def with_access(self, access: Access) -> Request:
+        """Return the same request with another access."""
+        return replace(self, access=access)
+
+    def with_path(self, path: bytes) -> Request:
+        """Return the same request for another path."""
+        return replace(self, path=path)
+
+    def wording(self) -> str:
+        """Return the request as the flag or the profile's key that makes it."""
+        flag, key = _FLAGS[self.access, self.directory]
+        if self.source in (USER, PROFILE):
+            return f"{flag if self.source == USER else key} {shown(self.path)}"
+        return f"{shown(self.path)} (by default, {self.source})"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """A grant and the very object that was judged.
+
+    Attributes:
+        grant: what is granted.
+        descriptor: its ``O_PATH`` descriptor, close-on-exec.
+    """
+
+    grant: FileGrant
+    descriptor: int
+
+
+class Grants:
+    """The open grants of one launch, merged and in the order of their paths; closes them at the end.
+
+    Attributes:
+        opened: the grants with their descriptors.
+        missing: the requests whose paths do not exist: asked, but not granted.
+    """
+
+    def __init__(self, opened: Iterable[OpenGrant], missing: Iterable[Request] = ()) -> None:
+        self.opened = tuple(opened)
+        self.missing = tuple(missing)
+
+    @property
+    def files(self) -> tuple[FileGrant, ...]:
+        """The grants alone, as the capability set takes them."""
+        return tuple(opened.grant for opened in self.opened)
+
+    def close(self) -> None:
+        """Close every descriptor; again does nothing."""
+        opened, self.opened = self.opened, ()
+        _close(opened)
+
+    def __enter__(self) -> Grants:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def working_directory_request(workdir: bytes) -> Request:
+    """Return what ``--allow-cwd`` asks for: reading the working directory, no more."""
+    return Request(Access.READ, workdir, directory=True)
+
+
+def network_mode(*, block_net: bool, profile_blocks: bool) -> Network:
+    """Return the network mode: either of the flag and the profile blocks it, nothing opens it again."""
+    return Network.BLOCKED if block_net or profile_blocks else Network.ALL
+
+
+def resolve(
+    requests: Iterable[Request],
+    *,
+    workdir: bytes,
+    guard: Guard,
+    warn: Callable[[str], None],
+    extra: Iterable[OpenGrant] = (),
+) -> Grants:
+    """Open, judge and merge what was asked.
+
+    Args:
+        requests: what was asked, defaults included.
+        workdir: absolute; relative paths are in it.
+        guard: what must not be granted.
+        warn: told, in one line each, what was asked and does not exist.
+        extra: grants that are open already (:func:`standard_stream_grants`,
+            :func:`private_directory_grant`); from here on the result owns them, on an error they are closed.
+
+    Raises:
+        GrantError: a grant that must not, or cannot, be given; everything is closed.
+        UsageError: a path that cannot be meant.
+    """
+    opened = list(extra)
+    missing: list[Request] = []
+    try:
+        home = next(iter(homes()), None)
+        for request in requests:
+            if request.source not in (USER, PROFILE):
+                found = _open_default(request, guard)
+            else:
+                path = absolute(_without_variable(request, workdir), workdir=workdir, home=home)
+                found = _open(request, path, guard)
+                if found is None:
+                    missing.append(request)
+                    warn(f"{request.wording()} does not exist, so it is not granted")
+            if found is not None:
+                opened.append(found)
+        kept = _merge(opened)
+    except BaseException:
+        _close(opened)
+        raise
+    surviving = {grant.descriptor for grant in kept}
+    _close(grant for grant in opened if grant.descriptor not in surviving)
+    return Grants(kept, missing)
+
+
+def standard_stream_grants(guard: Guard) -> list[OpenGrant]:
+    """Return grants on what stands behind descriptors 0 to 2, so that ``/dev/stdout`` can be reopened.
+
+    A regular file is granted as far as its descriptor is open; a terminal for both. What has no path
+    any more, or is denied, gets no rule: the inherited descriptor works without one.
+
+    Raises:
+        GrantError: one of them is something that no command may reach, open as it is.
+    """
+    opened: list[OpenGrant] = []
+    try:
+        for number in range(3):
+            found = _open_stream(number, guard)
+            if found is not None:
+                opened.append(found)
+    except BaseException:
+        _close(opened)
+        raise
+    return opened
+
+
+def private_directory_grant(path: bytes) -> OpenGrant:
+    """Return the grant on the launch's own temporary directory, which the caller has just made.
+
+    It is not judged: it may lie anywhere, but it must be a directory of this user with mode 0700.
+
+    Raises:
+        GrantError: it is not.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    canonical = _canonical(descriptor)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700 or canonical is None:
+        os.close(descriptor)
+        raise GrantError(f"the temporary directory {shown(path)} is not private", code="grant.unusable")
+    grant = FileGrant(canonical, path, Access.READWRITE, directory=True, source=SYSTEM)
+    return OpenGrant(grant, descriptor)
+
+
+def _open(request: Request, path: bytes, guard: Guard) -> OpenGrant | None:
+    """Open and judge what a user or a profile asked for; None if there is nothing at that path."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        guard.judge(request, None, path=path)
+        _explain(request, error)
+        return None
+    try:
+        canonical = _path_of(request, descriptor)
+        guard.judge(request, canonical, path=path)
+        mode = os.fstat(descriptor).st_mode
+        _check_kind(request, mode)
+        if stat.S_ISDIR(mode) and is_beneath(canonical, b"/dev"):
+            _refuse_disks(request, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    grant = FileGrant(canonical, request.path, request.access, request.directory, request.source)
+    return OpenGrant(grant, descriptor)
+
+
+def _without_variable(request: Request, workdir: bytes) -> bytes:
+    """Expand ``$WORKDIR`` where a profile says it; on a command line the shell has done so."""
+    path = request.path
+    if request.source == PROFILE and (path == b"$WORKDIR" or path.startswith(b"$WORKDIR/")):
+        return workdir + path[len(b"$WORKDIR") :]
+    return path
+
+
+def _open_default(request: Request, guard: Guard) -> OpenGrant | None:
+    """Open a default; None if this system does not have it."""
+    try:
+        descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        canonical = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        guard.judge_default(request, canonical)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return OpenGrant(
+        FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
+    )
+
+
+def _path_of(request: Request, descriptor: int) -> bytes:
+    canonical = _canonical(descriptor)
+    if canonical is None:
+        raise GrantError(
+            f"cannot grant {request.wording()}: it has no path of its own",
+            code="grant.unusable",
+            hint="it was moved or removed meanwhile, or is a pipe, or lies in another mount namespace",
+        )
+    return canonical
+
+
+def _explain(request: Request, error: OSError) -> None:
+    """Raise what a failed open means, unless it means that nothing is there and that is no fault."""
+    if error.errno != errno.ENOENT:
+        raise GrantError(
+            f"cannot grant {request.wording()}: {os.strerror(error.errno or 0).lower()}",
+            code="grant.unusable",
+        ) from None
+    # A rule needs a file to stand on. A profile is written for many machines, a flag for this one.
+    if request.source == USER and not request.directory and request.access is not Access.READ:
+        directory = Request(request.access, os.path.dirname(request.path) or b".", directory=True)
+        raise GrantError(
+            f"cannot grant {request.wording()}: there is no such file",
+            code="grant.missing",
+            hint=f"create it first, or grant its directory: {directory.wording()}",
+        ) from None
+
+
+def _check_kind(request: Request, mode: int) -> None:
+    if stat.S_ISBLK(mode):
+        raise GrantError(
+            f"cannot grant {request.wording()}: it is a disk, and a disk holds every file",
+            code="grant.untouchable",
+        )
+    if stat.S_ISSOCK(mode):
+        raise GrantError(
+            f"cannot grant {request.wording()}: it is a socket, and no file rule opens one",
+            code="grant.kind",
+        )
+    if stat.S_ISDIR(mode) != request.directory:
+        other = replace(request, directory=not request.directory)
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a directory"
+        raise GrantError(
+            f"cannot grant {request.wording()}: it is {kind}",
+            code="grant.kind",
+            hint=f"use {other.wording()}",
+        )
+
+
+def _refuse_disks(request: Request, descriptor: int) -> None:
+    try:
+        with os.scandir(b"/proc/self/fd/%d" % descriptor) as listing:
+            disks = [
+                entry.name for entry in listing if stat.S_ISBLK(entry.stat(follow_symlinks=False).st_mode)
+            ]
+    except OSError as error:
+        raise GrantError(
+            f"cannot grant {request.wording()}: {os.strerror(error.errno or 0).lower()}",
+            code="grant.unusable",
+        ) from None
+    if disks:
+        raise GrantError(
+            f"cannot grant {request.wording()}: it contains the disk {shown(disks[0])}",
+            code="grant.untouchable",
+            hint="grant the single files that it needs",
+        )
+
+
+def _canonical(descriptor: int) -> bytes | None:
+    """Return the path at which the kernel has the object now, None if it has none there."""
+    try:
+        path = os.readlink(b"/proc/self/fd/%d" % descriptor)
+        there = os.lstat(path)
+    except OSError:
+        return None
+    # Also tells a removed file, "x (deleted)", from one that really is called so.
+    return path if path.startswith(b"/") and os.path.samestat(there, os.fstat(descriptor)) else None
+
+
+def _open_stream(number: int, guard: Guard) -> OpenGrant | None:
+    try:
+        mode = os.fstat(number).st_mode
+        flags = fcntl.fcntl(number, fcntl.F_GETFL)
+        if flags & os.O_PATH or not (stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and os.isatty(number))):
+            return None
+        descriptor = os.open(b"/proc/self/fd/%d" % number, os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # closed, or of a kind that cannot be opened again
+        return None
+    access = Access.READWRITE
+    if stat.S_ISREG(mode):
+        access = {os.O_RDONLY: Access.READ, os.O_WRONLY: Access.WRITE}.get(flags & os.O_ACCMODE, access)
+    try:
+        canonical = _canonical(descriptor)
+        if canonical is not None:
+            request = Request(access, canonical, directory=False, source=SYSTEM)
+            guard.judge(request, canonical, path=canonical)
+    except GrantError as error:
+        os.close(descriptor)
+        if error.code == "grant.protected":
+            return None
+        raise GrantError(
+            f"{_STREAMS[number]} is {shown(canonical or b'')}, which no command may reach so",
+            code=error.code,
+            hint="redirect it elsewhere",
+        ) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if canonical is None:
+        os.close(descriptor)
+        return None
+    return OpenGrant(FileGrant(canonical, canonical, access, directory=False, source=SYSTEM), descriptor)
+
+
+def _merge(opened: list[OpenGrant]) -> list[OpenGrant]:
+    """Merge as the capability set does, each grant with the descriptor that it was opened with."""
+    descriptors: dict[tuple[bytes, bool, str, bytes], int] = {}
+    for candidate in opened:
+        descriptors.setdefault(_key(candidate.grant), candidate.descriptor)
+    merged = merge(candidate.grant for candidate in opened)
+    # /bin, /sbin and /lib lie in /usr today: what another default covers already would only be noise.
+    wide = [grant for grant in merged if grant.directory and _is_default(grant)]
+    return [
+        OpenGrant(grant, descriptors[_key(grant)])
+        for grant in merged
+        if not (_is_default(grant) and any(_covers(other, grant) for other in wide))
+    ]
+
+
+def _key(grant: FileGrant) -> tuple[bytes, bool, str, bytes]:
+    return grant.path, grant.directory, grant.source, grant.asked
+
+
+def _covers(wide: FileGrant, grant: FileGrant) -> bool:
+    return wide is not grant and wide.access.covers(grant.access) and is_beneath(grant.path, wide.path)
+
+
+def _is_default(grant: FileGrant) -> bool:
+    return grant.source not in (USER, PROFILE, SYSTEM)
+
+
+def _close(opened: Iterable[OpenGrant]) -> None:
+    for grant in opened:
+        os.close(grant.descriptor)

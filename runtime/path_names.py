@@ -1,0 +1,152 @@
+"""The names of a file: every one under which the kernel passes on its way to it.
+
+A path is judged by what it says *and* by where it leads. Between the two lie symbolic links, each
+of them a name that somebody could replace; so the walk here returns all of them, not only the first
+and the last (``path_resolution(7)``). Nothing needs to exist: what is missing is taken as written.
+
+Paths are absolute bytes. Whoever *opens* a path lets the kernel resolve it and compares by
+descriptor; these functions only say under which names it has to be judged.
+"""
+
+from __future__ import annotations
+
+import os
+
+from runtime.errors import UsageError
+
+# The kernel gives up after this many links (MAXSYMLINKS); past it there is nothing to be opened.
+_MAX_LINKS = 40
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=~")
+
+
+def normalise(path: bytes) -> bytes:
+    """Return ``path`` without ``.``, ``..``, doubled and trailing slashes, by its text alone."""
+    kept: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            del kept[-1:]
+        elif part not in (b"", b"."):
+            kept.append(part)
+    return b"/" + b"/".join(kept)
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """Return ``name`` beneath the absolute ``directory``."""
+    return directory + name if directory.endswith(b"/") else directory + b"/" + name
+
+
+def absolute(path: bytes, *, workdir: bytes, home: bytes | None) -> bytes:
+    """Return the absolute path that ``path`` means: ``~`` and ``~/…`` expand, the rest is in ``workdir``.
+
+    ``..`` is left in place: only the kernel knows where it leads after a symbolic link.
+
+    Raises:
+        UsageError: the path is empty or has a NUL, ``~`` is used without a known home directory, or
+            ``~name`` is used at all.
+    """
+    if not path or b"\0" in path:
+        raise UsageError("an empty path" if not path else "a path with a NUL byte")
+    if path.startswith(b"~"):
+        if path[1:2] not in (b"", b"/"):
+            raise UsageError(
+                f"cannot expand {shown(path)}: only ~ itself is expanded",
+                hint=f"write the full path, or {shown(b'./' + path)} for a file of that name",
+            )
+        if home is None:
+            raise UsageError(
+                f"cannot expand {shown(path)}: no home directory is known",
+                hint="set HOME, or write the full path",
+            )
+        return home + path[1:]
+    return path if path.startswith(b"/") else join(workdir, path)
+
+
+def homes() -> tuple[bytes, ...]:
+    """Return the home directories of this user: $HOME first, then that of the user database.
+
+    Both count: a tool that is told another HOME writes there, everything else uses the account's.
+    Relative and empty values are ignored; without either the result is empty.
+    """
+    found: list[bytes] = []
+    from_environment = os.environb.get(b"HOME", b"")
+    if from_environment.startswith(b"/"):
+        found.append(normalise(from_environment))
+    import pwd  # noqa: PLC0415  # only where homes are asked for
+
+    try:
+        account = os.fsencode(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a container's bare uid
+        account = b""
+    if account.startswith(b"/"):
+        found.append(normalise(account))
+    return tuple(dict.fromkeys(found))
+
+
+def walk(
+    path: bytes, seen: dict[bytes, bytes | None] | None = None
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return every name of the absolute ``path``, the canonical one last, and the links passed.
+
+    The first tuple holds the path as written (normalised by its text), then as it reads after each
+    symbolic link, then where it ends. The second holds the places of those links: whoever can
+    replace one of them decides where the path leads. ``seen`` remembers what was looked up, for
+    whoever walks many paths at one moment.
+    """
+    seen = {} if seen is None else seen
+    names = [normalise(path)]
+    links: list[bytes] = []
+    reached = b"/"
+    remaining = path.split(b"/")[::-1]
+    while remaining:
+        part = remaining.pop()
+        if part in (b"", b"."):
+            continue
+        if part == b"..":
+            reached = os.path.dirname(reached)
+            continue
+        here = join(reached, part)
+        if here not in seen:
+            seen[here] = _target(here)
+        target = seen[here]
+        if target is None:
+            reached = here
+            continue
+        if len(links) == _MAX_LINKS:
+            break
+        links.append(here)
+        if target.startswith(b"/"):
+            reached = b"/"
+        remaining.extend(target.split(b"/")[::-1])
+        names.append(normalise(join(reached, b"/".join(remaining[::-1]))))
+    return (*(name for name in dict.fromkeys(names) if name != reached), reached), tuple(links)
+
+
+def _target(path: bytes) -> bytes | None:
+    try:
+        return os.readlink(path)
+    except OSError:  # no link, or nothing there (yet): taken as written
+        return None
+
+
+def every_name(path: bytes, seen: dict[bytes, bytes | None] | None = None) -> tuple[bytes, ...]:
+    """Return the names of the absolute ``path``: as written, after each symbolic link, at its end."""
+    return walk(path, seen)[0]
+
+
+def shown(path: bytes) -> str:
+    """Return ``path`` for a message: one word of a shell command, no control characters."""
+    if path and _PLAIN.issuperset(path):
+        return path.decode("ascii")
+    text = path.decode("utf-8", "surrogateescape")
+    if text.isprintable():  # surrogates, that is bytes that are not UTF-8, are not printable
+        return "'" + text.replace("'", "'\\''") + "'"
+    return "$'" + "".join(_escaped(character) for character in text) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in "'\\":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))

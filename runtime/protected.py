@@ -1,0 +1,541 @@
+"""What no grant may open: the user's secrets, and everything that nono itself stands on.
+
+Two rules of design 3, "Capability set":
+
+1. **Denied** (:data:`DENIED`): keys, tokens, histories, start-up files, browser profiles. Landlock
+   cannot subtract, so a directory grant that *contains* one of them is refused, and so is a grant
+   *equal to* or *inside* one. ``--bypass-protection`` lifts exactly what it names; it grants nothing.
+2. **Never grantable** (:class:`Untouchable`): ledger, key, state and configuration for every access;
+   nono's own code, hooks and profiles for writing, since what is written there later runs, or
+   decides, outside the sandbox. Nothing lifts these.
+
+A grant is judged under each of its names: as asked, after every symbolic link, as the kernel says
+that it ended, and as a second mount or a hard link of something protected (compared by device and
+inode). The protected paths have all their names too, so a ``~/.ssh`` that is a link to elsewhere
+protects both. Names are compared by component: ``.sshfoo`` is not ``.ssh``. Nothing need exist.
+
+A symbolic link *inside* a granted directory that leads to something denied is harmless: Landlock
+judges the file that the kernel arrives at, and no rule covers that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runtime.capabilities import PROFILE, USER, Access, is_beneath
+from runtime.errors import GrantError, UsageError
+from runtime.path_names import every_name, homes, join, normalise, shown, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runtime.grants import Request
+
+# Paths below the home directory. A star stands at one end of the last component, nowhere else.
+DENIED: dict[str, tuple[bytes, ...]] = {
+    "deny_credentials": (
+        b".ssh",
+        b".gnupg",
+        b".netrc",
+        b".git-credentials",
+        b".vault-token",
+        b".credentials",
+        b".secrets",
+        b".keys",
+        b".pki",
+        b".env",
+        b".envrc",
+    ),
+    "deny_cloud_credentials": (
+        b".aws",
+        b".azure",
+        b".config/gcloud",
+        b".gcloud",
+        b".kube",
+        b".docker",
+        b".terraform.d",
+        b".config/gh",
+    ),
+    "deny_package_credentials": (b".npmrc", b".pypirc", b".cargo/credentials*"),
+    "deny_keychains": (
+        b".password-store",
+        b".1password",
+        b".op",
+        b".config/op",
+        b".local/share/keyrings",
+    ),
+    "deny_browser_data": (
+        b".mozilla",
+        b".config/mozilla",
+        b".config/google-chrome*",
+        b".config/chromium*",
+        b".config/BraveSoftware",
+        b".config/microsoft-edge*",
+        b".config/vivaldi*",
+        b".config/opera*",
+        b".config/librewolf",
+    ),
+    "deny_shell_history": (b"*_history", b".history", b".local/share/fish/fish_history*"),
+    "deny_shell_configs": (
+        b".bashrc",
+        b".bash_profile",
+        b".bash_login",
+        b".bash_logout",
+        b".bash_aliases",
+        b".profile",
+        b".zshrc",
+        b".zshenv",
+        b".zprofile",
+        b".zlogin",
+        b".zlogout",
+        b".kshrc",
+        b".mkshrc",
+        b".cshrc",
+        b".tcshrc",
+        b".login",
+        b".logout",
+        b".xprofile",
+        b".xsessionrc",
+        b".config/fish",
+    ),
+}
+
+# What the dynamic loader reads before the first line of Python, for any interpreter.
+_LOADER = (
+    b"/lib",
+    b"/lib64",
+    b"/usr/lib",
+    b"/usr/lib64",
+    b"/etc/ld.so.preload",
+    b"/etc/ld.so.cache",
+    b"/etc/ld.so.conf",
+    b"/etc/ld.so.conf.d",
+)
+
+# Kernel interfaces: a write there reaches other processes, nono's among them (oom_score_adj and
+# autogroup of the supervisor, cgroup.kill and cgroup.freeze, as root also core_pattern).
+_KERNEL_INTERFACES = (b"/proc", b"/sys")
+
+# Directories that are never granted as they are, for any access, and what they would open.
+_WHOLE_TREES = {
+    b"/": "everything, the ledger and its key included",
+    b"/dev": "raw disks, and with them every file",
+    b"/dev/mapper": "raw disks, and with them every file",
+    b"/dev/pts": "the terminals of other sessions",
+}
+
+# How many narrower grants a refusal spells out.
+_SUGGESTIONS = 3
+
+_INSIDE = "lies at or inside"
+_CONTAINS = "contains"
+
+
+@dataclass(frozen=True, slots=True)
+class Untouchable:
+    """What nothing lifts; absolute paths, each with everything inside it and its ancestors.
+
+    Attributes:
+        read_write: closed to every access: ledger (:func:`ledger_files`), key, state, configuration.
+        write: closed to writing: own code (:func:`own_code_paths`), hooks, profiles.
+    """
+
+    read_write: tuple[bytes, ...] = ()
+    write: tuple[bytes, ...] = ()
+
+
+# Not frozen, like Protected: some hundred are made for each launch, and freezing triples their cost.
+@dataclass(slots=True)
+class _Place:
+    """One name of something protected; with ``wild`` the leaf has a star at one of its ends."""
+
+    parent: bytes
+    leaf: bytes
+    wild: bool = False
+
+    @property
+    def path(self) -> bytes:
+        return join(self.parent, self.leaf)
+
+    def matches(self, name: bytes) -> bool:
+        if not self.wild:
+            return name == self.leaf
+        if self.leaf.startswith(b"*"):
+            return name.endswith(self.leaf[1:])
+        return name.startswith(self.leaf[:-1])
+
+
+@dataclass(slots=True, eq=False)
+class Protected:
+    """One protected path.
+
+    Attributes:
+        path: absolute, as written (in a denied one the last component may hold a star).
+        places: every name of it, those that symbolic links lead to included.
+        group: the group that denies it, None for what is never grantable.
+        writing_only: whether reading it may be granted.
+    """
+
+    path: bytes
+    places: tuple[_Place, ...]
+    group: str | None = None
+    writing_only: bool = False
+
+    def exists(self) -> bool:
+        """Return whether something is there now."""
+        return any(
+            next(_leaves(place), None) is not None if place.wild else os.path.lexists(place.path)
+            for place in self.places
+        )
+
+
+class _Map:
+    """Where protected things lie: finds those that a grant meets in as many steps as its name is deep."""
+
+    def __init__(self, entries: Iterable[Protected]) -> None:
+        self._at: dict[bytes, list[Protected]] = {}
+        self._wild: dict[bytes, list[tuple[_Place, Protected]]] = {}
+        self._in: dict[bytes, list[Protected]] = {}
+        self._above: dict[bytes, list[bytes]] = {}
+        for entry in entries:
+            for place in entry.places:
+                if place.wild:
+                    self._wild.setdefault(place.parent, []).append((place, entry))
+                else:
+                    self._at.setdefault(place.path, []).append(entry)
+                self._in.setdefault(place.parent, []).append(entry)
+        for parent in self._in:
+            for ancestor in _upwards(parent):
+                self._above.setdefault(ancestor, []).append(parent)
+
+    def paths(self) -> Iterator[bytes]:
+        """Yield every literal place and every directory on the way to one."""
+        yield from self._at
+        yield from self._above
+
+    def written_as(self, path: bytes) -> list[Protected]:
+        """Return what is written exactly so, star included."""
+        return [entry for entry in self._in.get(os.path.dirname(path), ()) if entry.path == path]
+
+    def meet(self, name: bytes, *, directory: bool) -> Iterator[tuple[Protected, str]]:
+        """Yield what a grant on the normalised ``name`` would open, and how it lies to it."""
+        if directory:
+            for parent in self._above.get(name, ()):
+                for entry in self._in[parent]:
+                    yield entry, _CONTAINS
+        for at in _upwards(name):
+            for entry in self._at.get(at, ()):
+                yield entry, _INSIDE
+            parent, _, leaf = at.rpartition(b"/")
+            for place, entry in self._wild.get(parent or b"/", ()):
+                if leaf and place.matches(leaf):
+                    yield entry, _INSIDE
+
+
+def _upwards(path: bytes) -> Iterator[bytes]:
+    """Yield the normalised ``path`` and its ancestors, the root last."""
+    while path != b"/":
+        yield path
+        path = os.path.dirname(path)
+    yield path
+
+
+def denied_paths(home: bytes, seen: dict[bytes, bytes | None] | None = None) -> tuple[Protected, ...]:
+    """Return what is denied in the absolute ``home``, with all names that it has at this moment.
+
+    ``seen`` is as in :func:`runtime.path_names.walk`.
+    """
+    seen = {} if seen is None else seen
+    parents: dict[bytes, tuple[bytes, ...]] = {}
+    found: list[Protected] = []
+    for group, patterns in DENIED.items():
+        for pattern in patterns:
+            path = join(home, pattern)
+            parent, _, leaf = path.rpartition(b"/")
+            names = parents.get(parent)
+            if names is None:
+                names = parents[parent] = every_name(parent or b"/", seen)
+            wild = b"*" in leaf
+            places = [_Place(name, leaf, wild) for name in names]
+            for link in _leaves(places[-1]):
+                if os.path.islink(link):  # its target holds what is protected
+                    places += map(_literal, every_name(link, seen))
+            found.append(Protected(path, tuple(places), group))
+    return tuple(found)
+
+
+def _leaves(place: _Place) -> Iterator[bytes]:
+    """Yield the paths at ``place``: itself, there or not, or what matches its star."""
+    if not place.wild:
+        yield place.path
+        return
+    try:
+        names = os.listdir(place.parent)
+    except OSError:  # missing, or not ours to list
+        return
+    yield from (join(place.parent, name) for name in names if place.matches(name))
+
+
+def _literal(path: bytes) -> _Place:
+    parent, _, leaf = path.rpartition(b"/")
+    return _Place(parent or b"/", leaf)
+
+
+def _never(path: bytes, seen: dict[bytes, bytes | None], *, writing_only: bool) -> Protected:
+    # Whoever replaces a link on the way decides what nono finds, so the links count as well.
+    names, links = walk(path, seen)
+    return Protected(path, tuple(map(_literal, (*names, *links))), writing_only=writing_only)
+
+
+def ledger_files(ledger: bytes) -> tuple[bytes, ...]:
+    """Return the ledger's file and the files that SQLite keeps beside it.
+
+    The directory needs no entry of its own: it is an ancestor, so no grant may contain it.
+    """
+    return (ledger, ledger + b"-wal", ledger + b"-shm", ledger + b"-journal")
+
+
+def own_code_paths() -> tuple[bytes, ...]:
+    """Return every path from which nono itself runs code, now or at its next start.
+
+    The interpreter and its prefixes, each ``sys.path`` entry (an empty one is the current directory)
+    whether it exists or not, the directories of our packages (an editable installation has them
+    elsewhere), the program that was started, user site directories (read before a script can refuse
+    them) and what the dynamic loader reads.
+    """
+    found = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable]
+    found += [entry or os.getcwd() for entry in sys.path]
+    for name in ("__main__", "attest", "runtime", "store", "verify"):
+        module = sys.modules.get(name)
+        found += getattr(module, "__path__", None) or [getattr(module, "__file__", None) or ""]
+    paths = [os.path.abspath(os.fsencode(path)) for path in found if path]
+    version = b"python%d.%d" % sys.version_info[:2]
+    bases = [join(home, b".local") for home in homes()]
+    bases.append(os.environb.get(b"PYTHONUSERBASE", b""))
+    paths += [join(base, b"lib/" + version) for base in bases if base.startswith(b"/")]
+    for variable in (b"LD_LIBRARY_PATH", b"LD_PRELOAD"):
+        listed = os.environb.get(variable, b"").replace(b" ", b":").split(b":")
+        paths += [entry for entry in listed if entry.startswith(b"/")]
+    # A prefix of "/" would close the whole file system; its parts are listed anyway.
+    return tuple(path for path in dict.fromkeys([*paths, *_LOADER]) if path != b"/")
+
+
+class Guard:
+    """Judges grants: one object for one launch, made before its grants are opened.
+
+    Args:
+        untouchable: what nothing lifts.
+        bypass: what ``--bypass-protection`` names, absolute.
+        home_directories: whose secrets are denied; by default those of this user.
+
+    Raises:
+        UsageError: a bypass names nothing that is protected, or something that nothing lifts.
+    """
+
+    def __init__(
+        self,
+        untouchable: Untouchable,
+        *,
+        bypass: Sequence[bytes] = (),
+        home_directories: Sequence[bytes] | None = None,
+    ) -> None:
+        self._seen: dict[bytes, bytes | None] = {}
+        never = [_never(path, self._seen, writing_only=False) for path in untouchable.read_write]
+        never += [
+            _never(path, self._seen, writing_only=True) for path in (*untouchable.write, *_KERNEL_INTERFACES)
+        ]
+        self._never = _Map(never)
+        directories = homes() if home_directories is None else home_directories
+        self._homes = {home: every_name(home, self._seen) for home in directories}
+        self._denied_map: _Map | None = None
+        self._identities: dict[tuple[int, int], list[bytes]] | None = None
+        self._lifted: set[bytes] = set()
+        self._lifted_beneath: dict[bytes, list[bytes]] = {}
+        for path in bypass:
+            self._lift(normalise(path))
+
+    @property
+    def _denied(self) -> _Map:
+        """What is denied, looked up when the first grant of a user or a profile is judged."""
+        if self._denied_map is None:
+            self._denied_map = _Map(entry for home in self._homes for entry in denied_paths(home, self._seen))
+        return self._denied_map
+
+    def judge(self, request: Request, canonical: bytes | None, *, path: bytes) -> None:
+        """Refuse ``request`` if it must not be granted.
+
+        Args:
+            request: what was asked.
+            canonical: where the kernel says that it leads; None when there is nothing yet.
+            path: the absolute path that the request means (``..`` and links in place).
+
+        Raises:
+            GrantError: with the way out as its hint.
+        """
+        names = list(every_name(path))
+        if canonical is not None:
+            names += [canonical, *self._aliases(canonical)]
+        self.judge_names(request, tuple(dict.fromkeys(names)))
+
+    def judge_default(self, request: Request, canonical: bytes) -> None:
+        """Refuse a grant that nobody asked for; judged by where it is, nobody chose its name.
+
+        Raises:
+            GrantError: something that is never grantable, or a denied file that exists, lies there.
+        """
+        self._judge_never(request, (canonical,))
+        # A service account's home can lie in a system directory; that alone is no reason to refuse.
+        if any(is_beneath(name, canonical) for names in self._homes.values() for name in names):
+            for denial in self._denials(request, (canonical,)):
+                if denial[0].exists():
+                    raise self._denied_error(request, (canonical,), *denial)
+
+    def judge_names(self, request: Request, names: tuple[bytes, ...]) -> None:
+        """Refuse ``request`` if under any of the normalised ``names`` it must not be granted."""
+        if request.directory:
+            _refuse_whole_trees(request, names)
+        self._judge_never(request, names)
+        denials = self._denials(request, names)
+        if denials:  # what exists goes first: the message should name what is really there
+            first = next((denial for denial in denials if denial[0].exists()), denials[0])
+            raise self._denied_error(request, names, *first)
+
+    def _judge_never(self, request: Request, names: tuple[bytes, ...]) -> None:
+        writing = request.access is not Access.READ
+        for name in names:
+            for entry, relation in self._never.meet(name, directory=request.directory):
+                if writing or not entry.writing_only:
+                    raise self._never_error(request, names, entry, relation)
+
+    def _denials(self, request: Request, names: tuple[bytes, ...]) -> list[tuple[Protected, str]]:
+        return [
+            denial
+            for name in names
+            for denial in self._denied.meet(name, directory=request.directory)
+            if not self._is_lifted(denial[0], name)
+        ]
+
+    def is_open(self, request: Request, names: tuple[bytes, ...]) -> bool:
+        """Return whether :meth:`judge_names` would let the request pass."""
+        try:
+            self.judge_names(request, names)
+        except GrantError:
+            return False
+        return True
+
+    def _is_lifted(self, entry: Protected, name: bytes) -> bool:
+        return entry.path in self._lifted or any(
+            is_beneath(name, lifted) for lifted in self._lifted_beneath.get(entry.path, ())
+        )
+
+    def _lift(self, path: bytes) -> None:
+        named = False
+        for entry, _ in self._denied.meet(path, directory=False):
+            named = True
+            if any(place.path == path for place in entry.places):
+                self._lifted.add(entry.path)
+            else:  # inside a denied directory only the user places links: its other names count too
+                self._lifted_beneath.setdefault(entry.path, []).extend(every_name(path))
+        for entry in self._denied.written_as(path):
+            named = True
+            self._lifted.add(entry.path)
+        if named:
+            return
+        if next(self._never.meet(path, directory=True), None) is not None:
+            raise UsageError(f"cannot bypass the protection of {shown(path)}: nono itself stands on it")
+        raise UsageError(
+            f"nothing is protected at {shown(path)}, so there is nothing to bypass",
+            hint="--bypass-protection names one protected path, such as ~/.ssh; it grants nothing by itself",
+        )
+
+    def _aliases(self, canonical: bytes) -> Iterator[bytes]:
+        """Yield protected names of the same object: other mounts of its directories, hard links."""
+        if self._identities is None:
+            self._identities = {}
+            for path in {*self._never.paths(), *self._denied.paths()}:
+                identity = _identity(path)
+                if identity is not None:
+                    self._identities.setdefault(identity, []).append(path)
+        for at in _upwards(canonical):
+            identity = _identity(at)
+            if identity is not None:
+                for name in self._identities.get(identity, ()):
+                    yield normalise(name + b"/" + canonical[len(at) :])
+
+    def _never_error(
+        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
+    ) -> GrantError:
+        narrower = self._narrower(request, names, relation)
+        where = f"it {relation} {shown(entry.path)}"
+        if not entry.writing_only:
+            hint = "keep ledger, key and state outside of every grant, as they are by default"
+            return GrantError(
+                f"cannot grant {request.wording()}: {where}, which no command may reach",
+                code="grant.untouchable",
+                hint=f"grant only {narrower}, or {hint}" if narrower else hint,
+            )
+        if request.access is not Access.WRITE:
+            reading = request.with_access(Access.READ)
+            if self.is_open(reading, names):
+                narrower = f"{reading.wording()} {narrower}".rstrip()
+        hint = f"grant only {narrower}" if narrower else "let it write somewhere else"
+        if relation == _CONTAINS and entry.path == os.fsencode(sys.prefix):
+            hint += f", or keep the virtual environment {shown(entry.path)} elsewhere"
+        reaches = "other processes" if entry.path in _KERNEL_INTERFACES else "what nono itself runs or obeys"
+        return GrantError(
+            f"cannot grant {request.wording()} for writing: {where}, and a write there reaches {reaches}",
+            code="grant.untouchable",
+            hint=hint,
+        )
+
+    def _denied_error(
+        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
+    ) -> GrantError:
+        narrower = self._narrower(request, names, relation)
+        lift = f"--bypass-protection {shown(entry.path)} lifts this protection, and grants nothing itself"
+        return GrantError(
+            f"cannot grant {request.wording()}: it {relation} {shown(entry.path)},"
+            f" which is protected (group {entry.group})",
+            code="grant.protected",
+            hint=f"grant only {narrower}; {lift}" if narrower else lift,
+        )
+
+    def _narrower(self, request: Request, names: tuple[bytes, ...], relation: str) -> str:
+        """Return the same grant on a few directories inside the one that was asked for, or nothing."""
+        if relation != _CONTAINS or request.source not in (USER, PROFILE):
+            return ""
+        try:
+            with os.scandir(names[-1]) as listing:
+                inside = sorted(entry.name for entry in listing if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return ""
+        fitting: list[str] = []
+        for name in inside:
+            narrower = request.with_path(join(request.path, name))
+            beneath = tuple(join(within, name) for within in names)
+            if not name.startswith(b".") and self.is_open(narrower, beneath):
+                fitting.append(narrower.wording())
+                if len(fitting) == _SUGGESTIONS:
+                    break
+        return " ".join(fitting)
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _refuse_whole_trees(request: Request, names: tuple[bytes, ...]) -> None:
+    for name in names:
+        if name in _WHOLE_TREES:
+            raise GrantError(
+                f"cannot grant {request.wording()}: {shown(name)} as a whole opens {_WHOLE_TREES[name]}",
+                code="grant.untouchable",
+                hint="grant the directories or the single files that it needs",
+            )
