@@ -49,8 +49,9 @@ DEFAULT_PATH = b"/bin:/usr/bin"
 _HEADER_BYTES = 256
 # exec_binprm() looks for a handler six times, so five rewrites by #! lines are the most.
 _MAX_REWRITES = 5
-# Each `env X` starts the kernel's count anew, so the whole chain has a bound of its own.
-_MAX_IMAGES = 16
+# Each `env X` starts the kernel's count anew, so the whole chain has a bound of its own
+# (that of the record: one executable and eight interpreters).
+_MAX_IMAGES = 9
 _READ_BYTES = 1 << 20
 _MAX_FORMATS = 256
 _BINFMT_MISC = b"/proc/sys/fs/binfmt_misc"
