@@ -24,7 +24,7 @@ COMMON = "common"
 PREDICATE = "predicate.launch"
 
 BYTES_FORMAT = "nono-bytes"
-"""The one ``format`` of ours in the schemas: base64 of bytes that are not UTF-8 (what is would be a string)."""
+"""The one ``format`` of ours in the schemas: base64 of bytes that are not UTF-8, so could not be a string."""
 
 _MAX_WHERE = 200
 
