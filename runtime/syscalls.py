@@ -350,3 +350,24 @@ def socket_errno(family: int, kind: int) -> int:
         return ctypes.get_errno()
     os.close(descriptor)
     return 0
+
+
+def wipe_initial_environment(name: bytes) -> None:
+    """Overwrite the value of a variable where this process's environment was put when it started.
+
+    ``unsetenv`` only forgets it: ``/proc/PID/environ`` goes on showing the initial strings. The kernel
+    says where they are (proc_pid_stat(5), fields 50 and 51), and they are this process's own memory.
+
+    Args:
+        name: the variable; nothing happens when it was not there.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    strings = ctypes.string_at(start, end - start)
+    position = 0
+    for string in strings.split(b"\0"):
+        if string.startswith(name + b"="):
+            value = len(name) + 1
+            ctypes.memset(start + position + value, ord("x"), len(string) - value)
+        position += len(string) + 1
