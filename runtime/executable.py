@@ -10,7 +10,7 @@ exists and breaks it, visibly, as soon as one wants in. So the order is
 4. the child executes ``held.descriptor`` with ``held.argv`` (``os.execve`` of a descriptor);
 5. :func:`check_image` at the exec stop, then :meth:`Held.release`.
 
-A ``#!`` line is read here by the kernel's rules (``fs/binfmt_script.c``), because a script that runs
+A ``#!`` line is followed here (:mod:`runtime.shebang`) rather than by the kernel, because a script that runs
 by descriptor would see ``/dev/fd/N`` as ``$0``. What runs is the interpreter's hashed descriptor; the
 script is handed over *by path* and its identity compared again at the exec stop, which is recorded
 as ``by-path``. ``#!/usr/bin/env X`` is replaced by the X that ``env`` would find, so that the image
@@ -29,13 +29,16 @@ from signal import SIGURG
 from typing import TYPE_CHECKING
 
 from attest import canonical
+from runtime import binfmt_misc, shebang
 from runtime.capabilities import Access, is_beneath
 from runtime.errors import CommandNotFoundError, ExecutableError
+from runtime.path_names import shown, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from attest.canonical import Json
+    from runtime.binfmt_misc import Format
     from runtime.capabilities import CapabilitySet, FileGrant
 
 LEASE = "lease"
@@ -45,17 +48,12 @@ BY_PATH = "by-path"
 # confstr(_CS_PATH) of glibc: what execvp searches when there is no PATH at all.
 DEFAULT_PATH = b"/bin:/usr/bin"
 
-# BINPRM_BUF_SIZE: all that the kernel looks at to decide how a file is executed.
-_HEADER_BYTES = 256
 # exec_binprm() looks for a handler six times, so five rewrites by #! lines are the most.
 _MAX_REWRITES = 5
 # Each `env X` starts the kernel's count anew, so the whole chain has a bound of its own
 # (that of the record: one executable and eight interpreters).
 _MAX_IMAGES = 9
 _READ_BYTES = 1 << 20
-_MAX_FORMATS = 256
-_BINFMT_MISC = b"/proc/sys/fs/binfmt_misc"
-_BLANKS = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +211,7 @@ def resolve(command: bytes, path_variable: bytes | None, directory: bytes) -> by
     if denied is not None:
         raise _failure(denied, errno.EACCES)
     raise CommandNotFoundError(
-        f"command not found: {_shown(command)}",
+        f"command not found: {shown(command)}",
         hint="it is searched on the PATH that the child will have; name the file with a slash to bypass it",
     )
 
@@ -249,24 +247,24 @@ def hold(path: bytes, argv: Sequence[bytes], *, path_variable: bytes | None, dir
 def _hold(
     path: bytes, argv: list[bytes], path_variable: bytes | None, directory: bytes, images: list[OpenImage]
 ) -> Held:
-    formats = list(_registered_formats())
+    formats = list(binfmt_misc.registered_formats())
     rewrites = 0
     while True:
         if rewrites > _MAX_REWRITES or len(images) >= _MAX_IMAGES:
-            raise ExecutableError(f"too many levels of interpreters: {_shown(images[0].opened_as)}")
+            raise ExecutableError(f"too many levels of interpreters: {shown(images[0].opened_as)}")
         images.append(_open(os.path.join(directory, path), named_by=images[-1] if images else None))
         header = images[-1].header
         interpretation = _interpretation(path, header, formats)
         if interpretation is None:
             if not header.startswith(b"\x7fELF"):
                 raise ExecutableError(
-                    f"neither a program nor a script with a #! line: {_shown(images[-1].path)}",
+                    f"neither a program nor a script with a #! line: {shown(images[-1].path)}",
                     hint="give it a #! line, or name its interpreter in the command",
                 )
             return Held(tuple(images), tuple(argv))
         images[-1] = replace(images[-1], by_path=True)
         interpreter, arguments = interpretation
-        program = _env_program(interpreter, arguments)
+        program = shebang.env_program(interpreter, arguments)
         if program is not None:
             images.append(_open(os.path.join(directory, interpreter), named_by=images[-1]))
             if images[-1].header.startswith(b"\x7fELF"):
@@ -291,7 +289,7 @@ def check_image(pid: int, held: Held) -> str | None:
         None when all of it still holds, else the reason why not, for the record.
     """
     for image in held.images:
-        name = _shown(image.path)
+        name = shown(image.path)
         if image.leased and fcntl.fcntl(image.descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
             return f"{name} was opened for writing"
         if not image.is_same(os.fstat(image.descriptor)):
@@ -308,7 +306,7 @@ def check_image(pid: int, held: Held) -> str | None:
     except OSError as error:
         return f"the running image cannot be looked at: {os.strerror(error.errno or 0)}"
     if not held.executed.is_same(status):
-        return f"the running image is not {_shown(held.executed.path)}"
+        return f"the running image is not {shown(held.executed.path)}"
     return None
 
 
@@ -325,125 +323,18 @@ def inside_write_grant(capabilities: CapabilitySet, path: bytes) -> FileGrant | 
 def writable_script(held: Held, capabilities: CapabilitySet) -> tuple[bytes, FileGrant] | None:
     """Return the first script of the chain that the child could rewrite, with the grant.
 
-    Checked are the script itself and the directory entry under which it is opened again: who can
-    change a symlink on the way changes what the interpreter reads.
+    Checked is every name of it and every symbolic link on the way: who can change a link changes
+    what the interpreter opens.
     """
     for image in held.images:
         if not image.by_path:
             continue
-        entry = os.path.join(
-            os.path.realpath(os.path.dirname(image.opened_as)), os.path.basename(image.opened_as)
-        )
-        for path in (image.path, entry):
+        names, links = walk(image.opened_as)
+        for path in (image.path, *names, *links):
             grant = inside_write_grant(capabilities, path)
             if grant is not None:
                 return path, grant
     return None
-
-
-def kernel_protects_running_images(cache_directory: bytes) -> bool | None:
-    """Find out whether this kernel refuses writes to an image that runs (some 6.11 and 6.12 did not).
-
-    A copy of ``cat`` is started in ``cache_directory`` and opened for writing; ETXTBSY is the answer
-    that protects. It is asked once a boot and remembered there in a file.
-
-    Args:
-        cache_directory: absolute path of an existing private directory of the user.
-
-    Returns:
-        True or False, or None when it could not be tried (no ``cat``, a noexec directory).
-    """
-    boot = _read_small(b"/proc/sys/kernel/random/boot_id").strip()
-    answer_path = os.path.join(cache_directory, b"running-images")
-    remembered = _read_small(answer_path).split()
-    if len(remembered) == 2 and remembered[0] == boot and remembered[1] in {b"yes", b"no"}:
-        return remembered[1] == b"yes"
-    answer = _probe_running_image(cache_directory)
-    if answer is not None and boot:
-        fresh = os.path.join(cache_directory, b".running-images-" + os.urandom(8).hex().encode())
-        try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, boot + (b" yes\n" if answer else b" no\n"))
-            finally:
-                os.close(descriptor)
-            os.rename(fresh, answer_path)
-        except OSError:  # remembered is only faster: the answer itself stands
-            return answer
-    return answer
-
-
-# --- the #! line and its kin ---------------------------------------------------------------------
-
-
-def script_interpreter(header: bytes) -> tuple[bytes, tuple[bytes, ...]] | None:
-    """Read a ``#!`` line as Linux does (``load_script`` in ``fs/binfmt_script.c``).
-
-    Args:
-        header: the first 256 bytes of the file, fewer if it is shorter.
-
-    Returns:
-        The interpreter and its one optional argument (no or one element), or None where the kernel
-        says ENOEXEC: no ``#!``, no interpreter, or an interpreter whose name is cut at 256 bytes.
-    """
-    if not header.startswith(b"#!"):
-        return None
-    # The kernel's buffer is zeroed beyond the end of the file and searched as a C string.
-    buffer = header[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")
-    newline = buffer.find(b"\n")
-    nul = buffer.find(b"\0")
-    if newline < 0 or 0 <= nul < newline:
-        # No end of line in sight: the name must be known to be whole, the argument may be cut. The
-        # last byte is overwritten with the terminator, so it is lost.
-        start = _skip_blanks(buffer, 2, _HEADER_BYTES)
-        if start == _HEADER_BYTES or _terminator(buffer, start, _HEADER_BYTES) == _HEADER_BYTES:
-            return None
-        end = _HEADER_BYTES - 1
-    else:
-        end = newline
-    while buffer[end - 1] in _BLANKS:
-        end -= 1
-    start = _skip_blanks(buffer, 2, end)
-    if start >= end:
-        return None
-    separator = _terminator(buffer, start, end)
-    name = buffer[start:separator]
-    if separator == end or buffer[separator] == 0:
-        return name, ()
-    argument = buffer[_skip_blanks(buffer, separator, end) : end]
-    return name, (argument.partition(b"\0")[0],)
-
-
-def _skip_blanks(buffer: bytes, start: int, end: int) -> int:
-    while start < end and buffer[start] in _BLANKS:
-        start += 1
-    return start
-
-
-def _terminator(buffer: bytes, start: int, end: int) -> int:
-    """Return the index of the first blank or NUL in ``buffer[start:end]``, or ``end``."""
-    while start < end and buffer[start] not in b" \t\0":
-        start += 1
-    return start
-
-
-def _env_program(interpreter: bytes, arguments: tuple[bytes, ...]) -> list[bytes] | None:
-    """Return what ``env`` would execute, or None when it does more than to search for a program.
-
-    ``env X`` and the plain ``env -S X a b`` are understood. With an option, an assignment or a quote
-    in it, ``env`` itself is the image that runs, is held and is recorded.
-    """
-    if os.path.basename(interpreter) != b"env" or not arguments:
-        return None
-    argument = arguments[0]
-    words = [argument]
-    if argument.startswith(b"-S"):
-        if any(special in argument for special in (b"\\", b"'", b'"', b"$", b"#")):
-            return None
-        words = argument[2:].split()
-    if not words or not words[0] or words[0].startswith(b"-") or b"=" in words[0]:
-        return None
-    return words
 
 
 def _resolve_for(script: OpenImage, program: bytes, path_variable: bytes | None, directory: bytes) -> bytes:
@@ -451,73 +342,15 @@ def _resolve_for(script: OpenImage, program: bytes, path_variable: bytes | None,
         return resolve(program, path_variable, directory)
     except CommandNotFoundError:
         raise CommandNotFoundError(
-            f"{_shown(script.path)} wants {_shown(program)}, which is not on the child's PATH",
+            f"{shown(script.path)} wants {shown(program)}, which is not on the child's PATH",
             hint="`env` takes everything after it as one name; with arguments it needs `env -S`"
             if b" " in program
             else "install it, or change the PATH that the child will have",
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """An enabled entry of binfmt_misc (Documentation/admin-guide/binfmt-misc.rst)."""
-
-    name: bytes
-    interpreter: bytes
-    flags: bytes
-    offset: int
-    magic: bytes
-    mask: bytes
-    extension: bytes
-
-    def matches(self, path: bytes, header: bytes) -> bool:
-        if self.extension:
-            return path.rpartition(b".")[2] == self.extension and b"." in path
-        window = header.ljust(_HEADER_BYTES, b"\0")[self.offset : self.offset + len(self.magic)]
-        if len(window) != len(self.magic):
-            return False
-        mask = self.mask or b"\xff" * len(self.magic)
-        # The kernel compares (byte XOR magic) AND mask, so bits outside the mask never matter.
-        return all((w ^ m) & k == 0 for w, m, k in zip(window, self.magic, mask, strict=True))
-
-
-def _registered_formats(directory: bytes = _BINFMT_MISC) -> Iterator[_Format]:
-    """Yield the enabled formats; none where binfmt_misc is not mounted (the exec stop then decides)."""
-    if _read_small(os.path.join(directory, b"status")).strip() != b"enabled":
-        return
-    names = sorted(os.listdir(directory))
-    for name in names[:_MAX_FORMATS]:
-        if name in {b"status", b"register"}:
-            continue
-        parsed = _parse_format(name, _read_small(os.path.join(directory, name)))
-        if parsed is not None:
-            yield parsed
-
-
-def _parse_format(name: bytes, text: bytes) -> _Format | None:
-    lines = text.splitlines()
-    if not lines or lines[0] != b"enabled":
-        return None
-    fields = {key.rstrip(b":"): value for key, _, value in (line.partition(b" ") for line in lines[1:])}
-    try:
-        return _Format(
-            name=name,
-            interpreter=fields[b"interpreter"],
-            flags=fields.get(b"flags", b"").strip(),
-            offset=int(fields.get(b"offset", b"0")),
-            magic=bytes.fromhex(fields.get(b"magic", b"").decode("ascii")),
-            mask=bytes.fromhex(fields.get(b"mask", b"").decode("ascii")),
-            extension=fields.get(b"extension", b"").lstrip(b"."),
-        )
-    except (KeyError, ValueError):
-        raise ExecutableError(
-            f"an entry of binfmt_misc that is not understood: {_shown(name)}",
-            hint="disable it: it may decide what runs",
-        ) from None
-
-
 def _interpretation(
-    path: bytes, header: bytes, formats: Sequence[_Format]
+    path: bytes, header: bytes, formats: Sequence[Format]
 ) -> tuple[bytes, tuple[bytes, ...]] | None:
     """Return the interpreter and its argument that the kernel would put in front, or None."""
     # binfmt_misc registers at the head of the kernel's list, so it is asked before #! and ELF.
@@ -525,12 +358,12 @@ def _interpretation(
         if form.matches(path, header):
             if form.flags:
                 raise ExecutableError(
-                    f"the kernel runs it through binfmt_misc ({_shown(form.name)}, flags "
-                    f"{_shown(form.flags)}), which cannot be held",
-                    hint=f"name the interpreter in the command: {_shown(form.interpreter)}",
+                    f"the kernel runs it through binfmt_misc ({shown(form.name)}, flags "
+                    f"{shown(form.flags)}), which cannot be held",
+                    hint=f"name the interpreter in the command: {shown(form.interpreter)}",
                 )
             return form.interpreter, ()
-    return script_interpreter(header)
+    return shebang.interpreter(header)
 
 
 # --- opening, leasing, hashing -------------------------------------------------------------------
@@ -545,7 +378,7 @@ def _open(path: bytes, *, named_by: OpenImage | None) -> OpenImage:
     except OSError as error:
         if named_by is not None:
             raise ExecutableError(
-                f"the interpreter of {_shown(named_by.path)} cannot be used: {_shown(path)}: "
+                f"the interpreter of {shown(named_by.path)} cannot be used: {shown(path)}: "
                 f"{os.strerror(error.errno or 0)}"
             ) from None
         raise _failure(path, error.errno or 0) from None
@@ -565,7 +398,7 @@ def _examine(handle: int, path: bytes) -> OpenImage:
         descriptor = os.open(own_name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise ExecutableError(
-            f"cannot be read, so it cannot be hashed: {_shown(path)}: {os.strerror(error.errno or 0)}",
+            f"cannot be read, so it cannot be hashed: {shown(path)}: {os.strerror(error.errno or 0)}",
             hint="give yourself read permission on it",
         ) from None
     try:
@@ -582,7 +415,7 @@ def _examine(handle: int, path: bytes) -> OpenImage:
             ino=status.st_ino,
             ctime_ns=status.st_ctime_ns,
             size=status.st_size,
-            header=os.pread(descriptor, _HEADER_BYTES, 0),
+            header=os.pread(descriptor, shebang.HEADER_BYTES, 0),
             leased=leased,
             by_path=False,
             privileged=_is_privileged(descriptor, status),
@@ -605,11 +438,11 @@ def _lease(descriptor: int, path: bytes) -> bool:
             return False
         if error.errno == errno.EAGAIN:
             raise ExecutableError(
-                f"another process has it open for writing: {_shown(path)}",
+                f"another process has it open for writing: {shown(path)}",
                 hint="wait until whatever writes it is done",
             ) from None
         raise ExecutableError(
-            f"cannot be held still: {_shown(path)}: {os.strerror(error.errno or 0)}"
+            f"cannot be held still: {shown(path)}: {os.strerror(error.errno or 0)}"
         ) from None
     return True
 
@@ -621,7 +454,7 @@ def _require_reachable(path: bytes, status: os.stat_result) -> None:
     except OSError:
         found = None
     if found is None or (found.st_dev, found.st_ino) != (status.st_dev, status.st_ino):
-        raise ExecutableError(f"no path leads to it any more: {_shown(path)}")
+        raise ExecutableError(f"no path leads to it any more: {shown(path)}")
 
 
 def _is_privileged(descriptor: int, status: os.stat_result) -> bool:
@@ -642,16 +475,16 @@ def _hash(image: OpenImage) -> Image:
     try:
         # preadv: the offset belongs to the open file description, which the child shares.
         while size <= image.size and (count := os.preadv(image.descriptor, [buffer], size)):
-            header = header or bytes(view[: min(count, _HEADER_BYTES)])
+            header = header or bytes(view[: min(count, shebang.HEADER_BYTES)])
             digest.update(view[:count])
             size += count
         status = os.fstat(image.descriptor)
     except OSError as error:
         raise ExecutableError(
-            f"cannot be read: {_shown(image.path)}: {os.strerror(error.errno or 0)}"
+            f"cannot be read: {shown(image.path)}: {os.strerror(error.errno or 0)}"
         ) from None
     if size != image.size or header != image.header or not image.is_same(status):
-        raise ExecutableError(f"it changed while it was read: {_shown(image.path)}")
+        raise ExecutableError(f"it changed while it was read: {shown(image.path)}")
     return Image(image.path, digest.hexdigest(), size, image.held)
 
 
@@ -675,74 +508,12 @@ def _obstacle(path: bytes) -> int | None:
 
 def _failure(path: bytes, number: int) -> ExecutableError | CommandNotFoundError:
     if number in {errno.ENOENT, errno.ENOTDIR}:
-        return CommandNotFoundError(f"no such file: {_shown(path)}")
+        return CommandNotFoundError(f"no such file: {shown(path)}")
     if number != errno.EACCES:
-        return ExecutableError(f"cannot be executed: {_shown(path)}: {os.strerror(number)}")
+        return ExecutableError(f"cannot be executed: {shown(path)}: {os.strerror(number)}")
     if os.path.isdir(path):
-        return ExecutableError(f"a directory, not a program: {_shown(path)}")
+        return ExecutableError(f"a directory, not a program: {shown(path)}")
     return ExecutableError(
-        f"may not be executed: {_shown(path)}",
+        f"may not be executed: {shown(path)}",
         hint="it must be a regular file with execute permission, on a filesystem without noexec",
     )
-
-
-def _probe_running_image(directory: bytes) -> bool | None:
-    copy = os.path.join(directory, b".running-image-" + os.urandom(8).hex().encode())
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    pid = 0
-    try:
-        _copy(resolve(b"cat", DEFAULT_PATH, b"/"), copy)
-        # posix_spawn returns after the exec; the copy then waits for the end of its input.
-        actions = [(os.POSIX_SPAWN_DUP2, reader, 0)]
-        pid = os.posix_spawn(copy, [b"cat"], {}, file_actions=actions)
-        os.close(os.open(copy, os.O_WRONLY | os.O_CLOEXEC))
-    except OSError as error:
-        return True if pid and error.errno == errno.ETXTBSY else None
-    except (CommandNotFoundError, ExecutableError):
-        return None
-    else:
-        return False
-    finally:
-        os.close(reader)
-        os.close(writer)
-        if pid:
-            os.waitpid(pid, 0)
-        try:
-            os.unlink(copy)
-        except OSError:  # it was never made
-            copy = b""
-
-
-def _copy(source: bytes, target: bytes) -> None:
-    read = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        write = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)
-        try:
-            while chunk := os.read(read, _READ_BYTES):
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[os.write(write, rest) :]
-        finally:
-            os.close(write)
-    finally:
-        os.close(read)
-
-
-def _read_small(path: bytes, limit: int = 4096) -> bytes:
-    """Return what a small file of the kernel's, or of ours, holds; empty when it cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, limit)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
-
-
-def _shown(path: bytes) -> str:
-    """Return ``path`` for a message: control characters and stray bytes never reach a terminal raw."""
-    text = path.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from attest import canonical
 from runtime import environment as variables
 from runtime.errors import HookError
+from runtime.path_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -152,13 +153,13 @@ def load(hook: Hook) -> LoadedHook:
         raise HookError(f"a hook runs before or after, not {hook.kind!r}")
     if not 1 <= hook.timeout_seconds <= MAX_TIMEOUT_SECONDS:
         raise HookError(f"the time-out of a hook is 1 to {MAX_TIMEOUT_SECONDS} seconds")
-    shown = _shown(hook.script)
-    handle = _walk(hook.script)
+    name = shown(hook.script)
+    handle = _walk(hook.script, name)
     try:
-        content = _read(handle, shown)
+        content = _read(handle, name)
     finally:
         os.close(handle)
-    return LoadedHook(hook, _sealed_copy(content, shown), hashlib.sha256(content).hexdigest(), len(content))
+    return LoadedHook(hook, _sealed_copy(content, name), hashlib.sha256(content).hexdigest(), len(content))
 
 
 def run(
@@ -226,67 +227,70 @@ def run(
 # --- judging and copying ---------------------------------------------------------------------------
 
 
-def _walk(script: bytes) -> int:
+def _walk(script: bytes, name: str) -> int:
     """Return an O_PATH descriptor of the script, reached through directories that were each judged."""
-    shown = _shown(script)
-    names = script.split(b"/")[1:]
-    if not script.startswith(b"/") or b"\0" in script or any(name in {b"", b".", b".."} for name in names):
+    components = script.split(b"/")[1:]
+    if (
+        not script.startswith(b"/")
+        or b"\0" in script
+        or any(part in {b"", b".", b".."} for part in components)
+    ):
         raise HookError(
-            f"the path of a hook must be absolute and canonical: {shown}",
+            f"the path of a hook must be absolute and canonical: {name}",
             hint="write the path that `realpath` prints",
         )
     handle = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for depth, name in enumerate(names):
-            _judge_directory(handle, _shown(b"/" + b"/".join(names[:depth])), shown)
+        for depth, part in enumerate(components):
+            _judge_directory(handle, shown(b"/" + b"/".join(components[:depth])), name)
             # Symlinks are not followed: O_PATH opens the link itself, which is then refused.
-            following = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+            following = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
             os.close(handle)
             handle = following
-        _judge_script(handle, shown)
+        _judge_script(handle, name)
     except OSError as error:
         os.close(handle)
-        raise HookError(f"the hook cannot be used: {shown}: {os.strerror(error.errno or 0)}") from None
+        raise HookError(f"the hook cannot be used: {name}: {os.strerror(error.errno or 0)}") from None
     except HookError:
         os.close(handle)
         raise
     return handle
 
 
-def _judge_directory(handle: int, at: str, shown: str) -> None:
+def _judge_directory(handle: int, at: str, name: str) -> None:
     status = os.fstat(handle)
-    _refuse_symlink(status, shown)
+    _refuse_symlink(status, name)
     _require_trusted_owner(status, at)
     if status.st_mode & _WRITABLE_BY_OTHERS and not status.st_mode & stat.S_ISVTX:
-        raise HookError(f"others can write to {at}, where the hook {shown} lies", hint=f"chmod go-w {at}")
+        raise HookError(f"others can write to {at}, where the hook {name} lies", hint=f"chmod go-w {at}")
 
 
-def _judge_script(handle: int, shown: str) -> None:
+def _judge_script(handle: int, name: str) -> None:
     status = os.fstat(handle)
-    _refuse_symlink(status, shown)
+    _refuse_symlink(status, name)
     if not stat.S_ISREG(status.st_mode):
-        raise HookError(f"a hook must be a regular file: {shown}")
-    _require_trusted_owner(status, shown)
+        raise HookError(f"a hook must be a regular file: {name}")
+    _require_trusted_owner(status, name)
     if status.st_mode & _WRITABLE_BY_OTHERS:
-        raise HookError(f"others can write to the hook {shown}", hint=f"chmod go-w {shown}")
+        raise HookError(f"others can write to the hook {name}", hint=f"chmod go-w {name}")
     if not os.access(b"/proc/self/fd/%d" % handle, os.X_OK, effective_ids=True):
-        raise HookError(f"the hook may not be executed: {shown}", hint=f"chmod u+x {shown}")
+        raise HookError(f"the hook may not be executed: {name}", hint=f"chmod u+x {name}")
 
 
-def _refuse_symlink(status: os.stat_result, shown: str) -> None:
+def _refuse_symlink(status: os.stat_result, name: str) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise HookError(
-            f"the path of a hook must not lead through a symbolic link: {shown}",
+            f"the path of a hook must not lead through a symbolic link: {name}",
             hint="write the path that `realpath` prints",
         )
 
 
-def _require_trusted_owner(status: os.stat_result, shown: str) -> None:
+def _require_trusted_owner(status: os.stat_result, name: str) -> None:
     if status.st_uid not in {0, os.getuid()}:
-        raise HookError(f"{shown} belongs to uid {status.st_uid}, neither root nor you")
+        raise HookError(f"{name} belongs to uid {status.st_uid}, neither root nor you")
 
 
-def _read(handle: int, shown: str) -> bytes:
+def _read(handle: int, name: str) -> bytes:
     try:
         descriptor = os.open(b"/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -294,13 +298,13 @@ def _read(handle: int, shown: str) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise HookError(f"the hook cannot be read: {shown}: {os.strerror(error.errno or 0)}") from None
+        raise HookError(f"the hook cannot be read: {name}: {os.strerror(error.errno or 0)}") from None
     if content is None:
-        raise HookError(f"the hook is larger than {MAX_SCRIPT_BYTES >> 20} MiB: {shown}")
+        raise HookError(f"the hook is larger than {MAX_SCRIPT_BYTES >> 20} MiB: {name}")
     return content
 
 
-def _sealed_copy(content: bytes, shown: str) -> int:
+def _sealed_copy(content: bytes, name: str) -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
         try:
@@ -319,7 +323,7 @@ def _sealed_copy(content: bytes, shown: str) -> int:
             raise
     except OSError as error:
         raise HookError(
-            f"no sealed copy can be made of the hook {shown}: {os.strerror(error.errno or 0)}",
+            f"no sealed copy can be made of the hook {name}: {os.strerror(error.errno or 0)}",
             hint="the sysctl vm.memfd_noexec must not be 2" if error.errno == errno.EACCES else None,
         ) from None
     return descriptor
@@ -485,9 +489,3 @@ def _remove(path: bytes) -> None:
         os.unlink(path)
     except OSError:  # the hook removed it, or put a directory there; the caller's clean-up takes that
         return
-
-
-def _shown(path: bytes) -> str:
-    """Return ``path`` for a message: control characters and stray bytes never reach a terminal raw."""
-    text = path.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
