@@ -264,7 +264,9 @@ def _kind(value: _Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return "a string"
-    return {dict: "an object", list: "a list"}.get(type(value), "a number")
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a number"
 
 
 def _quoted(key: str) -> str:

@@ -437,8 +437,8 @@ class Guard:
             named = True
             if any(place.path == path for place in entry.places):
                 self._lifted.add(entry.path)
-            else:  # inside a denied directory only the user places links: its other names count too
-                self._lifted_beneath.setdefault(entry.path, []).extend(every_name(path))
+            else:
+                self._lifted_beneath.setdefault(entry.path, []).extend(_names_inside(entry, path))
         for entry in self._denied.written_as(path):
             named = True
             self._lifted.add(entry.path)
@@ -521,6 +521,17 @@ class Guard:
                 if len(fitting) == _SUGGESTIONS:
                     break
         return " ".join(fitting)
+
+
+def _names_inside(entry: Protected, path: bytes) -> Iterator[bytes]:
+    """Yield the names of ``path``, which lies inside ``entry``, under each name that the entry has."""
+    bases = {(place.parent if place.wild else place.path): place.wild for place in entry.places}
+    for base, wild in bases.items():
+        if is_beneath(path, base):
+            for other, other_wild in bases.items():
+                if other_wild is wild:
+                    # Inside a denied directory only the user places links, so where they lead counts.
+                    yield from every_name(other + path[len(base) :])
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:
