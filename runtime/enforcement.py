@@ -21,9 +21,8 @@ from runtime.errors import EnforcementError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runtime.grants import OpenGrant
-
     from runtime.capabilities import CapabilitySet
+    from runtime.grants import OpenGrant
 
 FEATURES = (
     "filesystem",
@@ -44,7 +43,7 @@ _OPTIONAL = frozenset(("ioctl", "lease", "metadata"))
 _NEVER_WAIVED = frozenset(("filesystem", "filter"))
 
 # The first Landlock ABI with a feature, and the Linux release that brought it.
-_SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
+SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
 
 _WHY_NO_LANDLOCK = {
     errno.ENOSYS: (
@@ -132,8 +131,8 @@ def prepare(
         EnforcementError: something required cannot be enforced here; the hint says what would help.
     """
     required = required_features(capabilities.network, waived=waived)
-    abi = _landlock_abi()
-    for feature, (since, release) in _SINCE.items():
+    abi = landlock_abi()
+    for feature, (since, release) in SINCE.items():
         if feature in required and abi < since:
             raise EnforcementError(
                 f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
@@ -144,7 +143,12 @@ def prepare(
     return Prepared(ruleset, program, digest, abi, capabilities.network, required)
 
 
-def _landlock_abi() -> int:
+def landlock_abi() -> int:
+    """Return the running kernel's Landlock ABI.
+
+    Raises:
+        EnforcementError: there is none to be had; the hint says why.
+    """
     try:
         return landlock_rules.abi()
     except OSError as error:
@@ -180,10 +184,10 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     unconnected = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
     achieved = {
         "filesystem": True,
-        "truncate": prepared.abi >= _SINCE["truncate"][0],
-        "ioctl": prepared.abi >= _SINCE["ioctl"][0],
+        "truncate": prepared.abi >= SINCE["truncate"][0],
+        "ioctl": prepared.abi >= SINCE["ioctl"][0],
         "network": blocked and unconnected,
-        "scope": prepared.abi >= _SINCE["scope"][0],
+        "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
     }

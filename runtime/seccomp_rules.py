@@ -190,23 +190,33 @@ def build(network: Network) -> bytes:
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
     for rule in rules(network):
-        number = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, rule.call)
-        if number == -1:  # not checked by pyseccomp: libseccomp does not know the name
-            number = _NUMBERS.get(rule.call, -1)
-            if number == -1:
-                raise EnforcementError(
-                    f"this libseccomp does not know the system call {rule.call}",
-                    hint="install libseccomp 2.5.4 or newer",
-                )
-        elif number < 0:  # known, but this architecture never had it
-            continue
-        arguments = [_argument(comparison) for comparison in rule.comparisons]
-        built.add_rule_exactly(pyseccomp.ERRNO(rule.error), number, *arguments)
+        call = number(rule.call)
+        if call is not None:
+            arguments = [_argument(comparison) for comparison in rule.comparisons]
+            built.add_rule_exactly(pyseccomp.ERRNO(rule.error), call, *arguments)
     descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "w+b", buffering=0) as exported:
         built.export_bpf(exported)
         program = os.pread(descriptor, BPF_MAX_SIZE + 1, 0)
     return _unknown_calls_absent() + program
+
+
+def number(name: str) -> int | None:
+    """Return the number of a system call on this machine, or None if the machine never had it.
+
+    Raises:
+        EnforcementError: neither libseccomp nor this module knows the name.
+    """
+    found = int(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name))
+    if found >= 0:
+        return found
+    if found != -1:  # libseccomp's own number for a call of other architectures
+        return None
+    if name not in _NUMBERS:  # pyseccomp hands on the -1 unchecked
+        raise EnforcementError(
+            f"this libseccomp does not know the system call {name}", hint="install libseccomp 2.5.4 or newer"
+        )
+    return _NUMBERS[name]
 
 
 def _argument(comparison: Comparison) -> pyseccomp.Arg:
