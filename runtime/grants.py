@@ -378,11 +378,11 @@ def _merge(opened: list[OpenGrant]) -> list[OpenGrant]:
         descriptors.setdefault(_key(candidate.grant), candidate.descriptor)
     merged = merge(candidate.grant for candidate in opened)
     # /bin, /sbin and /lib lie in /usr today: what another default covers already would only be noise.
-    wide = [grant for grant in merged if grant.directory and _is_default(grant)]
+    wide = {grant.path: grant for grant in merged if grant.directory and _is_default(grant)}
     return [
         OpenGrant(grant, descriptors[_key(grant)])
         for grant in merged
-        if not (_is_default(grant) and any(_covers(other, grant) for other in wide))
+        if not (_is_default(grant) and _is_covered(grant, wide))
     ]
 
 
@@ -390,8 +390,13 @@ def _key(grant: FileGrant) -> tuple[bytes, bool, str, bytes]:
     return grant.path, grant.directory, grant.source, grant.asked
 
 
-def _covers(wide: FileGrant, grant: FileGrant) -> bool:
-    return wide is not grant and wide.access.covers(grant.access) and is_beneath(grant.path, wide.path)
+def _is_covered(grant: FileGrant, wide: dict[bytes, FileGrant]) -> bool:
+    above = grant.path
+    while above != b"/":
+        above = os.path.dirname(above)
+        if above in wide and wide[above].access.covers(grant.access):
+            return True
+    return False
 
 
 def _is_default(grant: FileGrant) -> bool:

@@ -239,7 +239,7 @@ def _upwards(path: bytes) -> Iterator[bytes]:
     """Yield the normalised ``path`` and its ancestors, the root last."""
     while path != b"/":
         yield path
-        path = os.path.dirname(path)
+        path = path[: path.rindex(b"/")] or b"/"
     yield path
 
 

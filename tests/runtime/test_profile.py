@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -230,9 +230,9 @@ def test_a_second_mount_of_the_home_hides_nothing(tmp_path: Path) -> None:
     command = ["unshare", "--mount", *mine, *shell]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
     if done.returncode != 0 and re.match("unshare:|mount:", done.stderr):
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and os.geteuid() == 0:
             pytest.fail(f"must work here: {done.stderr}")
-        pytest.skip(done.stderr)
+        pytest.skip(f"no mount namespace to be had: {done.stderr}")
     assert (done.stdout.split(), done.stderr) == (["grant.protected", "grant.protected", "granted"], "")
 
 
