@@ -54,6 +54,7 @@ _MAX_REWRITES = 5
 # (that of the record: one executable and eight interpreters).
 _MAX_IMAGES = 9
 _READ_BYTES = 1 << 20
+_GOES_ON = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,18 +196,10 @@ def resolve(command: bytes, path_variable: bytes | None, directory: bytes) -> by
         problem = _obstacle(os.path.join(directory, candidate))
         if problem is None:
             return candidate
-        # execvp goes on after each of these and remembers EACCES for the end; ENAMETOOLONG cannot
-        # exist, so it is skipped as well.
+        # execvp goes on after each of these, and remembers EACCES for the end.
         if problem == errno.EACCES:
             denied = denied or candidate
-        elif problem not in {
-            errno.ENOENT,
-            errno.ENOTDIR,
-            errno.ENODEV,
-            errno.ESTALE,
-            errno.ETIMEDOUT,
-            errno.ENAMETOOLONG,
-        }:
+        elif problem not in _GOES_ON:
             raise _failure(candidate, problem)
     if denied is not None:
         raise _failure(denied, errno.EACCES)
@@ -507,7 +500,7 @@ def _obstacle(path: bytes) -> int | None:
 
 
 def _failure(path: bytes, number: int) -> ExecutableError | CommandNotFoundError:
-    if number in {errno.ENOENT, errno.ENOTDIR}:
+    if number == errno.ENOENT:
         return CommandNotFoundError(f"no such file: {shown(path)}")
     if number != errno.EACCES:
         return ExecutableError(f"cannot be executed: {shown(path)}: {os.strerror(number)}")
