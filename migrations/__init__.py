@@ -1,0 +1,1 @@
+"""The schema history of the index (Alembic); shipped as ``store/migrations``."""

@@ -1,0 +1,10 @@
+"""The index: a second database for searching and listing, made from ledgers (design 2, "The index").
+
+It is disposable and never evidence. It is rebuilt when it is missing, damaged or of another revision,
+and caught up on use; whoever states a fact reads it from the ledger again.
+"""
+
+from store.index.records import IndexedState, LaunchRecord
+from store.index.search_index import SearchIndex
+
+__all__ = ["IndexedState", "LaunchRecord", "SearchIndex"]
