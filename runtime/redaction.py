@@ -323,7 +323,8 @@ def _query_values(lower: bytes, keys: frozenset[bytes]) -> Iterator[_Span]:
         if not introduced and not (is_form and (start == 0 or lower[start - 1] in b"=" + _WHITE + _QUOTES)):
             continue
         if _percent_decoded(lower[start:equals]) in keys:
-            yield equals + 1, _find_any(lower, equals + 1, _END_OF_QUERY_VALUE), QUERY
+            position = _find_any(lower, equals + 1, _END_OF_QUERY_VALUE)
+            yield equals + 1, position, QUERY
 
 
 def _assignments(lower: bytes, name: bytes) -> Iterator[_Span]:

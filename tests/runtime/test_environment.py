@@ -1,0 +1,185 @@
+"""What reaches the child's environment, and what must not."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import environment
+from runtime.errors import UsageError
+
+
+def build(inherited: dict[bytes, bytes] | None = None, **changes: Any) -> environment.Environment:
+    arguments: dict[str, Any] = {
+        "hook": {},
+        "secrets": {},
+        "own": {},
+        "key_names": (),
+        "temporary": None,
+        "unix_sockets": True,
+        "git_configuration": True,
+    }
+    return environment.build(inherited or {}, **(arguments | changes))
+
+
+# Design 3, "Environment", name by name; vault tokens as of HashiCorp, 1Password and Bitwarden.
+DANGEROUS = (
+    "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT LD_ DYLD_INSERT_LIBRARIES BASH_ENV ENV CDPATH GLOBIGNORE "
+    "BASH_FUNC_ls%% PROMPT_COMMAND IFS PYTHONSTARTUP PYTHONPATH PYTHONHOME NODE_OPTIONS NODE_PATH "
+    "PERL5OPT PERL5LIB RUBYOPT RUBYLIB GEM_PATH GEM_HOME JAVA_TOOL_OPTIONS _JAVA_OPTIONS "
+    "DOTNET_STARTUP_HOOKS GOFLAGS VAULT_TOKEN OP_SERVICE_ACCOUNT_TOKEN OP_CONNECT_TOKEN BW_SESSION"
+)
+SOCKETS = "SSH_AUTH_SOCK DBUS_SESSION_BUS_ADDRESS DOCKER_HOST WAYLAND_DISPLAY XDG_RUNTIME_DIR"
+
+
+@pytest.mark.parametrize("name", DANGEROUS.encode().split())
+@pytest.mark.parametrize("source", ["inherited", "hook"])
+def test_dangerous_names_are_dropped_from_every_source(name: bytes, source: str) -> None:
+    given_variables = {name: b"x", b"KEPT": b"y"}
+    built = build(given_variables) if source == "inherited" else build(hook=given_variables)
+    assert built.variables == {b"KEPT": b"y"}
+    assert built.dropped == (name,)
+
+
+@pytest.mark.parametrize("name", DANGEROUS.encode().split())
+def test_no_secret_goes_into_a_dangerous_name(name: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(secrets={name: b"hunter2"})
+    assert caught.value.hint
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [b"", b"1A", b"A B", b"A=B", b"A\0", b"\xff", b"A-B", b"A" * 257, b"NONO_X"])
+def test_what_is_no_name_for_a_secret(name: bytes) -> None:
+    with pytest.raises(UsageError):
+        build(secrets={name: b"x"})
+
+
+@pytest.mark.parametrize("name", [b"LDAP", b"ENVIRONMENT", b"XIFS", b"PYTHON", b"ld_preload", b"DOCKER"])
+def test_names_that_only_look_alike_stay(name: bytes) -> None:
+    assert build({name: b"x"}).variables == {name: b"x"}
+
+
+@pytest.mark.parametrize("name", SOCKETS.encode().split())
+def test_names_of_sockets_need_a_grant(name: bytes) -> None:
+    assert build({name: b"x"}).variables == {name: b"x"}
+    without = build({name: b"x"}, unix_sockets=False)
+    assert (without.variables, without.dropped) == ({}, (name,))
+
+
+def test_the_last_source_wins() -> None:
+    inherited = dict.fromkeys((b"A", b"B", b"C", b"TMPDIR", b"D"), b"inherited")
+    built = build(
+        inherited,
+        hook={b"B": b"hook", b"C": b"hook", b"TMPDIR": b"hook"},
+        secrets={b"C": b"secret", b"TMP": b"secret"},
+        own={b"D": b"own", b"NONO_SESSION_ID": b"s"},
+        temporary=b"/private",
+    )
+    assert built.variables == {
+        b"A": b"inherited",
+        b"B": b"hook",
+        b"C": b"secret",
+        b"D": b"own",
+        b"NONO_SESSION_ID": b"s",
+        b"TMPDIR": b"/private",
+        b"TMP": b"/private",
+        b"TEMP": b"/private",
+    }
+    assert built.dropped == ()
+    assert inherited[b"B"] == b"inherited"
+
+
+def test_an_outer_nono_and_a_hook_do_not_speak_for_this_one() -> None:
+    built = build(
+        {b"NONO_CAP_FILE": b"/outer"}, hook={b"NONO_SESSION_ID": b"lie"}, own={b"NONO_SESSION_ID": b"s"}
+    )
+    assert built.variables == {b"NONO_SESSION_ID": b"s"}
+    assert built.dropped == (b"NONO_CAP_FILE",)
+
+
+def test_the_signing_key_never_passes() -> None:
+    built = build({b"CI_KEY": b"x"}, hook={b"CI_KEY": b"x"}, key_names=[b"CI_KEY"])
+    assert (built.variables, built.dropped) == ({}, (b"CI_KEY",))
+    with pytest.raises(UsageError, match="CI_KEY"):
+        build(secrets={b"CI_KEY": b"x"}, key_names=[b"CI_KEY"])
+
+
+@pytest.mark.parametrize("encryption", [None, b"passphrase"])
+@pytest.mark.parametrize("kind", ["ed25519", "ec"])
+def test_private_keys_are_known_by_their_value(kind: str, encryption: bytes | None) -> None:
+    key = (
+        ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else ec.generate_private_key(ec.SECP256R1())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(encryption) if encryption else serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    built = build({b"A": pem, b"B": public, b"C": pem.replace(b"\n", b"\\n")})
+    assert (built.variables, built.dropped) == ({b"B": public}, (b"A", b"C"))
+
+
+def test_a_bare_ed25519_key_is_known_by_its_value() -> None:
+    for _ in range(20):
+        pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        body = b"".join(pem.splitlines()[1:-1])
+        assert build({b"A": body}).dropped == (b"A",)
+
+
+def test_git_ignores_a_configuration_that_it_cannot_read() -> None:
+    assert build({b"GIT_CONFIG_GLOBAL": b"/mine"}).variables == {b"GIT_CONFIG_GLOBAL": b"/mine"}
+    without = build({b"GIT_CONFIG_GLOBAL": b"/mine"}, git_configuration=False)
+    assert without.variables == {b"GIT_CONFIG_GLOBAL": b"/dev/null"}
+
+
+def test_names_are_recorded_and_values_are_not() -> None:
+    built = build({b"B": b"value", b"A": b"value", b"\xff": b"value"})
+    assert built.names() == ["A", "B", {"base64": "/w=="}]
+    assert built.path is None
+    assert build({b"PATH": b"/bin"}).path == b"/bin"
+
+
+def test_what_was_dropped_but_is_set_again_is_not_called_dropped() -> None:
+    pem = b"-----BEGIN PRIVATE KEY-----"
+    built = build({b"DEPLOY": pem}, secrets={b"DEPLOY": b"token"})
+    assert (built.variables, built.dropped) == ({b"DEPLOY": b"token"}, ())
+
+
+def test_a_real_loader_is_not_reached() -> None:
+    # The variable does harm in a real process: the loader complains about what it cannot preload.
+    hostile = {b"LD_PRELOAD": b"/no/such/library.so", b"PATH": b"/usr/bin:/bin"}
+    bare = subprocess.run(["/bin/true"], env=hostile, capture_output=True, check=False)
+    clean = subprocess.run(["/bin/true"], env=build(hostile).variables, capture_output=True, check=False)
+    assert b"/no/such/library.so" in bare.stderr
+    assert clean.stderr == b""
+
+
+NAMES = st.one_of(
+    st.binary(min_size=1, max_size=12).filter(lambda name: b"=" not in name and b"\0" not in name),
+    st.sampled_from((DANGEROUS + " " + SOCKETS + " NONO_X A B").encode().split()),
+)
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=8)), st.dictionaries(NAMES, st.binary(max_size=8)))
+def test_whatever_comes_in_nothing_dangerous_comes_out(
+    inherited: dict[bytes, bytes], hook: dict[bytes, bytes]
+) -> None:
+    built = build(inherited, hook=hook, unix_sockets=False)
+    assert not any(
+        environment.is_dangerous(name) or environment.is_reserved(name) for name in built.variables
+    )
+    assert not set(SOCKETS.encode().split()) & built.variables.keys()
+    assert set(built.dropped) | built.variables.keys() == inherited.keys() | hook.keys()
+    assert not set(built.dropped) & built.variables.keys()
