@@ -27,7 +27,7 @@ class Access(StrEnum):
     WRITE = "write"
     READWRITE = "readwrite"
 
-    def __or__(self, other: Access) -> Access:  # type: ignore[override]  # str has no such meaning
+    def __or__(self, other: Access) -> Access:
         """Return the narrowest access that covers both."""
         return self if self is other else Access.READWRITE
 

@@ -167,7 +167,7 @@ def _exec_stops() -> bool:
     if child == 0:
         with suppress(OSError):
             syscalls.ptrace_traceme()
-            os.execv(b"/proc/self/exe", [b"nono"])  # noqa: S606  # it is killed at its first instruction
+            os.execv(b"/proc/self/exe", [b"nono"])  # it is killed before its first instruction
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if not os.WIFSTOPPED(status):

@@ -21,7 +21,7 @@ def create() -> bytes:
     """
     base = os.environb.get(b"TMPDIR", b"")
     if not base.startswith(b"/") or not os.path.isdir(base):
-        base = b"/tmp"  # noqa: S108  # only the parent; the directory itself is new, private and unguessable
+        base = b"/tmp"  # only the parent; the directory itself is new, private and unguessable
     path = os.path.join(os.path.realpath(base), b"nono-" + os.urandom(10).hex().encode())
     os.mkdir(path, 0o700)
     return path

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from runtime.capabilities import PROFILE, Access
 from runtime.errors import ProfileError, UsageError
 from runtime.grants import Request
+from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_PATHS = 1024  # of each kind; Landlock itself has no bound, the record does
 MAX_PATH_LENGTH = 4095  # characters; PATH_MAX is as many bytes and a NUL
-MAX_TIMEOUT_SECONDS = 86_400
 DEFAULT_TIMEOUT_SECONDS = 30
 
 _FILESYSTEM = {
@@ -39,21 +39,6 @@ _FILESYSTEM = {
 }
 
 _Value: TypeAlias = "dict[str, _Value] | list[_Value] | str | int | float | bool | None"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionHook:
-    """A script that runs outside the sandbox, before or after the command.
-
-    Attributes:
-        script: absolute path (not yet judged).
-        timeout_seconds: after which its process group is ended; 1 to 86,400.
-        required: whether its failure refuses the launch.
-    """
-
-    script: bytes
-    timeout_seconds: int
-    required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +59,7 @@ class Profile:
     sha256: str
     filesystem: tuple[Request, ...]
     block_network: bool
-    hooks: Mapping[str, SessionHook]
+    hooks: Mapping[str, Hook]
 
 
 def read_profile(path: bytes) -> Profile:
@@ -105,7 +90,7 @@ def read_profile(path: bytes) -> Profile:
             request for key, value in filesystem.items() for request in reader.requests(key, value)
         ),
         block_network=reader.flag(network.get("block", False), "network.block"),
-        hooks={which: reader.hook(value, f"session_hooks.{which}") for which, value in hooks.items()},
+        hooks={kind: reader.hook(kind, value) for kind, value in hooks.items()},
     )
 
 
@@ -205,7 +190,8 @@ class _Reader:
             for number, item in enumerate(value)
         ]
 
-    def hook(self, value: _Value, where: str) -> SessionHook:
+    def hook(self, kind: str, value: _Value) -> Hook:
+        where = f"session_hooks.{kind}"
         table = self.table(value, where, ("script", "timeout_secs", "required"))
         if "script" not in table:
             raise self.error(where, "script is missing")
@@ -218,7 +204,8 @@ class _Reader:
             raise self.error(
                 f"{where}.timeout_secs", f"must be a whole number from 1 to {MAX_TIMEOUT_SECONDS}"
             )
-        return SessionHook(
+        return Hook(
+            kind=kind,
             script=self._expanded(script, f"{where}.script"),
             timeout_seconds=timeout,
             required=self.flag(table.get("required", False), f"{where}.required"),

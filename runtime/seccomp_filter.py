@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 RULES_VERSION = 1
 
 # The cache. One file for each set of rules, machine and network mode:
-#     nono-filter 1 SHA-256-OF-THE-PROGRAM LIBSECCOMP-STATE LIBSECCOMP-PATH\n
-# and the program. The file name holds the digest of everything that is known without libseccomp; what
-# libseccomp it was is in the header, so that an upgrade of it makes a new program.
-_MAGIC = "nono-filter 1"
+#     nono-filter-HASH.bpf SHA-256-OF-THE-PROGRAM LIBSECCOMP-STATE LIBSECCOMP-PATH\n
+# and the program. The name holds the digest of everything that is known without libseccomp, and is repeated
+# inside so that two files cannot change places; what libseccomp it was is in the header, so that an upgrade
+# of it makes a new program.
 _MAX_CACHE_SIZE = BPF_MAX_SIZE + 8192
 
 
@@ -79,7 +79,7 @@ def _build(network: Network) -> tuple[bytes, str]:
 
 def _cache_name(network: Network) -> bytes:
     stated = f"{RULES_VERSION} {os.uname().machine} {network}".encode()
-    return b"filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
+    return b"nono-filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
 
 
 def _open_directory(path: bytes) -> int | None:
@@ -120,13 +120,13 @@ def _cached(directory: int, name: bytes) -> bytes | None:
     header, newline, program = content.partition(b"\n")
     if not newline or not program or len(program) % BPF_INSTRUCTION_SIZE or len(program) > BPF_MAX_SIZE:
         return None
-    library = header.split(b" ", 4)[-1].decode("utf-8", "surrogateescape")
-    return program if header == _header(program, library) else None
+    library = os.fsdecode(header.split(b" ", 3)[-1])
+    return program if header == _header(name, program, library) else None
 
 
-def _header(program: bytes, library: str) -> bytes:
+def _header(name: bytes, program: bytes, library: str) -> bytes:
     digest = hashlib.sha256(program).hexdigest()
-    return f"{_MAGIC} {digest} {_library_state(library)} {library}".encode("utf-8", "surrogateescape")
+    return name + os.fsencode(f" {digest} {_library_state(library)} {library}")
 
 
 def _library_state(library: str) -> str:
@@ -146,7 +146,7 @@ def _store(directory: int, name: bytes, program: bytes, library: str) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o600)  # whatever the umask is
-            file.write(_header(program, library) + b"\n" + program)
+            file.write(_header(name, program, library) + b"\n" + program)
         os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         with suppress(OSError):

@@ -97,7 +97,9 @@ def read_file(path: bytes) -> ResolvedKey:
             )
         data = os.read(descriptor, MAX_BYTES + 1)
     except OSError as error:
-        raise SigningKeyError(f"cannot read the signing key {shown}: {error.strerror}", code="key.unreadable") from None
+        raise SigningKeyError(
+            f"cannot read the signing key {shown}: {error.strerror}", code="key.unreadable"
+        ) from None
     finally:
         os.close(descriptor)
     canonical_path = os.path.realpath(path)
@@ -110,7 +112,9 @@ def _from_environment(name: str) -> ResolvedKey:
     variable = os.fsencode(name)
     value = os.environb.get(variable)
     if not variable or value is None:
-        raise SigningKeyError(f"the variable of the signing key is not set: {name or '(no name)'}", code="key.variable")
+        raise SigningKeyError(
+            f"the variable of the signing key is not set: {name or '(no name)'}", code="key.variable"
+        )
     key = _parse(value, f"in ${name}")
     # It must not stay where /proc/PID/environ shows it, nor reach anything that this process starts.
     del os.environb[variable]
@@ -182,7 +186,9 @@ def trust(key: SigningKey, config: bytes) -> bytes:
     except FileExistsError:
         pass  # the name is the key's fingerprint
     except OSError as error:
-        raise SigningKeyError(f"cannot write {os.fsdecode(path)}: {error.strerror}", code="key.write") from None
+        raise SigningKeyError(
+            f"cannot write {os.fsdecode(path)}: {error.strerror}", code="key.write"
+        ) from None
     return path
 
 

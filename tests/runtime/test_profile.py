@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from runtime.capabilities import PROFILE, Access
 from runtime.errors import ProfileError
 from runtime.grants import Request
-from runtime.profile import MAX_BYTES, SessionHook, read_profile
+from runtime.hooks import Hook
+from runtime.profile import MAX_BYTES, read_profile
 
 SCHEMA = Path(__file__).resolve().parents[2] / "runtime" / "schemas" / "profile.schema.json"
 
@@ -83,8 +84,8 @@ def test_everything_that_a_profile_can_say(
     )
     assert profile.block_network is True
     assert profile.hooks == {
-        "before": SessionHook(b"/opt/before.sh", 5, required=True),
-        "after": SessionHook(b"/home/me/after.sh", 30, required=False),
+        "before": Hook("before", b"/opt/before.sh", 5, required=True),
+        "after": Hook("after", b"/home/me/after.sh", 30, required=False),
     }
     schema.validate(FULL)
 

@@ -1,0 +1,101 @@
+"""The forked child, between fork and exec: it restricts itself, reports, waits, and becomes the command.
+
+Nothing is imported here after the fork, and nothing is allocated that could wait for a lock: the process
+has one thread, and everything that it needs was made before. Whatever goes wrong is written to a pipe
+and ends in ``os._exit``; no Python frame above this one ever runs again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from attest.errors import NonoError
+from runtime import enforcement, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runtime.enforcement import Prepared
+
+REPORT_BYTES = 65_536
+"""The most that a report may hold."""
+
+_NOT_STARTED = 125
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the child is to become.
+
+    Attributes:
+        prepared: its sandbox.
+        image: descriptor of the file to execute.
+        argv: its argument vector.
+        environment: its variables.
+        directory: descriptor of its start directory.
+        signal_mask: the mask to restore.
+        own_group: whether it gets a process group of its own.
+    """
+
+    prepared: Prepared
+    image: int
+    argv: Sequence[bytes]
+    environment: Mapping[bytes, bytes]
+    directory: int
+    signal_mask: frozenset[int]
+    own_group: bool
+
+
+def run(plan: Plan, report: int, release: int, failure: int) -> None:
+    """Be the child; never returns.
+
+    Args:
+        plan: what to become.
+        report: pipe to which the achieved features, or an error, are written, then closed.
+        release: pipe from which one byte is awaited; its end means that nothing must run.
+        failure: close-on-exec pipe to which the errno of a failed exec is written.
+    """
+    try:
+        try:
+            _restrict(plan, report)
+        finally:
+            os.close(report)
+        if os.read(release, 1) != b"\x01":
+            os._exit(_NOT_STARTED)
+        _execute(plan, failure)
+    finally:
+        os._exit(_NOT_STARTED)
+
+
+def _restrict(plan: Plan, report: int) -> None:
+    try:
+        if plan.own_group:
+            os.setpgid(0, 0)
+        os.fchdir(plan.directory)
+        # What Python changed for itself; ignored signals that were inherited stay ignored.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+        achieved = enforcement.restrict_self(plan.prepared)
+    except NonoError as error:
+        os.write(report, orjson.dumps({"error": str(error), "code": error.code, "hint": error.hint}))
+        os._exit(_NOT_STARTED)
+    except OSError as error:
+        os.write(report, orjson.dumps({"error": f"the child cannot be set up: {error}"}))
+        os._exit(_NOT_STARTED)
+    os.write(report, orjson.dumps({"achieved": achieved}))
+
+
+def _execute(plan: Plan, failure: int) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, plan.signal_mask)
+    try:
+        os.execve(plan.image, list(plan.argv), plan.environment)
+    except OSError as error:
+        os.write(failure, b"%d" % (error.errno or 0))
+    except ValueError:  # an argument or a variable that no program can be given
+        os.write(failure, b"0")

@@ -1,0 +1,120 @@
+"""The ``nono`` command: a thin shell over the library.
+
+A command's module is imported, and its parser built, only when it is the one that was typed: a launch
+does not pay for the others. Each module has ``add_arguments(parser)`` and ``run(arguments)``, which
+returns the exit code and raises :class:`attest.errors.NonoError` for what went wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from attest import __version__
+from attest.errors import NonoError
+
+COMMANDS = {
+    "run": "run a command inside the sandbox and record it",
+    "audit": "look at what was recorded",
+    "ledger": "where the ledger is, and what it says of itself",
+    "keygen": "make a signing key",
+    "doctor": "what this machine can enforce, and what to do about the rest",
+}
+
+_EPILOG = """\
+examples:
+  nono run --allow . -- make test        build in this directory, and nowhere else
+  nono run --block-net -- ./tool         without a network
+  nono audit list                        what was launched
+  nono-verify LEDGER                     whether the record holds (a program of its own)
+
+Each command has its own help: nono COMMAND --help
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors have the voice and the exit code of the command.
+
+    Args:
+        usage_status: exit code for a wrong command line.
+    """
+
+    def __init__(self, prog: str, *, description: str, epilog: str, usage_status: int = 2) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self._usage_status = usage_status
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and where its help is."""
+        complain(message, f"{self.prog} --help")
+        sys.exit(self._usage_status)
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """Write an error and its hint to standard error, in one voice and without control characters."""
+    lines = [f"nono: {message}"] + ([f"nono: hint: {hint}"] if hint else [])
+    say("\n".join(lines))
+
+
+def say(text: str) -> None:
+    """Write text to standard error; whoever closed it does not want to read it."""
+    printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    try:
+        os.write(2, printable.encode("utf-8", "replace") + b"\n")
+    except OSError:
+        return
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        argv: the arguments without the program's name; by default those of this process.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    name = arguments[0] if arguments else ""
+    if name not in COMMANDS:
+        return _without_command(arguments)
+    module = importlib.import_module(f"runtime.cli.{name}")
+    parser = Parser(
+        f"nono {name}",
+        description=COMMANDS[name].capitalize() + ".",
+        epilog=getattr(module, "EPILOG", ""),
+        usage_status=getattr(module, "USAGE_STATUS", 2),
+    )
+    module.add_arguments(parser)
+    parsed = parser.parse_args(arguments[1:])
+    try:
+        status: int = module.run(parsed)
+        sys.stdout.flush()
+    except NonoError as error:
+        complain(str(error), error.hint)
+        return getattr(error, "exit_status", getattr(module, "FAILURE_STATUS", 1))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _without_command(arguments: list[str]) -> int:
+    parser = Parser(
+        "nono",
+        description="Run a command inside a kernel sandbox and leave evidence that a stranger can check.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"nono {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary)
+    parser.parse_args(arguments)
+    return 2

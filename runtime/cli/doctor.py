@@ -1,0 +1,112 @@
+"""``nono doctor``: what this kernel and installation can enforce, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+import orjson
+
+from attest import __version__
+from runtime import enforcement_probe, landlock_rules, signing_key
+from runtime.errors import EnforcementError
+from runtime.path_names import shown
+from store import locations
+
+if TYPE_CHECKING:
+    import argparse
+
+    from runtime.enforcement_probe import Finding
+
+EPILOG = """\
+Each feature is tried, in a child process that restricts itself. The exit code is 0 when everything that
+a launch requires can be enforced, else 1.
+
+examples:
+  nono doctor
+  nono doctor --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono doctor``."""
+    parser.add_argument("--json", action="store_true", help="write the findings as one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Try everything and say what was found."""
+    cache = locations.cache_directory()
+    try:
+        os.makedirs(cache, 0o700, exist_ok=True)
+        findings = enforcement_probe.probe(cache)
+        protects = running_images.protected(cache)
+    except OSError as error:
+        raise EnforcementError(
+            f"cannot try anything in {shown(cache)}: {error.strerror}",
+            hint="make it writable, or set XDG_CACHE_HOME",
+        ) from None
+    able = all(finding.enforced for finding in findings if finding.required)
+    if arguments.json:
+        print(
+            orjson.dumps(
+                _document(findings, protects=protects, able=able), option=orjson.OPT_SORT_KEYS
+            ).decode()
+        )
+    else:
+        print("\n".join(_lines(findings, protects=protects, able=able)))
+    return 0 if able else 1
+
+
+def _abi() -> int | None:
+    try:
+        return landlock_rules.abi()
+    except OSError:
+        return None
+
+
+def _document(findings: tuple[Finding, ...], *, protects: bool | None, able: bool) -> dict[str, object]:
+    return {
+        "able": able,
+        "features": {
+            finding.feature: {
+                "enforced": finding.enforced,
+                "hint": finding.hint,
+                "required": finding.required,
+            }
+            for finding in findings
+        },
+        "kernel": platform.release(),
+        "landlock_abi": _abi(),
+        "python": platform.python_version(),
+        "running_images_protected": protects,
+        "version": __version__,
+    }
+
+
+def _lines(findings: tuple[Finding, ...], *, protects: bool | None, able: bool) -> list[str]:
+    abi = _abi()
+    landlock = "not available" if abi is None else f"ABI {abi}"
+    key = signing_key.default_path(locations.config_directory())
+    lines = [
+        f"nono       {__version__}, Python {platform.python_version()} at {sys.executable}",
+        f"kernel     {platform.release()}, Landlock {landlock}",
+        f"host key   {shown(key)}{'' if os.path.exists(key) else ' (made by the first launch)'}",
+        f"ledgers    {shown(locations.ledgers_directory(locations.state_directory()))}",
+        "",
+    ]
+    for finding in findings:
+        verdict = "enforced" if finding.enforced else "MISSING" if finding.required else "not here"
+        lines.append(f"{finding.feature:<13} {verdict}{'' if finding.required else ' (not required)'}")
+        if finding.hint is not None:
+            lines.append(f"{'':<13} hint: {finding.hint}")
+    image = {True: "refused, as it should be", False: "NOT refused", None: "could not be tried"}[protects]
+    lines.append(f"{'image':<13} writing to a running program is {image}")
+    if protects is False:
+        lines.append(f"{'':<13} hint: update the kernel; some releases of 6.11 and 6.12 have this fault")
+    lines += [
+        "",
+        "launches can be enforced here" if able else "launches will be refused here (exit code 125)",
+    ]
+    return lines

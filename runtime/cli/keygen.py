@@ -1,0 +1,47 @@
+"""``nono keygen``: make a signing key."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runtime import signing_key
+from runtime.path_names import shown
+from store import locations
+
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = """\
+A key is an Ed25519 private key (PKCS#8 PEM, mode 0600), with its public half beside it (.pub). Give the
+public half to whoever is to check the ledger. Nothing is ever overwritten.
+
+examples:
+  nono keygen                      the host key, which launches use when none is named
+  nono keygen --out ci.pem         a key for a pipeline: ci.pem and ci.pub
+  nono keygen --out ci.pem --trust also let nono-verify, run by you, take its ledgers as known
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono keygen``."""
+    parser.add_argument("--out", metavar="FILE", help="where to put it (default: the host key's place)")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="put the public half into your trust store (done anyway for the host key)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the key and say where it is and what it is called."""
+    config = locations.config_directory()
+    default = signing_key.default_path(config)
+    path = default if arguments.out is None else os.path.abspath(os.fsencode(arguments.out))
+    key = signing_key.generate(path)
+    print(f"private key  {shown(path)}")
+    print(f"public key   {shown(signing_key.public_half(path))}")
+    print(f"fingerprint  {key.public.fingerprint()}")
+    if arguments.trust or path == default:
+        print(f"trusted      {shown(signing_key.trust(key, config))}")
+    return 0

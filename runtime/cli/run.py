@@ -1,0 +1,244 @@
+"""``nono run``: run a command inside the sandbox and record it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import orjson
+
+from attest.errors import NonoError
+from runtime.capabilities import USER, Access
+from runtime.cli import say
+from runtime.errors import LaunchError, UsageError
+from runtime.grants import Request
+from runtime.launch import Launch, LaunchPlan, LaunchResult
+from runtime.path_names import shown
+from runtime.request import LaunchRequest
+from runtime.signing_key import public_half
+
+if TYPE_CHECKING:
+    import argparse
+
+USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
+
+EPILOG = """\
+Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) and write to a private
+temporary directory that is gone afterwards: no home, no working directory.
+
+exit codes:
+  the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
+  executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
+
+examples:
+  nono run --allow . -- make test
+  nono run --read ~/project --block-net -- python3 check.py
+  nono run -p build.json --output dist/tool.whl --label run=42 -- make release
+  nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
+"""
+
+_GRANTS = (
+    ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
+    ("-r", "--read", Access.READ, True, "read a directory and everything in it, execute included"),
+    ("-w", "--write", Access.WRITE, True, "write to a directory and everything in it"),
+    (None, "--allow-file", Access.READWRITE, False, "read and write one file"),
+    (None, "--read-file", Access.READ, False, "read one file"),
+    (None, "--write-file", Access.WRITE, False, "write to one file"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono run``."""
+    grants = parser.add_argument_group("grants (each can be given more than once)")
+    for short, flag, _, directory, text in _GRANTS:
+        names = [short, flag] if short else [flag]
+        grants.add_argument(
+            *names, action="append", default=[], metavar="DIR" if directory else "FILE", help=text
+        )
+    grants.add_argument("--allow-cwd", action="store_true", help="read the working directory")
+    grants.add_argument("--block-net", action="store_true", help="close the network (it is open by default)")
+    grants.add_argument(
+        "--bypass-protection",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="lift the protection of one protected path, such as ~/.ssh; grants nothing by itself",
+    )
+    grants.add_argument(
+        "--allow-writable-script",
+        action="store_true",
+        help="accept a command that is a script which it could itself rewrite",
+    )
+    parser.add_argument(
+        "-p", "--profile", metavar="FILE", help="take grants, network and hooks from a profile"
+    )
+    parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
+    record = parser.add_argument_group("record")
+    record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
+    record.add_argument(
+        "--audit-sign-key",
+        metavar="REF",
+        help="the ledger's key: a PEM file, env://NAME, or base64 (default: the host key)",
+    )
+    record.add_argument(
+        "--label", action="append", default=[], metavar="K=V", help="a word that the record carries"
+    )
+    record.add_argument(
+        "--output",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a file whose digest is recorded at the end",
+    )
+    record.add_argument("--no-audit", action="store_true", help="record nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
+    parser.add_argument(
+        "--status-fd", type=int, metavar="N", help="write how it went to descriptor N, as one line of JSON"
+    )
+    parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Launch what the command line asks for and return the exit code."""
+    request = _request(arguments)
+    notify = _keep_silent if arguments.silent else _say
+    _check_status_descriptor(arguments.status_fd)
+    launch = Launch(request, notify=notify, redeliver_signals=False)
+    if arguments.dry_run:
+        _print_plan(launch.plan(), request)
+        return 0
+    if not request.block_net and arguments.verbose:
+        notify("the network is open unless a profile or --block-net closes it")
+    try:
+        result = launch.run()
+    except NonoError as error:
+        status = getattr(error, "exit_status", FAILURE_STATUS)
+        refusal = {"code": error.code, "message": str(error)}
+        _write_status(
+            arguments.status_fd, {"exit_status": status, "not_started": refusal, "session": launch.session}
+        )
+        if arguments.silent:
+            return status
+        raise
+    _write_status(arguments.status_fd, _status(result))
+    if not arguments.silent:
+        _say_what_was_recorded(result, arguments.audit_sign_key)
+    return result.exit_status
+
+
+def _say(text: str) -> None:
+    say(f"nono: {text}")
+
+
+def _keep_silent(_: str) -> None:
+    """Say nothing: ``--silent``."""
+
+
+def _request(arguments: argparse.Namespace) -> LaunchRequest:
+    command = arguments.command
+    if command[:1] == ["--"]:
+        command = command[1:]
+    labels: dict[str, str] = {}
+    for label in arguments.label:
+        key, equals, value = label.partition("=")
+        if not equals:
+            raise UsageError(f"not a label: {label!r}", code="usage.label", hint="write --label KEY=VALUE")
+        if labels.setdefault(key, value) != value:
+            raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
+    return LaunchRequest(
+        command=tuple(os.fsencode(argument) for argument in command),
+        grants=tuple(
+            Request(access, os.fsencode(path), directory=directory, source=USER)
+            for _, flag, access, directory, _ in _GRANTS
+            for path in getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+        ),
+        allow_cwd=arguments.allow_cwd,
+        workdir=_bytes(arguments.workdir),
+        block_net=arguments.block_net,
+        bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
+        allow_writable_script=arguments.allow_writable_script,
+        profile=_bytes(arguments.profile),
+        ledger=_bytes(arguments.ledger),
+        key=arguments.audit_sign_key,
+        labels=labels,
+        outputs=tuple(os.fsencode(path) for path in arguments.output),
+        audit=not arguments.no_audit,
+    )
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def _status(result: LaunchResult) -> dict[str, object]:
+    ending = {"exit": result.exit} if result.exit is not None else {"signal": result.signal}
+    return {
+        "duration_us": result.duration_us,
+        "entries": list(result.entries),
+        "executed_image": result.executed_image,
+        "exit_status": result.exit_status,
+        "ledger": None if result.ledger is None else os.fsdecode(result.ledger),
+        "outputs": list(result.outputs),
+        "session": result.session,
+        "survivors": result.survivors,
+        **ending,
+    }
+
+
+def _check_status_descriptor(descriptor: int | None) -> None:
+    if descriptor is None:
+        return
+    try:
+        os.set_inheritable(max(descriptor, -1), False)  # noqa: FBT003  # its name says what is false
+    except OSError:
+        raise UsageError(
+            f"--status-fd {descriptor} is not an open descriptor",
+            hint="for instance: --status-fd 3 3>status.json",
+        ) from None
+
+
+def _write_status(descriptor: int | None, status: dict[str, object]) -> None:
+    if descriptor is None:
+        return
+    try:
+        os.write(descriptor, orjson.dumps(status, option=orjson.OPT_SORT_KEYS) + b"\n")
+    except (OSError, orjson.JSONEncodeError) as error:
+        say(f"nono: the status cannot be written: {error}")
+
+
+def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
+    if result.ledger is None:
+        say("nono: nothing was recorded (--no-audit)")
+        return
+    entries = f"{result.entries[0]}-{result.entries[-1]}"
+    pin = ""
+    if key is not None:
+        public = public_half(os.fsencode(key.removeprefix("file://")))
+        pin = f" -k {shown(public)}" if os.path.exists(public) else " -k PUBLIC_KEY_FILE"
+    say(
+        f"nono: recorded launch {result.session} (entries {entries});"
+        f" check it: nono-verify {shown(result.ledger)}{pin}"
+    )
+
+
+def _print_plan(plan: LaunchPlan, request: LaunchRequest) -> None:
+    image = plan.images[0]
+    lines = [
+        f"would run  {' '.join(shown(argument) for argument in request.command)}",
+        f"which is   {shown(image.path)} (sha256 {image.sha256})",
+        *(f"by way of  {shown(other.path)} (sha256 {other.sha256})" for other in plan.images[1:]),
+        f"in         {shown(plan.directory)}",
+        f"network    {plan.capabilities.network}",
+        "grants",
+        *(
+            f"  {grant.access:<9} {shown(grant.path)}{'/' if grant.directory else ''}  ({grant.source})"
+            for grant in plan.capabilities.files
+        ),
+        f"variables  {' '.join(shown(name) for name in plan.environment)}",
+        f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
+        f"digest     {plan.capabilities.sha256()} (of the capability set, without the temporary directory)",
+        "nothing was launched, and nothing was recorded",
+    ]
+    print("\n".join(lines))

@@ -1,0 +1,624 @@
+"""One launch, from the request to the closed record (design 3, "Order").
+
+1. request, profile, hooks, key, ledger; room for the closing entries; **intent durable**
+2. (the proxy's place)
+3. before-hook, its result durable
+4. grants: opened, judged, merged; then the child's environment
+5. the command, resolved on the child's PATH, opened with its interpreters, leased
+6. its rules are added; the sandbox is prepared
+7. fork; the child restricts itself while the executable is hashed here
+8. achieved against required; **start durable**; the child is released
+9. the exec stop: the image that runs is compared with the one that was hashed
+10. wait; kill what is left; outputs hashed; **outcome durable**; after-hook; **attestation**; clean-up
+
+Whatever fails after the intent and before the release becomes an outcome that says *not started*.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest import __version__
+from attest.errors import NonoError
+from runtime import enforcement, environment, executable, hooks, host, outputs, private_directory, signing_key
+from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant
+from runtime.default_grants import DEFAULT_GRANTS
+from runtime.errors import EnforcementError, HookError, LaunchError
+from runtime.grants import (
+    Grants,
+    OpenGrant,
+    Request,
+    network_mode,
+    private_directory_grant,
+    resolve,
+    standard_stream_grants,
+)
+from runtime.path_names import absolute, homes
+from runtime.profile import Profile, read_profile
+from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
+from runtime.record import DIFFERENT, SAME, LaunchRecord
+from runtime.request import LaunchRequest
+from runtime.session import new_session_id
+from runtime.supervision import Ending, Signals, Supervision
+from store import locations
+from store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from attest.canonical import Json
+    from runtime.signing_key import ResolvedKey
+
+SIGNAL_BASE = 128
+"""``nono run`` exits with this plus the number of the signal that ended the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchResult:
+    """What a launch came to.
+
+    Attributes:
+        session: the session id.
+        exit: the command's exit code, None when a signal ended it.
+        signal: the signal that ended it, None when it exited.
+        exit_status: what ``nono run`` exits with: the command's exit code, or 128 + the signal.
+        executed_image: ``same`` as the one that was hashed, or ``different``.
+        duration_us: microseconds between release and end.
+        survivors: processes that it left and that were killed.
+        outputs: what the outcome says about each declared output.
+        ledger: path of the ledger, None without a record.
+        entries: where the record's entries stand in the ledger.
+    """
+
+    session: str
+    exit: int | None
+    signal: int | None
+    exit_status: int
+    executed_image: str
+    duration_us: int
+    survivors: int
+    outputs: tuple[Json, ...]
+    ledger: bytes | None
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """What a launch would be: the answer of a dry run, which changes nothing.
+
+    Attributes:
+        capabilities: the effective capability set.
+        images: the executable and its interpreters, hashed.
+        environment: names of the child's variables.
+        directory: its start directory.
+        dropped: names of variables that it would not get.
+    """
+
+    capabilities: CapabilitySet
+    images: tuple[executable.Image, ...]
+    environment: tuple[bytes, ...]
+    directory: bytes
+    dropped: tuple[bytes, ...]
+
+
+class Launch:
+    """One launch; :meth:`run` does it, :meth:`plan` only says what it would be.
+
+    Args:
+        request: what is asked.
+        notify: told, in one line each, what the user should know.
+        redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+    """
+
+    def __init__(
+        self, request: LaunchRequest, *, notify: Callable[[str], None], redeliver_signals: bool = True
+    ) -> None:
+        self.session = new_session_id()
+        self._request = request
+        self._notify = notify
+        self._redeliver = redeliver_signals
+        self._cleanup = contextlib.ExitStack()
+        self._state = locations.state_directory()
+        self._config = locations.config_directory()
+        self._cache = locations.cache_directory()
+        self._profile: Profile | None = None
+        self._hooks: dict[str, hooks.LoadedHook] = {}
+        self._key: ResolvedKey | None = None
+        self._ledger: Ledger | None = None
+        self._record = LaunchRecord(self.session, None, None)
+        self._supervision: Supervision | None = None
+        self._released = False
+
+    # --- the order ----------------------------------------------------------------------------
+
+    def run(self) -> LaunchResult:
+        """Launch, wait, and close the record.
+
+        Raises:
+            LaunchError: nothing was launched; the record, if there is one, says why.
+            LedgerError: the record could not be begun, or could not be finished.
+        """
+        _require_one_thread()
+        with self._cleanup:
+            self._take_request()
+            signals = Signals()
+            self._cleanup.callback(signals.restore, redeliver=self._redeliver)
+            self._open_record()
+            try:
+                return self._perform(signals)
+            except BaseException as error:
+                self._refuse(error)
+                raise
+
+    def plan(self) -> LaunchPlan:
+        """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
+
+        Raises:
+            LaunchError: it would be refused.
+        """
+        with self._cleanup:
+            self._take_request()
+            grants = self._resolve_grants(private=None)
+            directory = self._start_directory(grants)
+            variables = self._environment(grants, {}, None)
+            held = self._hold(variables, directory)
+            grants = self._with_executable(grants, held)
+            return LaunchPlan(
+                capabilities=CapabilitySet(grants.files, self._network),
+                images=held.hash_all(),
+                environment=tuple(sorted(variables.variables)),
+                directory=directory,
+                dropped=variables.dropped,
+            )
+
+    def _perform(self, signals: Signals) -> LaunchResult:
+        private = self._private_directory()
+        exported = self._before_hook(private)
+        grants = self._resolve_grants(private=private)
+        directory = self._start_directory(grants)
+        variables = self._environment(grants, exported, private)
+        held = self._hold(variables, directory)
+        grants = self._with_executable(grants, held)
+        capabilities = CapabilitySet(grants.files, self._network)
+        self._require_unwritable_script(held, capabilities)
+        prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
+        self._cleanup.callback(prepared.close)
+        if variables.dropped:
+            names = ", ".join(os.fsdecode(name) for name in variables.dropped)
+            self._notify(f"variables that the command does not get: {names}")
+        if signals.interrupted():
+            raise LaunchError("interrupted before the command began", code="launch.interrupted")
+        supervision = self._begin(held, prepared, variables, directory, signals)
+        images = held.hash_all()
+        achieved = supervision.achieved() | {
+            "exec-stop": True,
+            "lease": all(image.leased for image in held.images),
+            "metadata": False,
+        }
+        missing = sorted(feature for feature in prepared.required if not achieved[feature])
+        if missing:
+            raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+        self._record.start(
+            capabilities=capabilities,
+            images=images,
+            variables=variables,
+            directory=directory,
+            prepared=prepared,
+            achieved=achieved,
+            pid=supervision.pid,
+        )
+        started, clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        supervision.release()
+        self._released = True
+        ending = supervision.wait(signals)
+        duration_us = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock) // 1_000
+        return self._finish(ending, started, duration_us)
+
+    def _finish(self, ending: Ending, started_ns: int, duration_us: int) -> LaunchResult:
+        hashed = outputs.hash_outputs(self._outputs)
+        self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
+        if ending.image is not None:
+            self._notify(f"the command was killed before its first instruction: {ending.image}")
+        if ending.left:
+            self._notify(f"{ending.left} processes of the command could not be ended")
+        exit_status = ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
+        self._after_hook(exit_status)
+        self._record.attest()
+        return LaunchResult(
+            session=self.session,
+            exit=ending.exit,
+            signal=ending.signal,
+            exit_status=exit_status,
+            executed_image=SAME if ending.image is None else DIFFERENT,
+            duration_us=duration_us,
+            survivors=ending.survivors,
+            outputs=tuple(hashed),
+            ledger=self._ledger.path if self._ledger is not None else None,
+            entries=tuple(self._record.indices),
+        )
+
+    def _refuse(self, error: BaseException) -> None:
+        """Record why nothing ran; what already ran has its outcome, or none that anybody knows."""
+        if self._supervision is not None and not self._released:
+            self._supervision.abandon()
+            self._supervision = None
+        if not self._record.is_open or self._released:
+            return
+        code = error.code if isinstance(error, NonoError) else "launch.failed"
+        if isinstance(error, KeyboardInterrupt):
+            code = "launch.interrupted"
+        self._record.not_started(code, str(error) or type(error).__name__, self._outputs)
+        self._after_hook(getattr(error, "exit_status", LaunchError.exit_status))
+        self._record.attest()
+
+    # --- 1: the request ------------------------------------------------------------------------
+
+    def _take_request(self) -> None:
+        request = self._request
+        request.check()
+        for number in range(3):
+            _require_open(number)
+        self._workdir = request.working_directory()
+        self._outputs = request.declared_outputs(self._workdir)
+        if request.profile is not None:
+            self._profile = read_profile(request.profile)
+            for kind, asked in self._profile.hooks.items():
+                loaded = hooks.load(asked)
+                self._cleanup.callback(loaded.close)
+                self._hooks[kind] = loaded
+        self._network = network_mode(
+            block_net=request.block_net,
+            profile_blocks=self._profile is not None and self._profile.block_network,
+        )
+
+    def _open_record(self) -> None:
+        """Open ledger and key, reserve room, and make the intent durable."""
+        if not self._request.audit:
+            return
+        reference = self._request.key
+        self._key = signing_key.resolve(reference) if reference is not None else self._host_key()
+        key = self._key.key
+        if self._request.ledger is None:
+            self._ledger = locations.open_default_ledger(
+                key, state=self._state, name=host.ledger_name(), tool_version=__version__
+            )
+        else:
+            path = os.path.abspath(self._request.ledger)
+            if os.path.lexists(path):
+                self._ledger = Ledger.open(path, key, state=self._state)
+            else:
+                self._ledger = Ledger.create(
+                    path, key, name=host.ledger_name(), tool_version=__version__, state=self._state
+                )
+        self._cleanup.callback(self._ledger.close)
+        self._refuse_streams(self._ledger.path)
+        self._ledger.reserve_closing_space()
+        self._record = LaunchRecord(self.session, self._ledger, key)
+        self._record.intent(
+            self._request,
+            asked=self._asked(),
+            network=self._network,
+            hooks=self._hooks,
+            profile=self._profile,
+            outputs=self._outputs,
+        )
+
+    def _host_key(self) -> ResolvedKey:
+        path = signing_key.default_path(self._config)
+        if not os.path.lexists(path):
+            key = signing_key.generate(path)
+            signing_key.trust(key, self._config)
+            self._notify(f"made the host key {os.fsdecode(path)} ({key.public.fingerprint()[:16]}…)")
+        return signing_key.read_file(path)
+
+    def _refuse_streams(self, ledger: bytes) -> None:
+        status = os.stat(ledger)
+        forbidden = {(status.st_dev, status.st_ino)}
+        if self._key is not None and self._key.identity is not None:
+            forbidden.add(self._key.identity)
+        for number in range(3):
+            stream = os.fstat(number)
+            if (stream.st_dev, stream.st_ino) in forbidden:
+                raise LaunchError(
+                    f"descriptor {number} is the ledger or its key, and the command would inherit it",
+                    code="launch.stream",
+                    hint="redirect it to another file",
+                )
+
+    def _asked(self) -> tuple[Request, ...]:
+        asked = self._request.asked_grants(self._workdir)
+        return asked if self._profile is None else (*asked, *self._profile.filesystem)
+
+    # --- 3: hooks -------------------------------------------------------------------------------
+
+    def _private_directory(self) -> bytes:
+        try:
+            path = private_directory.create()
+        except OSError as error:
+            raise LaunchError(
+                f"cannot make the private temporary directory: {error.strerror}", code="launch.temporary"
+            ) from None
+        self._cleanup.callback(self._remove_private_directory, path)
+        return path
+
+    def _remove_private_directory(self, path: bytes) -> None:
+        if not private_directory.remove(path):
+            self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
+
+    def _before_hook(self, private: bytes) -> Mapping[bytes, bytes]:
+        loaded = self._hooks.get(hooks.BEFORE)
+        if loaded is None:
+            return {}
+        result = self._run_hook(loaded, private, None)
+        if result.failed and loaded.hook.required:
+            raise HookError(f"the required before-hook failed: {_how_hook_ended(result)}")
+        return result.exported
+
+    def _after_hook(self, exit_status: int) -> None:
+        loaded = self._hooks.get(hooks.AFTER)
+        if loaded is not None:
+            self._run_hook(loaded, self._state, exit_status)
+
+    def _run_hook(
+        self, loaded: hooks.LoadedHook, directory: bytes, exit_status: int | None
+    ) -> hooks.HookResult:
+        result = hooks.run(
+            loaded,
+            environment=self._request.variables,
+            key_names=self._key_names(),
+            session=self.session,
+            workdir=self._workdir,
+            directory=directory,
+            exit_code=exit_status,
+        )
+        self._record.hook_result(result)
+        if result.failed:
+            self._notify(f"the {loaded.hook.kind}-hook failed: {_how_hook_ended(result)}")
+        for name, reason in result.dropped:
+            self._notify(f"the {loaded.hook.kind}-hook's export {os.fsdecode(name)} was dropped: {reason}")
+        return result
+
+    def _key_names(self) -> tuple[bytes, ...]:
+        return self._key.variables if self._key is not None else ()
+
+    # --- 4 to 6: what the command gets ----------------------------------------------------------
+
+    def _resolve_grants(self, *, private: bytes | None) -> Grants:
+        guard = Guard(
+            self._untouchable(), bypass=[self._absolute(p) for p in self._request.bypass_protection]
+        )
+        extra = standard_stream_grants(guard)
+        if private is not None:
+            extra.append(private_directory_grant(private))
+        grants = resolve(
+            [*self._asked(), *DEFAULT_GRANTS],
+            workdir=self._workdir,
+            guard=guard,
+            warn=self._notify,
+            extra=extra,
+        )
+        self._cleanup.callback(grants.close)
+        return grants
+
+    def _absolute(self, path: bytes) -> bytes:
+        return absolute(path, workdir=self._workdir, home=next(iter(homes()), None))
+
+    def _untouchable(self) -> Untouchable:
+        closed = [self._state, self._config, self._cache]
+        if self._ledger is not None:
+            closed += ledger_files(self._ledger.path)
+        if self._key is not None:
+            closed += self._key.files
+        obeyed = list(own_code_paths())
+        obeyed += [loaded.hook.script for loaded in self._hooks.values()]
+        if self._profile is not None:
+            obeyed.append(self._profile.path)
+        return Untouchable(tuple(closed), tuple(obeyed))
+
+    def _start_directory(self, grants: Grants) -> bytes:
+        """Return the working directory if a grant covers it, else the root."""
+        covered = CapabilitySet(grants.files, self._network).covers(self._workdir, Access.READ)
+        if not covered:
+            self._notify("the command starts in /, since no grant covers the working directory (--allow-cwd)")
+        return self._workdir if covered else b"/"
+
+    def _environment(
+        self, grants: Grants, exported: Mapping[bytes, bytes], private: bytes | None
+    ) -> environment.Environment:
+        readable = CapabilitySet(grants.files, self._network)
+        home = locations.home_directory()
+        return environment.build(
+            self._request.variables,
+            hook=exported,
+            secrets={},
+            own={b"NONO_SESSION_ID": self.session.encode()},
+            key_names=self._key_names(),
+            temporary=private,
+            unix_sockets=False,
+            git_configuration=readable.covers(os.path.join(home, b".gitconfig"), Access.READ),
+        )
+
+    def _hold(self, variables: environment.Environment, directory: bytes) -> executable.Held:
+        command = self._request.command[0]
+        if b"/" in command and directory != self._workdir:
+            command = os.path.join(self._workdir, command)
+        path = executable.resolve(command, variables.path, directory)
+        held = executable.hold(path, self._request.command, path_variable=variables.path, directory=directory)
+        self._cleanup.callback(held.release)
+        return held
+
+    def _with_executable(self, grants: Grants, held: executable.Held) -> Grants:
+        """Add a rule for each image: Landlock checks the path of a descriptor again when it is executed."""
+        known = CapabilitySet(grants.files, self._network)
+        added = [
+            OpenGrant(
+                FileGrant(image.path, image.opened_as, Access.READ, directory=False, source=SYSTEM),
+                os.dup(image.descriptor),
+            )
+            for image in {image.path: image for image in held.images}.values()
+            if not known.covers(image.path, Access.READ)
+        ]
+        if not added:
+            return grants
+        with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
+        for opened in added:
+            self._cleanup.callback(os.close, opened.descriptor)
+        return with_images
+
+    def _require_unwritable_script(self, held: executable.Held, capabilities: CapabilitySet) -> None:
+        if self._request.allow_writable_script:
+            return
+        found = executable.writable_script(held, capabilities)
+        if found is not None:
+            script, grant = found
+            raise LaunchError(
+                f"the command can rewrite the script that runs: {os.fsdecode(script)} lies in the write grant"
+                f" on {os.fsdecode(grant.path)}",
+                code="executable.writable",
+                hint="grant less for writing, or accept it with --allow-writable-script",
+            )
+
+    # --- 7: the fork -----------------------------------------------------------------------------
+
+    def _begin(
+        self,
+        held: executable.Held,
+        prepared: enforcement.Prepared,
+        variables: environment.Environment,
+        directory: bytes,
+        signals: Signals,
+    ) -> Supervision:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            supervision = Supervision.begin(
+                held=held,
+                prepared=prepared,
+                environment=variables.variables,
+                directory=descriptor,
+                signals=signals,
+            )
+        finally:
+            os.close(descriptor)
+        self._supervision = supervision
+        self._cleanup.callback(self._abandon)
+        return supervision
+
+    def _abandon(self) -> None:
+        if self._supervision is not None:
+            self._supervision.abandon()
+            self._supervision = None
+
+
+def launch(
+    command: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    allow: Sequence[str | bytes | os.PathLike[str]] = (),
+    read: Sequence[str | bytes | os.PathLike[str]] = (),
+    write: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    read_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    write_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_cwd: bool = False,
+    workdir: str | bytes | os.PathLike[str] | None = None,
+    block_net: bool = False,
+    bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_writable_script: bool = False,
+    profile: str | bytes | os.PathLike[str] | None = None,
+    ledger: str | bytes | os.PathLike[str] | None = None,
+    audit_sign_key: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    outputs: Sequence[str | bytes | os.PathLike[str]] = (),
+    audit: bool = True,
+    notify: Callable[[str], None] = lambda _: None,
+) -> LaunchResult:
+    """Run ``command`` inside the sandbox, record it, and return how it ended; ``nono run`` as a function.
+
+    The process that calls must have one thread: the sandbox is set up between fork and exec. The
+    parameters are the flags of ``nono run``; the standard streams and the environment are the caller's.
+
+    Args:
+        command: the argument vector.
+        allow: directories to read and write.
+        read: directories to read.
+        write: directories to write.
+        allow_file: files to read and write.
+        read_file: files to read.
+        write_file: files to write.
+        allow_cwd: grant the working directory for reading.
+        workdir: the working directory; the current one by default.
+        block_net: close the network.
+        bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
+        allow_writable_script: accept a script that the command can rewrite.
+        profile: a profile file.
+        ledger: the ledger; by default the key's own in the state directory.
+        audit_sign_key: reference of the ledger's key; by default the host key.
+        labels: words that the record carries, at most 64.
+        outputs: files whose digests the outcome states, at most 64.
+        audit: False writes no record.
+        notify: told, in one line each, what a user should know.
+
+    Returns:
+        The outcome, the session id and the indices of the record's entries.
+
+    Raises:
+        LaunchError: nothing was launched; ``exit_status`` is what ``nono run`` would exit with.
+        LedgerError: the record could not be begun or finished.
+    """
+    asked = (
+        (Access.READWRITE, True, allow),
+        (Access.READ, True, read),
+        (Access.WRITE, True, write),
+        (Access.READWRITE, False, allow_file),
+        (Access.READ, False, read_file),
+        (Access.WRITE, False, write_file),
+    )
+    request = LaunchRequest(
+        command=tuple(os.fsencode(argument) for argument in command),
+        grants=tuple(
+            Request(access, os.fsencode(path), directory=directory, source=USER)
+            for access, directory, paths in asked
+            for path in paths
+        ),
+        allow_cwd=allow_cwd,
+        workdir=os.fsencode(workdir) if workdir is not None else None,
+        block_net=block_net,
+        bypass_protection=tuple(os.fsencode(path) for path in bypass_protection),
+        allow_writable_script=allow_writable_script,
+        profile=os.fsencode(profile) if profile is not None else None,
+        ledger=os.fsencode(ledger) if ledger is not None else None,
+        key=audit_sign_key,
+        labels=labels or {},
+        outputs=tuple(os.fsencode(path) for path in outputs),
+        audit=audit,
+    )
+    return Launch(request, notify=notify).run()
+
+
+def _require_one_thread() -> None:
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise LaunchError(
+            "this process has other threads, and a fork would freeze their locks in the child",
+            code="launch.threads",
+            hint="call launch() from a process with one thread, or run the nono command",
+        )
+
+
+def _require_open(number: int) -> None:
+    """Open /dev/null in the place of a closed standard stream, so that nothing of ours lands there."""
+    try:
+        os.fstat(number)
+    except OSError:
+        while os.open("/dev/null", os.O_RDWR) < number:
+            pass
+
+
+def _how_hook_ended(result: hooks.HookResult) -> str:
+    if result.timed_out:
+        return "it was not done in time"
+    if result.error is not None:
+        return result.error
+    return f"exit code {result.exit}" if result.exit is not None else f"signal {result.signal}"

@@ -1,0 +1,214 @@
+"""The record of one launch: its entries, one after another, each durable before its method returns.
+
+The methods are the kinds of entries, in the order that the grammar of a session wants: an intent, hook
+results, a start, an outcome, hook results, the attestation. Their data has the form of the closed
+schemas in ``attest/schemas``. Without a ledger (``--no-audit``) the same calls write nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from attest import canonical, entry, envelope
+from attest.instant import format_instant
+from attest.statement import LaunchEvidence
+from runtime import enforcement, host, landlock_rules, redaction
+from runtime.session import is_session_id
+from store.ledger import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from attest.canonical import Json
+    from attest.keys import SigningKey
+    from runtime.capabilities import CapabilitySet, Network
+    from runtime.enforcement import Prepared
+    from runtime.environment import Environment
+    from runtime.executable import Image
+    from runtime.grants import Request
+    from runtime.hooks import HookResult, LoadedHook
+    from runtime.profile import Profile
+    from runtime.request import LaunchRequest
+    from runtime.supervision import Ending
+    from store.ledger import Ledger
+
+SAME = "same"
+DIFFERENT = "different"
+"""Whether the image that ran is the one that was hashed."""
+
+_MAX_REASON = 4_096
+
+
+class LaunchRecord:
+    """The entries of one session.
+
+    Args:
+        session: the session id.
+        ledger: where they go; None writes nothing.
+        key: the key that signs the attestation; None without a ledger.
+
+    Attributes:
+        session: the session id.
+        indices: where the entries that were written stand in the ledger.
+    """
+
+    def __init__(self, session: str, ledger: Ledger | None, key: SigningKey | None) -> None:
+        self.session = session
+        self.indices: list[int] = []
+        self._ledger = ledger
+        self._key = key
+        self._evidence = LaunchEvidence()
+        self._kinds: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an intent and no outcome: whatever happens now, one is owed."""
+        return entry.INTENT in self._kinds and entry.OUTCOME not in self._kinds
+
+    def intent(
+        self,
+        request: LaunchRequest,
+        *,
+        asked: Sequence[Request],
+        network: Network,
+        hooks: Mapping[str, LoadedHook],
+        profile: Profile | None,
+        outputs: Sequence[bytes],
+    ) -> None:
+        """Record what was asked, and by whom."""
+        chain = [] if profile is None else [profile]
+        data: dict[str, Json] = {
+            "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
+            "command": redaction.redact_command(request.command),
+            "grants": [
+                {
+                    "access": str(grant.access),
+                    "asked": canonical.text(grant.path),
+                    "source": grant.source,
+                    "type": "directory" if grant.directory else "file",
+                }
+                for grant in asked
+            ],
+            "hooks": {kind: hook.document() for kind, hook in hooks.items()},
+            "host": host.host(_landlock_abi()),
+            "labels": dict(request.labels),
+            "network": {"mode": str(network)},
+            "outputs": [canonical.text(path) for path in outputs],
+            "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
+            "redaction": redaction.DEFAULT.difference(),
+            "strategy": "supervised",
+            "supervisor": host.supervisor(),
+            "user": host.user(),
+        }
+        outer = request.variables.get(b"NONO_SESSION_ID", b"").decode("ascii", "replace")
+        if is_session_id(outer):
+            data["outer_session"] = outer
+        self._append(entry.INTENT, data)
+
+    def hook_result(self, result: HookResult) -> None:
+        """Record how a hook ended."""
+        self._append(entry.HOOK_RESULT, result.document())
+
+    def start(
+        self,
+        *,
+        capabilities: CapabilitySet,
+        images: Sequence[Image],
+        variables: Environment,
+        directory: bytes,
+        prepared: Prepared,
+        achieved: Mapping[str, bool],
+        pid: int,
+    ) -> None:
+        """Record what will run, and inside what."""
+        self._append(
+            entry.START,
+            {
+                "capabilities": capabilities.document(),
+                "capabilities_sha256": capabilities.sha256(),
+                "directory": canonical.text(directory),
+                "enforcement": {
+                    "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
+                    "filter_sha256": prepared.filter_sha256,
+                    "landlock_abi": prepared.abi,
+                    "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
+                    "waived": [],
+                },
+                "environment": variables.names(),
+                "executable": images[0].document(),
+                "interpreters": [image.document() for image in images[1:]],
+                "limits": {},
+                "pid": pid,
+            },
+        )
+
+    def outcome(self, ending: Ending, *, outputs: list[Json], started_ns: int, duration_us: int) -> None:
+        """Record how the command ended.
+
+        Args:
+            ending: how it ended.
+            outputs: what is said of each declared output.
+            started_ns: Unix time of its release, in nanoseconds.
+            duration_us: microseconds of CLOCK_BOOTTIME from there to its end.
+        """
+        data: dict[str, Json] = {
+            "counts": _counts(ending.survivors, ending.left),
+            "duration_us": duration_us,
+            "ended": format_instant(time.time_ns()),
+            "executed_image": SAME if ending.image is None else DIFFERENT,
+            "outputs": outputs,
+            "resources": {
+                "max_rss_bytes": ending.max_rss_bytes,
+                "system_us": ending.system_us,
+                "user_us": ending.user_us,
+            },
+            "started": format_instant(started_ns),
+        }
+        if ending.exit is not None:
+            data["exit"] = ending.exit
+        else:
+            data["signal"], data["core_dumped"] = ending.signal, ending.core_dumped
+        self._append(entry.OUTCOME, data)
+
+    def not_started(self, code: str, message: str, outputs: Sequence[bytes]) -> None:
+        """Record that, and why, the command never ran."""
+        self._append(
+            entry.OUTCOME,
+            {
+                "counts": _counts(0, 0),
+                "ended": format_instant(time.time_ns()),
+                "not_started": {"code": code, "message": _printable(message)[:_MAX_REASON]},
+                "outputs": [{"path": canonical.text(path), "unhashed": "missing"} for path in outputs],
+            },
+        )
+
+    def attest(self) -> None:
+        """Sign the statement about the launch, and close the session with it."""
+        if self._ledger is None or self._key is None:
+            return
+        payload = canonical.encode(self._evidence.statement(self._ledger.origin))
+        self._append(entry.ATTESTATION, envelope.sign(payload, self._key))
+
+    def _append(self, kind: str, data: dict[str, Json]) -> None:
+        if self._ledger is not None:
+            (appended,) = self._ledger.append([Draft(kind, self.session, self._evidence.edge.size, data)])
+            self._evidence.add(appended.index, appended.entry, appended.leaf)
+            self.indices.append(appended.index)
+        self._kinds.add(kind)
+
+
+def _landlock_abi() -> int:
+    try:
+        return landlock_rules.abi()
+    except OSError:
+        return 0
+
+
+def _counts(survivors: int, left: int) -> dict[str, Json]:
+    return {"decisions": 0, "decisions_dropped": 0, "survivors": survivors, "survivors_left": left}
+
+
+def _printable(message: str) -> str:
+    """Return a message without lone surrogates: a path in it can be any bytes."""
+    return message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

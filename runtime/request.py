@@ -1,0 +1,112 @@
+"""What is asked of a launch, checked as far as it can be without touching anything."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runtime import outputs
+from runtime.errors import UsageError
+from runtime.grants import Request, working_directory_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_LABELS = 64
+MAX_LABEL_KEY = 128
+MAX_LABEL_VALUE = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """What is asked of a launch; paths are bytes as they were typed.
+
+    Attributes:
+        command: the argument vector.
+        grants: the grants that the user asked for.
+        allow_cwd: whether the working directory is readable.
+        workdir: the working directory, None for the current one.
+        block_net: whether the network is closed.
+        bypass_protection: protected paths whose protection is lifted.
+        allow_writable_script: whether the command may be a script that it can rewrite.
+        profile: path of a profile file.
+        ledger: path of the ledger; None for the key's own in the state directory.
+        key: reference of the signing key; None for the host key.
+        labels: words that the record carries.
+        outputs: files whose digests the outcome states.
+        audit: False writes no record at all.
+        variables: the environment to inherit from.
+    """
+
+    command: tuple[bytes, ...]
+    grants: tuple[Request, ...] = ()
+    allow_cwd: bool = False
+    workdir: bytes | None = None
+    block_net: bool = False
+    bypass_protection: tuple[bytes, ...] = ()
+    allow_writable_script: bool = False
+    profile: bytes | None = None
+    ledger: bytes | None = None
+    key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[bytes, ...] = ()
+    audit: bool = True
+    variables: Mapping[bytes, bytes] = field(default_factory=lambda: dict(os.environb))
+
+    def check(self) -> None:
+        """Refuse a request that makes no sense.
+
+        Raises:
+            UsageError: no command, or labels that the record does not take.
+        """
+        if not self.command or not self.command[0]:
+            raise UsageError(
+                "no command", code="usage.command", hint="nono run [FLAGS] -- COMMAND [ARGUMENT...]"
+            )
+        if any(b"\0" in argument for argument in self.command):
+            raise UsageError("an argument holds a NUL byte", code="usage.command")
+        if len(self.labels) > MAX_LABELS:
+            raise UsageError(f"more than {MAX_LABELS} labels", code="usage.label")
+        for key, value in self.labels.items():
+            _check_label(key, value)
+
+    def working_directory(self) -> bytes:
+        """Return the canonical working directory.
+
+        Raises:
+            UsageError: there is none, or it is no directory.
+        """
+        path = self.workdir if self.workdir is not None else b"."
+        shown = os.fsdecode(path)
+        try:
+            canonical = os.path.realpath(path, strict=True)
+        except OSError as error:
+            raise UsageError(f"the working directory cannot be used: {shown}: {error.strerror}") from None
+        if not os.path.isdir(canonical):
+            raise UsageError(f"the working directory is no directory: {shown}")
+        return canonical
+
+    def declared_outputs(self, workdir: bytes) -> tuple[bytes, ...]:
+        """Return the declared outputs, absolute; see :func:`runtime.outputs.declare`."""
+        return outputs.declare(self.outputs, workdir)
+
+    def asked_grants(self, workdir: bytes) -> tuple[Request, ...]:
+        """Return the grants that the user asked for, ``allow_cwd`` included."""
+        return (*self.grants, working_directory_request(workdir)) if self.allow_cwd else self.grants
+
+
+def _check_label(key: str, value: str) -> None:
+    plain = key.isascii() and key.isprintable() and not set(key) & {" ", "="}
+    if not 0 < len(key) <= MAX_LABEL_KEY or not plain:
+        raise UsageError(
+            f"not a label: {key!r}",
+            code="usage.label",
+            hint=f"write KEY=VALUE; a key is at most {MAX_LABEL_KEY} printable ASCII characters, no spaces",
+        )
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"the label {key} has a value that is not UTF-8", code="usage.label") from None
+    if len(value) > MAX_LABEL_VALUE:
+        raise UsageError(f"the label {key} is longer than {MAX_LABEL_VALUE} characters", code="usage.label")

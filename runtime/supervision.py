@@ -1,0 +1,293 @@
+"""The launcher's side of one run: fork the monitor, wait for the child's report, release it, wait.
+
+The order matters and is the caller's to keep: :meth:`Supervision.begin` forks, and the child restricts
+itself while the caller hashes; :meth:`Supervision.achieved` says what it reached; only after the caller
+has recorded that does :meth:`Supervision.release` let it exec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from runtime import child, monitor, syscalls
+from runtime.errors import EnforcementError, ExecutableError, LaunchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runtime.enforcement import Prepared
+    from runtime.executable import Held
+
+FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+"""Signals to the launcher that are meant for the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the command ended.
+
+    Attributes:
+        status: its wait status (wait(2)).
+        image: None if the image that ran was the one that was hashed, else why not.
+        user_us: user time of the command and what it waited for, in microseconds.
+        system_us: system time, likewise.
+        max_rss_bytes: largest resident set.
+        survivors: processes that were still there and were killed.
+        left: processes that could not be ended.
+    """
+
+    status: int
+    image: str | None
+    user_us: int
+    system_us: int
+    max_rss_bytes: int
+    survivors: int
+    left: int
+
+    @property
+    def exit(self) -> int | None:
+        """The exit code, None when a signal ended it."""
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, None when it exited."""
+        return os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else None
+
+    @property
+    def core_dumped(self) -> bool:
+        """Whether there was a core dump."""
+        return os.WCOREDUMP(self.status)
+
+
+class Signals:
+    """The forwarded signals, blocked and read from a descriptor while a launch runs.
+
+    Blocking begins before the intent, so that no signal can end nono between two entries.
+
+    Attributes:
+        mask: the signal mask before, which the command gets back.
+    """
+
+    def __init__(self) -> None:
+        self.mask = frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED))
+        self.descriptor = syscalls.signalfd(frozenset(int(number) for number in FORWARDED))
+        self.seen: list[syscalls.SignalInfo] = []
+
+    def read(self) -> list[syscalls.SignalInfo]:
+        """Return the signals that have come since the last call."""
+        new = syscalls.read_signals(self.descriptor)
+        self.seen += new
+        return new
+
+    def interrupted(self) -> bool:
+        """Return whether a signal has come: before the command runs that ends the launch."""
+        self.read()
+        return bool(self.seen)
+
+    def restore(self, *, redeliver: bool) -> None:
+        """Unblock; with ``redeliver`` the caller's own handlers see each signal that came, afterwards."""
+        os.close(self.descriptor)
+        if redeliver:
+            for number in {info.signal for info in self.seen}:
+                os.kill(os.getpid(), number)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
+class Supervision:
+    """One child under one monitor.
+
+    Attributes:
+        pid: the child's pid, in this pid namespace.
+    """
+
+    def __init__(
+        self, monitor_pid: int, *, acknowledge: int, messages: int, report: int, release: int, failure: int
+    ) -> None:
+        self._acknowledge = acknowledge
+        self._messages = messages
+        self._buffer = b""
+        self._report = report
+        self._release = release
+        self._failure = failure
+        self._monitor = monitor_pid
+        self._pidfd = -1
+        self.pid = 0
+
+    @classmethod
+    def begin(
+        cls,
+        *,
+        held: Held,
+        prepared: Prepared,
+        environment: Mapping[bytes, bytes],
+        directory: int,
+        signals: Signals,
+    ) -> Supervision:
+        """Fork the monitor, which forks the child; returns once the child is there and traced.
+
+        Raises:
+            LaunchError: a process cannot be made, or the child cannot be traced.
+        """
+        try:
+            acknowledged, acknowledge = os.pipe()
+            messages, messages_end = os.pipe()
+            report, report_end = os.pipe()
+            release_end, release = os.pipe()
+            failure, failure_end = os.pipe()
+        except OSError as error:
+            raise LaunchError(
+                f"cannot prepare a process: {error.strerror}", code="launch.resources"
+            ) from None
+        plan = child.Plan(
+            prepared=prepared,
+            image=held.descriptor,
+            argv=held.argv,
+            environment=environment,
+            directory=directory,
+            signal_mask=signals.mask,
+            own_group=not any(os.isatty(number) for number in range(3)),
+        )
+        pipes = (report_end, release_end, failure_end)
+        keep = frozenset({prepared.ruleset, directory, *(image.descriptor for image in held.images)})
+        try:
+            monitor_pid = os.fork()
+        except OSError as error:
+            raise LaunchError(f"cannot make a process: {error.strerror}", code="launch.resources") from None
+        if monitor_pid == 0:
+            monitor.run(monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep)
+        for pipe in (acknowledged, messages_end, *pipes):
+            os.close(pipe)
+        supervision = cls(
+            monitor_pid,
+            acknowledge=acknowledge,
+            messages=messages,
+            report=report,
+            release=release,
+            failure=failure,
+        )
+        try:
+            supervision._meet()
+        except BaseException:
+            supervision.abandon()
+            raise
+        return supervision
+
+    def _meet(self) -> None:
+        message = self._message()
+        if "error" in message:
+            raise EnforcementError(
+                str(message["error"]), code=str(message["code"]), hint="run nono outside of the tracer"
+            )
+        pid = message.get("pid")
+        if not isinstance(pid, int):
+            raise LaunchError("the monitor ended before the command began", code="launch.monitor")
+        self.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        os.write(self._acknowledge, b"\x01")
+
+    def achieved(self) -> dict[str, bool]:
+        """Wait for the child's report and return what it reached, for each feature.
+
+        Raises:
+            EnforcementError: it could not restrict itself.
+        """
+        data = b""
+        while piece := os.read(self._report, child.REPORT_BYTES):
+            data += piece
+        try:
+            report = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            report = {"error": "the child ended before it was restricted"}
+        if "error" in report:
+            raise EnforcementError(report["error"], code=report.get("code"), hint=report.get("hint"))
+        achieved: dict[str, bool] = report["achieved"]
+        return achieved
+
+    def release(self) -> None:
+        """Let the child exec, and return when it has.
+
+        Raises:
+            ExecutableError: exec itself failed.
+        """
+        with contextlib.suppress(BrokenPipeError):  # killed meanwhile; how it ended is still to come
+            os.write(self._release, b"\x01")
+        problem = os.read(self._failure, 16)
+        if problem:
+            reason = os.strerror(int(problem)) if int(problem) else "an argument holds a NUL byte"
+            raise ExecutableError(f"the command cannot be executed: {reason}", code="executable.exec")
+
+    def wait(self, signals: Signals) -> Ending:
+        """Forward signals until the command has ended and what it left is gone.
+
+        Raises:
+            LaunchError: the monitor was lost; the command was killed.
+        """
+        image: str | None = "it was not looked at"
+        poll = select.poll()
+        poll.register(signals.descriptor, select.POLLIN)
+        poll.register(self._messages, select.POLLIN)
+        self._forward(signals.seen)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if signals.descriptor in ready:
+                self._forward(signals.read())
+            if self._messages not in ready:
+                continue
+            message = self._message()
+            if not message:
+                self._kill()
+                raise LaunchError("the monitor was lost, so the command was killed", code="launch.monitor")
+            if "image" in message:
+                image = message["image"]
+            if "status" in message:
+                return Ending(
+                    status=message["status"],
+                    image=image,
+                    user_us=message["user_us"],
+                    system_us=message["system_us"],
+                    max_rss_bytes=message["max_rss_bytes"],
+                    survivors=message["survivors"],
+                    left=message["left"],
+                )
+
+    def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
+        for info in seen:
+            # What the terminal sent it sent to the whole foreground group, the command included.
+            if info.code == syscalls.SI_KERNEL and os.getpgid(self.pid) == os.getpgrp():
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, info.signal)
+
+    def _message(self) -> dict[str, Any]:
+        """Return the monitor's next message; an empty one when it is gone."""
+        while b"\n" not in self._buffer:
+            piece = os.read(self._messages, 65_536)
+            if not piece:
+                return {}
+            self._buffer += piece
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        message: dict[str, Any] = orjson.loads(line)
+        return message
+
+    def _kill(self) -> None:
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def abandon(self) -> None:
+        """Make sure that nothing of this run is left; after the end this only cleans up."""
+        # The monitor kills the child when its peer is gone, and its whole offspring with it.
+        for descriptor in (self._acknowledge, self._messages, self._report, self._release, self._failure):
+            os.close(descriptor)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._monitor, 0)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
