@@ -1,0 +1,343 @@
+"""The leak filter's program means what its tables say, and its cache is believed only when nothing is odd."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from runtime import seccomp_filter, seccomp_rules
+from runtime.capabilities import Network
+from runtime.errors import EnforcementError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
+NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
+BOTH = list(Network)
+PROGRAMS = {network: seccomp_rules.build(network) for network in Network}
+
+
+def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: int = NATIVE) -> int:
+    """Run a classic BPF program on one ``seccomp_data``, as the kernel does (seccomp(2))."""
+    data = struct.pack("<IIQ6Q", number, machine, 0, *arguments)
+    accumulator = position = 0
+    while True:
+        code, if_true, if_false, constant = struct.unpack_from("<HBBI", program, 8 * position)
+        position += 1
+        match code:
+            case 0x20:  # load a word
+                (accumulator,) = struct.unpack_from("<I", data, constant)
+            case 0x54:  # and
+                accumulator &= constant
+            case 0x05:  # jump
+                position += constant
+            case 0x15:
+                position += if_true if accumulator == constant else if_false
+            case 0x25:
+                position += if_true if accumulator > constant else if_false
+            case 0x35:
+                position += if_true if accumulator >= constant else if_false
+            case 0x06:
+                return int(constant)
+            case _:
+                raise AssertionError(f"unknown instruction {code:#x}")
+
+
+def expected(network: Network, number: int, arguments: tuple[int, ...]) -> set[int]:
+    """What the tables say about a call, read without libseccomp."""
+    if number > seccomp_rules.NEWEST_KNOWN_CALL:
+        return {ERRNO | errno.ENOSYS}
+    refusals = set()
+    for rule in seccomp_rules.rules(network):
+        if seccomp_rules.number(rule.call) != number:
+            continue
+        holds = []
+        for comparison in rule.comparisons:
+            register = arguments[comparison.argument]
+            if comparison.operator == "is":
+                holds.append(register & comparison.mask == comparison.value)
+            elif comparison.operator == "is not":
+                holds.append(register != comparison.value)
+            else:
+                holds.append(register > comparison.value)
+        if all(holds):
+            refusals.add(ERRNO | rule.error)
+    return refusals or {ALLOW}
+
+
+NAMED = sorted(
+    {number for rule in seccomp_rules.rules(Network.ALL) if (number := seccomp_rules.number(rule.call))}
+)
+small = st.integers(0, 70)
+interesting = st.sampled_from(
+    [0x5412, 0x541C, 0x5423, 0x10000000, 0x20000000, 0x80, 0x11, 0x1000, 0x80001, 0x80002, 0x803, 1 << 31]
+)
+register = st.one_of(
+    small,
+    interesting,
+    st.integers(0, (1 << 64) - 1),
+    st.builds(lambda low, high: low | high << 32, st.one_of(small, interesting), st.integers(1, 0xFFFFFFFF)),
+)
+
+
+@given(
+    network=st.sampled_from(BOTH),
+    number=st.one_of(st.sampled_from(NAMED), st.integers(0, 600)),
+    arguments=st.tuples(*[register] * 6),
+)
+@example(network=Network.ALL, number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
+@example(network=Network.ALL, number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
+def test_the_program_says_what_the_tables_say(
+    network: Network, number: int, arguments: tuple[int, ...]
+) -> None:
+    assert verdict(PROGRAMS[network], number, arguments) in expected(network, number, arguments)
+
+
+@pytest.mark.parametrize("network", BOTH)
+@given(number=st.integers(0, seccomp_rules.NEWEST_KNOWN_CALL), arguments=st.tuples(*[register] * 6))
+def test_other_architectures_end_the_process(
+    network: Network, number: int, arguments: tuple[int, ...]
+) -> None:
+    for machine in {X86_64, I386, AARCH64} - {NATIVE}:
+        assert verdict(PROGRAMS[network], number, arguments, machine) == KILL_PROCESS
+
+
+@pytest.mark.skipif(NATIVE != X86_64, reason="only x86-64 has a second set of numbers")
+@pytest.mark.parametrize("network", BOTH)
+@given(number=st.integers(0x40000000, 0xFFFFFFFE))
+def test_x32_numbers_end_the_process(network: Network, number: int) -> None:
+    assert verdict(PROGRAMS[network], number, (0,) * 6) == KILL_PROCESS
+
+
+def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
+    """A launch takes the cached program by version; change this digest only together with RULES_VERSION."""
+    stated = repr(
+        (seccomp_rules.NEWEST_KNOWN_CALL, *(tuple(seccomp_rules.rules(network)) for network in Network))
+    )
+    digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
+    assert (seccomp_filter.RULES_VERSION, digest) == (1, "0104a4db450977cb")
+
+
+def test_an_open_network_refuses_less() -> None:
+    blocked, open_ = (set(seccomp_rules.rules(network)) for network in (Network.BLOCKED, Network.ALL))
+    sockets = {rule for rule in blocked ^ open_ if rule.call != "socket"}
+    assert sockets == set()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> bytes:
+    return os.fsencode(tmp_path / "cache")
+
+
+def cached_file(cache: bytes) -> bytes:
+    (name,) = os.listdir(cache)
+    return os.path.join(cache, name)
+
+
+def test_the_second_launch_reads_what_the_first_one_built(
+    cache: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, digest = seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    assert program == PROGRAMS[Network.BLOCKED]
+    assert digest == hashlib.sha256(program).hexdigest()
+    status = os.stat(cached_file(cache))
+    assert (status.st_mode & 0o777, os.stat(cache).st_mode & 0o777) == (0o600, 0o700)
+    monkeypatch.setattr(seccomp_filter, "_build", None)
+    assert seccomp_filter.load_or_build(cache, Network.BLOCKED) == (program, digest)
+
+
+def test_the_second_launch_does_not_import_pyseccomp(cache: bytes) -> None:
+    code = (
+        "import sys, os\n"
+        "from runtime import seccomp_filter\n"
+        "from runtime.capabilities import Network\n"
+        "seccomp_filter.load_or_build(os.fsencode(sys.argv[1]), Network.ALL)\n"
+        "print('pyseccomp' in sys.modules, 'runtime.seccomp_rules' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, os.fsdecode(cache)]
+    said = [subprocess.run(command, capture_output=True, check=True, text=True).stdout for _ in range(2)]
+    assert said == ["True True\n", "False False\n"]
+
+
+def flip(path: bytes, position: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(position, os.SEEK_END if position < 0 else os.SEEK_SET)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes((byte ^ 1,)))
+
+
+def let_everything_pass(path: bytes) -> None:
+    """Put a program there that allows every call, with its right digest, but a foreign libseccomp's state."""
+    program = struct.pack("<HBBI", 0x06, 0, 0, ALLOW)
+    with open(path, "wb") as file:
+        name = os.path.basename(path)
+        file.write(name + b" " + hashlib.sha256(program).hexdigest().encode() + b" 1/2/3 /lib/x\n" + program)
+
+
+def replace_by(make: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def damage(path: bytes) -> None:
+        os.rename(path, path + b".kept")
+        make(path)
+
+    return damage
+
+
+def swap_modes(path: bytes) -> None:
+    """Put the open network's program under the blocked network's name."""
+    seccomp_filter.load_or_build(os.path.dirname(path), Network.ALL)
+    (other,) = (name for name in os.listdir(os.path.dirname(path)) if name != os.path.basename(path))
+    os.rename(os.path.join(os.path.dirname(path), other), path)
+
+
+def enlarge(path: bytes) -> None:
+    with open(path, "ab") as file:
+        file.truncate(1 << 40)
+
+
+def append(path: bytes) -> None:
+    with open(path, "ab") as file:
+        file.write(bytes(8))
+
+
+DAMAGES: dict[str, Callable[[bytes], object]] = {
+    "a bit of the program": lambda path: flip(path, -3),
+    "a bit of the digest": lambda path: flip(path, 60),
+    "a bit of the name": lambda path: flip(path, 2),
+    "cut": lambda path: os.truncate(path, os.path.getsize(path) - 8),
+    "cut within an instruction": lambda path: os.truncate(path, os.path.getsize(path) - 3),
+    "longer": append,
+    "empty": lambda path: os.truncate(path, 0),
+    "a sparse giant": enlarge,
+    "readable by others": lambda path: os.chmod(path, 0o644),
+    "writable by others": lambda path: os.chmod(path, 0o602),
+    "a second link": lambda path: os.link(path, path + b".link"),
+    "a symlink": replace_by(lambda path: os.symlink(path + b".kept", path)),
+    "a FIFO": replace_by(lambda path: os.mkfifo(path, 0o600)),
+    "another network mode": swap_modes,
+    "everything allowed": let_everything_pass,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_whatever_is_odd_is_built_anew(cache: bytes, damage: Callable[[bytes], object]) -> None:
+    seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    path = cached_file(cache)
+    damage(path)
+    assert seccomp_filter._cached(os.open(cache, os.O_RDONLY), os.path.basename(path)) is None
+    program, _ = seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    assert program == PROGRAMS[Network.BLOCKED]
+    # and the cache is sound again
+    assert seccomp_filter._cached(os.open(cache, os.O_RDONLY), os.path.basename(path)) == program
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_somebody_elses_file_is_not_believed(cache: bytes) -> None:
+    seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    path = cached_file(cache)
+    os.chown(path, 65534, -1)
+    assert seccomp_filter._cached(os.open(cache, os.O_RDONLY), os.path.basename(path)) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give directories away")
+def test_somebody_elses_directory_is_not_used(cache: bytes) -> None:
+    os.mkdir(cache)
+    os.chown(cache, 65534, -1)
+    seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    assert os.listdir(cache) == []
+
+
+def shared(path: bytes) -> None:
+    os.mkdir(path)
+    os.chmod(path, 0o770)
+
+
+def a_symlink(path: bytes) -> None:
+    os.mkdir(path + b".real")
+    os.symlink(path + b".real", path)
+
+
+@pytest.mark.parametrize("make", [shared, a_symlink])
+def test_a_directory_that_others_could_change_is_not_used(
+    cache: bytes, make: Callable[[bytes], None]
+) -> None:
+    make(cache)
+    program, _ = seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    assert program == PROGRAMS[Network.BLOCKED]
+    assert os.listdir(cache) == []
+
+
+def test_no_directory_at_all_only_costs_time() -> None:
+    program, _ = seccomp_filter.load_or_build(b"/proc/nowhere/cache", Network.ALL)
+    assert program == PROGRAMS[Network.ALL]
+
+
+def test_the_umask_does_not_matter(cache: bytes) -> None:
+    before = os.umask(0o777)
+    try:
+        os.mkdir(cache)
+        os.chmod(cache, 0o700)
+        seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    finally:
+        os.umask(before)
+    assert os.stat(cached_file(cache)).st_mode & 0o777 == 0o600
+
+
+def test_many_at_once_leave_one_file(cache: bytes) -> None:
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            program, _ = seccomp_filter.load_or_build(cache, Network.BLOCKED)
+            os._exit(0 if program == PROGRAMS[Network.BLOCKED] else 1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 8
+    assert (
+        seccomp_filter._cached(os.open(cache, os.O_RDONLY), os.path.basename(cached_file(cache))) is not None
+    )
+
+
+def test_nothing_stays_open(cache: bytes) -> None:
+    before = os.listdir("/proc/self/fd")
+    seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    seccomp_filter.load_or_build(cache, Network.BLOCKED)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_an_unknown_machine_is_an_error(cache: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*real[:4], "sparc64")))
+    with pytest.raises(EnforcementError, match="sparc64"):
+        seccomp_filter.load_or_build(cache, Network.BLOCKED)
+
+
+def test_a_missing_libseccomp_is_an_error_with_a_hint(cache: bytes) -> None:
+    code = (
+        "import sys; sys.modules['pyseccomp'] = None\n"
+        "from runtime import seccomp_filter; from runtime.capabilities import Network\n"
+        "from runtime.errors import EnforcementError\n"
+        "try: seccomp_filter.load_or_build(b'/nowhere', Network.ALL)\n"
+        "except EnforcementError as error: print(error.code, error.hint)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert said.stdout == (
+        "enforcement.missing install libseccomp (Debian: libseccomp2, Fedora: libseccomp)\n"
+    )
+
+
+def test_a_name_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp_rules, "_NEVER", ("no_such_call",))
+    with pytest.raises(EnforcementError, match="no_such_call"):
+        seccomp_rules.build(Network.BLOCKED)
