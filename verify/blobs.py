@@ -1,0 +1,109 @@
+"""Blobs: the values that lie beside the entries, and what is wrong with them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+
+from attest import schema
+from attest.blob import SALT_BYTES, Blob, is_reference
+from attest.entry import BLOB_FIELDS
+from attest.errors import MalformedError
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
+    from verify.findings import Findings
+    from verify.reader import LedgerFile
+
+
+class BlobCheck:
+    """The blobs that entries name, looked up as the entries come.
+
+    Memory: 32 bytes and a set's slot for each blob that is named.
+
+    Attributes:
+        withheld: how many were named and are not there.
+    """
+
+    def __init__(self, source: LedgerFile, findings: Findings) -> None:
+        self.withheld = 0
+        self._source = source
+        self._findings = findings
+        self._named: set[bytes] = set()
+
+    def check(
+        self, kind: str, data: dict[str, Json], index: int, session: str | None
+    ) -> dict[str, bytes | None]:
+        """Look up every blob that an entry names.
+
+        Returns:
+            For each field that a blob stands for, its canonical JSON; None when it is not to be had.
+        """
+        found: dict[str, bytes | None] = {}
+        for field in BLOB_FIELDS[kind]:
+            if is_reference(data[field]):
+                found[field] = self._look_up(kind, field, data[field], index, session)
+        return found
+
+    def finish(self) -> None:
+        """Report the blobs that no entry names."""
+        for digest in self._source.blob_digests():
+            if digest not in self._named:
+                shown = digest.hex() if isinstance(digest, bytes) else "of another type"
+                self._findings.add("blob.surplus", f"the blob {shown[:64]} is named by no entry")
+
+    def _look_up(
+        self, kind: str, field: str, reference: Json, index: int, session: str | None
+    ) -> bytes | None:
+        assert isinstance(reference, dict)
+        inner = reference["blob"]
+        assert isinstance(inner, dict)
+        digest = bytes.fromhex(str(inner["sha256"]))
+        self._named.add(digest)
+        row = self._source.blob(digest)
+        if row is None:
+            self.withheld += 1
+            self._findings.add(
+                "blob.withheld", f"had its {field} beside it, which was taken away", index, session
+            )
+            return None
+        salt, data = row
+        if (
+            not isinstance(salt, bytes)
+            or not isinstance(data, bytes)
+            or len(salt) != SALT_BYTES
+            or len(data) != inner["size"]
+            or hashlib.sha256(salt + data).digest() != digest
+        ):
+            self._findings.add("blob.digest", f"names another {field} than lies beside it", index, session)
+            return None
+        try:
+            value = Blob(salt, data).value(reference)
+        except MalformedError:
+            value = None
+        if value is None or not _validator(kind, field).is_valid(value):
+            self._findings.add(
+                "blob.form", f"has a {field} beside it that is not of its form", index, session
+            )
+            return None
+        return data
+
+
+@functools.cache
+def _validator(kind: str, field: str) -> jsonschema_rs.Draft202012Validator:
+    """Return the validator of what may stand in ``field`` where no blob does."""
+    places: dict[str, Any] = schema.load(kind)["properties"]["data"]["properties"][field]
+    common = schema.load(schema.COMMON)
+    return jsonschema_rs.Draft202012Validator(
+        {"$schema": common["$schema"], "anyOf": [place for place in places["anyOf"] if not _is_blob(place)]},
+        registry=jsonschema_rs.Registry([(common["$id"], common)]),
+        formats={schema.BYTES_FORMAT: schema.is_bytes},
+        validate_formats=True,
+    )
+
+
+def _is_blob(place: dict[str, Any]) -> bool:
+    return str(place.get("$ref", "")).endswith("#/$defs/blob")

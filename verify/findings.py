@@ -1,0 +1,163 @@
+"""Findings: what the verifier reports, and the closed table of their codes.
+
+A code is ``area.reason``. Its meaning and its severity never change and it is never used again for
+something else, so that a policy or a dashboard may rely on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_FINDINGS = 100
+"""How many findings of each severity are kept; the rest is counted."""
+
+
+class Severity(StrEnum):
+    """What a finding does to the verdict."""
+
+    TAMPERED = "tampered"
+    """Exit 1: tampering or corruption."""
+    UNMET = "unmet"
+    """Exit 3: intact, but not what was required."""
+    UNCHECKED = "unchecked"
+    """Exit 2: nothing could be checked."""
+    NOTE = "note"
+    """No effect on the exit code."""
+
+
+_T, _U, _X, _N = Severity.TAMPERED, Severity.UNMET, Severity.UNCHECKED, Severity.NOTE
+
+CODES: dict[str, tuple[Severity, str]] = {
+    # 1 File
+    "file.damaged": (_T, "SQLite finds the database damaged"),
+    "file.size": (_T, "the file is longer or shorter than its pages"),
+    # 2 Entries
+    "entry.missing": (_T, "an index between 0 and the head's size has no entry"),
+    "entry.size": (_T, "an entry is longer than 65,535 bytes"),
+    "entry.form": (_T, "an entry is not the canonical JSON of an entry"),
+    "entry.schema": (_T, "an entry is not of its kind's closed schema"),
+    "entry.kind": (_U, "an entry is of a kind that this version of the verifier does not know"),
+    "entry.time": (_T, "an entry's time lies before that of the entry above it"),
+    "entry.genesis": (_T, "the first entry is no genesis, or a later one is"),
+    # 3 Tree
+    "tree.root": (_T, "the entries do not hash to the root of the head"),
+    "tree.leaf": (_T, "an entry's hash is not the one that its tile holds"),
+    "tree.tile": (_T, "a stored tile is not what the entries give"),
+    "tree.tile_missing": (_T, "a full tile is not stored"),
+    "tree.tile_surplus": (_T, "a tile is stored that is not full, or of no possible place"),
+    "tree.edge": (_T, "the stored edge is not that of the head"),
+    # 4 Head and kept checkpoints
+    "head.missing": (_T, "there is no head, or more than one row where it stands"),
+    "head.form": (_T, "the head is not a checkpoint in its one form"),
+    "head.origin": (_T, "the head belongs to another ledger"),
+    "head.signature": (_T, "the head is not signed by the key in force"),
+    "head.beyond": (_T, "entries lie beyond the head"),
+    "checkpoint.missing": (_T, "a handover or an anchored size has no kept checkpoint"),
+    "checkpoint.form": (_T, "a kept checkpoint is not a checkpoint in its one form"),
+    "checkpoint.origin": (_T, "a kept checkpoint belongs to another ledger"),
+    "checkpoint.signature": (_T, "a kept checkpoint is not signed by the key in force at its size"),
+    "checkpoint.root": (_T, "a kept checkpoint has not the root of the entries that it covers"),
+    "checkpoint.size": (_T, "a kept checkpoint is of another size than its row, or beyond the head"),
+    "checkpoint.surplus": (_T, "a checkpoint is kept at a size that is neither a handover nor anchored"),
+    # 5 Keys
+    "origin.genesis": (_T, "the origin is not the one that follows from the genesis entry"),
+    "key.form": (_T, "a key of the ledger cannot be used"),
+    "key.repeated": (_T, "a key comes into force a second time"),
+    "key.none_pinned": (_U, "no key is pinned, so anyone could have made this file"),
+    "key.not_pinned": (_U, "the ledger belongs to none of the pinned keys"),
+    "origin.not_pinned": (_U, "the ledger has another origin than the pinned one"),
+    # 6 Launches
+    "launch.intent": (_T, "an entry belongs to a session that has no intent"),
+    "launch.reused": (_T, "the id of a closed session comes again"),
+    "launch.sequence": (_T, "a session's entries are not numbered one after the other"),
+    "launch.order": (_T, "an entry stands where the grammar of a session has no place for it"),
+    "launch.hook": (_T, "a hook's result has no place: not in the intent, twice, or at the wrong time"),
+    "launch.hook_missing": (_T, "a hook that the intent names has no result"),
+    "launch.outcome": (_T, "the outcome does not agree with whether the launch started"),
+    "launch.outputs": (_T, "the outputs reported are not the outputs declared"),
+    "launch.counts": (_T, "the outcome counts other decisions than are recorded"),
+    "launch.capabilities": (_T, "the capability set has another SHA-256 than the one recorded"),
+    "launch.enforcement": (_T, "a feature was required, not achieved and not waived, and the launch started"),
+    "launch.signature": (_T, "the attestation is not signed by the key in force"),
+    "launch.statement": (_T, "the attestation states something else than the entries"),
+    "launch.degraded": (_U, "a required feature of the sandbox was waived"),
+    "launch.image": (_U, "the program that ran is not the one that was hashed"),
+    "launch.unhashed": (_U, "a declared output was not hashed"),
+    "launch.lost": (_U, "the supervisor was lost before it could finish the record"),
+    "launch.unfinished": (_U, "a launch has no end"),
+    "launch.running": (_U, "a launch still runs"),
+    "blob.withheld": (_U, "a value that lay beside an entry was taken away"),
+    "blob.digest": (_T, "a blob is not the one that its entry names"),
+    "blob.form": (_T, "a blob is not of the form that its field has"),
+    "blob.surplus": (_T, "a blob is named by no entry"),
+    # Why nothing was checked
+    "input.unreadable": (_X, "the ledger is missing, no regular file, empty, not SQLite, or cannot be read"),
+    "input.not_a_ledger": (_X, "an SQLite database, but not by the format of a ledger"),
+    "input.version": (_X, "a ledger of a format that this version of the verifier does not know"),
+    "input.journal": (_X, "a rollback journal lies beside the file"),
+    "input.changing": (_X, "the file was changed each time that it was read"),
+    "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
+    "input.busy": (_X, "others kept the file locked"),
+    "input.usage": (_X, "the request makes no sense"),
+    "key.unreadable": (_X, "a key file that was named cannot be read"),
+    "key.format": (_X, "what was named as a key is no public key that can be pinned"),
+    "key.store": (_X, "the trust store cannot be read or changed as asked"),
+    # The report itself
+    "findings.more": (_N, "there are more findings than are listed"),
+}
+"""Every code: its severity, and what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        code: ``area.reason``, a key of :data:`CODES`.
+        message: one plain sentence, without a full stop.
+        index: the entry that it is about, or None.
+        session: the session that it is about, or None.
+    """
+
+    code: str
+    message: str
+    index: int | None = None
+    session: str | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """What this finding does to the verdict."""
+        return CODES[self.code][0]
+
+
+class Findings:
+    """The findings of one replay: bounded, and in index order when they are listed.
+
+    Attributes:
+        counts: how many there were of each severity, kept or not.
+    """
+
+    __slots__ = ("_kept", "counts")
+
+    def __init__(self) -> None:
+        self.counts: dict[Severity, int] = dict.fromkeys(Severity, 0)
+        self._kept: list[Finding] = []
+
+    def add(self, code: str, what: str, index: int | None = None, session: str | None = None) -> None:
+        """Add a finding; with an index, ``what`` goes on after "entry 17 (session …)"."""
+        severity = CODES[code][0]
+        self.counts[severity] += 1
+        if self.counts[severity] > MAX_FINDINGS:
+            return
+        if index is not None:
+            what = f"entry {index}{f' (session {session})' if session else ''} {what}"
+        self._kept.append(Finding(code, what, index, session))
+
+    def listed(self) -> tuple[Finding, ...]:
+        """Return the findings, those without an index first, then in index order."""
+        found = sorted(self._kept, key=lambda finding: -1 if finding.index is None else finding.index)
+        left = sum(self.counts.values()) - len(found)
+        if left:
+            found.append(Finding("findings.more", f"{left} more findings are not listed"))
+        return tuple(found)

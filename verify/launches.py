@@ -1,0 +1,347 @@
+"""Step 6, launches: each session's entries against the grammar and against each other (design 2).
+
+::
+
+    intent, (hook.result | decision)*, start, decision*, outcome, (hook.result | decision)*, attestation
+    intent, (hook.result | decision)*, outcome that says not started, (hook.result | decision)*, attestation
+    intent, (hook.result | decision)*, start                       (a direct launch)
+    any prefix of these, lost
+
+Sessions interleave, so each open one has a state of its own; a closed one leaves its id. Memory: an
+open session keeps its intent, start and outcome; a closed one about 100 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attest import canonical, entry, envelope
+from attest.errors import NonoError
+from attest.statement import LaunchEvidence
+from verify.processes import is_running
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
+    from attest.keys import PublicKey
+    from verify.blobs import BlobCheck
+    from verify.findings import Findings
+
+
+class _Phase(Enum):
+    ASKED = "before the start"
+    STARTED = "after the start"
+    ENDED = "after the outcome"
+
+
+# Where each kind may stand; hook results are judged by which hook they are of as well.
+_PLACES = {
+    entry.HOOK_RESULT: {_Phase.ASKED, _Phase.ENDED},
+    entry.DECISION: {_Phase.ASKED, _Phase.STARTED, _Phase.ENDED},
+    entry.START: {_Phase.ASKED},
+    entry.OUTCOME: {_Phase.ASKED, _Phase.STARTED},
+    entry.ATTESTATION: {_Phase.ENDED},
+    entry.LOST: {_Phase.ASKED, _Phase.STARTED, _Phase.ENDED},
+}
+
+
+@dataclass(slots=True)
+class LaunchCounts:
+    """How many launches ended how."""
+
+    complete: int = 0
+    running: int = 0
+    lost: int = 0
+    unfinished: int = 0
+
+
+@dataclass(slots=True)
+class Caveats:
+    """What was recorded and takes something away from what the record proves."""
+
+    stat_only: int = 0
+    by_path: int = 0
+    metadata: int = 0
+    unchecked_image: int = 0
+    survivors: int = 0
+
+
+class _Session:
+    """One open session.
+
+    ``broken`` is set with the first finding about its shape: what follows from that is not reported again.
+    """
+
+    __slots__ = ("broken", "decisions", "evidence", "hooks", "index", "intent", "next", "phase", "started")
+
+    def __init__(self, index: int, intent: dict[str, Json]) -> None:
+        self.index = index
+        self.intent = intent
+        self.evidence = LaunchEvidence()
+        self.phase = _Phase.ASKED
+        self.started = False
+        self.next = 0
+        self.decisions = 0
+        self.hooks: set[str] = set()
+        self.broken = False
+
+
+class Launches:
+    """The sessions of a ledger, fed with its entries in order.
+
+    Attributes:
+        counts: how the launches ended; complete only after :meth:`finish`.
+        caveats: what the record itself says that it does not hold.
+        origin: the ledger's origin, to be set once it is known; statements name it.
+    """
+
+    def __init__(self, blobs: BlobCheck, findings: Findings) -> None:
+        self.counts = LaunchCounts()
+        self.caveats = Caveats()
+        self.origin: str | None = None
+        self._blobs = blobs
+        self._findings = findings
+        self._open: dict[str, _Session] = {}
+        self._closed: set[bytes] = set()
+
+    def add(self, index: int, document: dict[str, Json], leaf: bytes, key: PublicKey | None) -> None:
+        """Take in an entry of a session; it is of its schema, or of an unknown kind.
+
+        Args:
+            index: where it stands.
+            document: the entry.
+            leaf: its leaf hash.
+            key: the key in force there, or None when that is not known.
+        """
+        name, kind = document["session"], document["kind"]
+        assert isinstance(name, str)
+        assert isinstance(kind, str)
+        session = self._open.get(name)
+        if session is None:
+            if kind not in entry.KINDS:
+                return  # what it means outside of an open session, only a later version can say
+            session = self._begin(index, name, kind, document)
+            if session is None:
+                return
+        elif kind == entry.INTENT:
+            self._report(session, "launch.order", "is a second intent of its session", index, name)
+        if document["seq"] != session.next:
+            self._report(
+                session, "launch.sequence", f"should be number {session.next} of its session", index, name
+            )
+        session.next += 1
+        if kind == entry.DECISION:
+            session.decisions += 1
+        self._take(session, index, name, kind, document, leaf, key)
+
+    def finish(self, *, allow_running: bool) -> None:
+        """Report what has no end."""
+        for name, session in self._open.items():
+            data = session.intent
+            host, supervisor = data["host"], data["supervisor"]
+            assert isinstance(host, dict)
+            assert isinstance(supervisor, dict)
+            if is_running(host, supervisor):
+                self.counts.running += 1
+                if not allow_running:
+                    self._findings.add(
+                        "launch.running", "began a launch that still runs", session.index, name
+                    )
+            else:
+                self.counts.unfinished += 1
+                self._findings.add("launch.unfinished", "began a launch that has no end", session.index, name)
+
+    # --- one session -----------------------------------------------------------------------------
+
+    def _begin(self, index: int, name: str, kind: str, document: dict[str, Json]) -> _Session | None:
+        raw = bytes.fromhex(name)
+        if raw in self._closed:
+            self._findings.add("launch.reused", "belongs to a session that was closed before", index, name)
+            return None
+        if kind != entry.INTENT:
+            self._findings.add("launch.intent", "belongs to a session without an intent", index, name)
+            self._closed.add(raw)
+            return None
+        data = document["data"]
+        assert isinstance(data, dict)
+        session = self._open[name] = _Session(index, data)
+        return session
+
+    def _take(  # noqa: PLR0917  # one entry, taken apart
+        self,
+        session: _Session,
+        index: int,
+        name: str,
+        kind: str,
+        document: dict[str, Json],
+        leaf: bytes,
+        key: PublicKey | None,
+    ) -> None:
+        data = document["data"]
+        assert isinstance(data, dict)
+        places = _PLACES.get(kind)
+        if places is not None and session.phase not in places:
+            self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
+        if kind == entry.ATTESTATION:
+            self._attested(session, index, name, data, key)
+            return
+        if kind == entry.LOST:
+            self.counts.lost += 1
+            self._findings.add("launch.lost", "says that its launch was lost", index, name)
+            self._close(name)
+            return
+        evidence = session.evidence
+        if kind in {entry.INTENT, entry.START, entry.OUTCOME}:
+            seq, time = document["seq"], document["time"]
+            assert isinstance(seq, int)
+            assert isinstance(time, str)
+            evidence.add(index, entry.Entry(kind, name, seq, time, data), leaf)
+        else:
+            evidence.last = index
+            evidence.edge.append(leaf)
+        if kind == entry.INTENT:
+            self._blobs.check(kind, data, index, name)
+        elif kind == entry.START:
+            self._start(session, index, name, data)
+        elif kind == entry.OUTCOME:
+            self._outcome(session, index, name, data)
+        elif kind == entry.HOOK_RESULT:
+            self._hook(session, index, name, str(data["hook"]))
+
+    def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
+        session.phase = _Phase.STARTED
+        session.started = True
+        hooks = session.intent["hooks"]
+        assert isinstance(hooks, dict)
+        if "before" in hooks and "before" not in session.hooks:
+            self._report(
+                session, "launch.hook_missing", "starts without the before-hook's result", index, name
+            )
+        beside = self._blobs.check(entry.START, data, index, name)
+        capabilities = (
+            beside["capabilities"] if "capabilities" in beside else canonical.encode(data["capabilities"])
+        )
+        if (
+            capabilities is not None
+            and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
+        ):
+            self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
+        self._enforcement(index, name, data)
+        images = [data["executable"], *_list(data["interpreters"])]
+        held = {image["held"] for image in images if isinstance(image, dict)}
+        self.caveats.stat_only += "stat-only" in held
+        self.caveats.by_path += "by-path" in held
+        if session.intent["strategy"] == "direct":
+            self.counts.complete += 1
+            self._close(name)
+
+    def _enforcement(self, index: int, name: str, data: dict[str, Json]) -> None:
+        enforcement = data["enforcement"]
+        assert isinstance(enforcement, dict)
+        required, achieved = enforcement["required"], enforcement["achieved"]
+        assert isinstance(required, dict)
+        assert isinstance(achieved, dict)
+        waived = _list(enforcement["waived"])
+        for feature, is_required in required.items():
+            if is_required and not achieved[feature] and feature not in waived:
+                self._findings.add(
+                    "launch.enforcement", f"starts without {feature}, which was required", index, name
+                )
+        lacking = sorted(str(feature) for feature in waived if not achieved[str(feature)])
+        if lacking:
+            self._findings.add(
+                "launch.degraded", f"starts without {', '.join(lacking)}, by an override", index, name
+            )
+        self.caveats.metadata += not achieved["metadata"]
+
+    def _outcome(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
+        session.phase = _Phase.ENDED
+        if ("not_started" in data) is session.started:
+            what = "says that nothing started" if session.started else "ends a launch that did not start"
+            self._report(session, "launch.outcome", what, index, name)
+        declared = session.intent["outputs"]
+        outputs = [output for output in _list(data["outputs"]) if isinstance(output, dict)]
+        reported: list[Json] = [output["path"] for output in outputs]
+        if reported != declared and (session.started or reported):
+            self._report(session, "launch.outputs", "reports other outputs than were declared", index, name)
+        unhashed = sum("unhashed" in output for output in outputs)
+        if unhashed and session.started:
+            self._findings.add(
+                "launch.unhashed", f"names {unhashed} declared outputs without a hash", index, name
+            )
+        counts = data["counts"]
+        assert isinstance(counts, dict)
+        if counts["decisions"] != session.decisions:
+            self._report(
+                session,
+                "launch.counts",
+                f"counts other decisions than the {session.decisions} above",
+                index,
+                name,
+            )
+        image = data.get("executed_image")
+        if image == "different":
+            self._findings.add("launch.image", "says that another program ran than was hashed", index, name)
+        self.caveats.unchecked_image += image == "unchecked"
+        left = counts["survivors_left"]
+        self.caveats.survivors += isinstance(left, int) and left > 0
+
+    def _hook(self, session: _Session, index: int, name: str, hook: str) -> None:
+        hooks = session.intent["hooks"]
+        assert isinstance(hooks, dict)
+        right_phase = _Phase.ASKED if hook == "before" else _Phase.ENDED
+        if hook not in hooks:
+            self._report(
+                session, "launch.hook", f"is of a hook ({hook}) that the intent does not name", index, name
+            )
+        elif hook in session.hooks:
+            self._report(session, "launch.hook", f"is a second result of the {hook}-hook", index, name)
+        elif session.phase is not right_phase:
+            self._report(session, "launch.hook", f"is of the {hook}-hook, {session.phase.value}", index, name)
+        session.hooks.add(hook)
+
+    def _attested(
+        self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
+    ) -> None:
+        hooks = session.intent["hooks"]
+        assert isinstance(hooks, dict)
+        if session.started and "after" in hooks and "after" not in session.hooks:
+            self._report(
+                session, "launch.hook_missing", "closes without the after-hook's result", index, name
+            )
+        self._check_statement(session, index, name, data, key)
+        self.counts.complete += 1
+        self._close(name)
+
+    def _check_statement(
+        self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
+    ) -> None:
+        if key is None or self.origin is None:
+            return  # the genesis entry is broken, which was reported
+        try:
+            payload = envelope.verify(data, key)
+        except NonoError as error:
+            self._findings.add(
+                "launch.signature", f"has an attestation that does not hold: {error}", index, name
+            )
+            return
+        if session.phase is not _Phase.ENDED:
+            return  # there is nothing that could have been stated, and it was reported
+        if payload != canonical.encode(session.evidence.statement(self.origin)):
+            self._findings.add("launch.statement", "states something else than the entries do", index, name)
+
+    def _close(self, name: str) -> None:
+        del self._open[name]
+        self._closed.add(bytes.fromhex(name))
+
+    def _report(self, session: _Session, code: str, what: str, index: int, name: str) -> None:
+        if not session.broken:
+            session.broken = True
+            self._findings.add(code, what, index, name)
+
+
+def _list(value: Json) -> list[Json]:
+    assert isinstance(value, list)
+    return value

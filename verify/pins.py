@@ -1,0 +1,93 @@
+"""Pins: what the verifier is told to trust, never taken from the file or the repository that it checks.
+
+A key file holds a SubjectPublicKeyInfo PEM, or a verifier key (C2SP signed-note) as one line. A
+verifier key names a ledger too, so it pins that origin with the key.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest.errors import NonoError
+from attest.keys import PublicKey
+from attest.note import Verifier
+from verify.errors import NotCheckedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_VARIABLE = "NONO_VERIFY_KEY"
+"""Environment variable: a key file, or the text that would stand in one."""
+
+_MAX_KEY_BYTES = 65_536
+_PEM = b"-----BEGIN "
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A key that is trusted.
+
+    Attributes:
+        key: the public key.
+        origin: the one ledger that it is trusted for, or None.
+        source: where the pin comes from, for people.
+    """
+
+    key: PublicKey
+    origin: str | None = None
+    source: str = ""
+
+
+def read_file(path: str) -> Pin:
+    """Return the pin in a key file.
+
+    Raises:
+        NotCheckedError: it cannot be read, or holds no public key that may be used (``key.*``).
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_KEY_BYTES + 1)
+    except OSError as error:
+        raise NotCheckedError(
+            f"cannot read the key {path}: {error.strerror}", code="key.unreadable"
+        ) from None
+    except ValueError:
+        raise NotCheckedError("a path with a NUL character names no key", code="key.unreadable") from None
+    return parse(data, path)
+
+
+def parse(data: bytes, source: str) -> Pin:
+    """Return the pin that ``data`` spells; see :func:`read_file`."""
+    if len(data) > _MAX_KEY_BYTES:
+        raise NotCheckedError(f"{source} is too long for a key", code="key.format")
+    try:
+        if data.lstrip().startswith(_PEM):
+            return Pin(PublicKey.from_pem(data), None, source)
+        verifier = Verifier.from_vkey(data.decode("utf-8").strip())
+    except (NonoError, UnicodeDecodeError) as error:
+        private = b"PRIVATE KEY-----" in data
+        reason = "it is a private key" if private else "neither a PEM public key nor a verifier key"
+        if isinstance(error, NonoError) and not private and data.lstrip().startswith(_PEM):
+            reason = str(error)
+        raise NotCheckedError(
+            f"{source} holds no public key that can be pinned: {reason}",
+            code="key.format",
+            hint="the public half is the .pub file that nono keygen wrote" if private else None,
+        ) from None
+    return Pin(verifier.key, verifier.name, source)
+
+
+def from_environment(environment: Mapping[str, str]) -> tuple[Pin, ...]:
+    """Return the pin that :data:`KEY_VARIABLE` spells or names, if it is set.
+
+    Raises:
+        NotCheckedError: it is set to something else; see :func:`read_file`.
+    """
+    value = environment.get(KEY_VARIABLE, "")
+    if not value:
+        return ()
+    if value.lstrip().startswith(_PEM.decode()) or (value.count("+") >= 2 and not os.path.exists(value)):
+        return (parse(os.fsencode(value), KEY_VARIABLE),)
+    return (read_file(value),)

@@ -1,0 +1,453 @@
+"""Reading a ledger file that may be hostile, or alive (design 4, each line of it was tried).
+
+How the file is opened:
+
+* ``-journal`` beside it: not checked. A ledger never has one, and SQLite would roll it back into the file.
+* no ``-wal``, or an empty one: ``immutable=1``, which neither locks nor leaves side files. Such a file
+  must not change meanwhile, so its state and that of its side files is compared at the end.
+* ``-wal`` and a live writer: ``mode=ro``, where SQLite's own locks make a consistent snapshot.
+* ``-wal`` and nobody there (or no way to know): both files are copied to a private directory and read there.
+
+What may run: before anything of it is selected, the header, the encoding and ``sqlite_schema``, byte for
+byte, must be those of a ledger. Until then and afterwards SQLite is on a short lead: DEFENSIVE, no
+triggers, no views, an authorizer that lets it read five tables, limits on every size, and a bound on
+the steps that it may take.
+
+A process that itself has the ledger open for writing must not call this: closing a second descriptor
+of a file drops a process's POSIX locks on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote_from_bytes
+
+import apsw
+
+from attest import ledger_format
+from verify.errors import NotCheckedError
+from verify.locks import has_live_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+MAX_VALUE_BYTES = 16 << 20
+"""The longest value of a row; blobs are the only ones that come near."""
+
+ATTEMPTS = 3
+"""How often a file that changes while it is read is tried."""
+
+_HEADER_BYTES = 100  # SQLite's "Database File Format", section 1.3
+_MAGIC = b"SQLite format 3\x00"
+_UTF8 = 1
+_TABLES = frozenset({"sqlite_master", "sqlite_schema", "entry", "tile", "head", "checkpoint", "blob"})
+_PRAGMAS = frozenset({"application_id", "user_version", "encoding", "integrity_check"})
+_STEPS_PER_CALL = 10_000
+_STEPS_FREE = 10_000_000
+
+_LIMITS = {
+    apsw.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES + 4_096,
+    apsw.SQLITE_LIMIT_SQL_LENGTH: 4_096,
+    apsw.SQLITE_LIMIT_COLUMN: 16,
+    apsw.SQLITE_LIMIT_EXPR_DEPTH: 16,
+    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 2,
+    apsw.SQLITE_LIMIT_VDBE_OP: 25_000,
+    apsw.SQLITE_LIMIT_FUNCTION_ARG: 8,
+    apsw.SQLITE_LIMIT_ATTACHED: 0,
+    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 16,
+    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 8,
+    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_SWITCHES = {
+    apsw.SQLITE_DBCONFIG_DEFENSIVE: 1,
+    apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_VIEW: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: 0,
+    apsw.SQLITE_DBCONFIG_DQS_DML: 0,
+    apsw.SQLITE_DBCONFIG_DQS_DDL: 0,
+    apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: 1,
+}
+
+_Trace: TypeAlias = "tuple[tuple[int, ...] | None, ...]"
+
+
+class DamagedError(Exception):
+    """SQLite found the database damaged while it was read: a finding, not a reason to stop checking."""
+
+
+class LedgerFile:
+    """A file that is a ledger by its format, open for reading in one snapshot; use :func:`open_ledger`.
+
+    Attributes:
+        path: the file as it was resolved.
+        mode: ``immutable``, ``live`` or ``copy``.
+        size: its length in bytes.
+        page_bytes: what its header says that its pages amount to.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        mode: str,
+        trace: _Trace,
+        opened: bytes,
+        header: bytes,
+        *,
+        directory: tempfile.TemporaryDirectory[bytes] | None = None,
+    ) -> None:
+        self.path = path
+        self.mode = mode
+        self._trace = trace
+        self._directory = directory
+        self.size = os.stat(opened).st_size
+        page = int.from_bytes(header[16:18], "big")
+        self.page_bytes = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
+        self._calls_left = (_STEPS_FREE + self.size) // _STEPS_PER_CALL
+        try:
+            self._db = _connect(opened, mode)
+            self._db.set_progress_handler(self._spend, _STEPS_PER_CALL)
+            self._db.execute("BEGIN")
+            ours = self._is_ours()
+        except apsw.NotADBError:
+            raise NotCheckedError(f"{_shown(path)} is not an SQLite database") from None
+        except (apsw.SQLError, apsw.CorruptError, apsw.TooBigError, apsw.InterruptError, apsw.AuthError):
+            ours = False
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise _not_readable(path, error) from None
+        if not ours:
+            self.close()
+            raise NotCheckedError(f"{_shown(path)} is not a nono ledger", code="input.not_a_ledger")
+
+    def close(self) -> None:
+        """Close the file, and take a private copy of it away."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    def __enter__(self) -> LedgerFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def changed(self) -> bool:
+        """Return whether the file was changed under our hands, so that nothing read from it counts."""
+        return self.mode == "immutable" and _look(self.path) != self._trace
+
+    def integrity(self) -> str | None:
+        """Return SQLite's own complaint about the database, or None."""
+        try:
+            ((answer,),) = self._rows("PRAGMA integrity_check(1)")
+        except DamagedError as error:
+            return str(error)
+        return None if answer == "ok" else str(answer)
+
+    def heads(self) -> list[tuple[object, ...]]:
+        """Return up to two rows ``(id, note, edge)``, the note as bytes."""
+        return list(self._rows("SELECT id, CAST(note AS BLOB), edge FROM head LIMIT 2"))
+
+    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
+        """Yield index and body of the entries with ``0 <= index < size``, in order."""
+        return self._rows(  # type: ignore[return-value]  # what the columns are was compared with the DDL
+            "SELECT idx, CAST(body AS BLOB) FROM entry WHERE idx >= 0 AND idx < ? ORDER BY idx", size
+        )
+
+    def body(self, index: int) -> bytes | None:
+        """Return the body of one entry."""
+        for (body,) in self._rows("SELECT CAST(body AS BLOB) FROM entry WHERE idx = ?", index):
+            return body if isinstance(body, bytes) else None
+        return None
+
+    def beyond(self, size: int) -> int | None:
+        """Return an index of an entry that lies outside ``0 <= index < size``, or None."""
+        for query, bound in (("idx < ?", 0), ("idx >= ?", size)):
+            for (index,) in self._rows(f"SELECT idx FROM entry WHERE {query} LIMIT 1", bound):  # noqa: S608  # both texts stand above
+                return index if isinstance(index, int) else None
+        return None
+
+    def tiles(self, level: int) -> Iterator[tuple[object, ...]]:
+        """Yield ``(idx, root, data)`` of one level, in order."""
+        return self._rows("SELECT idx, root, data FROM tile WHERE level = ? ORDER BY idx", level)
+
+    def has_tiles_outside(self, levels: int) -> bool:
+        """Return whether there is a tile of a level below 0, or of ``levels`` and above."""
+        return any(
+            True
+            for query, bound in (("level < ?", 0), ("level >= ?", levels))
+            for _ in self._rows(f"SELECT level FROM tile WHERE {query} LIMIT 1", bound)  # noqa: S608  # both texts stand above
+        )
+
+    def checkpoints(self) -> Iterator[tuple[object, ...]]:
+        """Yield ``(size, note)`` of the kept checkpoints, in order, the note as bytes."""
+        return self._rows("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size")
+
+    def blob(self, digest: bytes) -> tuple[object, object] | None:
+        """Return salt and data of the blob under ``digest``, or None."""
+        for salt, data in self._rows("SELECT salt, data FROM blob WHERE sha256 = ?", digest):
+            return salt, data
+        return None
+
+    def blob_digests(self) -> Iterator[object]:
+        """Yield the digests under which there are blobs."""
+        return (digest for (digest,) in self._rows("SELECT sha256 FROM blob"))
+
+    def _is_ours(self) -> bool:
+        for pragma, expected in (
+            ("encoding", "UTF-8"),
+            ("application_id", ledger_format.APPLICATION_ID),
+            ("user_version", ledger_format.FORMAT_VERSION),
+        ):
+            if list(self._db.execute(f"PRAGMA {pragma}")) != [(expected,)]:
+                return False
+        found = self._db.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid LIMIT 100"
+        ).fetchall()
+        if found != [(*_named(statement), statement) for statement in ledger_format.ddl()]:
+            return False
+        roots = self._db.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE type = 'table' LIMIT 100"
+        ).fetchall()
+        return len(set(roots)) == len(roots)
+
+    def _rows(self, query: str, *bindings: int | bytes) -> Iterator[tuple[object, ...]]:
+        try:
+            yield from self._db.execute(query, bindings)
+        except (apsw.CorruptError, apsw.TooBigError, apsw.NotADBError) as error:
+            raise DamagedError(str(error)) from None
+        except apsw.InterruptError:
+            raise DamagedError("reading it takes more steps than any ledger of its length needs") from None
+        except apsw.Error as error:
+            raise _not_readable(self.path, error) from None
+
+    def _spend(self) -> bool:
+        self._calls_left -= 1
+        return self._calls_left < 0
+
+
+def open_ledger(path: bytes) -> LedgerFile:
+    """Open the ledger at ``path`` for reading.
+
+    Raises:
+        NotCheckedError: it cannot be read, is not SQLite, or is not a ledger.
+    """
+    real = _resolve(path)
+    header = _header(real)
+    _check_header(real, header)
+    for _ in range(ATTEMPTS):
+        trace = _look(real)
+        if trace[2] is not None:
+            raise NotCheckedError(
+                f"{_shown(real)}-journal lies beside it; a ledger never has one",
+                code="input.journal",
+                hint="take a copy with: nono audit snapshot FILE",
+            )
+        wal = trace[1]
+        if wal is None or not wal[_SIZE_AT]:
+            return LedgerFile(real, "immutable", trace, real, header)
+        if _is_live(real):
+            return LedgerFile(real, "live", trace, real, header)
+        copy = _read_copy(real, trace, header)
+        if copy is not None:
+            return copy
+    raise NotCheckedError(f"{_shown(real)} changes while it is copied", code="input.changing")
+
+
+def _resolve(path: bytes) -> bytes:
+    try:
+        real = os.path.realpath(path, strict=True)
+        status = os.stat(real)
+    except OSError as error:
+        raise _not_readable(path, error) from None
+    except ValueError:
+        raise NotCheckedError("a path with a NUL character names no file") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise NotCheckedError(f"{_shown(path)} is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise NotCheckedError(f"{_shown(path)} is not a regular file")
+    return real
+
+
+def _header(path: bytes) -> bytes:
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    )
+    try:
+        descriptor = os.open(path, flags)
+        try:
+            return os.read(descriptor, _HEADER_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _not_readable(path, error) from None
+
+
+def _check_header(path: bytes, header: bytes) -> None:
+    """Refuse what is not a ledger by its first hundred bytes, before SQLite sees any of it."""
+    if not header:
+        raise NotCheckedError(f"{_shown(path)} is empty")
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise NotCheckedError(f"{_shown(path)} is not an SQLite database")
+    encoding, version, application = (int.from_bytes(header[at : at + 4], "big") for at in (56, 60, 68))
+    if application != ledger_format.APPLICATION_ID or encoding != _UTF8:
+        raise NotCheckedError(f"{_shown(path)} is not a nono ledger", code="input.not_a_ledger")
+    if version != ledger_format.FORMAT_VERSION:
+        raise NotCheckedError(
+            f"{_shown(path)} is a ledger of format {version};"
+            f" this verifier knows {ledger_format.FORMAT_VERSION}",
+            code="input.version",
+            hint="use the nono-verify that came with the nono that wrote it, or a later one",
+        )
+
+
+_SIZE_AT = 2
+
+
+def _look(path: bytes) -> _Trace:
+    """Return what can be seen from outside of the file, its -wal and its -journal."""
+    seen: list[tuple[int, ...] | None] = []
+    for suffix in (b"", b"-wal", b"-journal"):
+        try:
+            status = os.lstat(path + suffix)
+        except FileNotFoundError:
+            seen.append(None)
+        except OSError as error:
+            raise _not_readable(path, error) from None
+        else:
+            traits = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            # An idle writer leaves an empty -wal: it may come and go without anything having changed.
+            seen.append(None if suffix == b"-wal" and not status.st_size else traits)
+    return tuple(seen)
+
+
+def _is_live(path: bytes) -> bool:
+    try:
+        return bool(has_live_connection(path + b"-shm"))
+    except OSError:
+        return False  # a copy is right as well: it is compared with what was there before and after
+
+
+def _read_copy(path: bytes, trace: _Trace, header: bytes) -> LedgerFile | None:
+    """Return the file as read from a private copy, or None when it changed while it was copied."""
+    directory = tempfile.TemporaryDirectory(prefix=b"nono-verify-", ignore_cleanup_errors=True)
+    target = os.path.join(directory.name, b"ledger.db")
+    with contextlib.ExitStack() as stack:
+        stack.callback(directory.cleanup)
+        try:
+            total = sum(traits[_SIZE_AT] for traits in trace if traits is not None)
+            if total > shutil.disk_usage(directory.name).free:
+                raise NotCheckedError(
+                    f"{_shown(path)} has a -wal beside it and is too large to be copied",
+                    code="input.too_large",
+                    hint="take a copy with: nono audit snapshot FILE",
+                )
+            for suffix in (b"", b"-wal"):
+                _copy(path + suffix, target + suffix)
+        except OSError as error:
+            raise _not_readable(path, error) from None
+        if _look(path) != trace:
+            return None
+        copy = LedgerFile(path, "copy", trace, target, header, directory=directory)
+        stack.pop_all()
+        return copy
+
+
+def _copy(source: bytes, target: bytes) -> None:
+    """Copy a regular file, its holes left out: a sparse giant must not fill the disk."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(source, "rb", opener=lambda path, _: os.open(path, flags)) as file, open(target, "xb") as out:
+        size = os.fstat(file.fileno()).st_size
+        at = 0
+        while at < size:
+            end = size
+            if hasattr(os, "SEEK_DATA"):
+                try:
+                    at = file.seek(at, os.SEEK_DATA)
+                    end = file.seek(at, os.SEEK_HOLE)
+                except OSError as error:
+                    if error.errno == errno.ENXIO:  # nothing but a hole is left
+                        break
+                    raise
+            file.seek(at)
+            out.seek(at)
+            while at < end:
+                data = file.read(min(1 << 20, end - at))
+                if not data:
+                    return
+                out.write(data)
+                at += len(data)
+        out.truncate(size)
+
+
+def _connect(path: bytes, mode: str) -> apsw.Connection:
+    # %-encoding takes any byte of a path through SQLite's URI, and keeps '?' and '#' in it.
+    name = quote_from_bytes(path.replace(b"\\", b"/") if sys.platform == "win32" else path)
+    if sys.platform == "win32":
+        name = "/" + name.replace("%3A", ":", 1)
+    query = {"immutable": "mode=ro&immutable=1", "live": "mode=ro&readonly_shm=1", "copy": "mode=ro"}[mode]
+    db = apsw.Connection(f"file:{name}?{query}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    for switch, value in _SWITCHES.items():
+        db.config(switch, value)
+    for limit, bound in _LIMITS.items():
+        db.limit(limit, bound)
+    db.set_busy_timeout(5_000)
+    for pragma in (
+        "query_only=ON",
+        "cell_size_check=ON",
+        "mmap_size=0",
+        "cache_size=-8000",
+        "temp_store=MEMORY",
+    ):
+        db.execute(f"PRAGMA {pragma}")
+    db.authorizer = _authorize
+    return db
+
+
+def _authorize(
+    action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+) -> int:
+    if action in {apsw.SQLITE_SELECT, apsw.SQLITE_TRANSACTION}:
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_READ and first in _TABLES:
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_PRAGMA and first in _PRAGMAS and second in {None, "1"}:
+        return apsw.SQLITE_OK
+    return apsw.SQLITE_DENY
+
+
+def _named(statement: str) -> tuple[str, str, str]:
+    """Return type, name and table of a DDL statement, as ``sqlite_schema`` has them."""
+    words = statement.split(" ")
+    kind, name = words[1].lower(), words[2]
+    return kind, name, name if kind == "table" else words[words.index("ON") + 1]
+
+
+def _not_readable(path: bytes, error: Exception) -> NotCheckedError:
+    if isinstance(error, OSError):
+        sentence = {
+            errno.ENOENT: "does not exist",
+            errno.ENOTDIR: "does not exist",
+            errno.EACCES: "cannot be read: no permission",
+            errno.EPERM: "cannot be read: no permission",
+            errno.ELOOP: "is a chain of symbolic links without an end",
+        }.get(error.errno or 0, f"cannot be read: {error.strerror}")
+        return NotCheckedError(f"{_shown(path)} {sentence}")
+    if isinstance(error, apsw.BusyError):
+        return NotCheckedError(f"{_shown(path)} is busy", code="input.busy", hint="try again")
+    return NotCheckedError(f"{_shown(path)} cannot be read: {error}")
+
+
+def _shown(path: bytes) -> str:
+    return os.fsdecode(path)

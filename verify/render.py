@@ -1,0 +1,88 @@
+"""A verdict as text and as JSON.
+
+Much of a ledger is text that an attacker may have chosen. Nothing of it reaches a terminal raw: what
+is not printable (control characters, direction marks, line separators, lone surrogates) is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verify.verdict import Verdict
+
+_SHOWN_DIGITS = 16
+_MORE_FINDINGS = 20
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with every character escaped that a terminal could take as more than itself."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    number = ord(char)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def as_json(verdict: Verdict) -> str:
+    """Return the JSON form (``verify/schemas/verdict.json``), ASCII, one line."""
+    return json.dumps(verdict.document(), ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def as_text(verdict: Verdict) -> str:
+    """Return the verdict in words; its first line says it all."""
+    lines = [_first_line(verdict)]
+    headline = next(iter(verdict.decisive()), None)
+    lines += [
+        f"  also: {finding.message} [{finding.code}]"
+        for finding in verdict.findings[:_MORE_FINDINGS]
+        if finding is not headline
+    ]
+    if len(verdict.findings) > _MORE_FINDINGS:
+        lines.append(f"  also: {len(verdict.findings) - _MORE_FINDINGS} more; --format json lists them")
+    if verdict.exit == 2:
+        if verdict.hint is not None:
+            lines.append(f"  hint: {verdict.hint}")
+        return "".join(f"{printable(line)}\n" for line in lines)
+    if verdict.origin is not None:
+        lines.append(f"  ledger: {verdict.origin}, {verdict.size} entries, root {verdict.root}")
+    launches = verdict.launches
+    lines.append(
+        f"  launches: {launches.complete} complete, {launches.running} running,"
+        f" {launches.lost} lost, {launches.unfinished} unfinished"
+    )
+    for epoch in verdict.epochs:
+        met = next(
+            (pin.met for pin in verdict.pins if pin.met and pin.fingerprint == epoch.fingerprint), None
+        )
+        lines.append(f"  key: {epoch.fingerprint} from entry {epoch.first}{' (pinned)' if met else ''}")
+    if verdict.exit in {0, 3}:
+        lines.append("  not excluded:")
+        lines += [f"    - {caveat.message}" for caveat in verdict.not_excluded]
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _first_line(verdict: Verdict) -> str:
+    finding = next(iter(verdict.decisive()), None)
+    if verdict.exit == 0 or finding is None:
+        pin = next((pin for pin in verdict.pins if pin.met), None)
+        by = f"key {pin.fingerprint[:_SHOWN_DIGITS]}… (pinned)" if pin else "origin pinned"
+        return f"verified: {_number(verdict.launches.complete, 'launch', 'launches')}, " + (
+            f"{_number(verdict.size or 0, 'entry', 'entries')}, {by}"
+        )
+    if verdict.exit == 1:
+        return f"FAILED: {finding.message} [{finding.code}]"
+    if verdict.exit == 2:
+        return f"not checked: {finding.message}"
+    pin_hint = ". Pin: -k FILE" if finding.code == "key.none_pinned" else ""
+    return f"intact, not met: {finding.message}{pin_hint}" + ("" if pin_hint else f" [{finding.code}]")
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

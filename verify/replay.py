@@ -1,0 +1,414 @@
+"""The replay: a ledger's whole story, told again from its bytes, in numbered steps (design 4).
+
+1. *File*: SQLite finds the database whole, and it is as long as its pages.
+2. *Entries*: contiguous from 0, canonical, of their kind's closed schema, times that never go back.
+3. *Tree*: the root from the entries' bytes; the stored tiles and the stored edge equal to what they give.
+4. *Head and kept checkpoints*: their one form, the origin recomputed from the genesis entry, signed by
+   the key in force at that size, with the root at that size; nothing lies beyond the head. A
+   checkpoint is kept at every handover and at every anchored size, and nowhere else.
+5. *Keys*: each handover begins an epoch; no key comes into force twice.
+6. *Launches*: the grammar of a session, and everything that two entries say about the same thing.
+
+The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
+is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
+that order, so a step may rely on what the ones before it left. A finding stops nothing; what cannot
+be judged without the part that is broken is left out, because that part was reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attest import canonical, checkpoint, entry, note, schema, tree
+from attest import origin as origins
+from attest.errors import MalformedError, NonoError
+from attest.keys import PublicKey
+from verify.blobs import BlobCheck
+from verify.epochs import Epochs
+from verify.findings import Findings
+from verify.launches import Caveats, LaunchCounts, Launches
+from verify.reader import DamagedError
+from verify.tiles import TileCheck, first_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from attest.canonical import Json
+    from verify.reader import LedgerFile
+
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay gave.
+
+    Attributes:
+        findings: what was found, pins not yet judged.
+        origin: the origin that follows from the genesis entry, or None when that is broken.
+        size: the head's size, or None when there is no readable head.
+        root: the root over the entries, 32 bytes, or None when entries are missing.
+        epochs: the keys, or None when the genesis entry is broken.
+        launches: how the launches ended.
+        caveats: what the record itself says that it does not hold.
+        continues: the origin of the ledger that this one continues, or None.
+    """
+
+    findings: Findings
+    origin: str | None
+    size: int | None
+    root: bytes | None
+    epochs: Epochs | None
+    launches: LaunchCounts
+    caveats: Caveats
+    continues: str | None
+
+
+def replay(source: LedgerFile, *, allow_running: bool = False) -> Replayed:
+    """Replay a ledger, parts 1 to 6.
+
+    Raises:
+        NotCheckedError: the file cannot be read any more.
+    """
+    return _Replay(source).run(allow_running=allow_running)
+
+
+class _Replay:
+    def __init__(self, source: LedgerFile) -> None:
+        self._source = source
+        self._findings = Findings()
+        self._tiles = TileCheck(source, self._findings)
+        self._leaves: list[bytes] = []
+        self._blobs = BlobCheck(source, self._findings)
+        self._launches = Launches(self._blobs, self._findings)
+        self._validators = {kind: schema.validator(kind).is_valid for kind in entry.KINDS}
+        self._epochs: Epochs | None = None
+        self._origin: str | None = None
+        self._continues: str | None = None
+        self._whole = True  # no entry is missing so far, so the tree can be computed
+        self._time = ""
+        self._kept: Iterator[tuple[object, ...]] = iter(())
+        self._kept_row: tuple[object, ...] | None = None
+        self._explained: dict[int, bool] = {}
+
+    def run(self, *, allow_running: bool) -> Replayed:
+        self._1_file()
+        head, head_note, edge = self._read_head()
+        size = checkpoint.MAX_SIZE if head is None else head.size
+        count = 0
+        with self._reading():
+            self._kept = self._source.checkpoints()
+            self._next_kept()
+            count = self._2_entries(size)
+        if head is not None and count < head.size:
+            self._whole = False
+            last = head.size - 1
+            what = "is missing" if count == last else f"and all up to {last} are missing"
+            self._findings.add("entry.missing", what, count)
+        root = None
+        if self._whole:
+            with self._reading():
+                root = self._3_tree(head, edge)
+        with self._reading():
+            self._4_head(head, head_note)
+        with self._reading():
+            self._6_launches(allow_running=allow_running)
+        return Replayed(
+            findings=self._findings,
+            origin=self._origin,
+            size=None if head is None else head.size,
+            root=root,
+            epochs=self._epochs,
+            launches=self._launches.counts,
+            caveats=self._launches.caveats,
+            continues=self._continues,
+        )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except DamagedError as error:
+            self._findings.add("file.damaged", f"the database is damaged: {error}")
+
+    # --- 1 File ----------------------------------------------------------------------------------
+
+    def _1_file(self) -> None:
+        complaint = self._source.integrity()
+        if complaint is not None:
+            self._findings.add("file.damaged", f"the database is damaged: {complaint}")
+        # With a -wal beside it a file may be behind its pages, so this holds for a file alone.
+        if self._source.mode == "immutable" and self._source.size != self._source.page_bytes:
+            self._findings.add(
+                "file.size",
+                f"the file has {self._source.size} bytes, and its pages are {self._source.page_bytes}",
+            )
+
+    # --- 4 Head, as far as it comes first -----------------------------------------------------------
+
+    def _read_head(self) -> tuple[checkpoint.Checkpoint | None, bytes, object]:
+        rows: list[tuple[object, ...]] = []
+        with self._reading():
+            rows = self._source.heads()
+        if len(rows) != 1 or rows[0][0] != 0:
+            self._findings.add("head.missing", "the ledger has not exactly one head")
+            return None, b"", None
+        _, signed, edge = rows[0]
+        data = signed if isinstance(signed, bytes) else b""
+        try:
+            return checkpoint.parse_text(note.parse(data).text), data, edge
+        except MalformedError as error:
+            self._findings.add("head.form", f"the head cannot be read: {error}")
+            return None, data, edge
+
+    # --- 2 Entries ---------------------------------------------------------------------------------
+
+    def _2_entries(self, size: int) -> int:
+        """Take in every entry below ``size`` and return the index behind the last one."""
+        sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._leaves, tree.TILE_WIDTH
+        expected = 0
+        for index, body in self._source.entries(size):
+            if index != expected:
+                self._missing(expected, index)
+            expected = index + 1
+            data = body if type(body) is bytes else b""  # NULL, which part 1 reported
+            leaf = sha256(b"\x00" + data).digest()
+            leaves.append(leaf)
+            if len(leaves) == width:
+                self._full_tile()
+            take(index, data, leaf)
+            if self._kept_row is not None and self._kept_row[0] == expected:
+                self._4_kept(expected)
+        return expected
+
+    def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:
+        if len(body) > entry.MAX_BYTES:
+            self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
+            return
+        try:
+            document: Any = canonical.decode(body)
+        except MalformedError as error:
+            self._findings.add("entry.form", f"is no entry: {error}", index)
+            return
+        kind: Any = document.get("kind") if type(document) is dict else None
+        is_valid = self._validators.get(kind) if type(kind) is str else None
+        if is_valid is None or not is_valid(document):
+            if self._odd(index, body, document):
+                self._launches.add(index, document, leaf, None)
+            return
+        # From here on the document has every member that its kind's schema asks for.
+        time = document["time"]
+        if time < self._time:
+            self._findings.add("entry.time", "is older than the entry above it", index)
+        self._time = time
+        if index == 0 and kind != entry.GENESIS:
+            self._findings.add("entry.genesis", "is not a genesis", 0)
+        if document["session"] is None:
+            self._5_ledger_entry(index, kind, document["data"])
+        else:
+            epochs = self._epochs
+            self._launches.add(index, document, leaf, None if epochs is None else epochs.all[-1].key)
+
+    def _missing(self, expected: int, index: int) -> None:
+        what = "is missing" if index == expected + 1 else f"and all up to {index - 1} are missing"
+        self._findings.add("entry.missing", what, expected)
+        self._whole = False
+        while (
+            self._kept_row is not None and isinstance(self._kept_row[0], int) and self._kept_row[0] <= index
+        ):
+            self._4_kept(self._kept_row[0])
+
+    def _odd(self, index: int, body: bytes, document: Json) -> bool:
+        """Report an entry that is not valid; return whether it is of a session, of a kind yet to come."""
+        if isinstance(document, dict) and type(document.get("v")) is int and document["v"] != entry.VERSION:
+            self._findings.add("entry.kind", "is of a version that this verifier does not know", index)
+            return False
+        try:
+            parsed = entry.parse(body)
+            schema.check_entry(parsed.document())
+        except MalformedError as error:
+            if error.code not in {"entry.kind", "entry.schema"}:
+                self._findings.add("entry.form", f"is no entry: {error}", index)
+                return False
+            session = parsed.session if parsed.session is not None and _is_session(parsed.session) else None
+            what = "is of a kind that this verifier does not know"
+            self._findings.add(
+                error.code, what if error.code == "entry.kind" else f"is {error}", index, session
+            )
+            return error.code == "entry.kind" and session is not None
+        return False
+
+    # --- 3 Tree ------------------------------------------------------------------------------------
+
+    def _full_tile(self) -> None:
+        if self._whole:
+            with self._reading():
+                self._tiles.add(list(self._leaves))
+        self._leaves.clear()
+
+    def _3_tree(self, head: checkpoint.Checkpoint | None, edge: object) -> bytes:
+        self._tiles.finish()
+        computed = self._tiles.edge(self._leaves)
+        root = computed.root()
+        if head is None:
+            return root
+        stored = None
+        with contextlib.suppress(NonoError):
+            stored = tree.Edge.decode(head.size, edge if isinstance(edge, bytes) else b"")
+        if stored is None or stored.root() != head.root:
+            self._findings.add("tree.edge", "the stored edge does not lead to the head's root")
+            stored = None
+        elif root == head.root and stored.nodes != computed.nodes:
+            self._findings.add("tree.edge", "the stored edge is not that of the entries")
+        if root == head.root:
+            return root
+        place = None if stored is None else first_difference(computed, stored)
+        exact = self._tiles.differing
+        if exact is None and place is not None and place[0] == place[1]:
+            exact = place[0]
+        if exact is not None:
+            self._findings.add(
+                "tree.root", "differs from its signed checkpoint", exact, self._session_of(exact)
+            )
+        elif place is not None:
+            what = f"or one up to {place[1]} differs from its signed checkpoint"
+            self._findings.add("tree.root", what, place[0])
+        else:
+            self._findings.add("tree.root", "the entries differ from their signed checkpoint")
+        return root
+
+    def _session_of(self, index: int) -> str | None:
+        with contextlib.suppress(MalformedError):
+            session = canonical.decode_object(self._source.body(index) or b"").get("session")
+            return session if isinstance(session, str) and _is_session(session) else None
+        return None
+
+    # --- 4 Head and kept checkpoints -----------------------------------------------------------------
+
+    def _next_kept(self) -> None:
+        """Step to the next kept checkpoint that could be one; report those that could not."""
+        for row in self._kept:
+            size = row[0]
+            if isinstance(size, int) and size >= 1:
+                self._kept_row = row
+                return
+            self._findings.add("checkpoint.size", "a checkpoint is kept for a size below 1")
+        self._kept_row = None
+
+    def _4_kept(self, size: int) -> None:
+        """Check the checkpoint that is kept at ``size``, the entries below it having been taken in."""
+        assert self._kept_row is not None
+        _, data = self._kept_row
+        epochs = self._epochs
+        self._explained[size] = epochs is not None and len(epochs.signers(size)) > 1
+        self._next_kept()
+        where = f"the checkpoint kept at {size}"
+        kept = self._open_signed(data if isinstance(data, bytes) else b"", size, "checkpoint", where)
+        if kept is None:
+            return
+        if kept.size != size:
+            self._findings.add("checkpoint.size", f"{where} is one of size {kept.size}")
+        elif self._whole and kept.root != self._tiles.edge(self._leaves).root():
+            self._findings.add("checkpoint.root", f"{where} has another root than the entries below it")
+
+    def _4_head(self, head: checkpoint.Checkpoint | None, data: bytes) -> None:
+        if head is not None:
+            beyond = self._source.beyond(head.size)
+            if beyond is not None:
+                self._findings.add("head.beyond", "lies beyond the head", beyond)
+            if head.size:
+                self._open_signed(data, head.size, "head", "the head")
+        while self._kept_row is not None:
+            self._findings.add(
+                "checkpoint.size", f"a checkpoint is kept at {self._kept_row[0]}, beyond the last entry"
+            )
+            self._next_kept()
+        for size, explained in self._explained.items():
+            if not explained:
+                self._findings.add(
+                    "checkpoint.surplus",
+                    f"the checkpoint kept at {size} is neither a handover's nor anchored",
+                )
+        for epoch in [] if self._epochs is None else self._epochs.all[1:]:
+            if epoch.first not in self._explained:
+                self._findings.add(
+                    "checkpoint.missing", "is a handover without its checkpoint", epoch.first - 1
+                )
+
+    def _open_signed(self, data: bytes, size: int, area: str, where: str) -> checkpoint.Checkpoint | None:
+        if self._epochs is None or self._origin is None:
+            return None  # the genesis entry is broken, which was reported
+        try:
+            return checkpoint.open_signed(data, self._origin, self._epochs.signers(size))
+        except MalformedError as error:
+            self._findings.add(f"{area}.form", f"{where} cannot be read: {error}")
+        except NonoError as error:
+            if error.code == "signature.origin":
+                self._findings.add(f"{area}.origin", f"{where} belongs to another ledger")
+            else:
+                self._findings.add(f"{area}.signature", f"{where} does not hold: {error}")
+        return None
+
+    # --- 5 Keys, and what else belongs to no session ---------------------------------------------------
+
+    def _5_ledger_entry(self, index: int, kind: str, data: dict[str, Json]) -> None:
+        if kind == entry.GENESIS:
+            if index:
+                self._findings.add("entry.genesis", "is a second genesis", index)
+            else:
+                self._genesis(data)
+        elif kind == entry.KEY:
+            self._handover(index, data)
+        elif kind == entry.ANCHOR:
+            self._anchor(index, data)
+
+    def _genesis(self, data: dict[str, Json]) -> None:
+        claimed = str(data["origin"])
+        try:
+            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
+            derived = origins.derive(origins.split(claimed)[0], key.spki(), bytes.fromhex(str(data["nonce"])))
+        except NonoError as error:
+            self._findings.add("key.form", f"founds the ledger with a key that cannot be used: {error}", 0)
+            return
+        if derived != claimed:
+            self._findings.add("origin.genesis", "claims another origin than its key and nonce give", 0)
+        self._epochs = Epochs(key)
+        self._origin = self._launches.origin = derived
+        previous = data.get("previous")
+        if isinstance(previous, dict):
+            self._continues = str(previous["origin"])
+
+    def _handover(self, index: int, data: dict[str, Json]) -> None:
+        if self._epochs is None:
+            return
+        try:
+            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
+        except NonoError as error:
+            self._findings.add("key.form", f"hands over to a key that cannot be used: {error}", index)
+            return
+        if not self._epochs.hand_over(index, key):
+            self._findings.add("key.repeated", "hands over to a key that was in force before", index)
+
+    def _anchor(self, index: int, data: dict[str, Json]) -> None:
+        self._blobs.check(entry.ANCHOR, data, index, None)
+        covers = data["covers"]
+        size = covers.get("size") if isinstance(covers, dict) else None
+        if not isinstance(size, int):
+            return
+        if size in self._explained:
+            self._explained[size] = True
+        else:
+            self._findings.add("checkpoint.missing", f"anchors the size {size}, where none is kept", index)
+
+    # --- 6 Launches --------------------------------------------------------------------------------
+
+    def _6_launches(self, *, allow_running: bool) -> None:
+        self._launches.finish(allow_running=allow_running)
+        self._blobs.finish()
+
+
+def _is_session(text: str) -> bool:
+    return len(text) == 32 and set(text) <= _HEX

@@ -1,0 +1,105 @@
+"""The user's trust store: public keys in a directory of the user's own configuration, one file each.
+
+``$XDG_CONFIG_HOME/nono/trust/<fingerprint>.pub`` (``~/.config`` without it; on Windows ``%APPDATA%``).
+Any ``*.pub`` there is pinned, whatever it is called: a host key's public half is put there when it
+is made, so that ``nono-verify ledger.db`` simply works for the one who made it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from verify import pins
+from verify.errors import NotCheckedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from verify.pins import Pin
+
+_SUFFIX = ".pub"
+_MAX_KEYS = 1_000
+
+
+def directory(environment: Mapping[str, str]) -> str | None:
+    """Return the trust store's directory, or None where the user has no home."""
+    if sys.platform == "win32":
+        base = environment.get("APPDATA", "")
+    else:
+        # A relative path would lie in the folder that is being checked; the XDG specification ignores it too.
+        base = environment.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(base):
+            home = environment.get("HOME", "")
+            base = os.path.join(home, ".config") if os.path.isabs(home) else ""
+    return os.path.join(base, "nono", "trust") if os.path.isabs(base) else None
+
+
+def load(environment: Mapping[str, str]) -> tuple[Pin, ...]:
+    """Return the pins of the trust store, by file name.
+
+    Raises:
+        NotCheckedError: a file in it is no public key, or cannot be read.
+    """
+    place = directory(environment)
+    if place is None:
+        return ()
+    try:
+        names = sorted(name for name in os.listdir(place) if name.endswith(_SUFFIX))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise NotCheckedError(
+            f"cannot read the trust store {place}: {error.strerror}", code="key.store"
+        ) from None
+    if len(names) > _MAX_KEYS:
+        raise NotCheckedError(f"more than {_MAX_KEYS} keys in {place}", code="key.store")
+    return tuple(pins.read_file(os.path.join(place, name)) for name in names)
+
+
+def add(key_file: str, environment: Mapping[str, str]) -> str:
+    """Put the key in ``key_file`` into the trust store and return its path there.
+
+    Raises:
+        NotCheckedError: no key, or no place to put it.
+    """
+    pin = pins.read_file(key_file)
+    place = directory(environment)
+    if place is None:
+        raise NotCheckedError("there is no home directory for a trust store", code="key.store")
+    path = os.path.join(place, pin.key.fingerprint() + _SUFFIX)
+    try:
+        os.makedirs(place, 0o700, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(pin.key.pem())
+    except OSError as error:
+        raise NotCheckedError(f"cannot write {path}: {error.strerror}", code="key.store") from None
+    return path
+
+
+def remove(wanted: str, environment: Mapping[str, str]) -> list[str]:
+    """Take a key out of the trust store and return the files that were removed.
+
+    Args:
+        wanted: a key file, or at least eight hex digits that one key's fingerprint begins with.
+        environment: the environment.
+
+    Raises:
+        NotCheckedError: no such key, or more than one.
+    """
+    digits = wanted.lower()
+    is_prefix = (
+        8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef") and not os.path.exists(wanted)
+    )
+    prefix = digits if is_prefix else pins.read_file(wanted).key.fingerprint()
+    found = [pin for pin in load(environment) if pin.key.fingerprint().startswith(prefix)]
+    if len({pin.key for pin in found}) != 1:
+        problem = "no key" if not found else "more than one key"
+        raise NotCheckedError(f"{problem} in the trust store is {wanted}", code="key.store")
+    try:
+        for pin in found:
+            os.unlink(pin.source)
+    except OSError as error:
+        raise NotCheckedError(f"cannot remove {pin.source}: {error.strerror}", code="key.store") from None
+    return [pin.source for pin in found]

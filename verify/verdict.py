@@ -1,0 +1,120 @@
+"""The verdict: what a verification says, the same in every format and in the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from verify.findings import Finding, Severity
+from verify.launches import LaunchCounts
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
+
+SCHEMA = "urn:nono-attest:schema:v1:verdict"
+"""Identifies the JSON form (``verify/schemas/verdict.json``)."""
+
+WORDS = {0: "verified", 1: "failed", 2: "not-checked", 3: "not-met"}
+"""What each exit code is called in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinReport:
+    """A pin that was given: the key, where it came from, and whether the ledger meets it (and how)."""
+
+    fingerprint: str
+    source: str
+    met: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One key of the ledger: its fingerprint, and the first index that it covers."""
+
+    fingerprint: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something that this verdict does not exclude: a stable code, and one sentence."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found about a ledger.
+
+    Attributes:
+        exit: 0 everything holds under a pinned key; 1 tampered with or damaged; 2 not checked;
+            3 intact, but not what was required.
+        findings: what was found, in index order.
+        origin: the ledger's origin, recomputed; None when it cannot be.
+        size: number of entries under the head, or None.
+        root: hex of the root over them, or None.
+        pins: the pins that were given.
+        epochs: the ledger's keys in the order in which they came into force.
+        launches: how the launches ended.
+        freshness: ``unproven``: nothing outside of the file says that no later state exists.
+        not_excluded: what even a verified ledger leaves open.
+        hint: what to do when nothing could be checked, or None.
+    """
+
+    exit: int
+    findings: tuple[Finding, ...]
+    origin: str | None = None
+    size: int | None = None
+    root: str | None = None
+    pins: tuple[PinReport, ...] = ()
+    epochs: tuple[EpochReport, ...] = ()
+    launches: LaunchCounts = field(default_factory=LaunchCounts)
+    freshness: str = "unproven"
+    not_excluded: tuple[Caveat, ...] = ()
+    hint: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The exit code as a word, see :data:`WORDS`."""
+        return WORDS[self.exit]
+
+    def decisive(self) -> tuple[Finding, ...]:
+        """Return the findings that made the exit code what it is."""
+        severity = {1: Severity.TAMPERED, 2: Severity.UNCHECKED, 3: Severity.UNMET}.get(self.exit)
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.word,
+            "exit": self.exit,
+            "origin": self.origin,
+            "size": self.size,
+            "root": self.root,
+            "pins": [
+                {"fingerprint": pin.fingerprint, "source": pin.source, "met": pin.met} for pin in self.pins
+            ],
+            "epochs": [{"fingerprint": epoch.fingerprint, "first": epoch.first} for epoch in self.epochs],
+            "launches": {
+                "complete": self.launches.complete,
+                "running": self.launches.running,
+                "lost": self.launches.lost,
+                "unfinished": self.launches.unfinished,
+            },
+            "freshness": self.freshness,
+            "findings": [
+                {
+                    "code": finding.code,
+                    "index": finding.index,
+                    "session": finding.session,
+                    "severity": finding.severity.value,
+                    "message": finding.message,
+                }
+                for finding in self.findings
+            ],
+            "not_excluded": [
+                {"code": caveat.code, "message": caveat.message} for caveat in self.not_excluded
+            ],
+        }

@@ -1,0 +1,140 @@
+"""From a path and what is pinned to a verdict: open, replay, judge the keys, say what is left open."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from verify import epochs, reader
+from verify.errors import NotCheckedError
+from verify.findings import Findings, Severity
+from verify.replay import replay
+from verify.verdict import Caveat, EpochReport, PinReport, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.launches import Caveats
+    from verify.pins import Pin
+    from verify.replay import Replayed
+
+
+def verify(
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    *,
+    pins: Sequence[Pin] = (),
+    origin: str | None = None,
+    allow_running: bool = False,
+) -> Verdict:
+    """Verify the ledger at ``path``.
+
+    Args:
+        path: the file.
+        pins: the keys that are trusted; one of them must be the ledger's.
+        origin: the origin that the ledger must have; pinning it pins its genesis key.
+        allow_running: do not object to launches that are known to run still.
+
+    Returns:
+        The verdict; its ``exit`` is never 2.
+
+    Raises:
+        NotCheckedError: the file cannot be read, is not SQLite, or is not a ledger (exit 2).
+    """
+    name = os.fsencode(path)
+    for _ in range(reader.ATTEMPTS):
+        with reader.open_ledger(name) as source:
+            replayed = replay(source, allow_running=allow_running)
+            if not source.changed():
+                return _judge(replayed, pins, origin)
+    raise NotCheckedError(f"{os.fsdecode(name)} changes while it is read", code="input.changing")
+
+
+def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdict:
+    findings = replayed.findings
+    trusted = None
+    if replayed.epochs is not None and replayed.size:
+        trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
+    if trusted is None:
+        _report_pins(findings, replayed, pins, origin)
+    tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
+    met = trusted if not tampered else None
+    caveats = _not_excluded(replayed.caveats)
+    if met is not None and met.vouched:
+        caveats.insert(
+            1,
+            Caveat(
+                "keys.vouched",
+                f"the first {met.vouched} entries were written under earlier keys:"
+                " only the pinned key vouches for them",
+            ),
+        )
+    if replayed.continues is not None:
+        caveats.append(
+            Caveat("ledger.previous", f"it continues {replayed.continues}, which was not looked at")
+        )
+    return Verdict(
+        exit=1 if tampered else 3 if unmet else 0,
+        findings=findings.listed(),
+        origin=replayed.origin,
+        size=replayed.size,
+        root=None if replayed.root is None else replayed.root.hex(),
+        pins=tuple(
+            PinReport(
+                pin.key.fingerprint(),
+                pin.source,
+                met.by if met is not None and met.pin is not None and pin.key == met.key else None,
+            )
+            for pin in pins
+        ),
+        epochs=tuple(
+            EpochReport(epoch.key.fingerprint(), epoch.first)
+            for epoch in ([] if replayed.epochs is None else replayed.epochs.all)
+        ),
+        launches=replayed.launches,
+        not_excluded=tuple(caveats),
+    )
+
+
+def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> None:
+    if origin is not None and replayed.origin != origin:
+        findings.add("origin.not_pinned", "the ledger has another origin than the pinned one")
+    elif pins:
+        findings.add(
+            "key.not_pinned",
+            "the ledger belongs to none of the pinned keys; anyone could have made this file",
+        )
+    elif origin is None:
+        findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
+
+
+def _not_excluded(recorded: Caveats) -> list[Caveat]:
+    caveats = [
+        Caveat(
+            "freshness.unproven",
+            "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
+        )
+    ]
+    for count, code, message in (
+        (
+            recorded.stat_only,
+            "executable.stat_only",
+            "the program was only watched by stat, not held by a lease",
+        ),
+        (recorded.by_path, "executable.by_path", "a script was run by its path, not by a held descriptor"),
+        (recorded.metadata, "metadata.unprotected", "file modes, owners and times were not protected"),
+        (
+            recorded.unchecked_image,
+            "image.unchecked",
+            "the running image was not compared with what was hashed",
+        ),
+        (recorded.survivors, "process.survivors", "processes of the launch were still there at its end"),
+    ):
+        if count:
+            launches = "1 launch" if count == 1 else f"{count} launches"
+            caveats.append(Caveat(code, f"in {launches} {message}"))
+    caveats.append(
+        Caveat(
+            "host.trusted", "a root attacker on the recording host, or somebody else who had the private key"
+        )
+    )
+    return caveats
