@@ -39,7 +39,8 @@ _SMALL_ORDER_Y = frozenset(
 
 _ORIGIN_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz0123456789./_-"
 _BASE64_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_ROOT_CHARACTERS = 44  # a SHA-256 hash in base64
+_ROOT_CHARACTERS = 44  # a SHA-256 hash in base64: 43 characters and one "="
+_LAST_CHARACTERS = _BASE64_CHARACTERS[::4]  # the 43rd carries four bits, so its last two are zero
 
 DSSE_DOMAIN = b"DSSEv1 28 application/vnd.in-toto+json "
 """What every message begins with that a ledger key signs as an envelope."""
@@ -187,8 +188,10 @@ def _is_checkpoint(message: bytes) -> bool:
     return (
         size.isdigit()
         and len(size) <= 16
-        and (size == b"0" or not size.startswith(b"0"))
+        and size == b"%d" % int(size)
+        and int(size) < 2**53
         and len(root) == _ROOT_CHARACTERS
+        and root[42:43] in _LAST_CHARACTERS
         and root.endswith(b"=")
         and not root[:-1].translate(None, _BASE64_CHARACTERS)
     )
