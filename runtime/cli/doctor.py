@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from attest import __version__
-from runtime import enforcement_probe, landlock_rules, signing_key
+from runtime import enforcement_probe, landlock_rules, running_images, signing_key
 from runtime.errors import EnforcementError
 from runtime.path_names import shown
 from store import locations

@@ -1,0 +1,65 @@
+# The two targets that matter: `make demo` runs the main job, `make test` runs every test. Both set up
+# everything that they need, in .venv; a second `make demo` touches no network.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
+
+.PHONY: help demo test test-user lint format bench install clean system-packages
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+demo: install ## launch a real job in the sandbox, verify its record, attack both
+	@$(BIN)/python -I demo/demo.py
+
+install: $(VENV)/.installed
+
+$(VENV)/.runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("nono needs Python 3.11 or newer; name one with PYTHON=...") if sys.version_info < (3, 11) else None'
+	@sh demo/require-libseccomp.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'install the venv module (Debian: apt-get install python3-venv)' >&2; exit 1; }
+	$(PIP) install 'hatchling>=1.27'
+	$(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-build-isolation --no-deps --wheel-dir $(VENV)/wheel .
+	$(PIP) install --force-reinstall $(VENV)/wheel/*.whl
+	@touch $@
+
+# The code alone, without the network: the backend is there already.
+$(VENV)/.installed: $(VENV)/.runtime $(SOURCES)
+	@rm -rf $(VENV)/wheel
+	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir $(VENV)/wheel .
+	$(PIP) install --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP) install '.[test,lint]'
+	@touch $@
+
+system-packages: # what tests need from the system; named when it cannot be installed
+	@sh tests/require-system-packages.sh
+
+test: $(VENV)/.test $(VENV)/.installed system-packages ## run every test; as root also once more as an ordinary user
+	@$(BIN)/python -m pytest $(TESTS)
+	@sh tests/as-ordinary-user.sh $(TESTS)
+
+lint: $(VENV)/.test ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## let ruff format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) install '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench $(VENV)/.installed ## measure ours against peers, in one run
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove what this file made
+	rm -rf $(VENV) build dist bench-results.json
