@@ -3,11 +3,17 @@
 The file is overwritten in place after each commit, without fsync: to lag behind the ledger is safe, to
 lead is not. A ledger that is shorter than what is remembered, or that is another at that size, is an
 old or a false copy, and is never extended.
+
+Writers commit one after another but remember in any order, so a file lock guards the file, and a smaller
+size never replaces a larger: otherwise a slow writer would make the memory forget what a fast one wrote,
+and its shorter text would leave the tail of the longer.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from dataclasses import dataclass
 
 from attest import checkpoint, origin
@@ -15,6 +21,8 @@ from attest.errors import MalformedError
 from store.errors import LedgerError
 
 _MAX_BYTES = 512
+_LOCK_TRIES = 500
+_LOCK_PAUSE_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,7 @@ class HeadMemory:
     """The remembered head of one ledger.
 
     Args:
-        directory: where the files of all origins lie; made (0700) when the first is written.
+        directory: where the files of all origins lie; made (0700) when it is missing.
         ledger_origin: the ledger's origin.
     """
 
@@ -38,25 +46,73 @@ class HeadMemory:
         self._origin = ledger_origin
         self.path = os.path.join(directory, origin.split(ledger_origin)[1].encode() + b".head")
         self._descriptor: int | None = None
+        self._written = b""
 
     def read(self) -> RememberedHead | None:
         """Return what is remembered, or None when nothing is.
 
         Raises:
-            LedgerError: the file is there, but is not what this class writes.
+            LedgerError: the file is not what this class writes, or cannot be made, read or written: a state
+                directory that cannot be written is found here, before anything is signed.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
+            descriptor = self._ready()
+            _lock(descriptor)
+            try:
+                data = os.pread(descriptor, _MAX_BYTES, 0)
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         except OSError as error:
-            raise self._unusable(error.strerror) from None
+            raise LedgerError(
+                f"the ledger's head cannot be remembered: {os.fsdecode(self.path)}: {error.strerror}",
+                code="ledger.memory",
+                hint="make nono's state directory writable; it is where an old copy put back is noticed",
+            ) from None
+        return self._parse(data)
+
+    def write(self, size: int, root: bytes) -> None:
+        """Remember a head that was signed and is durable, unless a larger one is remembered already.
+
+        Raises:
+            OSError: it could not be written; the ledger itself is not touched by that.
+            LedgerError: the file is not what this class writes; it is left as it is.
+        """
+        text = checkpoint.Checkpoint(self._origin, size, root).text().encode()
+        descriptor = self._ready()
+        _lock(descriptor)
         try:
-            data = os.read(descriptor, _MAX_BYTES)
-        except OSError as error:
-            raise self._unusable(error.strerror) from None
+            data = os.pread(descriptor, _MAX_BYTES, 0)
+            present = None if data == self._written else self._parse(data)
+            if present is None or present.size < size:
+                # Sizes only grow, so the text never gets shorter and one write replaces it all.
+                os.pwrite(descriptor, text, 0)
+                self._written = text
         finally:
-            os.close(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _ready(self) -> int:
+        # What was removed is made anew: another process would not find what goes into an unlinked file.
+        if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
+            self.close()
+        if self._descriptor is None:
+            self._descriptor = self._open()
+        return self._descriptor
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            return os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(self._directory, 0o700, exist_ok=True)
+            return os.open(self.path, flags, 0o600)
+
+    def _parse(self, data: bytes) -> RememberedHead | None:
         # A file that was made and never reached the disk says nothing; one that is cut off says too much.
         if not data.strip(b"\0"):
             return None
@@ -68,44 +124,25 @@ class HeadMemory:
             raise self._unusable("it names another ledger")
         return RememberedHead(head.size, head.root)
 
-    def prepare(self) -> None:
-        """Open the file for writing, so that a state directory that cannot be written is found early.
-
-        Raises:
-            OSError: it cannot be made or opened.
-        """
-        if self._descriptor is None:
-            self._descriptor = self._open_for_writing()
-
-    def write(self, size: int, root: bytes) -> None:
-        """Remember a head that was signed and is durable.
-
-        Raises:
-            OSError: it could not be written; the ledger itself is not touched by that.
-        """
-        self.prepare()
-        assert self._descriptor is not None
-        text = checkpoint.Checkpoint(self._origin, size, root).text().encode()
-        # Sizes only grow, so the text never gets shorter and one write replaces it all.
-        os.pwrite(self._descriptor, text, 0)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def _open_for_writing(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
-            os.makedirs(self._directory, 0o700, exist_ok=True)
-            return os.open(self.path, flags, 0o600)
-
-    def _unusable(self, why: str | None) -> LedgerError:
+    def _unusable(self, why: str) -> LedgerError:
         return LedgerError(
             f"what is remembered of this ledger cannot be read: {os.fsdecode(self.path)}: {why}",
             code="ledger.memory",
             hint="check the ledger with nono-verify; if it holds and is not an old copy, remove that file",
         )
+
+
+def _lock(descriptor: int) -> None:
+    """Take the file lock; it is held for microseconds, and whoever holds it longer must not stop a launch.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,8 +2,9 @@
 
 The order of a commit *is* the design. Inside one ``BEGIN IMMEDIATE`` transaction:
 
-1. read the stored head; unless this very process signed it last, verify its signature under the key
-   in force, that the edge hashes to its root, and that it continues what this host remembers;
+1. read the stored head; unless this very process signed it last, verify its signature under the key in
+   force, that the edge hashes to its root, that the entries since the last verified head lead to that
+   edge, and that it continues what this host remembers;
 2. give each new entry its index and its time, hash it, extend the edge, write full tiles;
 3. sign the new head, replace the one head row, commit (WAL, ``synchronous=FULL``: the head is on disk
    before anybody can read it, in the same frames as the entries that it covers);
@@ -12,6 +13,12 @@ The order of a commit *is* the design. Inside one ``BEGIN IMMEDIATE`` transactio
 
 So an edited file or an old copy put back never gets a fresh signature. A crash anywhere leaves the
 state before or after the commit, and opening runs the same checks as appending.
+
+What 3 looks like to the kernel (``strace``): the frames are ``pwrite64`` to the write-ahead log, one
+``fdatasync`` of it, and only then are the locks released that let another process see them.
+
+What is not read again on every opening is the entries below the last tile: a new head covers their hashes
+as they were signed, not as the file may now have them, and the verifier tells the difference.
 """
 
 from __future__ import annotations
@@ -20,18 +27,19 @@ import base64
 import contextlib
 import os
 import sqlite3
-import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attest import blob, canonical, checkpoint, entry, ledger_format, origin, tree
+from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError
 from attest.instant import format_instant
-from attest.keys import PublicKey
 from attest.note import parse as parse_note
-from store.errors import LedgerError, TamperedLedgerError
+from store import ledger_file
+from store.errors import LedgerError
+from store.founding import found
 from store.head_memory import HeadMemory
+from store.key_history import KeyHistory
 from store.reservation import reserve
 
 if TYPE_CHECKING:
@@ -39,9 +47,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from attest.keys import SigningKey
-
-BUSY_SECONDS = 30.0
-"""How long a writer waits for the others before it gives up."""
+    from store.errors import TamperedLedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +78,42 @@ class Appended:
 class Ledger:
     """A ledger that is open for appending. One object belongs to one process and one thread.
 
-    Use :meth:`create` and :meth:`open`.
+    Use :meth:`create` and :meth:`open`. While it is open, nothing in the process may open and close the
+    file by other means than SQLite (see :mod:`store.ledger_file`).
 
     Attributes:
         path: the file, absolute.
         origin: its origin.
     """
 
-    def __init__(self, path: bytes, connection: sqlite3.Connection, key: SigningKey, state: bytes) -> None:
+    def __init__(
+        self,
+        path: bytes,
+        identity: ledger_file.Identity | None,
+        connection: sqlite3.Connection,
+        key: SigningKey,
+        state: bytes,
+    ) -> None:
         self.path = path
+        self._identities = [(path, identity)]
         self._db = connection
         self._key = key
-        genesis = self._read_genesis()
-        self.origin = genesis[0]
-        self._memory = HeadMemory(os.path.join(state, b"heads"), self.origin)
-        self._signed: tuple[str, bytes] | None = None
+        self._signed: tuple[bytes, bytes] | None = None
         self._edge = tree.Edge()
         self._last_time = ""
-        self._turn: tuple[int, list[PublicKey]] = (0, [])
-        in_force = self._key_in_force(genesis[1])
-        if in_force != key.public:
-            raise LedgerError(
-                f"{os.fsdecode(path)} belongs to another key: {in_force.fingerprint()[:16]}…",
-                code="ledger.other_key",
-                hint="name that key with --audit-sign-key, or another ledger with --ledger",
-            )
+        try:
+            self._keys = KeyHistory(self._read_entry(0))
+        except NonoError as error:
+            raise self._tampered(str(error)) from None
+        self._followed = 0
+        self.origin = self._keys.origin
+        self._memory = HeadMemory(os.path.join(state, b"heads"), self.origin)
 
     # --- making and opening -------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: bytes, key: SigningKey, *, name: str, tool_version: str, state: bytes) -> Ledger:
-        """Found a ledger at ``path``, which must not exist, and open it.
-
-        It is made under a temporary name, its genesis committed, checkpointed and synced, and then
-        linked into place: a ledger never exists half-made.
+        """Found a ledger at ``path``, which must not exist, and open it; see :func:`store.founding.found`.
 
         Args:
             path: the file, absolute.
@@ -115,54 +123,42 @@ class Ledger:
             state: the state directory, where heads are remembered.
 
         Raises:
-            LedgerError: it exists, or cannot be made there.
+            LedgerError: it exists (``ledger.exists``), or cannot be made there.
+            MalformedError: the name is not of that form.
         """
-        directory = os.path.dirname(path)
-        temporary = os.path.join(
-            directory, b".%s.%s" % (os.path.basename(path), os.urandom(8).hex().encode())
-        )
-        try:
-            os.makedirs(directory, 0o700, exist_ok=True)
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            try:
-                _found(temporary, key, name, tool_version)
-                os.link(temporary, path)
-            finally:
-                for suffix in (b"", b"-wal", b"-shm", b"-journal"):
-                    _unlink_if_there(temporary + suffix)
-            _sync_directory(directory)
-        except FileExistsError:
-            raise LedgerError(f"{os.fsdecode(path)} exists already", code="ledger.exists") from None
-        except OSError as error:
-            raise LedgerError(
-                f"cannot make a ledger at {os.fsdecode(path)}: {error.strerror}",
-                code="ledger.create",
-            ) from None
-        except sqlite3.Error as error:
-            raise _translate(error, path) from None
+        found(path, key, name=name, tool_version=tool_version)
         return cls.open(path, key, state=state)
 
     @classmethod
     def open(cls, path: bytes, key: SigningKey, *, state: bytes) -> Ledger:
         """Open the ledger at ``path`` for appending with its key in force.
 
+        Args:
+            path: the file, absolute.
+            key: the key that should be in force.
+            state: the state directory, where heads are remembered.
+
         Raises:
             LedgerError: missing, not a ledger, another key's, or not safe to use.
             TamperedLedgerError: it is not what its key last signed.
         """
-        _check_file(path)
-        connection = _connect(path)
+        identity = ledger_file.check_file(path)
         try:
-            _check_schema(connection, path)
-            ledger = cls(path, connection, key, state)
-            ledger._check_last_tile()
-            ledger._prepare_memory()
+            with contextlib.ExitStack() as undo:
+                connection = ledger_file.connect(path)
+                undo.callback(connection.close)
+                # The writers' turn, although nothing is written: what cannot be written is found here, and
+                # the memory, which a writer renews after its commit, is never ahead of what is read.
+                connection.execute("BEGIN IMMEDIATE")
+                ledger_file.check_schema(connection, path)
+                ledger = cls(path, identity, connection, key, state)
+                undo.callback(ledger._memory.close)
+                ledger._take_up_head()
+                connection.execute("ROLLBACK")
+                ledger_file.use_write_ahead_log(connection)
+                undo.pop_all()
         except sqlite3.Error as error:
-            connection.close()
-            raise _translate(error, path) from None
-        except BaseException:
-            connection.close()
-            raise
+            raise ledger_file.translate(error, path) from None
         return ledger
 
     def close(self) -> None:
@@ -185,9 +181,13 @@ class Ledger:
 
         Raises:
             TamperedLedgerError: the ledger is not what its key last signed; nothing was written.
-            LedgerError: busy, full, read-only; nothing was written.
+            LedgerError: busy, full, read-only, handed over to another key; nothing was acknowledged.
             MalformedError: an entry is outside its limits; nothing was written.
         """
+        if any(draft.kind in (entry.GENESIS, entry.KEY) for draft in drafts):
+            raise LedgerError(
+                "a genesis or a handover is not appended like another entry", code="ledger.kind"
+            )
         return self._commit(drafts, (self._key,))
 
     def hand_over(self, key: SigningKey, reason: str) -> Appended:
@@ -195,12 +195,22 @@ class Ledger:
 
         From here on the new key is in force, in this object too, and the old one is not needed again.
 
+        Args:
+            key: the successor.
+            reason: why, for the record; at most 1,024 characters.
+
         Raises:
-            LedgerError: as :meth:`append`.
+            LedgerError: as :meth:`append`; or it is the key in force already.
         """
-        data: dict[str, Json] = {"public_key": _base64(key.public.spki()), "reason": reason}
+        if key.public == self._key.public:
+            raise LedgerError("a ledger is not handed over to the key that it has", code="ledger.same_key")
+        data: dict[str, Json] = {
+            "public_key": base64.b64encode(key.public.spki()).decode(),
+            "reason": reason,
+        }
         (appended,) = self._commit([Draft(entry.KEY, None, 0, data)], (self._key, key))
-        self._turn = (appended.index + 1, [self._key.public, key.public])
+        self._keys.turn(appended.index + 1, key.public)
+        self._followed = appended.index + 1
         self._key = key
         return appended
 
@@ -210,12 +220,12 @@ class Ledger:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._check_in_place()
                 self._take_up_head()
                 edge = self._edge.copy()
                 appended = [self._insert(edge, draft) for draft in drafts]
                 head = checkpoint.Checkpoint(self.origin, edge.size, edge.root())
-                note = head.sign(keys)
-                encoded = edge.encode()
+                note, encoded = head.sign(keys), edge.encode()
                 if len(keys) > 1:
                     self._db.execute("INSERT INTO checkpoint VALUES (?, ?)", (edge.size, note))
                 self._db.execute("UPDATE head SET note = ?, edge = ? WHERE id = 0", (note, encoded))
@@ -225,10 +235,10 @@ class Ledger:
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _translate(error, self.path) from None
-        self._signed, self._edge, self._last_time = (note, encoded), edge, appended[-1].entry.time
-        # To lag behind is safe, and what is durable must not be called lost: opening found the file writable.
-        with contextlib.suppress(OSError):
+            raise ledger_file.translate(error, self.path) from None
+        self._signed, self._edge = (note.encode(), encoded), edge
+        # To lag behind is safe, and what is durable must not be called lost: reading found it writable.
+        with contextlib.suppress(OSError, LedgerError):
             self._memory.write(head.size, head.root)
         return appended
 
@@ -270,7 +280,7 @@ class Ledger:
     def _write_tile(self, level: int, index: int, edge: tree.Edge) -> None:
         """Store the full tile, made from what the file holds, if it agrees with what was signed."""
         hashes = self._hashes(level, index * tree.TILE_WIDTH, tree.TILE_WIDTH)
-        root = tree.perfect_root(hashes)
+        root = tile_root = tree.perfect_root(hashes)
         height = (level + 1) * tree.TILE_HEIGHT
         # The node over this tile is either the last of the edge or was merged into it: then the other
         # half stands in tiles that were compared when they were written.
@@ -279,38 +289,83 @@ class Ledger:
             root, height = tree.hash_node(sibling, root), height + 1
         if root != edge.nodes[-1]:
             raise self._tampered(f"the entries before {edge.size} are not those that were signed")
-        self._db.execute(
-            "INSERT INTO tile VALUES (?, ?, ?, ?)",
-            (level, index, tree.perfect_root(hashes), b"".join(hashes)),
-        )
+        self._db.execute("INSERT INTO tile VALUES (?, ?, ?, ?)", (level, index, tile_root, b"".join(hashes)))
 
     # --- what is extended is verified -----------------------------------------------------------
+
+    def _check_in_place(self) -> None:
+        """Refuse to write where nobody would find it: into a file, or a log, that is not there any more."""
+        if len(self._identities) == 1:
+            log = self.path + b"-wal"
+            self._identities.append((log, ledger_file.identify(log)))
+        for path, identity in self._identities:
+            if identity is None or ledger_file.identify(path) != identity:
+                raise LedgerError(
+                    f"{os.fsdecode(path)} was replaced or removed while it was open", code="ledger.replaced"
+                )
 
     def _take_up_head(self) -> None:
         """Make ``self._edge`` the verified state that the open transaction sees (step 1 of a commit)."""
         row = self._db.execute("SELECT note, edge FROM head WHERE id = 0").fetchone()
         if row is None:
             raise self._tampered("it has no head")
-        note, encoded = row
+        note, encoded = self._bytes(row[0]), self._bytes(row[1])
         if (note, encoded) == self._signed:
             return
+        self._follow_handovers()
         try:
-            size = checkpoint.parse_text(parse_note(note.encode()).text).size
-            signers = self._turn[1] if size == self._turn[0] else [self._key.public]
-            head = checkpoint.open_signed(note.encode(), self.origin, signers)
+            size = checkpoint.parse_text(parse_note(note).text).size
+            head = checkpoint.open_signed(note, self.origin, self._keys.signers(size))
             edge = tree.Edge.decode(head.size, encoded)
         except NonoError as error:
             raise self._tampered(f"its head does not hold: {error}") from None
         if edge.root() != head.root:
             raise self._tampered("its edge does not lead to the signed root")
+        (last,) = self._db.execute("SELECT max(idx) FROM entry").fetchone()
+        if last != head.size - 1:
+            raise self._tampered(f"it holds entries up to {last}, and its head covers {head.size}")
+        self._check_entries(edge)
         self._check_continues(edge)
-        (count,) = self._db.execute("SELECT max(idx) FROM entry").fetchone()
-        if count != head.size - 1:
-            raise self._tampered(f"it holds entries up to {count}, and its head covers {head.size}")
         self._last_time = self._read_entry(head.size - 1).time
         self._edge, self._signed = edge, (note, encoded)
 
+    def _follow_handovers(self) -> None:
+        """Learn of the handovers since the last time; refuse if the key at hand is not in force."""
+        kept = self._db.execute(
+            "SELECT size, note FROM checkpoint WHERE size > ? ORDER BY size", (self._followed,)
+        ).fetchall()
+        for size, note in kept:
+            last = self._read_entry(size - 1)
+            try:
+                self._keys.follow(size, self._bytes(note), last)
+            except NonoError as error:
+                raise self._tampered(f"the checkpoint kept at {size} does not hold: {error}") from None
+            self._followed = size
+        if self._keys.in_force != self._key.public:
+            raise LedgerError(
+                f"{os.fsdecode(self.path)} belongs to another key: {self._keys.in_force.fingerprint()[:16]}…",
+                code="ledger.other_key",
+                hint="name that key with --audit-sign-key, or another ledger with --ledger",
+            )
+
+    def _check_entries(self, edge: tree.Edge) -> None:
+        """Hash what was appended since the last verified head, or all of the last tile, and compare."""
+        known = self._edge
+        if edge.size < known.size:
+            raise self._tampered(f"it has {edge.size} entries, but {known.size} a moment ago")
+        if known.size and edge.size - known.size <= tree.TILE_WIDTH:
+            replayed = known.copy()
+            for leaf in self._hashes(0, known.size, edge.size - known.size):
+                replayed.append(leaf)
+        else:
+            replayed = self._edge_at(edge.size)
+            if known.size and self._edge_at(known.size).nodes != known.nodes:
+                raise self._tampered(f"its first {known.size} entries are not those that were signed")
+        if replayed.nodes != edge.nodes:
+            raise self._tampered("its last entries are not those that were signed")
+
     def _check_continues(self, edge: tree.Edge) -> None:
+        """Compare with what this host remembers of the last head that it signed."""
         remembered = self._memory.read()
         if remembered is None:
             return
@@ -319,30 +374,9 @@ class Ledger:
                 f"it has {edge.size} entries, but {remembered.size} were signed here:"
                 " an older copy was put back"
             )
-        past = self._edge_at(remembered.size) if remembered.size != edge.size else edge
-        if past.root() != remembered.root:
+        past = next((each for each in (edge, self._edge) if each.size == remembered.size), None)
+        if (past or self._edge_at(remembered.size)).root() != remembered.root:
             raise self._tampered(f"its first {remembered.size} entries are not those that were signed here")
-
-    def _check_last_tile(self) -> None:
-        """Hash the entries of the last tile again and compare them with the edge: once for an opening."""
-        self._db.execute("BEGIN")
-        try:
-            self._take_up_head()
-            size = self._edge.size
-            if self._edge_at(size).nodes != self._edge.nodes:
-                raise self._tampered("its last entries are not those that were signed")
-        finally:
-            self._db.execute("ROLLBACK")
-
-    def _prepare_memory(self) -> None:
-        try:
-            self._memory.prepare()
-        except OSError as error:
-            raise LedgerError(
-                f"the ledger's head cannot be remembered: {os.fsdecode(self._memory.path)}: {error.strerror}",
-                code="ledger.memory",
-                hint="make nono's state directory writable; it is where an old copy put back is noticed",
-            ) from None
 
     def _edge_at(self, size: int) -> tree.Edge:
         """Return the edge at an earlier size, from tiles and entries."""
@@ -360,62 +394,35 @@ class Ledger:
                 "SELECT root FROM tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx",
                 (level - 1, start, start + count),
             )
-            hashes = [row[0] for row in rows]
+            hashes = [self._bytes(row[0]) for row in rows]
+            if any(len(root) != tree.HASH_BYTES for root in hashes):
+                raise self._tampered("a tile has a root that is no hash")
         else:
             rows = self._db.execute(
                 "SELECT body FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, start + count)
             )
-            hashes = [tree.hash_leaf(row[0].encode()) for row in rows]
+            hashes = [tree.hash_leaf(self._bytes(row[0])) for row in rows]
         if len(hashes) != count:
             raise self._tampered("entries or tiles are missing")
         return hashes
-
-    # --- reading ------------------------------------------------------------------------------
 
     def _read_entry(self, index: int) -> entry.Entry:
         row = self._db.execute("SELECT body FROM entry WHERE idx = ?", (index,)).fetchone()
         if row is None:
             raise self._tampered(f"entry {index} is missing")
         try:
-            return entry.parse(row[0].encode())
+            return entry.parse(self._bytes(row[0]))
         except MalformedError as error:
             raise self._tampered(f"entry {index} cannot be read: {error}") from None
 
-    def _read_genesis(self) -> tuple[str, PublicKey]:
-        genesis = self._read_entry(0)
-        try:
-            data = genesis.data
-            claimed, nonce = str(data["origin"]), bytes.fromhex(str(data["nonce"]))
-            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
-            if genesis.kind != entry.GENESIS or claimed != origin.derive(
-                origin.split(claimed)[0], key.spki(), nonce
-            ):
-                raise self._tampered("its origin is not the one that its first entry founds")
-        except (KeyError, ValueError, MalformedError) as error:
-            raise self._tampered(f"its first entry cannot be read: {error}") from None
-        return claimed, key
-
-    def _key_in_force(self, genesis_key: PublicKey) -> PublicKey:
-        key = genesis_key
-        for size, note in self._db.execute("SELECT size, note FROM checkpoint ORDER BY size").fetchall():
-            turn = self._read_entry(size - 1)
-            if turn.kind != entry.KEY:
-                continue
-            try:
-                successor = PublicKey.from_spki(canonical.decode_base64(turn.data["public_key"]))
-                self._turn = (size, [key, successor])
-                if checkpoint.open_signed(note.encode(), self.origin, self._turn[1]).size != size:
-                    raise self._tampered(f"the checkpoint kept at {size} is one of another size")
-            except (KeyError, NonoError) as error:
-                raise self._tampered(f"the handover at entry {size - 1} does not hold: {error}") from None
-            key = successor
-        return key
+    def _bytes(self, value: object) -> bytes:
+        """Return a value as the schema has it: STRICT binds only who writes while it stands there."""
+        if type(value) is not bytes:
+            raise self._tampered("a value is of a wrong type")
+        return value
 
     def _tampered(self, why: str) -> TamperedLedgerError:
-        return TamperedLedgerError(
-            f"{os.fsdecode(self.path)} is not what was signed: {why}",
-            hint="check it with nono-verify; keep the file, and go on with another ledger: --ledger FILE",
-        )
+        return ledger_file.tampered(self.path, why)
 
     # --- room ---------------------------------------------------------------------------------
 
@@ -436,142 +443,3 @@ class Ledger:
                 code="ledger.full",
                 hint="free some space on that file system",
             ) from None
-
-
-def _found(path: bytes, key: SigningKey, name: str, tool_version: str) -> None:
-    """Make the ledger's tables, its genesis entry and its first head in the empty file at ``path``."""
-    nonce = os.urandom(origin.NONCE_BYTES)
-    ledger_origin = origin.derive(name, key.public.spki(), nonce)
-    genesis = entry.Entry(
-        entry.GENESIS,
-        None,
-        0,
-        format_instant(time.time_ns()),
-        {
-            "format": ledger_format.FORMAT_VERSION,
-            "nonce": nonce.hex(),
-            "origin": ledger_origin,
-            "public_key": _base64(key.public.spki()),
-            "tool": {"name": "nono", "version": tool_version},
-        },
-    ).encode()
-    edge = tree.Edge()
-    edge.append(tree.hash_leaf(genesis))
-    note = checkpoint.Checkpoint(ledger_origin, 1, edge.root()).sign([key])
-    connection = _connect(path)
-    try:
-        connection.execute(f"PRAGMA application_id = {ledger_format.APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {ledger_format.FORMAT_VERSION}")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in ledger_format.ddl():
-            connection.execute(statement)
-        connection.execute("INSERT INTO entry VALUES (0, ?)", (genesis.decode(),))
-        connection.execute("INSERT INTO head VALUES (0, ?, ?)", (note, edge.encode()))
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.close()
-    _sync_file(path)
-
-
-def _connect(path: bytes) -> sqlite3.Connection:
-    connection = sqlite3.connect(os.fsdecode(path), timeout=BUSY_SECONDS, isolation_level=None)
-    for pragma in (
-        "trusted_schema=OFF",
-        "cell_size_check=ON",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "recursive_triggers=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
-
-
-def _check_file(path: bytes) -> None:
-    """Refuse what is not a ledger file of ours before SQLite touches it, and converts or recovers it."""
-    shown = os.fsdecode(path)
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            raise LedgerError(
-                f"{shown} is a symbolic link", code="ledger.symlink", hint="name the file itself"
-            )
-        if not stat.S_ISREG(status.st_mode):
-            raise LedgerError(f"{shown} is not a regular file", code="ledger.not_regular")
-        with open(path, "rb", buffering=0) as file:
-            header = file.read(100)
-    except FileNotFoundError:
-        raise LedgerError(f"no ledger at {shown}", code="ledger.missing") from None
-    except OSError as error:
-        raise LedgerError(f"cannot read {shown}: {error.strerror}", code="ledger.unreadable") from None
-    if status.st_uid != os.geteuid():
-        raise LedgerError(f"{shown} belongs to another user", code="ledger.owner")
-    if status.st_mode & 0o022:
-        raise LedgerError(f"{shown} can be written by others", code="ledger.mode", hint=f"chmod go-w {shown}")
-    # Offsets: SQLite's "Database File Format", section 1.3.
-    application, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
-    if not header.startswith(b"SQLite format 3\0") or application != ledger_format.APPLICATION_ID:
-        raise LedgerError(
-            f"{shown} is not a nono ledger", code="ledger.format", hint="name another: --ledger FILE"
-        )
-    if version != ledger_format.FORMAT_VERSION:
-        raise LedgerError(
-            f"{shown} is a ledger of format {version}; this nono writes {ledger_format.FORMAT_VERSION}",
-            code="ledger.version",
-        )
-    if os.path.lexists(path + b"-journal"):
-        raise TamperedLedgerError(
-            f"{shown}-journal lies beside the ledger; nono never makes one, and SQLite would apply it",
-            code="ledger.journal",
-        )
-
-
-def _check_schema(connection: sqlite3.Connection, path: bytes) -> None:
-    shown = os.fsdecode(path)
-    rows = connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid").fetchall()
-    if [row[0] for row in rows] != list(ledger_format.ddl()):
-        raise TamperedLedgerError(f"{shown} has other tables than a ledger", code="ledger.schema")
-
-
-def _translate(error: sqlite3.Error, path: bytes) -> LedgerError:
-    """Return the error that says what SQLite's means for the user."""
-    shown = os.fsdecode(path)
-    name = getattr(error, "sqlite_errorname", "")
-    if name.startswith("SQLITE_BUSY"):
-        return LedgerError(f"{shown} is busy: no turn within {BUSY_SECONDS:.0f} s", code="ledger.busy")
-    if name.startswith("SQLITE_FULL"):
-        return LedgerError(
-            f"no space left for {shown}", code="ledger.full", hint="free some space on that file system"
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return LedgerError(f"{shown} cannot be written: {error}", code="ledger.readonly")
-    if name.startswith("SQLITE_NOTADB"):
-        return LedgerError(f"{shown} is not a nono ledger", code="ledger.format")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH")):
-        return TamperedLedgerError(f"{shown} is damaged: {error}", code="ledger.damaged")
-    return LedgerError(f"{shown}: {error}", code="ledger.io")
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _unlink_if_there(path: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _sync_file(path: bytes) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: bytes) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

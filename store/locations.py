@@ -73,19 +73,43 @@ def default_ledgers(state: bytes, fingerprint: str) -> Iterator[bytes]:
 def open_default_ledger(key: SigningKey, *, state: bytes, name: str, tool_version: str) -> Ledger:
     """Open the ledger in the state directory whose key in force is ``key``, else found one.
 
+    It is looked for under the names that this key's own ledgers have, then among the others, one of which
+    may have been handed over to it.
+
     Raises:
-        LedgerError: the ledger cannot be used, or none can be made.
+        LedgerError: the ledger cannot be used, or none can be made. One that cannot be judged is an error
+            too: beside it no new one is founded that would hide it.
     """
-    for path in default_ledgers(state, key.public.fingerprint()):
-        if not os.path.lexists(path):
-            try:
-                return Ledger.create(path, key, name=name, tool_version=tool_version, state=state)
-            except LedgerError as error:
-                if error.code != "ledger.exists":  # another launch was faster, and its ledger serves
-                    raise
+    own = list(default_ledgers(state, key.public.fingerprint()))
+    free = own.pop() if not os.path.lexists(own[-1]) else None
+    for path in [*own, *(path for path in _all_ledgers(state) if path not in own)]:
         try:
             return Ledger.open(path, key, state=state)
         except LedgerError as error:
             if error.code != "ledger.other_key":
                 raise
-    raise LedgerError("too many ledgers in the state directory", hint="name one with --ledger FILE")
+    if free is None:
+        raise LedgerError(
+            "too many ledgers in the state directory",
+            code="ledger.create",
+            hint="name one with --ledger FILE",
+        )
+    try:
+        return Ledger.create(free, key, name=name, tool_version=tool_version, state=state)
+    except LedgerError as error:
+        if error.code != "ledger.exists":
+            raise
+    return Ledger.open(free, key, state=state)  # another launch was faster, and its ledger serves
+
+
+def _all_ledgers(state: bytes) -> list[bytes]:
+    directory = ledgers_directory(state)
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise LedgerError(
+            f"cannot read {os.fsdecode(directory)}: {error.strerror}", code="ledger.unreadable"
+        ) from None
+    return [os.path.join(directory, name) for name in names if name.endswith(b".db") and name[:1] != b"."]

@@ -5,13 +5,14 @@ What is read here is shown, not judged; whether a ledger holds is what ``nono-ve
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING
-from urllib.parse import quote_from_bytes
 
-from attest import blob, canonical, checkpoint, entry, ledger_format, note
-from attest.errors import NonoError
+from attest import blob, checkpoint, entry, note
+from attest.errors import MalformedError, NonoError
+from store import ledger_file
 from store.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -30,21 +31,16 @@ class LedgerReader:
 
     def __init__(self, path: bytes) -> None:
         self.path = path
-        if not os.path.lexists(path):
-            raise LedgerError(f"no ledger at {os.fsdecode(path)}", code="ledger.missing")
+        ledger_file.check_regular(path)
         try:
-            self._db = sqlite3.connect(
-                f"file:{quote_from_bytes(path)}?mode=ro", uri=True, isolation_level=None
-            )
-            self._db.execute("PRAGMA trusted_schema=OFF")
-            self._db.execute("PRAGMA query_only=ON")
-            (application,) = self._db.execute("PRAGMA application_id").fetchone()
-            tables = [row[0] for row in self._db.execute("SELECT sql FROM sqlite_schema ORDER BY rowid")]
+            with contextlib.ExitStack() as undo:
+                self._db = ledger_file.connect_for_reading(path)
+                undo.callback(self._db.close)
+                ledger_file.check_application(self._db, path)
+                ledger_file.check_schema(self._db, path)
+                undo.pop_all()
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
-        if application != ledger_format.APPLICATION_ID or tables != list(ledger_format.ddl()):
-            self._db.close()
-            raise LedgerError(f"{os.fsdecode(path)} is not a nono ledger", code="ledger.format")
 
     def close(self) -> None:
         """Close the file."""
@@ -68,11 +64,11 @@ class LedgerReader:
             row = self._db.execute("SELECT note FROM head WHERE id = 0").fetchone()
             if row is None:
                 raise LedgerError(f"{os.fsdecode(self.path)} has no head", code="ledger.unreadable")
-            return checkpoint.parse_text(note.parse(row[0].encode()).text)
+            return checkpoint.parse_text(note.parse(_bytes(row[0])).text)
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
         except NonoError as error:
-            raise LedgerError(f"the head of {os.fsdecode(self.path)} cannot be read: {error}") from None
+            raise self._unreadable(error) from None
 
     def entries(self, start: int = 0) -> Iterator[tuple[int, entry.Entry, bytes]]:
         """Yield index, entry and canonical bytes of what the head covers, from ``start``.
@@ -85,16 +81,12 @@ class LedgerReader:
             for index, body in self._db.execute(
                 "SELECT idx, body FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, size)
             ):
-                data = body.encode()
+                data = _bytes(body)
                 yield index, entry.parse(data), data
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
         except NonoError as error:
-            raise LedgerError(
-                f"an entry of {os.fsdecode(self.path)} cannot be read: {error}",
-                code="ledger.unreadable",
-                hint=f"nono-verify {os.fsdecode(self.path)}",
-            ) from None
+            raise self._unreadable(error) from None
 
     def entry(self, index: int) -> entry.Entry:
         """Return the entry at ``index``.
@@ -109,35 +101,70 @@ class LedgerReader:
         raise LedgerError(f"no entry {index} in {os.fsdecode(self.path)}", code="ledger.no_entry")
 
     def value(self, field: Json) -> Json:
-        """Return a field's value, from its blob if it lies beside the entry; None when that is withheld."""
+        """Return a field's value, from its blob if it lies beside the entry; None when that is withheld.
+
+        Raises:
+            LedgerError: the blob is not the one that the entry names.
+        """
         if not blob.is_reference(field):
             return field
-        assert isinstance(field, dict)
-        reference = field["blob"]
-        assert isinstance(reference, dict)
-        row = self._db.execute(
-            "SELECT salt, data FROM blob WHERE sha256 = ?", (bytes.fromhex(str(reference["sha256"])),)
-        ).fetchone()
-        return None if row is None else canonical.decode(row[1])
+        try:
+            digest = _digest(field)
+            row = self._db.execute("SELECT salt, data FROM blob WHERE sha256 = ?", (digest,)).fetchone()
+            return None if row is None else blob.Blob(_bytes(row[0]), _bytes(row[1])).value(field)
+        except (sqlite3.Error, NonoError) as error:
+            raise self._unreadable(error) from None
 
     def snapshot(self, target: bytes) -> None:
-        """Write a compact copy of the ledger as it is now to ``target``, which must not exist.
+        """Write a compact copy of the ledger as it is now to ``target`` (0600), which must not exist.
 
         Raises:
             LedgerError: it exists, or cannot be written.
         """
-        if os.path.lexists(target):
+        shown = os.fsdecode(target)
+        try:
+            descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
             raise LedgerError(
-                f"{os.fsdecode(target)} exists already", code="snapshot.exists", hint="name another file"
-            )
+                f"{shown} exists already", code="snapshot.exists", hint="name another file"
+            ) from None
+        except OSError as error:
+            raise LedgerError(
+                f"cannot write a snapshot to {shown}: {error.strerror}", code="snapshot.failed"
+            ) from None
         try:
             self._db.execute("PRAGMA query_only=OFF")
-            self._db.execute("VACUUM INTO ?", (os.fsdecode(target),))
-            self._db.execute("PRAGMA query_only=ON")
-        except sqlite3.Error as error:
+            try:
+                self._db.execute("VACUUM INTO CAST(? AS TEXT)", (target,))  # a path need not be UTF-8
+            finally:
+                self._db.execute("PRAGMA query_only=ON")
+            os.fsync(descriptor)
+        except (sqlite3.Error, OSError) as error:
+            os.unlink(target)
             raise LedgerError(
-                f"cannot write a snapshot to {os.fsdecode(target)}: {error}", code="snapshot.failed"
+                f"cannot write a snapshot to {shown}: {error}", code="snapshot.failed"
             ) from None
+        finally:
+            os.close(descriptor)
 
-    def _unreadable(self, error: sqlite3.Error) -> LedgerError:
-        return LedgerError(f"cannot read {os.fsdecode(self.path)}: {error}", code="ledger.unreadable")
+    def _unreadable(self, error: Exception) -> LedgerError:
+        shown = os.fsdecode(self.path)
+        return LedgerError(
+            f"cannot read {shown}: {error}", code="ledger.unreadable", hint=f"nono-verify {shown}"
+        )
+
+
+def _bytes(value: object) -> bytes:
+    """Return a value as the schema has it; a file may hold what its schema forbids."""
+    if type(value) is not bytes:
+        raise MalformedError("a value of a wrong type")
+    return value
+
+
+def _digest(reference: Json) -> bytes:
+    named = reference["blob"] if isinstance(reference, dict) else None
+    digest = named.get("sha256") if isinstance(named, dict) else None
+    try:
+        return bytes.fromhex(str(digest))
+    except ValueError:
+        raise MalformedError("a blob that is named by no digest") from None

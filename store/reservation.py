@@ -30,9 +30,11 @@ def reserve(path: bytes, size: int = CLOSING_BYTES) -> bool:
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if _fallocate(descriptor, _KEEP_SIZE, os.fstat(descriptor).st_size, size) == 0:
-            return True
-        error = ctypes.get_errno()
+        error = errno.EINTR
+        while error == errno.EINTR:
+            if _fallocate(descriptor, _KEEP_SIZE, os.fstat(descriptor).st_size, size) == 0:
+                return True
+            error = ctypes.get_errno()
         if error in (errno.EOPNOTSUPP, errno.ENOSYS):
             return False
         raise OSError(error, os.strerror(error))

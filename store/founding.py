@@ -1,0 +1,113 @@
+"""Founding a ledger: made whole under a temporary name, synced, then linked into place.
+
+So a ledger never exists half-made, and of several that are founded at one path at once the first stays.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from attest import checkpoint, entry, ledger_format, origin, tree
+from attest.instant import format_instant
+from store.errors import LedgerError
+from store.ledger_file import connect, translate, use_write_ahead_log
+
+if TYPE_CHECKING:
+    from attest.keys import SigningKey
+
+
+def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None:
+    """Found a ledger at ``path``, which must not exist; its directory is made (0700) if it is missing.
+
+    Args:
+        path: the file, absolute.
+        key: the key that founds it.
+        name: the name part of its origin, ``[a-z0-9./_-]{1,100}``.
+        tool_version: version of this program.
+
+    Raises:
+        LedgerError: it exists (``ledger.exists``), or cannot be made there.
+        MalformedError: the name is not of that form.
+    """
+    shown = os.fsdecode(path)
+    directory = os.path.dirname(path)
+    temporary = os.path.join(directory, b".nono-%s" % os.urandom(12).hex().encode())
+    try:
+        _make_directory(directory)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        try:
+            _write(temporary, key, name, tool_version)
+            _sync(temporary, os.O_RDONLY)
+            _link(temporary, path)
+        finally:
+            for suffix in (b"", b"-wal", b"-shm", b"-journal"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary + suffix)
+        _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise LedgerError(
+            f"cannot make a ledger at {shown}: {error.strerror}", code="ledger.create"
+        ) from None
+    except sqlite3.Error as error:
+        raise translate(error, path) from None
+
+
+def _make_directory(directory: bytes) -> None:
+    with contextlib.suppress(FileExistsError):  # what is no directory shows when the file is made in it
+        os.makedirs(directory, 0o700)
+
+
+def _link(temporary: bytes, path: bytes) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise LedgerError(f"{os.fsdecode(path)} exists already", code="ledger.exists") from None
+
+
+def _write(path: bytes, key: SigningKey, name: str, tool_version: str) -> None:
+    """Write tables, genesis entry and first head into the empty file at ``path``."""
+    nonce = os.urandom(origin.NONCE_BYTES)
+    ledger_origin = origin.derive(name, key.public.spki(), nonce)
+    genesis = entry.Entry(
+        entry.GENESIS,
+        None,
+        0,
+        format_instant(time.time_ns()),
+        {
+            "format": ledger_format.FORMAT_VERSION,
+            "nonce": nonce.hex(),
+            "origin": ledger_origin,
+            "public_key": base64.b64encode(key.public.spki()).decode(),
+            "tool": {"name": "nono", "version": tool_version},
+        },
+    ).encode()
+    edge = tree.Edge()
+    edge.append(tree.hash_leaf(genesis))
+    note = checkpoint.Checkpoint(ledger_origin, 1, edge.root()).sign([key])
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode=MEMORY")  # nobody reads it yet, and what fails is thrown away
+        connection.execute(f"PRAGMA application_id = {ledger_format.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {ledger_format.FORMAT_VERSION}")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in ledger_format.ddl():
+            connection.execute(statement)
+        connection.execute("INSERT INTO entry VALUES (0, ?)", (genesis.decode(),))
+        connection.execute("INSERT INTO head VALUES (0, ?, ?)", (note, edge.encode()))
+        connection.execute("COMMIT")
+        use_write_ahead_log(connection)
+    finally:
+        connection.close()
+
+
+def _sync(path: bytes, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

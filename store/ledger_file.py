@@ -1,0 +1,210 @@
+"""The file that holds a ledger: judged before SQLite touches it, connected to, and its errors explained.
+
+A process that opens and closes a file drops every POSIX lock that it has on it, SQLite's included
+(fcntl(2); "How To Corrupt An SQLite Database File", section 2.2): another process would then take itself
+for the last one, remove the write-ahead log, and what is appended afterwards would be lost. So nothing
+here or elsewhere may ``open`` a ledger's file; what its header says is asked through SQLite, which knows
+its own locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from urllib.parse import quote_from_bytes
+
+from attest import ledger_format
+from store.errors import LedgerError, TamperedLedgerError
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for the others before it gives up."""
+
+_MAX_VALUE_BYTES = 1 << 26
+"""No value of a ledger comes near it: the largest is a command line that lies beside its entry."""
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+
+def identify(path: bytes) -> Identity | None:
+    """Return which file ``path`` names now, or None when there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def check_regular(path: bytes) -> os.stat_result:
+    """Return the status of the regular file at ``path``.
+
+    Raises:
+        LedgerError: there is none: missing, a symbolic link, a directory, a FIFO, a device.
+    """
+    shown = os.fsdecode(path)
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        raise LedgerError(f"no ledger at {shown}", code="ledger.missing") from None
+    except OSError as error:
+        raise LedgerError(f"cannot read {shown}: {error.strerror}", code="ledger.unreadable") from None
+    except ValueError:  # a NUL
+        raise LedgerError(f"no file can be named {shown!r}", code="ledger.missing") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise LedgerError(f"{shown} is a symbolic link", code="ledger.symlink", hint="name the file itself")
+    if not stat.S_ISREG(status.st_mode):
+        raise LedgerError(f"{shown} is not a regular file", code="ledger.not_regular")
+    return status
+
+
+def check_file(path: bytes) -> Identity:
+    """Refuse what is not a ledger file of ours before SQLite converts or recovers anything in it.
+
+    Returns:
+        which file was judged.
+
+    Raises:
+        LedgerError: no regular file, another user's, writable by others, not a ledger of this version.
+        TamperedLedgerError: a rollback journal lies beside it.
+    """
+    shown = os.fsdecode(path)
+    status = check_regular(path)
+    if status.st_uid != os.geteuid():
+        raise LedgerError(f"{shown} belongs to another user", code="ledger.owner")
+    if status.st_mode & 0o022:
+        raise LedgerError(f"{shown} can be written by others", code="ledger.mode", hint=f"chmod go-w {shown}")
+    try:
+        with contextlib.closing(connect_for_reading(path, "immutable=1")) as header:
+            check_application(header, path)
+    except sqlite3.Error as error:
+        raise translate(error, path) from None
+    if os.path.lexists(path + b"-journal"):
+        raise tampered(
+            path,
+            f"{shown}-journal lies beside it; nono never makes one, and SQLite would apply it",
+            code="ledger.journal",
+        )
+    return status.st_dev, status.st_ino
+
+
+def connect_for_reading(path: bytes, option: str = "") -> sqlite3.Connection:
+    """Return a connection for reading; text is returned as bytes.
+
+    Args:
+        path: the file, absolute.
+        option: ``immutable=1`` to neither lock nor recover the file, which only its header allows.
+
+    Raises:
+        sqlite3.Error: SQLite cannot open it.
+    """
+    connection = sqlite3.connect(
+        f"file:{quote_from_bytes(path)}?mode=ro&{option}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+    )
+    _be_careful(connection)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def connect(path: bytes) -> sqlite3.Connection:
+    """Return a connection for writing, on which nothing was read yet; text is returned as bytes.
+
+    Raises:
+        sqlite3.Error: SQLite cannot open it; see :func:`translate`.
+    """
+    connection = sqlite3.connect(os.fsdecode(path), timeout=BUSY_SECONDS, isolation_level=None)
+    _be_careful(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA recursive_triggers=ON")
+    return connection
+
+
+def _be_careful(connection: sqlite3.Connection) -> None:
+    connection.text_factory = bytes
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+
+
+def use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Put the file into WAL mode, if it is not (a new one, a snapshot), without a journal on disk.
+
+    Raises:
+        sqlite3.Error: it cannot be.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
+        return
+    connection.execute("PRAGMA journal_mode=MEMORY")
+    if connection.execute("PRAGMA journal_mode=WAL").fetchone() != (b"wal",):
+        raise sqlite3.OperationalError("its file system does not allow a write-ahead log")
+
+
+def check_application(connection: sqlite3.Connection, path: bytes) -> None:
+    """Refuse a file whose header does not say that it is a ledger, of this version.
+
+    Raises:
+        LedgerError: it does not.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != ledger_format.APPLICATION_ID:
+        raise _not_a_ledger(path)
+    if version != ledger_format.FORMAT_VERSION:
+        raise LedgerError(
+            f"{os.fsdecode(path)} is a ledger of format {version}, not {ledger_format.FORMAT_VERSION}",
+            code="ledger.version",
+        )
+
+
+def check_schema(connection: sqlite3.Connection, path: bytes) -> None:
+    """Refuse a file whose schema is not, byte for byte, that of its version; nothing else was read before.
+
+    Raises:
+        TamperedLedgerError: it is not.
+    """
+    ddl = ledger_format.ddl()
+    rows = connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid LIMIT ?", (len(ddl) + 1,))
+    if [row[0] for row in rows] != [statement.encode() for statement in ddl]:
+        raise tampered(path, "it has other tables than a ledger", code="ledger.schema")
+    if connection.execute("PRAGMA encoding").fetchone() != (b"UTF-8",):
+        raise tampered(path, "it has another encoding than a ledger", code="ledger.schema")
+
+
+def tampered(path: bytes, why: str, *, code: str | None = None) -> TamperedLedgerError:
+    """Return the error that says why the ledger at ``path`` gets no further signature."""
+    return TamperedLedgerError(
+        f"{os.fsdecode(path)} is not what was signed: {why}",
+        code=code,
+        hint="check it with nono-verify; keep the file, and go on with another ledger: --ledger FILE",
+    )
+
+
+def translate(error: sqlite3.Error, path: bytes) -> LedgerError:
+    """Return the error that says what SQLite's means for the user."""
+    shown = os.fsdecode(path)
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_BUSY"):
+        return LedgerError(f"{shown} is busy: no turn within {BUSY_SECONDS:.0f} s", code="ledger.busy")
+    if name.startswith("SQLITE_FULL"):
+        return LedgerError(
+            f"no space left for {shown}", code="ledger.full", hint="free some space on that file system"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return LedgerError(f"{shown} cannot be written: {error}", code="ledger.readonly")
+    if name.startswith("SQLITE_NOTADB"):
+        return _not_a_ledger(path)
+    if name.startswith(
+        ("SQLITE_CORRUPT", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_ERROR", "SQLITE_TOOBIG")
+    ):
+        return tampered(path, f"it is damaged: {error}", code="ledger.damaged")
+    return LedgerError(f"{shown}: {error}", code="ledger.io")
+
+
+def _not_a_ledger(path: bytes) -> LedgerError:
+    return LedgerError(
+        f"{os.fsdecode(path)} is not a nono ledger", code="ledger.format", hint="name another: --ledger FILE"
+    )
