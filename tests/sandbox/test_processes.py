@@ -82,7 +82,7 @@ def test_sigio_sent_by_the_kernel_on_our_behalf(box: Box) -> None:
         with box.victim() as victim:
             where(functools.partial(probe, victim))
             time.sleep(0.1)
-            with open(f"/proc/{victim}/stat", encoding="ascii") as status:
+            with open(f"/proc/{victim}/stat", encoding="utf-8") as status:
                 assert (status.read().rsplit(")", 1)[1].split()[0] == "Z") is dies
 
 
@@ -102,7 +102,7 @@ def test_an_outside_process_in_proc(box: Box, name: str) -> None:
             return os.listdir(path)
         descriptor = os.open(path, os.O_RDONLY)
         if name == "mem":
-            with open(f"/proc/{victim}/maps", encoding="ascii") as maps:
+            with open(f"/proc/{victim}/maps", encoding="utf-8") as maps:
                 start = int(maps.readline().split("-")[0], 16)
             return len(os.pread(descriptor, 16, start))
         return len(os.read(descriptor, 16))
@@ -136,7 +136,7 @@ def test_the_memory_of_an_outside_process(box: Box, raw_call: Callable[..., int]
         return raw_call(NR[name], victim, local, 1, remote, 1, 0)
 
     with box.victim() as victim:
-        with open(f"/proc/{victim}/maps", encoding="ascii") as maps:
+        with open(f"/proc/{victim}/maps", encoding="utf-8") as maps:
             stack = next(line for line in maps if line.endswith("[stack]\n"))
         end = int(stack.split()[0].split("-")[1], 16)
         box.assert_closed(lambda: probe(victim, end - 64), EPERM)
@@ -258,7 +258,7 @@ def test_a_debugger_inside_still_works(box: Box, raw_call: Callable[..., int]) -
         raw_call(NR["ptrace"], PTRACE_ATTACH, child, 0, 0)
         _, status = os.waitpid(child, 0)
         assert os.WIFSTOPPED(status)
-        with open(f"/proc/{child}/maps", encoding="ascii") as maps:
+        with open(f"/proc/{child}/maps", encoding="utf-8") as maps:
             assert maps.readline()
         raw_call(NR["ptrace"], PTRACE_DETACH, child, 0, 0)
         os.kill(child, signal.SIGKILL)

@@ -34,17 +34,27 @@ def terminal() -> Iterator[int]:
 
 @pytest.fixture
 def typing_allowed(must_have: Callable[[str], None]) -> Iterator[None]:
-    """Let the kernel allow TIOCSTI to everybody while the test runs, as it did before Linux 6.2."""
-    try:
-        with open(LEGACY_TIOCSTI, "r+", encoding="ascii") as switch:
-            before = switch.read()
-            switch.seek(0)
-            switch.write("1")
-    except OSError:
-        must_have("this user cannot switch TIOCSTI on")
-    yield
-    with open(LEGACY_TIOCSTI, "w", encoding="ascii") as switch:
-        switch.write(before)
+    """Let the kernel allow TIOCSTI to everybody while the test runs, as it did before Linux 6.2.
+
+    The switch is the whole machine's, so tests that run beside this one wait for each other.
+    """
+    with open(LEGACY_TIOCSTI, encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = lock.read()
+        if before.strip() == "1":
+            yield
+            return
+        try:
+            _switch("1")
+        except OSError:
+            must_have("this user cannot switch TIOCSTI on")
+        yield
+        _switch(before)
+
+
+def _switch(value: str) -> None:
+    with open(LEGACY_TIOCSTI, "w", encoding="utf-8") as switch:
+        switch.write(value)
 
 
 @pytest.mark.parametrize(
