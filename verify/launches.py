@@ -16,11 +16,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical, entry, envelope
 from attest.errors import NonoError
 from attest.statement import LaunchEvidence
+from attest.tree import TILE_WIDTH
+from verify.growing_tree import GrowingTree
 from verify.processes import is_running
 
 if TYPE_CHECKING:
@@ -39,11 +41,9 @@ class _Phase(Enum):
 # Where each kind may stand; hook results are judged by which hook they are of as well.
 _PLACES = {
     entry.HOOK_RESULT: {_Phase.ASKED, _Phase.ENDED},
-    entry.DECISION: {_Phase.ASKED, _Phase.STARTED, _Phase.ENDED},
     entry.START: {_Phase.ASKED},
     entry.OUTCOME: {_Phase.ASKED, _Phase.STARTED},
     entry.ATTESTATION: {_Phase.ENDED},
-    entry.LOST: {_Phase.ASKED, _Phase.STARTED, _Phase.ENDED},
 }
 
 
@@ -74,12 +74,24 @@ class _Session:
     ``broken`` is set with the first finding about its shape: what follows from that is not reported again.
     """
 
-    __slots__ = ("broken", "decisions", "evidence", "hooks", "index", "intent", "next", "phase", "started")
+    __slots__ = (
+        "broken",
+        "decisions",
+        "evidence",
+        "hooks",
+        "index",
+        "intent",
+        "next",
+        "phase",
+        "started",
+        "tree",
+    )
 
     def __init__(self, index: int, intent: dict[str, Json]) -> None:
         self.index = index
         self.intent = intent
         self.evidence = LaunchEvidence()
+        self.tree = GrowingTree()
         self.phase = _Phase.ASKED
         self.started = False
         self.next = 0
@@ -106,7 +118,7 @@ class Launches:
         self._open: dict[str, _Session] = {}
         self._closed: set[bytes] = set()
 
-    def add(self, index: int, document: dict[str, Json], leaf: bytes, key: PublicKey | None) -> None:
+    def add(self, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None) -> None:
         """Take in an entry of a session; it is of its schema, or of an unknown kind.
 
         Args:
@@ -116,25 +128,34 @@ class Launches:
             key: the key in force there, or None when that is not known.
         """
         name, kind = document["session"], document["kind"]
-        assert isinstance(name, str)
-        assert isinstance(kind, str)
         session = self._open.get(name)
         if session is None:
             if kind not in entry.KINDS:
                 return  # what it means outside of an open session, only a later version can say
-            session = self._begin(index, name, kind, document)
+            session = self._begin(index, name, kind, document["data"])
             if session is None:
                 return
         elif kind == entry.INTENT:
             self._report(session, "launch.order", "is a second intent of its session", index, name)
         if document["seq"] != session.next:
-            self._report(
-                session, "launch.sequence", f"should be number {session.next} of its session", index, name
-            )
+            what = f"should be number {session.next} of its session"
+            self._report(session, "launch.sequence", what, index, name)
         session.next += 1
-        if kind == entry.DECISION:
+        if kind == entry.ATTESTATION:
+            self._attested(session, index, name, document["data"], key)
+            return
+        if kind == entry.LOST:
+            self._lost(index, name)
+            return
+        session.evidence.last = index
+        leaves = session.tree.leaves
+        leaves.append(leaf)
+        if len(leaves) == TILE_WIDTH:
+            session.tree.fold()
+        if kind == entry.DECISION:  # may stand anywhere behind the intent
             session.decisions += 1
-        self._take(session, index, name, kind, document, leaf, key)
+        elif kind in entry.KINDS:
+            self._take(session, index, document, leaf)
 
     def finish(self, *, allow_running: bool) -> None:
         """Report what has no end."""
@@ -155,7 +176,7 @@ class Launches:
 
     # --- one session -----------------------------------------------------------------------------
 
-    def _begin(self, index: int, name: str, kind: str, document: dict[str, Json]) -> _Session | None:
+    def _begin(self, index: int, name: str, kind: str, data: dict[str, Json]) -> _Session | None:
         raw = bytes.fromhex(name)
         if raw in self._closed:
             self._findings.add("launch.reused", "belongs to a session that was closed before", index, name)
@@ -164,51 +185,33 @@ class Launches:
             self._findings.add("launch.intent", "belongs to a session without an intent", index, name)
             self._closed.add(raw)
             return None
-        data = document["data"]
-        assert isinstance(data, dict)
         session = self._open[name] = _Session(index, data)
         return session
 
-    def _take(  # noqa: PLR0917  # one entry, taken apart
-        self,
-        session: _Session,
-        index: int,
-        name: str,
-        kind: str,
-        document: dict[str, Json],
-        leaf: bytes,
-        key: PublicKey | None,
-    ) -> None:
-        data = document["data"]
-        assert isinstance(data, dict)
-        places = _PLACES.get(kind)
-        if places is not None and session.phase not in places:
-            self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
-        if kind == entry.ATTESTATION:
-            self._attested(session, index, name, data, key)
+    def _take(self, session: _Session, index: int, document: dict[str, Any], leaf: bytes) -> None:
+        """Take in an intent, a hook's result, a start or an outcome."""
+        name, kind, data = document["session"], document["kind"], document["data"]
+        self._check_place(session, kind, index, name)
+        if kind == entry.HOOK_RESULT:
+            self._hook(session, index, name, data["hook"])
             return
-        if kind == entry.LOST:
-            self.counts.lost += 1
-            self._findings.add("launch.lost", "says that its launch was lost", index, name)
-            self._close(name)
-            return
-        evidence = session.evidence
-        if kind in {entry.INTENT, entry.START, entry.OUTCOME}:
-            seq, time = document["seq"], document["time"]
-            assert isinstance(seq, int)
-            assert isinstance(time, str)
-            evidence.add(index, entry.Entry(kind, name, seq, time, data), leaf)
-        else:
-            evidence.last = index
-            evidence.edge.append(leaf)
+        session.evidence.add(index, entry.Entry(kind, name, document["seq"], document["time"], data), leaf)
         if kind == entry.INTENT:
             self._blobs.check(kind, data, index, name)
         elif kind == entry.START:
             self._start(session, index, name, data)
-        elif kind == entry.OUTCOME:
+        else:
             self._outcome(session, index, name, data)
-        elif kind == entry.HOOK_RESULT:
-            self._hook(session, index, name, str(data["hook"]))
+
+    def _check_place(self, session: _Session, kind: str, index: int, name: str) -> None:
+        places = _PLACES.get(kind)
+        if places is not None and session.phase not in places:
+            self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
+
+    def _lost(self, index: int, name: str) -> None:
+        self.counts.lost += 1
+        self._findings.add("launch.lost", "says that its launch was lost", index, name)
+        self._close(name)
 
     def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.STARTED
@@ -305,6 +308,7 @@ class Launches:
     def _attested(
         self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
     ) -> None:
+        self._check_place(session, entry.ATTESTATION, index, name)
         hooks = session.intent["hooks"]
         assert isinstance(hooks, dict)
         if session.started and "after" in hooks and "after" not in session.hooks:
@@ -329,6 +333,7 @@ class Launches:
             return
         if session.phase is not _Phase.ENDED:
             return  # there is nothing that could have been stated, and it was reported
+        session.evidence.edge = session.tree.edge()
         if payload != canonical.encode(session.evidence.statement(self.origin)):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 

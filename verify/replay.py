@@ -81,7 +81,7 @@ class _Replay:
         self._source = source
         self._findings = Findings()
         self._tiles = TileCheck(source, self._findings)
-        self._leaves: list[bytes] = []
+        self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
         self._launches = Launches(self._blobs, self._findings)
         self._validators = {kind: schema.validator(kind).is_valid for kind in entry.KINDS}
@@ -168,7 +168,7 @@ class _Replay:
 
     def _2_entries(self, size: int) -> int:
         """Take in every entry below ``size`` and return the index behind the last one."""
-        sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._leaves, tree.TILE_WIDTH
+        sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
         for index, body in self._source.entries(size):
             if index != expected:
@@ -244,14 +244,15 @@ class _Replay:
     # --- 3 Tree ------------------------------------------------------------------------------------
 
     def _full_tile(self) -> None:
-        if self._whole:
-            with self._reading():
-                self._tiles.add(list(self._leaves))
-        self._leaves.clear()
+        if not self._whole:
+            self._tree.leaves.clear()
+            return
+        with self._reading():
+            self._tiles.add()
 
     def _3_tree(self, head: checkpoint.Checkpoint | None, edge: object) -> bytes:
         self._tiles.finish()
-        computed = self._tiles.edge(self._leaves)
+        computed = self._tree.edge()
         root = computed.root()
         if head is None:
             return root
@@ -311,7 +312,7 @@ class _Replay:
             return
         if kept.size != size:
             self._findings.add("checkpoint.size", f"{where} is one of size {kept.size}")
-        elif self._whole and kept.root != self._tiles.edge(self._leaves).root():
+        elif self._whole and kept.root != self._tree.edge().root():
             self._findings.add("checkpoint.root", f"{where} has another root than the entries below it")
 
     def _4_head(self, head: checkpoint.Checkpoint | None, data: bytes) -> None:

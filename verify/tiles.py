@@ -8,50 +8,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attest.tree import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH, Edge, hash_node, perfect_root
+from attest.tree import HASH_BYTES, TILE_WIDTH
+from verify.growing_tree import GrowingTree, perfect_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from attest.tree import Edge
     from verify.findings import Findings
     from verify.reader import LedgerFile
 
 
 class TileCheck:
-    """A tree that grows by whole tiles and compares each with the stored one.
+    """The tree over the entries, and the stored tiles that it is compared with as it grows.
 
     Attributes:
-        size: number of leaves taken in, a multiple of 256.
+        tree: the tree so far; when it has 256 loose leaves, :meth:`add` takes them in.
         differing: the first leaf that a stored tile has otherwise, or None.
     """
 
     def __init__(self, source: LedgerFile, findings: Findings) -> None:
-        self.size = 0
+        self.tree = GrowingTree()
         self.differing: int | None = None
         self._source = source
         self._findings = findings
-        self._nodes: list[bytes] = []
         self._pending: list[list[bytes]] = []
         self._stored: list[Iterator[tuple[object, ...]]] = []
         self._counts: list[int] = []
         self._bad: set[tuple[int, int]] = set()
 
-    def add(self, leaves: list[bytes]) -> None:
-        """Take in the next 256 leaf hashes."""
-        node = self._tile(0, leaves)
-        self.size += TILE_WIDTH
-        number = self.size >> TILE_HEIGHT
-        while not number & 1:
-            node = hash_node(self._nodes.pop(), node)
-            number >>= 1
-        self._nodes.append(node)
-
-    def edge(self, leaves: list[bytes]) -> Edge:
-        """Return the edge of the tree with the next fewer than 256 leaves behind it."""
-        edge = Edge(self.size, self._nodes)
-        for leaf in leaves:
-            edge.append(leaf)
-        return edge
+    def add(self) -> None:
+        """Take in the tree's 256 loose leaves as a tile."""
+        leaves = list(self.tree.leaves)
+        self._tile(0, leaves, self.tree.fold())
 
     def finish(self) -> None:
         """Report what is stored beyond the full tiles."""
@@ -69,10 +58,9 @@ class TileCheck:
         self._pending.append([])
         self._counts.append(0)
 
-    def _tile(self, level: int, hashes: list[bytes]) -> bytes:
+    def _tile(self, level: int, hashes: list[bytes], root: bytes) -> None:
         if level == len(self._stored):
             self._open(level)
-        root = perfect_root(hashes)
         number = self._counts[level]
         self._counts[level] += 1
         self._compare(level, number, root, hashes)
@@ -80,8 +68,7 @@ class TileCheck:
         pending.append(root)
         if len(pending) == TILE_WIDTH:
             self._pending[level] = []
-            self._tile(level + 1, pending)
-        return root
+            self._tile(level + 1, pending, perfect_root(pending))
 
     def _compare(self, level: int, number: int, root: bytes, hashes: list[bytes]) -> None:
         row = next(self._stored[level], None)
