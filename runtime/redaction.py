@@ -265,7 +265,10 @@ def _flag_values(lower: bytes, flag: bytes) -> Iterator[_Span]:
             else:
                 end = _end_of_word(lower, value)
             yield value, end, FLAG
-            # The value is looked at again, as the next flag: see redact_command.
+            # A value that ends in the flag itself announces one more: see redact_command. Anything
+            # else in it is not looked at again, or many flags in one word would take quadratic time.
+            last = lower[value:end].rstrip(_BETWEEN)
+            position = value + len(last) - len(flag) if last.endswith(flag) else max(position, end)
 
 
 def _header_values(lower: bytes, name: bytes) -> Iterator[_Span]:

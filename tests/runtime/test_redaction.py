@@ -192,6 +192,10 @@ S = SECRET
         f"printf 'X-Api-Key: {S}\\n'",
         f"a=1&token={S}&b=2",
         f"token={S}&b=2",
+        f"a --token --token {S}",
+        f"a --token --password {S}",
+        f"a --token b,--token {S}",
+        f"a '--token' '--token', '{S}'",
     ],
 )
 def test_inside_of_a_script(script: str) -> None:
@@ -266,7 +270,19 @@ def test_the_form_is_always_the_one_of_the_record(arguments: list[bytes]) -> Non
 
 
 @pytest.mark.parametrize(
-    "pattern", ["://", "--token '", '--token="\\', "cookie:", "?token=", "GH_TOKEN='", "a" * 50 + "=", "x@"]
+    "pattern",
+    [
+        ",--token",
+        "--token ",
+        "://",
+        "--token '",
+        '--token="\\',
+        "cookie:",
+        "?token=",
+        "GH_TOKEN='",
+        "a" * 50 + "=",
+        "x@",
+    ],
 )
 def test_time_grows_with_the_length_only(pattern: str) -> None:
     def seconds(length: int) -> float:
