@@ -365,7 +365,10 @@ def _execute(loaded: LoadedHook, environment: dict[bytes, bytes]) -> _Ending:
         setsigmask=(),
         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGIO, signal.SIGINT, signal.SIGQUIT),
     )
-    watch = os.pidfd_open(pid)
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:  # a host that ignores SIGCHLD, and a hook that was quick
+        return _Ending(error="its exit status is lost")
     try:
         ended = _wait(watch, loaded.hook.timeout_seconds)
         timed_out = not ended
