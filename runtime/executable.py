@@ -8,7 +8,7 @@ exists and breaks it, visibly, as soon as one wants in. So the order is
 2. :func:`hold` it: open the file and its ``#!`` chain, take the leases (before the fork);
 3. :meth:`Held.hash_all` of those very descriptors (the parent, while the child builds its sandbox);
 4. the child executes ``held.descriptor`` with ``held.argv`` (``os.execve`` of a descriptor);
-5. :func:`check_image` at the exec stop, then :meth:`Held.release`.
+5. :func:`check_image` at the exec stop, then :meth:`Held.end_leases`, at the end :meth:`Held.release`.
 
 A ``#!`` line is followed here (:mod:`runtime.shebang`) rather than by the kernel, because a script that runs
 by descriptor would see ``/dev/fd/N`` as ``$0``. What runs is the interpreter's hashed descriptor; the
@@ -160,8 +160,19 @@ class Held:
         """
         return tuple(_hash(image) for image in self.images)
 
+    def end_leases(self) -> None:
+        """Give up the leases, keep the descriptors; a writer that waits goes on at once.
+
+        To be called as soon as the exec stop was passed: from then on the kernel protects the image,
+        and whoever saves a script in place would wait for as long as the command runs (45 seconds,
+        then the kernel breaks the lease). Any process that shares the descriptors can do it, and
+        doing it twice is harmless.
+        """
+        for image in self.images:
+            _end_lease(image)
+
     def release(self) -> None:
-        """Give up the leases and close the descriptors; a writer that waits goes on at once."""
+        """Give up the leases and close the descriptors; once only."""
         for image in self.images:
             _close(image)
 
@@ -483,9 +494,17 @@ def _hash(image: OpenImage) -> Image:
 
 def _close(image: OpenImage) -> None:
     # Closing alone is not enough: a fork that still has the descriptor keeps the lease alive.
-    if image.leased:
-        fcntl.fcntl(image.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    _end_lease(image)
     os.close(image.descriptor)
+
+
+def _end_lease(image: OpenImage) -> None:
+    if not image.leased:
+        return
+    try:
+        fcntl.fcntl(image.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:  # EAGAIN: there is none any more, given up before or broken by the kernel
+        return
 
 
 def _obstacle(path: bytes) -> int | None:

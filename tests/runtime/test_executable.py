@@ -636,6 +636,21 @@ def test_release_frees_the_file_although_a_fork_still_has_it(tmp_path: Path) -> 
         os.waitpid(pid, 0)
 
 
+def test_leases_end_before_the_command_does(tmp_path: Path, bench: Bench) -> None:
+    script = write(tmp_path / "script", b"#!/bin/sh\nread x\n")
+    held = bench.hold(script)
+    process = bench.spawn(held, stdin=subprocess.PIPE)
+    with pytest.raises(BlockingIOError):
+        os.open(script, os.O_WRONLY | os.O_NONBLOCK)
+    # That attempt has broken the lease, and giving it up twice, or after it is gone, is no error.
+    assert check_image(process.pid, held) is not None
+    held.end_leases()
+    held.end_leases()
+    assert process.poll() is None
+    os.close(os.open(script, os.O_WRONLY | os.O_NONBLOCK))
+    process.communicate(timeout=20)
+
+
 def test_another_file_under_the_same_name_changes_nothing(tmp_path: Path, bench: Bench) -> None:
     program = copy_of(CAT, tmp_path / "cat")
     held = bench.hold(program)
