@@ -10,7 +10,6 @@ CAP_SETPCAP.
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime import syscalls
@@ -28,12 +27,10 @@ class Privileges:
         no_new_privs: set-uid bits and file capabilities mean nothing to it any more.
         held: the union of its effective, permitted and inheritable capabilities (ambient ones are
             always in both of the latter), a bit mask.
-        bounding: its bounding set, a bit mask.
     """
 
     no_new_privs: bool
     held: int
-    bounding: int
 
     @property
     def cut(self) -> bool:
@@ -66,11 +63,13 @@ def read() -> Privileges:
     """
     effective, permitted, inheritable = syscalls.capget()
     unprivileged = syscalls.prctl(syscalls.PR_GET_NO_NEW_PRIVS) == 1
-    return Privileges(unprivileged, effective | permitted | inheritable, bounding_set())
+    return Privileges(unprivileged, effective | permitted | inheritable)
 
 
 def renounce() -> Privileges:
     """Set no_new_privs, cut every capability set to ``KEPT``, and return what is left, read back.
+
+    The bounding set is lowered where CAP_SETPCAP allows it, and only by what it still has.
 
     Raises:
         OSError: the kernel refused.
@@ -81,8 +80,6 @@ def renounce() -> Privileges:
         surplus = bounding_set() & ~KEPT
         for capability in range(surplus.bit_length()):
             if surplus >> capability & 1:
-                # Refused inside a user namespace's odd corners; the cut below holds without it.
-                with suppress(PermissionError):
-                    syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     syscalls.capset(effective & KEPT, permitted & KEPT, inheritable & KEPT)
     return read()
