@@ -14,6 +14,7 @@ import io
 import json
 import os
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FEATURES = (
-    "filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities", "exec-stop", "lease", "metadata",
+    "filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities", "exec-stop", "lease",
+    "metadata",
 )  # fmt: skip
 KEY = SigningKey(b"\x01" * 32)
 SUCCESSOR = SigningKey(b"\x02" * 32)
@@ -95,6 +97,11 @@ REFUSED: dict[str, Any] = {
     "not_started": {"code": "grant.refused", "message": "no"},
     "outputs": [],
 }
+SIGNALLED: dict[str, Any] = {
+    **{name: value for name, value in OUTCOME.items() if name != "exit"},
+    "signal": 9,
+    "core_dumped": False,
+}
 DECISION: dict[str, Any] = {
     "by": "kernel", "reason": "not granted", "subject": "/etc/shadow", "verdict": "denied", "what": "file",
 }  # fmt: skip
@@ -150,7 +157,8 @@ class Book:
         seq = 0 if session is None else self._seqs.get(session, 0)
         moment = f"2026-11-24T04:{self.clock // 60 % 60:02d}:{self.clock % 60:02d}.{self.clock // 3600:06d}Z"
         document: dict[str, Any] = {
-            "v": 1, "kind": kind, "session": session, "seq": seq, "time": moment, "data": copy.deepcopy(data), **members,
+            "v": 1, "kind": kind, "session": session, "seq": seq, "time": moment, "data": copy.deepcopy(data),
+            **members,
         }  # fmt: skip
         if "time" not in members and self.clock >= 3600:
             document["time"] = f"2026-11-24T05:00:00.{self.clock:06d}Z"
@@ -354,3 +362,9 @@ def book() -> Book:
 @pytest.fixture
 def new_book() -> Callable[..., Book]:
     return Book
+
+
+@pytest.fixture
+def shapes() -> Any:
+    """Return this module: the sample data of every kind."""
+    return sys.modules[__name__]

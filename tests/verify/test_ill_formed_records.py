@@ -1,0 +1,399 @@
+"""The gauntlet, second part: everything is signed and hashed as it should be, but the record is wrong.
+
+That is what a broken or a lying writer would leave. The tree holds, so it is the steps on entries,
+keys and launches alone that must find it.
+"""
+
+# ruff: noqa: E501  # a table with one case a line is easier to check than one that is wrapped
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from attest import entry
+from attest.canonical import encode
+from attest.keys import SigningKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.verify.conftest import Bench, Book
+
+SESSION = f"0192{1:08x}70008{0:015x}"
+INTENT, START, DECISION, HOOK = entry.INTENT, entry.START, entry.DECISION, entry.HOOK_RESULT
+OUTCOME, ATTESTATION, LOST = entry.OUTCOME, entry.ATTESTATION, entry.LOST
+
+ORDERS: dict[str, tuple[list[str], str, int]] = {
+    "nothing but a start": ([START], "launch.intent", 1),
+    "nothing but an outcome": ([OUTCOME], "launch.intent", 1),
+    "nothing but a decision": ([DECISION], "launch.intent", 1),
+    "nothing but lost": ([LOST], "launch.intent", 1),
+    "two intents": ([INTENT, INTENT, START], "launch.order", 2),
+    "two starts": ([INTENT, START, START], "launch.order", 3),
+    "two outcomes": ([INTENT, START, OUTCOME, OUTCOME, ATTESTATION], "launch.order", 4),
+    "a start after the outcome": ([INTENT, "refused", START], "launch.order", 3),
+    "an outcome of what did not start": ([INTENT, OUTCOME, ATTESTATION], "launch.outcome", 2),
+    "not started after a start": ([INTENT, START, "refused", ATTESTATION], "launch.outcome", 3),
+    "a decision after the close": ([INTENT, START, OUTCOME, ATTESTATION, DECISION], "launch.reused", 5),
+    "an outcome after the close": ([INTENT, START, OUTCOME, ATTESTATION, OUTCOME], "launch.reused", 5),
+    "an intent after the close": ([INTENT, START, OUTCOME, ATTESTATION, INTENT], "launch.reused", 5),
+    "two attestations": ([INTENT, START, OUTCOME, ATTESTATION, ATTESTATION], "launch.reused", 5),
+    "lost after the close": ([INTENT, START, OUTCOME, ATTESTATION, LOST], "launch.reused", 5),
+    "something after lost": ([INTENT, LOST, START], "launch.reused", 3),
+    "an outcome of a direct launch": (["direct", START, OUTCOME], "launch.reused", 3),
+    "a hook that was not asked for": ([INTENT, HOOK, START], "launch.hook", 2),
+    "a hook twice": (["hooked", HOOK, HOOK, START], "launch.hook", 3),
+    "a before-hook after the start": (["hooked", START, HOOK], "launch.hook_missing", 2),
+    "a before-hook after the outcome": (["hooked", "refused", HOOK, ATTESTATION], "launch.hook", 3),
+    "a hook's result while it runs": (["hooked", HOOK, START, "after"], "launch.order", 4),
+    "an after-hook before the start": (["hooked", "after", HOOK, START], "launch.hook", 2),
+    "no after-hook": (["hooked", HOOK, START, OUTCOME, ATTESTATION], "launch.hook_missing", 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_grammar_of_a_session(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str
+) -> None:
+    kinds, code, index = ORDERS[name]
+    data = {
+        INTENT: (INTENT, shapes.INTENT),
+        "direct": (INTENT, shapes.changed(shapes.INTENT, strategy="direct")),
+        "hooked": (INTENT, shapes.changed(shapes.INTENT, hooks={"before": shapes.HOOK, "after": shapes.HOOK})),
+        START: (START, shapes.START),
+        DECISION: (DECISION, shapes.DECISION),
+        HOOK: (HOOK, shapes.HOOK_RESULT),
+        "after": (HOOK, shapes.changed(shapes.HOOK_RESULT, hook="after")),
+        OUTCOME: (OUTCOME, shapes.OUTCOME),
+        "refused": (OUTCOME, shapes.REFUSED),
+        LOST: (LOST, {"found": "process-gone"}),
+    }  # fmt: skip
+    book = new_book()
+    for position, kind in enumerate(kinds):
+        if kind == ATTESTATION:
+            book.attest(SESSION)
+        else:
+            members = {"seq": 1} if position == 0 and data[kind][0] != INTENT else {}
+            members = {"seq": 0} if position and data[kind][0] == INTENT else members
+            book.add(data[kind][0], SESSION, data[kind][1], **members)
+    said = bench.verify(bench.write(book))
+    assert said.status == 1
+    found = [(finding["code"], finding["index"], finding["session"]) for finding in said.document["findings"]]
+    assert (code, index, SESSION) in found
+
+
+def start(shapes: Any, **members: Any) -> dict[str, Any]:
+    return dict(shapes.changed(shapes.START, **members))
+
+
+def enforcement(shapes: Any, *, required: bool, achieved: bool, waived: list[str]) -> dict[str, Any]:
+    made = shapes.changed(shapes.START)["enforcement"]
+    made["required"]["filter"], made["achieved"]["filter"], made["waived"] = required, achieved, waived
+    return dict(made)
+
+
+def outcome(shapes: Any, **members: Any) -> dict[str, Any]:
+    return dict(shapes.changed(shapes.OUTCOME, **members))
+
+
+WITH: dict[str, tuple[Callable[[Any], dict[str, Any]], int, str]] = {
+    "a capability set of another digest": (lambda s: {"start": start(s, capabilities_sha256="0" * 64)}, 1, "launch.capabilities"),
+    "a required feature that was not achieved": (lambda s: {"start": start(s, enforcement=enforcement(s, required=True, achieved=False, waived=[]))}, 1, "launch.enforcement"),
+    "a required feature that was waived": (lambda s: {"start": start(s, enforcement=enforcement(s, required=True, achieved=False, waived=["filter"]))}, 3, "launch.degraded"),
+    "no outputs where one was declared": (lambda s: {"outcome": outcome(s, outputs=[])}, 1, "launch.outputs"),
+    "another output": (lambda s: {"outcome": outcome(s, outputs=[{"path": "/w/b.whl", "sha256": "f" * 64, "size": 1}])}, 1, "launch.outputs"),
+    "an output twice": (lambda s: {"outcome": outcome(s, outputs=s.OUTCOME["outputs"] * 2)}, 1, "launch.outputs"),
+    "an output that was not hashed": (lambda s: {"outcome": outcome(s, outputs=[{"path": "/w/a.whl", "unhashed": "too-slow"}])}, 3, "launch.unhashed"),
+    "another image than was hashed": (lambda s: {"outcome": outcome(s, executed_image="different")}, 3, "launch.image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH)
+def test_what_two_entries_say_about_one_thing(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str
+) -> None:
+    change, status, code = WITH[name]
+    book = new_book()
+    book.launch(**change(shapes))
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (status, [code])
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda s: {"start": start(s, executable=s.changed(s.START["executable"], held="stat-only"))}, "executable.stat_only"),
+        (lambda s: {"start": start(s, interpreters=[s.changed(s.START["executable"], held="by-path")])}, "executable.by_path"),
+        (lambda s: {"start": start(s, enforcement=s.changed(s.START["enforcement"], achieved={**s.START["enforcement"]["achieved"], "metadata": False}, required={**s.START["enforcement"]["required"], "metadata": False}))}, "metadata.unprotected"),
+        (lambda s: {"outcome": outcome(s, executed_image="unchecked")}, "image.unchecked"),
+        (lambda s: {"outcome": outcome(s, counts={"decisions": 0, "decisions_dropped": 0, "survivors": 2, "survivors_left": 1})}, "process.survivors"),
+    ],
+)  # fmt: skip
+def test_what_weakens_the_record_is_named_but_does_not_fail_it(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, change: Callable[..., Any], code: str
+) -> None:
+    book = new_book()
+    book.launch(**change(shapes))
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (0, [])
+    assert code in [caveat["code"] for caveat in said.document["not_excluded"]]
+
+
+def test_outputs_in_another_order(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    outputs = [{"path": path, "sha256": "f" * 64, "size": 1} for path in ("/b", "/a")]
+    book.launch(
+        intent=shapes.changed(shapes.INTENT, outputs=["/a", "/b"]), outcome=outcome(shapes, outputs=outputs)
+    )
+    assert bench.verify(bench.write(book)).codes == ["launch.outputs"]
+
+
+def test_decisions_that_are_not_there(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.add(START, SESSION, shapes.START)
+    counts = {"decisions": 1, "decisions_dropped": 0, "survivors": 0, "survivors_left": 0}
+    book.add(OUTCOME, SESSION, outcome(shapes, counts=counts))
+    book.attest(SESSION)
+    assert bench.verify(bench.write(book)).codes == ["launch.counts"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("subject", []),
+        ("predicateType", "urn:nono-attest:launch:v2"),
+        ("_type", "https://in-toto.io/Statement/v0.1"),
+        ("more", True),
+        ("predicate", {}),
+    ],
+)
+def test_an_attestation_that_states_something_else(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, member: str, value: Any
+) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.add(OUTCOME, SESSION, shapes.REFUSED)
+    book.attest(SESSION, **{member: value})
+    assert bench.verify(bench.write(book)).codes == ["launch.statement"]
+
+
+def test_an_attestation_of_another_session(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    first = book.launch()
+    data = entry.parse(book.bodies[-1]).data
+    second = book.new_session()
+    book.add(INTENT, second, shapes.INTENT)
+    book.add(START, second, shapes.START)
+    book.add(OUTCOME, second, shapes.OUTCOME)
+    book.add(ATTESTATION, second, dict(data))
+    assert first != second
+    assert bench.verify(bench.write(book)).codes == ["launch.statement"]
+
+
+def test_an_attestation_by_a_stranger(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.add(OUTCOME, SESSION, shapes.REFUSED)
+    book.attest(SESSION, SigningKey(b"\x03" * 32))
+    assert bench.verify(bench.write(book)).codes == ["launch.signature"]
+
+
+BODIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "white space": (lambda b: b.replace(b'"v":1', b'"v": 1'), "entry.form"),
+    "a line end": (lambda b: b + b"\n", "entry.form"),
+    "a duplicate key": (lambda b: b[:-1] + b',"v":1}', "entry.form"),
+    "keys out of order": (lambda b: b'{"v":1,' + b[1:-7] + b"}", "entry.form"),
+    "a \\u form": (lambda b: b.replace(b"make", b"\\u006dake"), "entry.form"),
+    "an escaped solidus": (lambda b: b.replace(b"/w/a", b"\\/w\\/a"), "entry.form"),
+    "a float": (lambda b: b.replace(b'"v":1', b'"v":1.0'), "entry.form"),
+    "a float that is an integer, deep inside": (lambda b: b.replace(b'"pid":4242', b'"pid":4242.0'), "entry.form"),
+    "an exponent": (lambda b: b.replace(b'"pid":4242', b'"pid":4e3'), "entry.form"),
+    "minus zero": (lambda b: b.replace(b'"start_time":100', b'"start_time":-0'), "entry.form"),
+    "2^53": (lambda b: b.replace(b'"start_time":100', b'"start_time":9007199254740992'), "entry.form"),
+    "2^64": (lambda b: b.replace(b'"start_time":100', b'"start_time":18446744073709551616'), "entry.form"),
+    "a number below zero": (lambda b: b.replace(b'"start_time":100', b'"start_time":-1'), "entry.schema"),
+    "deep nesting": (lambda b: b.replace(b'"profile":[]', b'"profile":' + b"[" * 40 + b"]" * 40), "entry.form"),
+    "a lone surrogate": (lambda b: b.replace(b"make", b"\\ud800"), "entry.form"),
+    "a key with a space": (lambda b: b.replace(b'"run":', b'"r n":'), "entry.form"),
+    "needless base64": (lambda b: b.replace(b'"make"', b'{"base64":"bWFrZQ=="}'), "entry.schema"),
+    "base64 with stray bits": (lambda b: b.replace(b'"make"', b'{"base64":"/x=="}'), "entry.schema"),
+    "a member too many": (lambda b: b.replace(b'"strategy"', b'"stranger":1,"strategy"'), "entry.schema"),
+    "a member too few": (lambda b: b.replace(b'"profile":[],', b""), "entry.schema"),
+    "an array": (lambda b: b"[]", "entry.form"),
+    "a string": (lambda b: b'"entry"', "entry.form"),
+    "null": (lambda b: b"null", "entry.form"),
+    "nothing": (lambda b: b"", "entry.form"),
+    "an empty object": (lambda b: b"{}", "entry.form"),
+    "a kind that is no string": (lambda b: b.replace(b'"kind":"launch.intent"', b'"kind":7'), "entry.form"),
+    "no kind": (lambda b: b.replace(b'"kind":"launch.intent",', b""), "entry.form"),
+    "a true version": (lambda b: b.replace(b'"v":1', b'"v":true'), "entry.form"),
+    "a day that does not exist": (lambda b: b.replace(b"2026-11-24T", b"2026-11-31T"), "entry.schema"),
+    "a leap second": (lambda b: b.replace(b"04:00:02.", b"04:00:60."), "entry.schema"),
+    "another time zone": (lambda b: b.replace(b"000Z", b"000+00:00"), "entry.schema"),
+    "a time that goes back": (lambda b: b.replace(b"2026-11-24T", b"2026-11-23T"), "entry.time"),
+    "a session that is no UUIDv7": (lambda b: b.replace(b"70008", b"40008"), "entry.schema"),
+    "a session in capitals": (lambda b: b.replace(SESSION.encode(), (SESSION[:-1] + "A").encode()), "entry.schema"),
+    "no session": (lambda b: b.replace(b'"session":"' + SESSION.encode() + b'"', b'"session":null'), "entry.schema"),
+    "another seq": (lambda b: b.replace(b'"seq":0', b'"seq":1'), "entry.schema"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_form_of_an_entry(bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str) -> None:
+    change, code = BODIES[name]
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    before = book.bodies[1]
+    book.bodies[1] = change(before)
+    assert book.bodies[1] != before
+    said = bench.verify(bench.write(book))
+    assert said.status == 1
+    assert said.document["findings"][0]["code"] == code
+    assert said.document["findings"][0]["index"] == 1
+
+
+@pytest.mark.parametrize("bad", ["ff", "c080", "eda080", "f4908080", "80"])
+def test_bytes_that_are_no_utf_8(bench: Bench, new_book: Callable[..., Book], shapes: Any, bad: str) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    body = book.bodies[1].replace(b"make", bytes.fromhex(bad))
+    path = bench.alter(bench.write(book), ("UPDATE entry SET body = CAST(? AS TEXT) WHERE idx = 1", (body,)))
+    said = bench.verify(path)
+    assert said.status == 1
+    assert ("entry.form", 1) in [(found["code"], found["index"]) for found in said.document["findings"]]
+
+
+def test_an_entry_that_is_too_long(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.bodies[1] = book.bodies[1].replace(b"make", b"m" * 65_536)
+    assert bench.verify(bench.write(book)).codes == ["entry.size"]
+
+
+@pytest.mark.parametrize("seqs", [[0, 2], [0, 1, 1], [0, 1, 3], [0, 1, 0]])
+def test_numbers_of_a_session(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, seqs: list[int]
+) -> None:
+    book = new_book()
+    for position, seq in enumerate(seqs):
+        if position == 0:
+            book.add(INTENT, SESSION, shapes.INTENT)
+        else:
+            book.add(DECISION, SESSION, shapes.DECISION)
+            book.bodies[-1] = book.bodies[-1].replace(b'"seq":%d' % position, b'"seq":%d' % seq)
+    codes = bench.verify(bench.write(book)).codes
+    assert ("launch.sequence" in codes) or (seqs[-1] == 0 and "entry.schema" in codes)
+
+
+def test_an_unknown_kind_is_not_met_and_intact_otherwise(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.add("launch.pause", SESSION, {"why": "lunch"})
+    book.add(START, SESSION, shapes.START)
+    book.add(OUTCOME, SESSION, shapes.OUTCOME)
+    book.attest(SESSION)
+    book.add("ledger.note", None, {"text": "hello"})
+    book.add("other.kind", book.new_session(), {})
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (3, ["entry.kind"] * 3)
+
+
+def test_a_later_version_of_an_entry_is_not_called_tampered(bench: Bench, book: Book) -> None:
+    book.add("ledger.note", None, {"text": "hello"}, v=2)
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (3, ["entry.kind"])
+
+
+def test_a_second_genesis(bench: Bench, book: Book) -> None:
+    book.bodies.append(book.bodies[0].replace(b"04:00:01", b"04:59:00"))
+    assert bench.verify(bench.write(book)).codes == ["entry.genesis"]
+
+
+def test_a_ledger_that_begins_with_something_else(bench: Bench, book: Book) -> None:
+    del book.bodies[0]
+    said = bench.verify(bench.write(book))
+    assert said.status == 1
+    assert "entry.genesis" in said.codes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (b"0707", b"0708", "origin.genesis"),
+        # A key of small order, for which anyone can sign.
+        (b"MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=", b"MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "key.form"),
+    ],
+)  # fmt: skip
+def test_a_genesis_that_does_not_hold(bench: Bench, book: Book, old: bytes, new: bytes, code: str) -> None:
+    assert old in book.bodies[0]
+    book.bodies[0] = book.bodies[0].replace(old, new, 1)
+    said = bench.verify(bench.write(book))
+    assert said.status == 1
+    assert code in said.codes
+
+
+# --- blobs ------------------------------------------------------------------------------------------
+
+
+def test_blobs_of_every_kind_are_read(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    book.launch(
+        intent=shapes.changed(shapes.INTENT, command=book.beside(["make"]), grants=book.beside([])),
+        start=shapes.changed(
+            shapes.START, capabilities=book.beside(shapes.CAPABILITIES), environment=book.beside(["PATH"])
+        ),
+    )
+    assert bench.verify(bench.write(book)).status == 0
+
+
+def test_a_withheld_blob_is_not_met(bench: Bench, book: Book) -> None:
+    book.blobs.clear()
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (3, ["blob.withheld"])
+
+
+def test_the_capability_digest_is_that_of_the_blob(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    wider = shapes.changed(shapes.CAPABILITIES, network={"mode": "all"})
+    book.launch(start=shapes.changed(shapes.START, capabilities=book.beside(wider)))
+    assert bench.verify(bench.write(book)).codes == ["launch.capabilities"]
+
+
+@pytest.mark.parametrize("value", ["PATH", [1], {"a": []}, [["PATH"]], None, [{"base64": "UEFUSA=="}]])
+def test_a_blob_has_the_form_of_its_field(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, value: Any
+) -> None:
+    book = new_book()
+    book.launch(start=shapes.changed(shapes.START, environment=book.beside(value)))
+    assert bench.verify(bench.write(book)).codes == ["blob.form"]
+
+
+def test_a_blob_of_another_size_than_its_entry_says(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    reference = book.beside(["PATH"])
+    reference["blob"]["size"] += 1
+    book.launch(start=shapes.changed(shapes.START, environment=reference))
+    assert bench.verify(bench.write(book)).codes == ["blob.digest"]
+
+
+def test_a_digest_without_its_salt_is_no_blob(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    data = encode(["PATH"])
+    reference = {"blob": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}}
+    book.launch(start=shapes.changed(shapes.START, environment=reference))
+    path = bench.alter(
+        bench.write(book), ("INSERT INTO blob VALUES (?, x'', ?)", (hashlib.sha256(data).digest(), data))
+    )
+    assert bench.verify(path).codes == ["blob.digest"]
