@@ -5,6 +5,7 @@ and caught up on use; whoever states a fact reads it from the ledger again.
 """
 
 from store.index.records import IndexedState, LaunchRecord
+from store.index.rereading import RecordedEntry, RecordedLaunch, reread
 from store.index.search_index import SearchIndex
 
-__all__ = ["IndexedState", "LaunchRecord", "SearchIndex"]
+__all__ = ["IndexedState", "LaunchRecord", "RecordedEntry", "RecordedLaunch", "SearchIndex", "reread"]

@@ -42,7 +42,8 @@ class LedgerBodies(LedgerReader):
                 " WHERE idx >= ? AND idx < ? ORDER BY idx",
                 (entry.MAX_BYTES, start, end),
             ):
-                yield index, body.encode() if isinstance(body, str) else None
+                data = body.encode() if isinstance(body, str) else body
+                yield index, data if isinstance(data, bytes) else None
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
 

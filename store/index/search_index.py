@@ -61,6 +61,12 @@ class SearchIndex:
             raise SearchIndexError(
                 f"cannot use the index: {error.strerror}: {os.fsdecode(error.filename or b'')}"
             ) from None
+        except ImportError as error:
+            raise SearchIndexError(
+                f"no driver for the index's database: {error}",
+                code="index.driver",
+                hint="install it beside nono, or name another in the URL: postgresql+psycopg://…",
+            ) from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unusable(error) from None
 
@@ -194,7 +200,7 @@ class SearchIndex:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError:  # its text repeats the URL, and a URL may hold a password
+    except (ArgumentError, ValueError):  # their text repeats the URL, which may hold a password
         raise SearchIndexError(
             "the index's URL cannot be read", code="index.url", hint="postgresql+psycopg://host/database"
         ) from None

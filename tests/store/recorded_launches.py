@@ -23,7 +23,8 @@ SHA = "ab" * 32
 INSTANT = "2026-01-02T03:04:05.678901Z"
 
 FEATURES = (
-    "filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities", "exec-stop", "lease", "metadata",
+    "filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities",
+    "exec-stop", "lease", "metadata",
 )  # fmt: skip
 GRANT = {"access": "readwrite", "asked": ".", "source": "user", "type": "directory"}
 NO_NAMES: dict[str, Any] = {"environment": [], "flags": [], "headers": [], "query_keys": []}
@@ -76,7 +77,13 @@ NOT_STARTED: dict[str, Any] = {
     "not_started": {"code": "executable.missing", "message": "no such command"},
     "outputs": [],
 }
-DENIED = {"by": "kernel", "reason": "outside the grants", "subject": "/etc/shadow", "verdict": "denied", "what": "file"}
+DENIED = {
+    "by": "kernel",
+    "reason": "outside the grants",
+    "subject": "/etc/shadow",
+    "verdict": "denied",
+    "what": "file",
+}
 ATTESTATION = envelope.sign(encode({"a": "statement"}), KEY)
 
 

@@ -1,0 +1,92 @@
+"""Which ledger a command is about: the one that was named, or the one that launches here write to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from attest.errors import KeyFormatError
+from attest.keys import PublicKey
+from runtime import signing_key
+from runtime.path_names import shown
+from store import locations
+from store.errors import LedgerError
+
+if TYPE_CHECKING:
+    import argparse
+
+_MAX_KEY_BYTES = 4_096
+_MAX_LISTED = 10
+
+
+def add_ledger_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ledger`` to a command that looks at a ledger."""
+    parser.add_argument(
+        "--ledger",
+        metavar="FILE",
+        help="the ledger (default: the only one in nono's state directory, or that of the host key)",
+    )
+
+
+def chosen_ledger(named: str | None) -> bytes:
+    """Return the absolute path of the ledger.
+
+    Args:
+        named: the value of ``--ledger``, or None.
+
+    Raises:
+        LedgerError: there is none yet (``ledger.none``), or several and none of the host key
+            (``ledger.ambiguous``).
+    """
+    if named is not None:
+        return os.path.abspath(os.fsencode(named))
+    state = locations.state_directory()
+    directory = locations.ledgers_directory(state)
+    ledgers = _ledgers_in(directory)
+    if len(ledgers) == 1:
+        return ledgers[0]
+    if not ledgers:
+        raise LedgerError(
+            f"no ledger in {shown(directory)} yet",
+            code="ledger.none",
+            hint="launch something with nono run, or name a ledger: --ledger FILE",
+        )
+    fingerprint = _host_key()
+    if fingerprint is not None:
+        # A key's later ledgers follow its earlier ones: the last is the one that launches write to.
+        own = [path for path in locations.default_ledgers(state, fingerprint) if path in ledgers]
+        if own:
+            return own[-1]
+    listed = ", ".join(shown(path) for path in ledgers[:_MAX_LISTED])
+    more = f" and {len(ledgers) - _MAX_LISTED} more" if len(ledgers) > _MAX_LISTED else ""
+    raise LedgerError(
+        f"{len(ledgers)} ledgers in the state directory, none of the host key",
+        code="ledger.ambiguous",
+        hint=f"name one with --ledger: {listed}{more}",
+    )
+
+
+def _ledgers_in(directory: bytes) -> list[bytes]:
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise LedgerError(f"cannot read {shown(directory)}: {error.strerror}") from None
+    paths = (os.path.join(directory, name) for name in sorted(names))
+    return [path for path in paths if path.endswith(b".db") and _is_ledger_name(path)]
+
+
+def _is_ledger_name(path: bytes) -> bool:
+    # Ledgers in the making have a dot in front.
+    return not os.path.basename(path).startswith(b".") and os.path.isfile(path)
+
+
+def _host_key() -> str | None:
+    """Return the fingerprint of the host key, from its public half; None when that cannot be read."""
+    path = signing_key.public_half(signing_key.default_path(locations.config_directory()))
+    try:
+        with open(path, "rb") as file:
+            return PublicKey.from_pem(file.read(_MAX_KEY_BYTES)).fingerprint()
+    except (OSError, KeyFormatError):
+        return None

@@ -1,0 +1,255 @@
+"""One recorded launch as text for people: who, what, when, where, inside what, and how it ended.
+
+Facts come only from entries that are of their schema; one that is not is named instead.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from attest import entry as entries
+from runtime.cli.terminal import columns, shorten
+from runtime.path_names import shown
+from store.index import wording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from attest.canonical import Json
+    from store.index import LaunchRecord, RecordedLaunch
+
+MAX_TEXT = 65_536
+"""Characters of one value; ``--json`` has all of it."""
+MAX_ROWS = 500
+"""Lines of one kind, decisions for example; ``--json`` has all of them."""
+
+WITHHELD = "withheld: its blob is not in the ledger, or is another"
+
+# What a line says, and its name, which is left out where it repeats the line above.
+_Row = tuple[str, str]
+
+
+def show(recorded: RecordedLaunch, path: bytes) -> list[str]:
+    """Return the lines that describe a launch.
+
+    Args:
+        recorded: the launch, from the ledger.
+        path: the ledger.
+    """
+    rows = [("session", recorded.launch.session), ("state", recorded.launch.state)]
+    data: dict[str, list[dict[str, Any]]] = {}
+    for item in recorded.entries:
+        if item.fault is None:
+            data.setdefault(item.entry.kind, []).append(item.entry.data)
+    rows += _limited(row for intent in data.get(entries.INTENT, ()) for row in _intent(intent, recorded))
+    rows += _limited(row for start in data.get(entries.START, ()) for row in _start(start, recorded))
+    rows += _limited(("hook ran", _hook_result(result)) for result in data.get(entries.HOOK_RESULT, ()))
+    rows += _limited(("decision", _decision(decision)) for decision in data.get(entries.DECISION, ()))
+    rows += _limited(row for outcome in data.get(entries.OUTCOME, ()) for row in _outcome(outcome))
+    rows += [("lost", f"its supervisor was gone: {lost['found']}") for lost in data.get(entries.LOST, ())]
+    rows += [("entries", _positions(recorded))]
+    rows += _limited(
+        ("unreadable", f"entry {item.index} ({shorten(item.entry.kind, 64)}): {item.fault}")
+        for item in recorded.entries
+        if item.fault is not None
+    )
+    rows.append(("check with", f"nono-verify {shown(path)}"))
+    return _aligned(rows)
+
+
+def result(launch: LaunchRecord) -> str:
+    """Return in a few words how a launch ended; empty when that is not known."""
+    if launch.not_started is not None:
+        return f"not started: {launch.not_started}"
+    if launch.signal is not None:
+        return _signal(launch.signal)
+    return "" if launch.exit is None else f"exit {launch.exit}"
+
+
+def duration(microseconds: int) -> str:
+    """Return a duration in the unit that suits it."""
+    if microseconds < 1_000:
+        return f"{microseconds} µs"
+    if microseconds < 1_000_000:
+        return f"{microseconds / 1_000:.1f} ms"
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1_000_000:.1f} s"
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def _aligned(rows: list[_Row]) -> list[str]:
+    previous = ""
+    named: list[_Row] = []
+    for name, text in rows:
+        named.append(("" if name == previous else name, shorten(text, MAX_TEXT)))
+        previous = name
+    return columns(named)
+
+
+def _limited(rows: Iterator[_Row]) -> list[_Row]:
+    kept: list[_Row] = []
+    left = 0
+    for row in rows:
+        if len(kept) < MAX_ROWS:
+            kept.append(row)
+        else:
+            left += 1
+    if left:
+        kept.append(("", f"and {left} more; --json has all"))
+    return kept
+
+
+# --- one kind of entry after another ------------------------------------------------------------
+
+
+def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
+    command = recorded.value(intent["command"])
+    yield "command", WITHHELD if command is None else wording.command(command)
+    user, host, supervisor = intent["user"], intent["host"], intent["supervisor"]
+    groups = ", ".join(str(group) for group in user["groups"])
+    yield "who", f"uid {user['uid']}, gid {user['gid']}, groups {groups or 'none'}"
+    yield (
+        "host",
+        f"{wording.text(host['name'])}, kernel {host['kernel']}, Landlock ABI {host['landlock_abi']}",
+    )
+    yield "asked at", recorded.launch.time
+    yield "supervisor", f"nono {supervisor['version']}, pid {supervisor['pid']}, {intent['strategy']}"
+    if "outer_session" in intent:
+        yield "inside", f"session {intent['outer_session']}"
+    for profile in intent["profile"]:
+        yield "profile", f"{wording.text(profile['name'])}  sha256 {profile['sha256']}"
+    for name, hook in intent["hooks"].items():
+        need = "required" if hook["required"] else "not required"
+        limit = f"at most {hook['timeout_seconds']} s"
+        yield "hook", f"{name}: {wording.text(hook['path'])}  sha256 {hook['sha256']}  {need}, {limit}"
+    yield "network", f"{intent['network']['mode']} (as asked)"
+    asked = recorded.value(intent["grants"])
+    for grant in _list(asked):
+        yield (
+            "asked for",
+            f"{grant['access']} {grant['type']} {wording.text(grant['asked'])} ({grant['source']})",
+        )
+    if asked is None:
+        yield "asked for", WITHHELD
+    for path in intent["bypass_protection"]:
+        yield "bypass", f"protection lifted: {wording.text(path)}"
+    for name, value in intent["labels"].items():
+        yield "label", f"{name}={value}"
+    for rule, names in intent["redaction"]["added"].items():
+        yield from (("redaction", f"also {rule}: {name}") for name in names)
+    for rule, names in intent["redaction"]["removed"].items():
+        yield from (("redaction", f"not {rule}: {name}") for name in names)
+
+
+def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
+    yield "executable", _image(start["executable"])
+    for image in start["interpreters"]:
+        yield "interpreter", _image(image)
+    yield "directory", wording.text(start["directory"])
+    capabilities: Any = recorded.value(start["capabilities"])
+    if capabilities is None:
+        yield "granted", WITHHELD
+    else:
+        yield "granted", f"network {capabilities['network']['mode']}"
+        for grant in capabilities["files"]:
+            yield (
+                "granted",
+                f"{grant['access']} {grant['type']} {wording.text(grant['path'])} ({grant['source']})",
+            )
+    yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
+    yield "environment", _names(recorded.value(start["environment"]))
+    for name, value in start["limits"].items():
+        yield "limit", f"{name} {value}"
+    yield from _enforcement(start["enforcement"])
+    yield "pid", str(start["pid"])
+
+
+def _enforcement(enforcement: dict[str, Any]) -> Iterator[_Row]:
+    achieved, required = enforcement["achieved"], enforcement["required"]
+    yield "enforced", ", ".join(name for name in sorted(achieved) if achieved[name]) or "nothing"
+    missing = [name for name in sorted(required) if required[name] and not achieved[name]]
+    if missing:
+        yield "NOT enforced", ", ".join(missing)
+    if enforcement["waived"]:
+        yield "waived", ", ".join(enforcement["waived"])
+    yield "filter", f"sha256 {enforcement['filter_sha256']}, Landlock ABI {enforcement['landlock_abi']}"
+
+
+def _hook_result(hook: dict[str, Any]) -> str:
+    how = hook.get("error") or ("timed out" if hook["timed_out"] else _ending(hook))
+    exported = f", exported {_names(hook['exported'])}" if hook["exported"] else ""
+    dropped = f", dropped {_names(hook['dropped'])}" if hook["dropped"] else ""
+    return f"{hook['hook']}: {how} after {duration(hook['duration_us'])}{exported}{dropped}"
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    subject = wording.text(decision["subject"])
+    return f"{decision['verdict']} {decision['what']} {subject} by {decision['by']}: {decision['reason']}"
+
+
+def _outcome(outcome: dict[str, Any]) -> Iterator[_Row]:
+    reason = outcome.get("not_started")
+    if reason is not None:
+        yield "outcome", f"not started: {reason['message']} [{reason['code']}]"
+        yield "ended", outcome["ended"]
+    else:
+        dumped = ", core dumped" if outcome.get("core_dumped") else ""
+        yield "outcome", _ending(outcome) + dumped
+        yield "started", outcome["started"]
+        yield "ended", f"{outcome['ended']}, after {duration(outcome['duration_us'])}"
+        yield "image", f"{outcome['executed_image']} as hashed"
+        used = outcome["resources"]
+        yield (
+            "resources",
+            f"user {duration(used['user_us'])}, system {duration(used['system_us'])},"
+            f" at most {used['max_rss_bytes']:,} bytes of memory",
+        )
+    counts = outcome["counts"]
+    yield "counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]}" for name in sorted(counts))
+    for output in outcome["outputs"]:
+        what = (
+            f"not hashed: {output['unhashed']}"
+            if "unhashed" in output
+            else f"sha256 {output['sha256']}  {output['size']:,} bytes"
+        )
+        yield "output", f"{wording.text(output['path'])}  {what}"
+
+
+def _positions(recorded: RecordedLaunch) -> str:
+    kinds = ", ".join(f"{item.entry.kind} {item.index}" for item in recorded.entries[:MAX_ROWS])
+    left = len(recorded.entries) - MAX_ROWS
+    return kinds + (f" and {left} more" if left > 0 else "")
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def _image(image: dict[str, Any]) -> str:
+    return (
+        f"{wording.text(image['path'])}  sha256 {image['sha256']}"
+        f"  {image['size']:,} bytes, held by {image['held']}"
+    )
+
+
+def _ending(data: dict[str, Any]) -> str:
+    return _signal(data["signal"]) if "signal" in data else f"exit {data['exit']}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _names(values: Json) -> str:
+    if values is None:
+        return WITHHELD
+    return ", ".join(wording.text(value) for value in _list(values)) or "none"
+
+
+def _list(values: Json) -> list[Any]:
+    return values if isinstance(values, list) else []

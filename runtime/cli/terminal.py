@@ -1,0 +1,55 @@
+"""Writing for people: what comes from a ledger never reaches a terminal raw.
+
+A terminal obeys control characters, and bidirectional and invisible ones make a line read as another.
+All of them are written as escapes; so is what the output's encoding does not have.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_GAP = "  "
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` on one line, with ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN`` for what is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of ``text``; what is cut off is named by its length."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}\N{HORIZONTAL ELLIPSIS} ({len(text) - limit} more characters)"
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines to standard output, each made printable, whatever its encoding."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
+        sys.stdout.write(shown + "\n")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines whose columns are aligned; the last one is as wide as it is."""
+    safe = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
+    return [
+        _GAP.join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]])
+        for row in safe
+    ]
+
+
+def _escape(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, by surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

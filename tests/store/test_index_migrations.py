@@ -1,0 +1,128 @@
+"""The index's schema history: from nothing to the tables that the code has, on more than one database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from store.errors import SearchIndexError
+from store.index import SearchIndex, migrating
+from store.index.tables import REVISION, VERSION_TABLE, Base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{tmp_path / 'scratch.db'}")
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+
+
+def test_the_tables_after_all_migrations_are_those_of_the_code(connection: Connection) -> None:
+    migrating.upgrade(connection)
+    context = MigrationContext.configure(
+        connection,
+        opts={"version_table": VERSION_TABLE, "compare_type": True, "target_metadata": Base.metadata},
+    )
+    assert compare_metadata(context, Base.metadata) == []
+    assert migrating.revision_of(connection) == REVISION
+
+
+def test_a_table_that_the_code_has_not_is_noticed(connection: Connection) -> None:
+    migrating.upgrade(connection)
+    connection.exec_driver_sql("ALTER TABLE index_launch DROP COLUMN denied")
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    assert [change[0] for change in compare_metadata(context, Base.metadata)] == ["add_column"]
+
+
+def test_there_is_one_line_of_revisions_and_the_code_is_at_its_head(connection: Connection) -> None:
+    scripts = ScriptDirectory.from_config(migrating.configuration(connection))
+    assert scripts.get_heads() == [REVISION]
+    assert len(scripts.get_bases()) == 1
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name == f"revision_{script.revision}.py"
+
+
+def test_every_revision_goes_up_and_down_again(connection: Connection) -> None:
+    config = migrating.configuration(connection)
+    command.upgrade(config, "head")
+    assert "index_launch" in inspect(connection).get_table_names()
+    command.downgrade(config, "base")
+    assert inspect(connection).get_table_names() == [VERSION_TABLE]
+    command.upgrade(config, "head")
+    assert migrating.revision_of(connection) == REVISION
+
+
+def test_a_revision_that_nobody_here_knows_is_refused(connection: Connection) -> None:
+    migrating.upgrade(connection)
+    connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(SearchIndexError) as caught:
+        migrating.upgrade(connection)
+    assert caught.value.code == "index.revision"
+
+
+def test_the_tables_can_be_made_in_postgresql() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # published so
+    for table in Base.metadata.sorted_tables:
+        assert f"CREATE TABLE {table.name}" in str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert "CREATE INDEX" in str(CreateIndex(index).compile(dialect=dialect))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_that_is_no_place_for_an_index_is_refused(url: str) -> None:
+    with pytest.raises(SearchIndexError) as caught:
+        SearchIndex(url)
+    assert caught.value.code == "index.url"
+
+
+def test_a_url_is_never_repeated_in_an_error() -> None:
+    with pytest.raises(SearchIndexError) as caught:
+        SearchIndex("postgresql://user:hunter2@host:port/db")
+    assert "hunter2" not in str(caught.value) + str(caught.value.hint)
+
+
+def test_an_index_of_the_right_revision_is_opened_without_alembic(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from store.index import SearchIndex; SearchIndex().close();"
+        "print(any(name.split('.')[0] == 'alembic' for name in sys.modules))"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(ROOT)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert answers == ["True\n", "False\n"]
+
+
+def test_the_wheel_holds_the_migrations_where_they_are_looked_for() -> None:
+    directory = Path(migrating.migrations_directory())
+    assert (directory / "env.py").is_file()
+    assert (directory / "script.py.mako").is_file()
+    assert (directory / "versions" / f"revision_{REVISION}.py").is_file()
