@@ -306,12 +306,15 @@ class Ledger:
 
     def _take_up_head(self) -> None:
         """Make ``self._edge`` the verified state that the open transaction sees (step 1 of a commit)."""
-        row = self._db.execute("SELECT note, edge FROM head WHERE id = 0").fetchone()
+        # STRICT binds only who writes while it stands there: each query asks for the types that it reads.
+        row: tuple[bytes, bytes] | None = self._db.execute(
+            "SELECT note, edge FROM head WHERE id = 0 AND typeof(note) = 'text' AND typeof(edge) = 'blob'"
+        ).fetchone()
         if row is None:
             raise self._tampered("it has no head")
-        note, encoded = self._bytes(row[0]), self._bytes(row[1])
-        if (note, encoded) == self._signed:
+        if row == self._signed:
             return
+        note, encoded = row
         self._follow_handovers()
         try:
             size = checkpoint.parse_text(parse_note(note).text).size
@@ -321,9 +324,14 @@ class Ledger:
             raise self._tampered(f"its head does not hold: {error}") from None
         if edge.root() != head.root:
             raise self._tampered("its edge does not lead to the signed root")
-        (last,) = self._db.execute("SELECT max(idx) FROM entry").fetchone()
-        if last != head.size - 1:
-            raise self._tampered(f"it holds entries up to {last}, and its head covers {head.size}")
+        # As two queries each is a single seek; in one they would be a scan.
+        bounds = self._db.execute(
+            "SELECT (SELECT min(idx) FROM entry), (SELECT max(idx) FROM entry)"
+        ).fetchone()
+        if bounds != (0, head.size - 1):
+            raise self._tampered(
+                f"it holds entries {bounds[0]} to {bounds[1]}, and its head covers {head.size}"
+            )
         self._check_entries(edge)
         self._check_continues(edge)
         self._last_time = self._read_entry(head.size - 1).time
@@ -332,12 +340,13 @@ class Ledger:
     def _follow_handovers(self) -> None:
         """Learn of the handovers since the last time; refuse if the key at hand is not in force."""
         kept = self._db.execute(
-            "SELECT size, note FROM checkpoint WHERE size > ? ORDER BY size", (self._followed,)
+            "SELECT size, note FROM checkpoint WHERE size > ? AND typeof(note) = 'text' ORDER BY size",
+            (self._followed,),
         ).fetchall()
         for size, note in kept:
             last = self._read_entry(size - 1)
             try:
-                self._keys.follow(size, self._bytes(note), last)
+                self._keys.follow(size, note, last)
             except NonoError as error:
                 raise self._tampered(f"the checkpoint kept at {size} does not hold: {error}") from None
             self._followed = size
@@ -391,35 +400,31 @@ class Ledger:
         """Return ``count`` nodes of height ``8 * level``: leaf hashes, or the roots of tiles below."""
         if level:
             rows = self._db.execute(
-                "SELECT root FROM tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx",
+                "SELECT root FROM tile WHERE level = ? AND idx >= ? AND idx < ?"
+                " AND typeof(root) = 'blob' AND length(root) = 32 ORDER BY idx",
                 (level - 1, start, start + count),
             )
-            hashes = [self._bytes(row[0]) for row in rows]
-            if any(len(root) != tree.HASH_BYTES for root in hashes):
-                raise self._tampered("a tile has a root that is no hash")
+            hashes: list[bytes] = [row[0] for row in rows]
         else:
             rows = self._db.execute(
-                "SELECT body FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, start + count)
+                "SELECT body FROM entry WHERE idx >= ? AND idx < ? AND typeof(body) = 'text' ORDER BY idx",
+                (start, start + count),
             )
-            hashes = [tree.hash_leaf(self._bytes(row[0])) for row in rows]
+            hashes = [tree.hash_leaf(row[0]) for row in rows]
         if len(hashes) != count:
-            raise self._tampered("entries or tiles are missing")
+            raise self._tampered("entries or tiles are missing, or are none")
         return hashes
 
     def _read_entry(self, index: int) -> entry.Entry:
-        row = self._db.execute("SELECT body FROM entry WHERE idx = ?", (index,)).fetchone()
+        row = self._db.execute(
+            "SELECT body FROM entry WHERE idx = ? AND typeof(body) = 'text'", (index,)
+        ).fetchone()
         if row is None:
             raise self._tampered(f"entry {index} is missing")
         try:
-            return entry.parse(self._bytes(row[0]))
+            return entry.parse(row[0])
         except MalformedError as error:
             raise self._tampered(f"entry {index} cannot be read: {error}") from None
-
-    def _bytes(self, value: object) -> bytes:
-        """Return a value as the schema has it: STRICT binds only who writes while it stands there."""
-        if type(value) is not bytes:
-            raise self._tampered("a value is of a wrong type")
-        return value
 
     def _tampered(self, why: str) -> TamperedLedgerError:
         return ledger_file.tampered(self.path, why)
