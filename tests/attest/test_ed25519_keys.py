@@ -296,6 +296,7 @@ def test_a_ledger_key_signs_envelopes_and_checkpoints() -> None:
         HEAD.replace(b"host", "höst".encode()),
         HEAD.replace(b"=", b"=="),
         HEAD.replace(b"=", b"A"),
+        HEAD.replace(b"8=", b"9="),
         b"%s\n42\n%s\n" % (ORIGIN.encode(), ROOT.hex()[:44].encode()),
         PAE[:-1],
         PAE + b"x",
@@ -311,7 +312,7 @@ def test_a_ledger_key_signs_envelopes_and_checkpoints() -> None:
         b" " * 64 + b"TLS 1.3, server CertificateVerify\x00" + bytes(32),
         b"\x30\x82\x01\x0a" + bytes(266),
     ],
-    ids=range(32),
+    ids=range(33),
 )
 def test_a_ledger_key_signs_nothing_else(message: bytes) -> None:
     with pytest.raises(SignatureError) as caught:

@@ -145,6 +145,14 @@ def test_another_blob_is_refused(salt: bytes, data: bytes) -> None:
     assert caught.value.code == "blob.digest"
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_salt_has_32_bytes_whatever_the_digest_says(length: int) -> None:
+    """Else the border between salt and data could move, and one digest would name two values."""
+    blob = Blob(bytes(length), b'["x"]')
+    with pytest.raises(MalformedError):
+        blob.value(blob.reference())
+
+
 def test_a_salt_hides_what_the_data_was() -> None:
     assert Blob(bytes(32), b"[]").digest() != Blob(bytes(31) + b"\1", b"[]").digest()
 
