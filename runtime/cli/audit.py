@@ -138,7 +138,7 @@ def _list(arguments: argparse.Namespace) -> int:
     elif launches:
         write_lines(_table(launches))
         if total > len(launches):
-            complain(f"{total - len(launches)} older launches are not listed", f"--limit {total}")
+            complain(f"older launches that are not listed: {total - len(launches)}", f"--limit {total}")
     else:
         complain(f"no launches in {shown(ledger.path)}")
     _warn(ledger)

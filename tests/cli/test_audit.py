@@ -107,7 +107,7 @@ def test_list_says_what_it_leaves_out(home: Home) -> None:
     home.write(1, 2, 3)
     status, out, err = home.run("audit", "list", "--limit", "2")
     assert (status, len(out.splitlines())) == (0, 3)
-    assert err == "nono: 1 older launches are not listed\nnono: hint: --limit 3\n"
+    assert err == "nono: older launches that are not listed: 1\nnono: hint: --limit 3\n"
     assert len(home.run("audit", "list", "--limit", "0")[1].splitlines()) == 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -245,8 +246,8 @@ def test_several_ledgers_keep_apart(ledger: Path, tmp_path: Path) -> None:
 def test_a_ledger_under_two_names_is_one(ledger: Path, tmp_path: Path, file: Path) -> None:
     (tmp_path / "directory").symlink_to(tmp_path)
     assert state_of(ledger).path == state_of(tmp_path / "directory" / "ledger.db").path
-    rows = sqlite3.connect(file).execute("SELECT count(*) FROM index_ledger").fetchone()
-    assert rows == (1,)
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM index_ledger").fetchone() == (1,)
 
 
 def test_a_path_that_is_not_utf_8_is_indexed(tmp_path: Path) -> None:
