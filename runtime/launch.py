@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from attest import __version__
 from attest.errors import NonoError
 from runtime import enforcement, environment, executable, hooks, host, outputs, private_directory, signing_key
-from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant
+from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
 from runtime.errors import EnforcementError, HookError, LaunchError
 from runtime.grants import (
@@ -40,7 +40,7 @@ from runtime.grants import (
 from runtime.path_names import absolute, homes
 from runtime.profile import Profile, read_profile
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
-from runtime.record import DIFFERENT, SAME, LaunchRecord
+from runtime.record import LaunchRecord
 from runtime.request import LaunchRequest
 from runtime.session import new_session_id
 from runtime.supervision import Ending, Signals, Supervision
@@ -66,7 +66,7 @@ class LaunchResult:
         exit: the command's exit code, None when a signal ended it.
         signal: the signal that ended it, None when it exited.
         exit_status: what ``nono run`` exits with: the command's exit code, or 128 + the signal.
-        executed_image: ``same`` as the one that was hashed, or ``different``.
+        executed_image: ``same`` as the one that was hashed, ``different``, or ``unchecked``.
         duration_us: microseconds between release and end.
         survivors: processes that it left and that were killed.
         outputs: what the outcome says about each declared output.
@@ -111,15 +111,22 @@ class Launch:
     Args:
         request: what is asked.
         notify: told, in one line each, what the user should know.
+        explain: told what will run, and inside what, just before it is released.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
     """
 
     def __init__(
-        self, request: LaunchRequest, *, notify: Callable[[str], None], redeliver_signals: bool = True
+        self,
+        request: LaunchRequest,
+        *,
+        notify: Callable[[str], None],
+        explain: Callable[[LaunchPlan], None] = lambda _: None,
+        redeliver_signals: bool = True,
     ) -> None:
         self.session = new_session_id()
         self._request = request
         self._notify = notify
+        self._explain = explain
         self._redeliver = redeliver_signals
         self._cleanup = contextlib.ExitStack()
         self._state = locations.state_directory()
@@ -167,13 +174,8 @@ class Launch:
             variables = self._environment(grants, {}, None)
             held = self._hold(variables, directory)
             grants = self._with_executable(grants, held)
-            return LaunchPlan(
-                capabilities=CapabilitySet(grants.files, self._network),
-                images=held.hash_all(),
-                environment=tuple(sorted(variables.variables)),
-                directory=directory,
-                dropped=variables.dropped,
-            )
+            capabilities = CapabilitySet(grants.files, self._network)
+            return _plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()
@@ -187,9 +189,7 @@ class Launch:
         self._require_unwritable_script(held, capabilities)
         prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
         self._cleanup.callback(prepared.close)
-        if variables.dropped:
-            names = ", ".join(os.fsdecode(name) for name in variables.dropped)
-            self._notify(f"variables that the command does not get: {names}")
+        self._say_what_is_open(variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
         supervision = self._begin(held, prepared, variables, directory, signals)
@@ -211,6 +211,7 @@ class Launch:
             achieved=achieved,
             pid=supervision.pid,
         )
+        self._explain(_plan(capabilities, images, variables, directory))
         started, clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         supervision.release()
         self._released = True
@@ -218,11 +219,18 @@ class Launch:
         duration_us = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock) // 1_000
         return self._finish(ending, started, duration_us)
 
+    def _say_what_is_open(self, variables: environment.Environment) -> None:
+        if variables.dropped:
+            names = ", ".join(os.fsdecode(name) for name in variables.dropped)
+            self._notify(f"variables that the command does not get: {names}")
+        if self._network is Network.ALL:
+            self._notify("the network is open (--block-net closes it)")
+
     def _finish(self, ending: Ending, started_ns: int, duration_us: int) -> LaunchResult:
         hashed = outputs.hash_outputs(self._outputs)
         self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
-        if ending.image is not None:
-            self._notify(f"the command was killed before its first instruction: {ending.image}")
+        if ending.image_reason is not None:
+            self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
         if ending.left:
             self._notify(f"{ending.left} processes of the command could not be ended")
         exit_status = ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
@@ -233,7 +241,7 @@ class Launch:
             exit=ending.exit,
             signal=ending.signal,
             exit_status=exit_status,
-            executed_image=SAME if ending.image is None else DIFFERENT,
+            executed_image=ending.image,
             duration_us=duration_us,
             survivors=ending.survivors,
             outputs=tuple(hashed),
@@ -408,11 +416,16 @@ class Launch:
         return absolute(path, workdir=self._workdir, home=next(iter(homes()), None))
 
     def _untouchable(self) -> Untouchable:
+        request = self._request
         closed = [self._state, self._config, self._cache]
         if self._ledger is not None:
             closed += ledger_files(self._ledger.path)
+        elif request.ledger is not None:
+            closed += ledger_files(os.path.abspath(request.ledger))
         if self._key is not None:
             closed += self._key.files
+        elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:
+            closed.append(named)
         obeyed = list(own_code_paths())
         obeyed += [loaded.hook.script for loaded in self._hooks.values()]
         if self._profile is not None:
@@ -596,6 +609,15 @@ def launch(
         audit=audit,
     )
     return Launch(request, notify=notify).run()
+
+
+def _plan(
+    capabilities: CapabilitySet,
+    images: tuple[executable.Image, ...],
+    variables: environment.Environment,
+    directory: bytes,
+) -> LaunchPlan:
+    return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
 
 
 def _require_one_thread() -> None:

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from runtime.supervision import Ending
     from store.ledger import Ledger
 
-SAME = "same"
-DIFFERENT = "different"
-"""Whether the image that ran is the one that was hashed."""
-
 _MAX_REASON = 4_096
 
 
@@ -156,7 +152,7 @@ class LaunchRecord:
             "counts": _counts(ending.survivors, ending.left),
             "duration_us": duration_us,
             "ended": format_instant(time.time_ns()),
-            "executed_image": SAME if ending.image is None else DIFFERENT,
+            "executed_image": ending.image,
             "outputs": outputs,
             "resources": {
                 "max_rss_bytes": ending.max_rss_bytes,

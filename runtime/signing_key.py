@@ -19,6 +19,7 @@ from runtime.errors import SigningKeyError
 
 MAX_BYTES = 16_384
 _PKCS8_BASE64_LENGTH = 64
+_PKCS8_BASE64_START = "MC4CAQAwBQYDK2VwBCIEI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,21 @@ def resolve(reference: str) -> ResolvedKey:
             code="key.keyring",
             hint="name a file, or a variable with env://NAME",
         )
-    if reference.startswith("file://"):
-        return read_file(os.fsencode(reference.removeprefix("file://")))
-    if len(reference) == _PKCS8_BASE64_LENGTH and "/" not in reference[:1] and not os.path.lexists(reference):
-        try:
-            return ResolvedKey(SigningKey.from_pkcs8(canonical.decode_base64(reference)))
-        except (MalformedError, KeyFormatError):
-            pass  # then it is a path, and the error about that says more
-    return read_file(os.fsencode(reference))
+    if is_inline(reference):
+        return ResolvedKey(_parse(reference.encode(), "that was given"))
+    return read_file(os.fsencode(reference.removeprefix("file://")))
+
+
+def is_inline(reference: str) -> bool:
+    """Return whether a reference is the key itself: base64 of an Ed25519 PKCS#8 DER."""
+    return len(reference) == _PKCS8_BASE64_LENGTH and reference.startswith(_PKCS8_BASE64_START)
+
+
+def file_of(reference: str) -> bytes | None:
+    """Return the path that a reference names, None if it names no file."""
+    if is_inline(reference) or reference.startswith(("env://", "keyring://")):
+        return None
+    return os.path.abspath(os.fsencode(reference.removeprefix("file://")))
 
 
 def read_file(path: bytes) -> ResolvedKey:

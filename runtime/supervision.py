@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
 
+SAME = "same"
+DIFFERENT = "different"
+UNCHECKED = "unchecked"
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -35,7 +39,8 @@ class Ending:
 
     Attributes:
         status: its wait status (wait(2)).
-        image: None if the image that ran was the one that was hashed, else why not.
+        image: ``same`` as the one that was hashed, ``different``, or ``unchecked`` if it ended before.
+        image_reason: what was different.
         user_us: user time of the command and what it waited for, in microseconds.
         system_us: system time, likewise.
         max_rss_bytes: largest resident set.
@@ -44,7 +49,8 @@ class Ending:
     """
 
     status: int
-    image: str | None
+    image: str
+    image_reason: str | None
     user_us: int
     system_us: int
     max_rss_bytes: int
@@ -94,6 +100,7 @@ class Signals:
 
     def restore(self, *, redeliver: bool) -> None:
         """Unblock; with ``redeliver`` the caller's own handlers see each signal that came, afterwards."""
+        self.read()
         os.close(self.descriptor)
         if redeliver:
             for number in {info.signal for info in self.seen}:
@@ -230,7 +237,7 @@ class Supervision:
         Raises:
             LaunchError: the monitor was lost; the command was killed.
         """
-        image: str | None = "it was not looked at"
+        image, reason = UNCHECKED, None
         poll = select.poll()
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
@@ -246,11 +253,13 @@ class Supervision:
                 self._kill()
                 raise LaunchError("the monitor was lost, so the command was killed", code="launch.monitor")
             if "image" in message:
-                image = message["image"]
+                reason = message["image"]
+                image = SAME if reason is None else DIFFERENT
             if "status" in message:
                 return Ending(
                     status=message["status"],
                     image=image,
+                    image_reason=reason,
                     user_us=message["user_us"],
                     system_us=message["system_us"],
                     max_rss_bytes=message["max_rss_bytes"],

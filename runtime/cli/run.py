@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from attest.errors import NonoError
+from runtime import signing_key
 from runtime.capabilities import USER, Access
 from runtime.cli import say
 from runtime.errors import LaunchError, UsageError
@@ -15,7 +16,6 @@ from runtime.grants import Request
 from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
-from runtime.signing_key import public_half
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +36,10 @@ examples:
   nono run -p build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
+
+_NOTHING_DONE = (
+    "nothing was launched or recorded; a private temporary directory would be granted as well"
+)
 
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
@@ -78,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument(
         "--audit-sign-key",
         metavar="REF",
-        help="the ledger's key: a PEM file, env://NAME, or base64 (default: the host key)",
+        help="the ledger's key: a PEM file, or env://NAME (default: the host key)",
     )
     record.add_argument(
         "--label", action="append", default=[], metavar="K=V", help="a word that the record carries"
@@ -93,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
         "--status-fd", type=int, metavar="N", help="write how it went to descriptor N, as one line of JSON"
     )
@@ -105,12 +109,12 @@ def run(arguments: argparse.Namespace) -> int:
     request = _request(arguments)
     notify = _keep_silent if arguments.silent else _say
     _check_status_descriptor(arguments.status_fd)
-    launch = Launch(request, notify=notify, redeliver_signals=False)
+    explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
+    launch = Launch(request, notify=notify, explain=explain, redeliver_signals=False)
     if arguments.dry_run:
-        _print_plan(launch.plan(), request)
+        command = " ".join(shown(argument) for argument in request.command)
+        print("\n".join([f"would run  {command}", *_plan_lines(launch.plan()), _NOTHING_DONE]))
         return 0
-    if not request.block_net and arguments.verbose:
-        notify("the network is open unless a profile or --block-net closes it")
     try:
         result = launch.run()
     except NonoError as error:
@@ -132,7 +136,12 @@ def _say(text: str) -> None:
     say(f"nono: {text}")
 
 
-def _keep_silent(_: str) -> None:
+def _explain(plan: LaunchPlan) -> None:
+    for line in _plan_lines(plan):
+        _say(line)
+
+
+def _keep_silent(_: object) -> None:
     """Say nothing: ``--silent``."""
 
 
@@ -140,6 +149,12 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     command = arguments.command
     if command[:1] == ["--"]:
         command = command[1:]
+    if arguments.audit_sign_key is not None and signing_key.is_inline(arguments.audit_sign_key):
+        raise UsageError(
+            "a signing key on the command line can be read by every process, the launched one included",
+            code="usage.key_in_argv",
+            hint="put it into a variable and name that: --audit-sign-key env://NAME",
+        )
     labels: dict[str, str] = {}
     for label in arguments.label:
         key, equals, value = label.partition("=")
@@ -215,7 +230,7 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
     entries = f"{result.entries[0]}-{result.entries[-1]}"
     pin = ""
     if key is not None:
-        public = public_half(os.fsencode(key.removeprefix("file://")))
+        public = signing_key.public_half(os.fsencode(key.removeprefix("file://")))
         pin = f" -k {shown(public)}" if os.path.exists(public) else " -k PUBLIC_KEY_FILE"
     say(
         f"nono: recorded launch {result.session} (entries {entries});"
@@ -223,13 +238,12 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
     )
 
 
-def _print_plan(plan: LaunchPlan, request: LaunchRequest) -> None:
+def _plan_lines(plan: LaunchPlan) -> list[str]:
     image = plan.images[0]
-    lines = [
-        f"would run  {' '.join(shown(argument) for argument in request.command)}",
-        f"which is   {shown(image.path)} (sha256 {image.sha256})",
+    return [
+        f"file       {shown(image.path)} (sha256 {image.sha256})",
         *(f"by way of  {shown(other.path)} (sha256 {other.sha256})" for other in plan.images[1:]),
-        f"in         {shown(plan.directory)}",
+        f"directory  {shown(plan.directory)}",
         f"network    {plan.capabilities.network}",
         "grants",
         *(
@@ -238,7 +252,4 @@ def _print_plan(plan: LaunchPlan, request: LaunchRequest) -> None:
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
-        f"digest     {plan.capabilities.sha256()} (of the capability set, without the temporary directory)",
-        "nothing was launched, and nothing was recorded",
     ]
-    print("\n".join(lines))
