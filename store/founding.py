@@ -35,6 +35,8 @@ def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None
         MalformedError: the name is not of that form.
     """
     shown = os.fsdecode(path)
+    if b"\0" in path:
+        raise LedgerError(f"no file can be named {shown!r}", code="ledger.create")
     directory = os.path.dirname(path)
     temporary = os.path.join(directory, b".nono-%s" % os.urandom(12).hex().encode())
     try:

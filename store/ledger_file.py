@@ -75,11 +75,7 @@ def check_file(path: bytes) -> Identity:
         raise LedgerError(f"{shown} belongs to another user", code="ledger.owner")
     if status.st_mode & 0o022:
         raise LedgerError(f"{shown} can be written by others", code="ledger.mode", hint=f"chmod go-w {shown}")
-    try:
-        with contextlib.closing(connect_for_reading(path, "immutable=1")) as header:
-            check_application(header, path)
-    except sqlite3.Error as error:
-        raise translate(error, path) from None
+    check_header(path)
     if os.path.lexists(path + b"-journal"):
         raise tampered(
             path,
@@ -87,6 +83,27 @@ def check_file(path: bytes) -> Identity:
             code="ledger.journal",
         )
     return status.st_dev, status.st_ino
+
+
+def check_header(path: bytes) -> None:
+    """Refuse a file whose header does not say that it is a ledger, of this version.
+
+    Raises:
+        LedgerError: it does not.
+    """
+    try:
+        with contextlib.closing(connect_for_reading(path, "immutable=1")) as header:
+            (application,) = header.execute("PRAGMA application_id").fetchone()
+            (version,) = header.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        raise translate(error, path) from None
+    if application != ledger_format.APPLICATION_ID:
+        raise _not_a_ledger(path)
+    if version != ledger_format.FORMAT_VERSION:
+        raise LedgerError(
+            f"{os.fsdecode(path)} is a ledger of format {version}, not {ledger_format.FORMAT_VERSION}",
+            code="ledger.version",
+        )
 
 
 def connect_for_reading(path: bytes, option: str = "") -> sqlite3.Connection:
@@ -141,23 +158,6 @@ def use_write_ahead_log(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=MEMORY")
     if connection.execute("PRAGMA journal_mode=WAL").fetchone() != (b"wal",):
         raise sqlite3.OperationalError("its file system does not allow a write-ahead log")
-
-
-def check_application(connection: sqlite3.Connection, path: bytes) -> None:
-    """Refuse a file whose header does not say that it is a ledger, of this version.
-
-    Raises:
-        LedgerError: it does not.
-    """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != ledger_format.APPLICATION_ID:
-        raise _not_a_ledger(path)
-    if version != ledger_format.FORMAT_VERSION:
-        raise LedgerError(
-            f"{os.fsdecode(path)} is a ledger of format {version}, not {ledger_format.FORMAT_VERSION}",
-            code="ledger.version",
-        )
 
 
 def check_schema(connection: sqlite3.Connection, path: bytes) -> None:

@@ -32,11 +32,11 @@ class LedgerReader:
     def __init__(self, path: bytes) -> None:
         self.path = path
         ledger_file.check_regular(path)
+        ledger_file.check_header(path)
         try:
             with contextlib.ExitStack() as undo:
                 self._db = ledger_file.connect_for_reading(path)
                 undo.callback(self._db.close)
-                ledger_file.check_application(self._db, path)
                 ledger_file.check_schema(self._db, path)
                 undo.pop_all()
         except sqlite3.Error as error:
