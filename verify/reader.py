@@ -45,6 +45,10 @@ MAX_VALUE_BYTES = 16 << 20
 ATTEMPTS = 3
 """How often a file that changes while it is read is tried."""
 
+_HEAP_BYTES = 64 << 20
+"""What SQLite may allocate in this process, all connections of apsw together: some of its own steps
+take a whole row into memory, however long, and no other limit reaches them."""
+
 _HEADER_BYTES = 100  # SQLite's "Database File Format", section 1.3
 _MAGIC = b"SQLite format 3\x00"
 _UTF8 = 1
@@ -120,7 +124,14 @@ class LedgerFile:
             ours = self._is_ours()
         except apsw.NotADBError:
             raise NotCheckedError(f"{_shown(path)} is not an SQLite database") from None
-        except (apsw.SQLError, apsw.CorruptError, apsw.TooBigError, apsw.InterruptError, apsw.AuthError):
+        except (
+            apsw.SQLError,
+            apsw.CorruptError,
+            apsw.TooBigError,
+            apsw.InterruptError,
+            apsw.AuthError,
+            MemoryError,
+        ):
             ours = False
         except (apsw.Error, UnicodeDecodeError) as error:
             raise _not_readable(path, error) from None
@@ -227,6 +238,10 @@ class LedgerFile:
             yield from self._db.execute(query, bindings)
         except (apsw.CorruptError, apsw.TooBigError, apsw.NotADBError) as error:
             raise DamagedError(str(error)) from None
+        except (apsw.NoMemError, MemoryError):
+            raise DamagedError("reading it takes more memory than any ledger needs") from None
+        except UnicodeDecodeError:
+            raise DamagedError("text that is not UTF-8 where bytes should be") from None
         except apsw.InterruptError:
             raise DamagedError("reading it takes more steps than any ledger of its length needs") from None
         except apsw.Error as error:
@@ -266,6 +281,8 @@ def open_ledger(path: bytes) -> LedgerFile:
 
 
 def _resolve(path: bytes) -> bytes:
+    if not path:
+        raise NotCheckedError("an empty path names no file")
     try:
         real = os.path.realpath(path, strict=True)
         status = os.stat(real)
@@ -397,6 +414,8 @@ def _connect(path: bytes, mode: str) -> apsw.Connection:
     if sys.platform == "win32":
         name = "/" + name.replace("%3A", ":", 1)
     query = {"immutable": "mode=ro&immutable=1", "live": "mode=ro&readonly_shm=1", "copy": "mode=ro"}[mode]
+    if not apsw.hard_heap_limit(-1):
+        apsw.hard_heap_limit(_HEAP_BYTES)
     db = apsw.Connection(f"file:{name}?{query}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     for switch, value in _SWITCHES.items():
         db.config(switch, value)

@@ -54,8 +54,10 @@ def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdi
     trusted = None
     if replayed.epochs is not None and replayed.size:
         trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
-    if trusted is None:
-        _report_pins(findings, replayed, pins, origin)
+        if trusted is None:
+            _report_pins(findings, replayed, pins, origin)
+    elif not findings.counts[Severity.TAMPERED]:
+        findings.add("entry.genesis", "the ledger has no genesis entry")
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
     caveats = _not_excluded(replayed.caveats)
@@ -103,7 +105,7 @@ def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], or
             "key.not_pinned",
             "the ledger belongs to none of the pinned keys; anyone could have made this file",
         )
-    elif origin is None:
+    else:
         findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
 
 
