@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 MAX_OUTPUTS = 64
-MAX_PATH_BYTES = 16_384
+MAX_PATH_BYTES = 8_192
 """All declared paths together: intent, outcome and attestation each hold them."""
 
 _MAX_BYTES = 8 << 30

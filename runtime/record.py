@@ -14,6 +14,7 @@ from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
 from runtime import enforcement, host, landlock_rules, redaction
+from runtime.errors import LaunchError
 from runtime.session import is_session_id
 from store.ledger import Draft
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from runtime.supervision import Ending
     from store.ledger import Ledger
 
-_MAX_REASON = 4_096
+_MAX_REASON = 1_024
+# What an attestation's entry has around its payload: members, a signature, an index of any length.
+_ENVELOPE_BYTES = 1_024
 
 
 class LaunchRecord:
@@ -55,6 +58,7 @@ class LaunchRecord:
         self._ledger = ledger
         self._key = key
         self._evidence = LaunchEvidence()
+        self._intent: entry.Entry | None = None
         self._kinds: set[str] = set()
 
     @property
@@ -117,27 +121,30 @@ class LaunchRecord:
         achieved: Mapping[str, bool],
         pid: int,
     ) -> None:
-        """Record what will run, and inside what."""
-        self._append(
-            entry.START,
-            {
-                "capabilities": capabilities.document(),
-                "capabilities_sha256": capabilities.sha256(),
-                "directory": canonical.text(directory),
-                "enforcement": {
-                    "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
-                    "filter_sha256": prepared.filter_sha256,
-                    "landlock_abi": prepared.abi,
-                    "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
-                    "waived": [],
-                },
-                "environment": variables.names(),
-                "executable": images[0].document(),
-                "interpreters": [image.document() for image in images[1:]],
-                "limits": {},
-                "pid": pid,
+        """Record what will run, and inside what.
+
+        Raises:
+            LaunchError: its statement would not fit into an entry, so the record could not be closed.
+        """
+        data: dict[str, Json] = {
+            "capabilities": capabilities.document(),
+            "capabilities_sha256": capabilities.sha256(),
+            "directory": canonical.text(directory),
+            "enforcement": {
+                "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
+                "filter_sha256": prepared.filter_sha256,
+                "landlock_abi": prepared.abi,
+                "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
+                "waived": [],
             },
-        )
+            "environment": variables.names(),
+            "executable": images[0].document(),
+            "interpreters": [image.document() for image in images[1:]],
+            "limits": {},
+            "pid": pid,
+        }
+        self._require_room(data)
+        self._append(entry.START, data)
 
     def outcome(self, ending: Ending, *, outputs: list[Json], started_ns: int, duration_us: int) -> None:
         """Record how the command ended.
@@ -186,11 +193,36 @@ class LaunchRecord:
         payload = canonical.encode(self._evidence.statement(self._ledger.origin))
         self._append(entry.ATTESTATION, envelope.sign(payload, self._key))
 
+    def _require_room(self, start: dict[str, Json]) -> None:
+        """Refuse a launch whose statement could become too large, while it can still be refused."""
+        if self._intent is None:
+            return
+        paths = self._intent.data["outputs"]
+        assert isinstance(paths, list)
+        outcome: dict[str, Json] = {
+            "ended": self._intent.time,
+            "exit": 0,
+            "outputs": [{"path": path, "sha256": "0" * 64, "size": 0} for path in paths],
+            "started": self._intent.time,
+        }
+        evidence = LaunchEvidence()
+        for kind, data in ((entry.INTENT, self._intent.data), (entry.START, start), (entry.OUTCOME, outcome)):
+            evidence.add(0, entry.Entry(kind, self.session, 0, "", data), b"\0" * 32)
+        payload = canonical.encode(evidence.statement(""))
+        if len(payload) * 4 // 3 + _ENVELOPE_BYTES > entry.MAX_BYTES:
+            raise LaunchError(
+                f"the statement about this launch would have {len(payload)} bytes, too many for one entry",
+                code="launch.too_large",
+                hint="declare fewer or shorter outputs and labels, or use shorter paths",
+            )
+
     def _append(self, kind: str, data: dict[str, Json]) -> None:
         if self._ledger is not None:
             (appended,) = self._ledger.append([Draft(kind, self.session, self._evidence.edge.size, data)])
             self._evidence.add(appended.index, appended.entry, appended.leaf)
             self.indices.append(appended.index)
+            if kind == entry.INTENT:
+                self._intent = appended.entry
         self._kinds.add(kind)
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from attest import canonical
 from runtime import outputs
 from runtime.errors import UsageError
 from runtime.grants import Request, working_directory_request
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 MAX_LABELS = 64
 MAX_LABEL_KEY = 128
 MAX_LABEL_VALUE = 512
+MAX_LABELS_BYTES = 8_192
+"""All labels together, in canonical form: intent and attestation both hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,8 @@ class LaunchRequest:
             raise UsageError(f"more than {MAX_LABELS} labels", code="usage.label")
         for key, value in self.labels.items():
             _check_label(key, value)
+        if len(canonical.encode(dict(self.labels))) > MAX_LABELS_BYTES:
+            raise UsageError(f"more than {MAX_LABELS_BYTES} bytes of labels", code="usage.label")
 
     def working_directory(self) -> bytes:
         """Return the canonical working directory.
@@ -80,12 +85,12 @@ class LaunchRequest:
         path = self.workdir if self.workdir is not None else b"."
         shown = os.fsdecode(path)
         try:
-            canonical = os.path.realpath(path, strict=True)
+            directory = os.path.realpath(path, strict=True)
         except OSError as error:
             raise UsageError(f"the working directory cannot be used: {shown}: {error.strerror}") from None
-        if not os.path.isdir(canonical):
+        if not os.path.isdir(directory):
             raise UsageError(f"the working directory is no directory: {shown}")
-        return canonical
+        return directory
 
     def declared_outputs(self, workdir: bytes) -> tuple[bytes, ...]:
         """Return the declared outputs, absolute; see :func:`runtime.outputs.declare`."""

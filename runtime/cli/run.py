@@ -37,9 +37,7 @@ examples:
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
 
-_NOTHING_DONE = (
-    "nothing was launched or recorded; a private temporary directory would be granted as well"
-)
+_NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
 
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
