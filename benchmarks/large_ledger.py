@@ -1,0 +1,108 @@
+"""A ledger of many entries, as launches with many decisions leave it, made with the writer's own code.
+
+The first launch is real. The others repeat its intent, start and outcome under sessions of their own,
+with decisions in between and an attestation that is signed over them, so that nothing of what the
+verifier checks is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from typing import TYPE_CHECKING
+
+from measuring import BenchmarkError
+from workspace import installed_command
+
+from attest import canonical, entry, envelope
+from attest.statement import LaunchEvidence
+from runtime.session import new_session_id
+from runtime.signing_key import read_file
+from store import Draft, Ledger
+
+if TYPE_CHECKING:
+    from workspace import Workspace
+
+    from attest.canonical import Json
+    from attest.keys import SigningKey
+
+ENTRY_BYTES = 640
+_LAUNCH_ENTRIES = 1_000
+_FIRST = {entry.INTENT, entry.START, entry.OUTCOME}
+
+
+def build(workspace: Workspace, size: int) -> tuple[str, str]:
+    """Make a ledger of ``size`` entries; return its path and that of its public key."""
+    directory = workspace.directory("large")
+    path, private = (os.path.join(directory, name) for name in ("ledger.db", "key.pem"))
+    nono = installed_command("nono")
+    _check([nono, "keygen", "--out", private], workspace)
+    _check([nono, "run", "--ledger", path, "--audit-sign-key", private, "--", "/bin/true"], workspace)
+    key = read_file(os.fsencode(private)).key
+    data = _first_launch(path)
+    state = os.path.join(workspace.environment["XDG_STATE_HOME"], "nono")
+    with Ledger.open(os.fsencode(path), key, state=os.fsencode(state)) as ledger:
+        at = len(data) + 2  # the first entry founds the ledger, and the first launch has its attestation
+        while at < size:
+            count = min(_LAUNCH_ENTRIES, size - at)
+            _append_launch(ledger, key, data, count)
+            at += count
+    return path, private.removesuffix(".pem") + ".pub"
+
+
+def decision(session: str, seq: int) -> Draft:
+    """Return a refusal whose entry is :data:`ENTRY_BYTES` long, give or take the digits of ``seq``."""
+    data: dict[str, Json] = {
+        "by": "kernel",
+        "reason": "outside the grants",
+        "subject": "/home/user/" + "x" * 401,
+        "verdict": "denied",
+        "what": "file",
+    }
+    return Draft(entry.DECISION, session, seq, data)
+
+
+def average_bytes(path: str) -> float:
+    """Return how many bytes an entry has."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        (average,) = connection.execute("SELECT avg(length(body)) FROM entry").fetchone()
+        return float(average)
+    finally:
+        connection.close()
+
+
+def _append_launch(ledger: Ledger, key: SigningKey, data: dict[str, dict[str, Json]], count: int) -> None:
+    session, decisions, evidence = new_session_id(), count - 4, LaunchEvidence()
+    counts = data[entry.OUTCOME]["counts"]
+    assert isinstance(counts, dict)
+    outcome = {**data[entry.OUTCOME], "counts": {**counts, "decisions": decisions}}
+    drafts = [
+        Draft(entry.INTENT, session, 0, data[entry.INTENT]),
+        Draft(entry.START, session, 1, data[entry.START]),
+        *(decision(session, seq) for seq in range(2, decisions + 2)),
+        Draft(entry.OUTCOME, session, decisions + 2, outcome),
+    ]
+    for appended in ledger.append(drafts):
+        evidence.add(appended.index, appended.entry, appended.leaf)
+    payload = canonical.encode(evidence.statement(ledger.origin))
+    ledger.append([Draft(entry.ATTESTATION, session, decisions + 3, envelope.sign(payload, key))])
+
+
+def _first_launch(path: str) -> dict[str, dict[str, Json]]:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        bodies = [bytes(body) for (body,) in connection.execute("SELECT CAST(body AS BLOB) FROM entry")]
+    finally:
+        connection.close()
+    data = {written.kind: written.data for written in map(entry.parse, bodies) if written.kind in _FIRST}
+    if set(data) != _FIRST:
+        raise BenchmarkError("the first launch of the large ledger is not whole")
+    return data
+
+
+def _check(argv: list[str], workspace: Workspace) -> None:
+    done = subprocess.run(argv, env=workspace.environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(f"{' '.join(argv)}: exit code {done.returncode}: {done.stderr}")

@@ -1,0 +1,82 @@
+"""``make bench``: ours against its peers, measured in turn, in one run.
+
+Prints the tables, writes every sample as JSON, and ends with 1 when a bar is missed, with 2 when something
+could not be measured. A peer that is not there is named with its reason. What is measured is what is
+installed beside this Python, so install the wheel first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+
+import appending
+import command_launch
+import library_launch
+import machine
+import table
+import verification
+from measuring import BenchmarkError, Result
+from workspace import Workspace
+
+BENCHMARKS = {each.NAME: each for each in (command_launch, library_launch, verification, appending)}
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measure nono against its peers.", allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="few samples: a look, no figures to quote")
+    parser.add_argument(
+        "--only", choices=BENCHMARKS, action="append", metavar="NAME", help=", ".join(BENCHMARKS)
+    )
+    parser.add_argument("--json", metavar="FILE", default="bench-results.json", help="default: %(default)s")
+    arguments = parser.parse_args()
+    output = os.path.abspath(arguments.json)
+    begun = time.time()
+    described = machine.describe()
+    print(f"{described['processor']}, {described['cores']} cores, Linux {described['kernel']}", end=", ")
+    print(f"Python {described['python']}", end="\n\n")
+    results: list[Result] = []
+    with Workspace() as workspace:
+        os.chdir(workspace.path)
+        for name in arguments.only or BENCHMARKS:
+            try:
+                results.append(BENCHMARKS[name].measure(workspace, quick=arguments.quick))
+            except BenchmarkError as error:
+                print(f"{name}: not measured: {error}", file=sys.stderr)
+                return 2
+            print("\n".join(table.lines(results[-1])), end="\n\n", flush=True)
+        os.chdir("/")
+    with open(output, "w", encoding="utf-8") as file:
+        document = {"began": begun, "quick": arguments.quick, "machine": described}
+        json.dump({**document, "benchmarks": [_document(result) for result in results]}, file, indent=1)
+        file.write("\n")
+    return 1 if any(result.missed() for result in results) else 0
+
+
+def _document(result: Result) -> dict[str, object]:
+    return {
+        "name": result.name,
+        "title": result.title,
+        "subjects": [
+            {
+                "name": measured.name,
+                "seconds": measured.seconds,
+                "median_seconds": measured.median,
+                "units": measured.units,
+                "ours_is": result.ratio(measured),
+            }
+            for measured in result.measured
+        ],
+        "missing": [{"name": peer.name, "reason": peer.reason} for peer in result.missing],
+        "bars": [{"ours": bar.ours, "peer": bar.peer, "at_most": bar.at_most} for bar in result.bars],
+        "missed": result.missed(),
+        "notes": result.notes,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
