@@ -1,0 +1,206 @@
+"""The command: keys from where they may come from, one sentence for bad input, nothing raw on a terminal."""
+
+# ruff: noqa: E501  # a table with one case a line is easier to check than one that is wrapped
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from attest.keys import SigningKey
+from attest.note import Verifier
+from verify import render, trust
+from verify.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.verify.conftest import Bench, Book
+
+KEY = SigningKey(b"\x01" * 32)
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--frobnicate",), ("a", "b"), ("a", "--format", "xml"), ("a", "--format"), ("a", "-k"), ("trust",), ("trust", "add"), ("trust", "x"), ("a", "--form", "json")],
+)  # fmt: skip
+def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = said(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("not checked: ")
+    assert err.endswith("hint: nono-verify --help\n")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("trust", "--help")])
+def test_help(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = said(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert "nono-verify" in out
+
+
+@pytest.mark.parametrize("origin", ["", "x", "Test/" + "0" * 32, "test/" + "0" * 31, "test/" + "g" * 32])
+def test_an_origin_that_is_none(bench: Bench, book: Book, origin: str) -> None:
+    assert bench.verify(bench.write(book), "--origin", origin).codes == ["input.usage"]
+
+
+BAD_KEYS: dict[str, bytes] = {
+    "empty": b"",
+    "text": b"hello\n",
+    "binary": bytes(range(256)),
+    "private": KEY.pem(),
+    "cut": KEY.public.pem()[:60],
+    "of another type": b"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAAAA\n-----END PUBLIC KEY-----\n",
+    "of small order": b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END PUBLIC KEY-----\n",
+    "a certificate": b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    "a vkey with another id": b"test/x+00000000+AYqI491 0CfGV\n",
+    "a vkey of a witness": b"test+0dd95d79+BIqI490=\n",
+    "too long": b"-----BEGIN PUBLIC KEY-----\n" + b"A" * 70_000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_KEYS)
+def test_a_bad_key_is_one_sentence(bench: Bench, book: Book, name: str) -> None:
+    with open(bench.path("bad.pub"), "wb") as file:
+        file.write(BAD_KEYS[name])
+    found = bench.verify(bench.write(book), key="bad.pub")
+    assert (found.status, found.codes) == (2, ["key.format"])
+    assert len(found.text.splitlines()) <= 2
+    # One bad key among good ones is not passed over.
+    assert bench.verify(bench.write(book), "-k", bench.path("bad.pub")).status == 2
+
+
+def test_a_key_that_cannot_be_read(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    os.mkdir(bench.path("folder.pub"))
+    assert bench.verify(path, key="missing.pub").codes == ["key.unreadable"]
+    assert bench.verify(path, key="folder.pub").codes == ["key.unreadable"]
+    assert bench.verify(path, key="a\0b").codes == ["key.unreadable"]
+
+
+def test_the_key_in_the_environment(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bench.write(book)
+    vkey = Verifier(book.origin, KEY.public).vkey()
+    for value in (bench.path("key.pub"), KEY.public.pem().decode(), "\n" + KEY.public.pem().decode(), vkey):
+        monkeypatch.setenv("NONO_VERIFY_KEY", value)
+        assert bench.verify(path, key=None).status == 0
+    monkeypatch.setenv("NONO_VERIFY_KEY", "")
+    assert bench.verify(path, key=None).codes == ["key.none_pinned"]
+    monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("missing.pub"))
+    assert bench.verify(path, key=None).status == 2
+
+
+def test_a_key_that_is_named_alone_counts(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that names its key must not pass with another that the environment happens to hold."""
+    monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("key.pub"))
+    assert bench.verify(bench.write(book), key="stranger.pub").codes == ["key.not_pinned"]
+
+
+def test_the_trust_store(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path, fingerprint = bench.write(book), KEY.public.fingerprint()
+    place = os.path.join(bench.path("configuration"), "nono", "trust", f"{fingerprint}.pub")
+    assert said(capsys, "trust", "list") == (0, "", "")
+    assert said(capsys, "trust", "add", bench.path("key.pub")) == (0, f"trusted: {place}\n", "")
+    assert said(capsys, "trust", "add", bench.path("key.pub"))[0] == 0
+    assert said(capsys, "trust", "list") == (0, f"{fingerprint}  {place}\n", "")
+    assert bench.verify(path, key=None).status == 0
+    assert bench.verify(path, key="stranger.pub").status == 3
+    assert said(capsys, "trust", "remove", bench.path("stranger.pub"))[0] == 2
+    assert said(capsys, "trust", "remove", fingerprint[:7])[0] == 2
+    assert said(capsys, "trust", "remove", fingerprint[:12]) == (0, f"removed: {place}\n", "")
+    assert bench.verify(path, key=None).status == 3
+    said(capsys, "trust", "add", bench.path("key.pub"))
+    assert said(capsys, "trust", "remove", bench.path("key.pub"))[0] == 0
+    with open(place, "wb") as file:
+        file.write(b"rubbish")
+    assert bench.verify(path, key=None).codes == ["key.format"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another place there")
+def test_the_trust_store_is_never_in_the_folder_at_hand() -> None:
+    assert trust.directory({"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/nono/trust"
+    assert trust.directory({"XDG_CONFIG_HOME": "", "HOME": "/h"}) == "/h/.config/nono/trust"
+    assert trust.directory({"XDG_CONFIG_HOME": "config", "HOME": "/h"}) == "/h/.config/nono/trust"
+    assert trust.directory({"XDG_CONFIG_HOME": "config", "HOME": "."}) is None
+    assert trust.directory({}) is None
+
+
+def test_a_key_that_lies_beside_the_ledger_is_not_taken(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    for name in ("ledger.pub", os.path.basename(path) + ".pub", "default.pub"):
+        with open(bench.path(name), "wb") as file:
+            file.write(KEY.public.pem())
+    assert bench.verify(path, key=None).codes == ["key.none_pinned"]
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n::error::x\u202eevil\u2028\u0085\x9b31m\ud800"
+
+
+def test_what_is_not_printable_is_escaped() -> None:
+    shown = render.printable(HOSTILE)
+    assert shown.isprintable()
+    assert shown == ("\\x1b]0;owned\\x07\\x1b[2J\\x0d\\x0a::error::x\\u202eevil\\u2028\\x85\\x9b31m\\ud800")
+    assert render.printable("plain ünïcode / 日本") == "plain ünïcode / 日本"
+
+
+def test_control_characters_of_a_ledger_never_reach_the_terminal(
+    bench: Bench, new_book: Callable[..., Book]
+) -> None:
+    book = new_book()
+    text = HOSTILE[:-1]
+    book.add(text, "x" * 32, {"a": text})
+    book.add("launch.intent", text, {text[2:5]: text})
+    book.bodies.append(("{" + text).encode())
+    path = bench.write(book)
+    evil = bench.path("evil\x1b[2J\n.db")
+    os.rename(path, evil)
+    for found in (bench.verify(evil), bench.verify(evil + "\x07")):
+        assert all(line.isprintable() for line in found.text.split("\n"))
+        assert found.status in {1, 2}
+
+
+def test_json_is_one_line_of_ascii(bench: Bench, book: Book) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "verify", bench.write(book), "--format", "json"],
+        check=False, capture_output=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stdout.isascii()
+    assert done.stdout.count(b"\n") == 1
+    assert json.loads(done.stdout)["verdict"] == "not-met"
+
+
+def test_a_terminal_that_knows_ascii_only(bench: Bench, book: Book) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "verify", bench.write(book), "-k", bench.path("key.pub")],
+        check=False, capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"verified: ")
+
+
+def test_a_reader_that_goes_away(bench: Bench, book: Book) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen(
+        [sys.executable, "-m", "verify", bench.write(book), "-k", bench.path("key.pub")],
+        stdout=write, stderr=subprocess.PIPE, cwd=ROOT,
+    ) as process:  # fmt: skip
+        os.close(write)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 2
