@@ -17,34 +17,34 @@ demo: install ## launch a real job in the sandbox, verify its record, attack bot
 
 install: $(VENV)/.installed
 
-$(VENV)/.runtime: pyproject.toml
+$(VENV)/.backend: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("nono needs Python 3.11 or newer; name one with PYTHON=...") if sys.version_info < (3, 11) else None'
 	@sh demo/require-libseccomp.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'install the venv module (Debian: apt-get install python3-venv)' >&2; exit 1; }
 	$(PIP) install 'hatchling>=1.27'
-	$(BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-build-isolation --no-deps --wheel-dir $(VENV)/wheel .
-	$(PIP) install --force-reinstall $(VENV)/wheel/*.whl
 	@touch $@
 
-# The code alone, without the network: the backend is there already.
-$(VENV)/.installed: $(VENV)/.runtime $(SOURCES)
+# What is installed already is not asked for again, so this needs the network only once.
+$(VENV)/.installed: $(VENV)/.backend $(SOURCES)
 	@rm -rf $(VENV)/wheel
 	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir $(VENV)/wheel .
-	$(PIP) install --no-deps --force-reinstall $(VENV)/wheel/*.whl
+	@$(PIP) uninstall --yes nono-attest 2>/dev/null || true
+	$(PIP) install $(VENV)/wheel/*.whl
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
-	$(PIP) install '.[test,lint]'
+# Only what stands in pyproject.toml: the extras are named by the wheel that is installed.
+$(VENV)/.test: pyproject.toml | $(VENV)/.installed
+	$(PIP) install 'nono-attest[test,lint]'
 	@touch $@
 
 system-packages: # what tests need from the system; named when it cannot be installed
 	@sh tests/require-system-packages.sh
 
-test: $(VENV)/.test $(VENV)/.installed system-packages ## run every test; as root also once more as an ordinary user
+test: $(VENV)/.installed $(VENV)/.test system-packages ## run every test; as root also once more as an ordinary user
 	@$(BIN)/python -m pytest $(TESTS)
 	@sh tests/as-ordinary-user.sh $(TESTS)
 
-lint: $(VENV)/.test ## ruff, mypy --strict, import contracts
+lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -55,10 +55,10 @@ format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff format .
 
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) install '.[bench]'
+	$(PIP) install 'nono-attest[bench]'
 	@touch $@
 
-bench: $(VENV)/.bench $(VENV)/.installed ## measure ours against peers, in one run
+bench: $(VENV)/.installed $(VENV)/.bench ## measure ours against peers, in one run
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove what this file made
