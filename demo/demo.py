@@ -56,7 +56,8 @@ def build(ledger: Path, key: Path, environment: dict[str, str]) -> Path:
     out.mkdir(exist_ok=True)
     for old in out.glob("*.whl"):
         old.unlink()
-    version = run([BIN / "python", "-I", "-c", "import attest; print(attest.__version__)"], environment).strip()
+    asked = [BIN / "python", "-I", "-c", "import attest; print(attest.__version__)"]
+    version = run(asked, environment).strip()
     wheel = out / f"nono_attest-{version}-py3-none-any.whl"
     show(
         nono(

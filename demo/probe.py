@@ -8,13 +8,15 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 
 def main() -> None:
     """Make every attempt that the arguments name: key, ledger, port, abstract socket."""
     key, ledger, port, abstract = sys.argv[1:]
-    attempt("read the private key", lambda: open(key, "rb").read())
-    attempt("read the ledger", lambda: open(ledger, "rb").read(16))
+    attempt("read the private key", lambda: Path(key).read_bytes())
+    attempt("read the ledger", lambda: Path(ledger).read_bytes())
     attempt("open the ledger for writing", lambda: os.close(os.open(ledger, os.O_RDWR)))
     attempt("plant a journal beside the ledger", lambda: plant(ledger + "-journal"))
     attempt("open a TCP connection", lambda: connect(socket.AF_INET, ("127.0.0.1", int(port))))
@@ -23,7 +25,7 @@ def main() -> None:
     attempt("signal the process that launched it", lambda: os.kill(os.getppid(), 0))
 
 
-def attempt(name: str, action) -> None:  # noqa: ANN001  # any callable without arguments
+def attempt(name: str, action: Callable[[], object]) -> None:
     """Do it, and say how it went."""
     try:
         action()
@@ -39,7 +41,7 @@ def plant(path: str) -> None:
     os.unlink(path)
 
 
-def connect(family: int, address) -> None:  # noqa: ANN001  # a host and a port, or a name
+def connect(family: int, address: tuple[str, int] | str) -> None:
     """Open a stream connection and close it."""
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(5)
