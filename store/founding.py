@@ -94,9 +94,9 @@ def _write(path: bytes, key: SigningKey, name: str, tool_version: str) -> None:
     connection = connect(path)
     try:
         connection.execute("PRAGMA journal_mode=MEMORY")  # nobody reads it yet, and what fails is thrown away
+        connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id = {ledger_format.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {ledger_format.FORMAT_VERSION}")
-        connection.execute("BEGIN IMMEDIATE")
         for statement in ledger_format.ddl():
             connection.execute(statement)
         connection.execute("INSERT INTO entry VALUES (0, ?)", (genesis.decode(),))

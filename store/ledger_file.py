@@ -189,7 +189,7 @@ def translate(error: sqlite3.Error, path: bytes) -> LedgerError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_BUSY"):
         return LedgerError(f"{shown} is busy: no turn within {BUSY_SECONDS:.0f} s", code="ledger.busy")
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):  # the second: no room for its shared memory
         return LedgerError(
             f"no space left for {shown}", code="ledger.full", hint="free some space on that file system"
         )
