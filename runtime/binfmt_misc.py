@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.errors import ExecutableError
 from runtime.path_names import shown
@@ -18,8 +17,7 @@ _MAX_FORMATS = 256
 _MAX_ENTRY_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """An enabled entry.
 
     Attributes:

@@ -8,9 +8,8 @@ this same object (design 3, "Capability set").
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 
@@ -54,8 +53,7 @@ def group_source(name: str) -> str:
     return f"group:{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class FileGrant:
+class FileGrant(NamedTuple):
     """One grant on one file or directory.
 
     Attributes:
@@ -83,8 +81,7 @@ class FileGrant:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilitySet:
+class CapabilitySet(NamedTuple):
     """Everything that a launch may do.
 
     Attributes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -28,8 +27,7 @@ REPORT_BYTES = 65_536
 _NOT_STARTED = 125
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What the child is to become.
 
     Attributes:

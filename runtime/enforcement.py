@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import landlock_rules, privileges, seccomp_filter, syscalls
 from runtime.capabilities import Network
@@ -62,8 +61,7 @@ _WHY_NO_LANDLOCK = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """Everything that a child needs to restrict itself; made by ``prepare``.
 
     Attributes:

@@ -11,8 +11,7 @@ import fcntl
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import enforcement, landlock_rules, privileges, seccomp_filter, syscalls
 from runtime.capabilities import SYSTEM, Access, FileGrant, Network
@@ -35,8 +34,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What was found about one feature.
 
     Attributes:

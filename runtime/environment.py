@@ -7,8 +7,7 @@ secret. Values are never printed and never recorded; names are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime.errors import UsageError
@@ -76,8 +75,7 @@ _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 _KEY_MARKS = (b"PRIVATE KEY-----", b"MC4CAQAwBQYDK2VwBCIEI")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """What the child will have.
 
     Attributes:

@@ -24,9 +24,8 @@ import fcntl
 import hashlib
 import os
 import stat
-from dataclasses import dataclass, replace
 from signal import SIGURG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import binfmt_misc, shebang
@@ -57,8 +56,7 @@ _READ_BYTES = 1 << 20
 _GOES_ON = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT})
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One hashed file of the chain, as the record states it.
 
     Attributes:
@@ -83,8 +81,7 @@ class Image:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class OpenImage:
+class OpenImage(NamedTuple):
     """One file of the chain while it is held.
 
     Attributes:
@@ -126,8 +123,7 @@ class OpenImage:
         return (status.st_dev, status.st_ino, status.st_ctime_ns) == (self.dev, self.ino, self.ctime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A command and its interpreters, open and held.
 
     Attributes:
@@ -266,7 +262,7 @@ def _hold(
                     hint="give it a #! line, or name its interpreter in the command",
                 )
             return Held(tuple(images), tuple(argv))
-        images[-1] = replace(images[-1], by_path=True)
+        images[-1] = images[-1]._replace(by_path=True)
         interpreter, arguments = interpretation
         program = shebang.env_program(interpreter, arguments)
         if program is not None:

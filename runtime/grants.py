@@ -11,8 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, FileGrant, Network, is_beneath, merge
 from runtime.errors import GrantError
@@ -36,8 +35,7 @@ _FLAGS = {
 _STREAMS = ("standard input", "standard output", "standard error")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One grant as it was asked for.
 
     Attributes:
@@ -56,11 +54,11 @@ class Request:
 
     def with_access(self, access: Access) -> Request:
         """Return the same request with another access."""
-        return replace(self, access=access)
+        return self._replace(access=access)
 
     def with_path(self, path: bytes) -> Request:
         """Return the same request for another path."""
-        return replace(self, path=path)
+        return self._replace(path=path)
 
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""
@@ -70,8 +68,7 @@ class Request:
         return f"{shown(self.path)} (by default, {self.source})"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenGrant:
+class OpenGrant(NamedTuple):
     """A grant and the very object that was judged.
 
     Attributes:
@@ -297,7 +294,7 @@ def _check_kind(request: Request, mode: int) -> None:
             code="grant.kind",
         )
     if stat.S_ISDIR(mode) != request.directory:
-        other = replace(request, directory=not request.directory)
+        other = request._replace(directory=not request.directory)
         kind = "a directory" if stat.S_ISDIR(mode) else "not a directory"
         raise GrantError(
             f"cannot grant {request.wording()}: it is {kind}",

@@ -25,7 +25,7 @@ import signal
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import environment as variables
@@ -54,8 +54,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """A hook as the profile asks for it.
 
     Attributes:
@@ -71,8 +70,7 @@ class Hook:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedHook:
+class LoadedHook(NamedTuple):
     """A hook whose bytes are fixed.
 
     Attributes:
@@ -332,8 +330,7 @@ def _sealed_copy(content: bytes, name: str) -> int:
 # --- running -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
+class _Ending(NamedTuple):
     exit: int | None = None
     signal: int | None = None
     error: str | None = None

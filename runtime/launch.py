@@ -19,8 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import __version__
 from attest.errors import NonoError
@@ -57,8 +56,7 @@ SIGNAL_BASE = 128
 """``nono run`` exits with this plus the number of the signal that ended the command."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchResult:
+class LaunchResult(NamedTuple):
     """What a launch came to.
 
     Attributes:
@@ -86,8 +84,7 @@ class LaunchResult:
     entries: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
+class LaunchPlan(NamedTuple):
     """What a launch would be: the answer of a dry run, which changes nothing.
 
     Attributes:

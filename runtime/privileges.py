@@ -10,7 +10,7 @@ CAP_SETPCAP.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runtime import syscalls
 
@@ -19,8 +19,7 @@ KEPT = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 _SETPCAP = 1 << 8
 
 
-@dataclass(frozen=True, slots=True)
-class Privileges:
+class Privileges(NamedTuple):
     """What the calling thread has, as read from the kernel.
 
     Attributes:

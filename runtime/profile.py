@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runtime.capabilities import PROFILE, Access
 from runtime.errors import ProfileError, UsageError
@@ -41,8 +40,7 @@ _FILESYSTEM = {
 _Value: TypeAlias = "dict[str, _Value] | list[_Value] | str | int | float | bool | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What one profile file says.
 
     Attributes:

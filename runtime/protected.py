@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.capabilities import PROFILE, USER, Access, is_beneath
 from runtime.errors import GrantError, UsageError
@@ -134,8 +134,7 @@ _INSIDE = "lies at or inside"
 _CONTAINS = "contains"
 
 
-@dataclass(frozen=True, slots=True)
-class Untouchable:
+class Untouchable(NamedTuple):
     """What nothing lifts; absolute paths, each with everything inside it and its ancestors.
 
     Attributes:

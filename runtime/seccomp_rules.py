@@ -20,8 +20,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyseccomp  # type: ignore[import-untyped]  # published without type information
 
@@ -94,8 +93,7 @@ _NEVER = (
 _ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3")
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """One condition on one argument of a system call.
 
     Attributes:
@@ -111,8 +109,7 @@ class Comparison:
     mask: int = _INT
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One system call that is refused with ``error`` when all comparisons hold."""
 
     call: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
@@ -22,8 +22,7 @@ _PKCS8_BASE64_LENGTH = 64
 _PKCS8_BASE64_START = "MC4CAQAwBQYDK2VwBCIEI"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedKey:
+class ResolvedKey(NamedTuple):
     """A signing key and what must be kept from the command because of it.
 
     Attributes:

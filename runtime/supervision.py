@@ -11,8 +11,7 @@ import contextlib
 import os
 import select
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -33,8 +32,7 @@ DIFFERENT = "different"
 UNCHECKED = "unchecked"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How the command ended.
 
     Attributes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from attest import checkpoint, origin
 from attest.errors import MalformedError
@@ -25,8 +25,7 @@ _LOCK_TRIES = 500
 _LOCK_PAUSE_SECONDS = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class RememberedHead:
+class RememberedHead(NamedTuple):
     """The size of a ledger (entries) and the root over them (32 bytes), as last signed here."""
 
     size: int

@@ -29,7 +29,7 @@ import os
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
     from store.errors import TamperedLedgerError
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An entry that is still to get its index and its time."""
 
     kind: str

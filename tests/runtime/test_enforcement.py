@@ -9,7 +9,6 @@ import signal
 import struct
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -180,14 +179,14 @@ def test_an_older_kernel_with_the_missing_features_waived(
 
 
 def test_a_filter_that_lets_everything_pass_is_noticed(prepare: Callable[..., Prepared]) -> None:
-    prepared = replace(prepare(), program=ALLOW_EVERYTHING)
+    prepared = prepare()._replace(program=ALLOW_EVERYTHING)
     assert "not enforced although required: network, filter" in str(
         in_child(lambda: enforcement.restrict_self(prepared))
     )
 
 
 def test_the_filter_of_an_open_network_is_noticed(prepare: Callable[..., Prepared]) -> None:
-    prepared = replace(prepare(), program=prepare(Network.ALL).program)
+    prepared = prepare()._replace(program=prepare(Network.ALL).program)
     assert "not enforced although required: network" in str(
         in_child(lambda: enforcement.restrict_self(prepared))
     )
@@ -195,14 +194,14 @@ def test_the_filter_of_an_open_network_is_noticed(prepare: Callable[..., Prepare
 
 @pytest.mark.parametrize("program", [b"", bytes(8), bytes(7), bytes(8 * 5000)])
 def test_a_program_that_the_kernel_refuses(prepare: Callable[..., Prepared], program: bytes) -> None:
-    prepared = replace(prepare(), program=program)
+    prepared = prepare()._replace(program=program)
     assert "the child cannot load the system call filter" in str(
         in_child(lambda: enforcement.restrict_self(prepared))
     )
 
 
 def test_a_ruleset_that_is_none(prepare: Callable[..., Prepared]) -> None:
-    prepared = replace(prepare(), ruleset=0)
+    prepared = prepare()._replace(ruleset=0)
     assert "the child cannot restrict itself with Landlock" in str(
         in_child(lambda: enforcement.restrict_self(prepared))
     )
