@@ -7,7 +7,9 @@ import hashlib
 import os
 import socket
 import sqlite3
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,7 @@ from store.reading import LedgerReader
 from tests.store.place import Place, drafts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NOBODY = 65534
 
@@ -148,7 +150,7 @@ def test_a_socket(place: Place) -> None:
 
 def test_a_device(place: Place) -> None:
     with pytest.raises(LedgerError) as caught:
-        Place(place.directory.__class__("/dev"), name="null").open()
+        Place(Path("/dev"), name="null").open()
     assert caught.value.code == "ledger.not_regular"
 
 
@@ -197,15 +199,20 @@ def test_what_belongs_to_another_user(place: Place, monkeypatch: pytest.MonkeyPa
 # --- permissions, as an ordinary user ---------------------------------------------------------------
 
 
+@pytest.fixture
+def reachable() -> Iterator[Place]:
+    """A place that an ordinary user can reach: the directories of the test runner are its own."""
+    with tempfile.TemporaryDirectory(prefix="nono-") as directory:
+        os.chmod(directory, 0o755)
+        yield Place(Path(directory))
+
+
 def _as_ordinary_user(place: Place, attempt: Callable[[], object]) -> str:
     """Return what an attempt raises (its code), or ``done``, in a child without root's privileges."""
     if os.geteuid() == 0:
         for directory, _, names in os.walk(place.directory):
             for each in (directory, *(os.path.join(directory, name) for name in names)):
                 os.chown(each, NOBODY, NOBODY)
-        for parent in list(place.directory.parents)[:3]:
-            if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
-                parent.chmod(0o755)
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -240,42 +247,43 @@ def _append(place: Place) -> None:
         ledger.append(drafts())
 
 
-def test_an_ordinary_user_can_append_at_all(place: Place) -> None:
-    place.found().close()
-    assert _as_ordinary_user(place, lambda: _append(place)) == "done"
+def test_an_ordinary_user_can_append_at_all(reachable: Place) -> None:
+    reachable.found().close()
+    assert _as_ordinary_user(reachable, lambda: _append(reachable)) == "done"
 
 
-def test_a_read_only_file(place: Place) -> None:
-    place.found().close()
-    os.chmod(place.path, 0o400)
-    assert _as_ordinary_user(place, lambda: _append(place)) == "ledger.readonly"
+def test_a_read_only_file(reachable: Place) -> None:
+    reachable.found().close()
+    os.chmod(reachable.path, 0o400)
+    assert _as_ordinary_user(reachable, lambda: _append(reachable)) == "ledger.readonly"
 
 
-def test_an_unreadable_file(place: Place) -> None:
-    place.found().close()
-    os.chmod(place.path, 0o000)
-    assert _as_ordinary_user(place, lambda: _append(place)) == "ledger.readonly"
+def test_an_unreadable_file(reachable: Place) -> None:
+    reachable.found().close()
+    os.chmod(reachable.path, 0o000)
+    assert _as_ordinary_user(reachable, lambda: _append(reachable)) == "ledger.readonly"
 
 
-def test_a_read_only_directory(place: Place) -> None:
-    place.found().close()
-    os.chmod(place.directory, 0o555)
+def test_a_read_only_directory(reachable: Place) -> None:
+    reachable.found().close()
+    os.chmod(reachable.directory, 0o555)
     try:
-        assert _as_ordinary_user(place, lambda: _append(place)) == "ledger.readonly"
+        assert _as_ordinary_user(reachable, lambda: _append(reachable)) == "ledger.readonly"
         assert (
-            _as_ordinary_user(place, lambda: Place(place.directory, name="new.db").found()) == "ledger.create"
+            _as_ordinary_user(reachable, lambda: Place(reachable.directory, name="new.db").found())
+            == "ledger.create"
         )
-        assert sorted(os.listdir(place.directory)) == [place.name, "state"]
+        assert sorted(os.listdir(reachable.directory)) == [reachable.name, "state"]
     finally:
-        os.chmod(place.directory, 0o755)
+        os.chmod(reachable.directory, 0o755)
 
 
-def test_a_state_directory_that_cannot_be_written(place: Place) -> None:
-    place.found(2).close()
-    before = place.head()
-    place.memory.unlink()
-    os.chmod(place.directory / "state" / "heads", 0o555)
-    assert _as_ordinary_user(place, lambda: _append(place)) == "ledger.memory"
+def test_a_state_directory_that_cannot_be_written(reachable: Place) -> None:
+    reachable.found(2).close()
+    before = reachable.head()
+    reachable.memory.unlink()
+    os.chmod(reachable.directory / "state" / "heads", 0o555)
+    assert _as_ordinary_user(reachable, lambda: _append(reachable)) == "ledger.memory"
     if os.geteuid() == 0:
-        os.chown(place.path, 0, 0)
-    assert place.head() == before
+        os.chown(reachable.path, 0, 0)
+    assert reachable.head() == before
