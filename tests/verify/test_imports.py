@@ -1,0 +1,115 @@
+"""What a verification loads, and that it runs where everything that only Linux has is absent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import verify
+
+if TYPE_CHECKING:
+    from tests.verify.conftest import Bench, Book
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(verify.__file__ or "")))
+
+# What must not be there afterwards: ours that is not the verifier's, and what only the others need.
+FORBIDDEN = (
+    "runtime", "store", "migrations", "sqlalchemy", "alembic", "landlock", "pyseccomp", "seccomp",
+    "sqlite3", "_sqlite3", "ctypes", "subprocess", "ssl", "http", "asyncio", "multiprocessing", "in_toto",
+    "securesystemslib", "hypothesis", "pytest", "jsonschema",
+)  # fmt: skip
+THIRD_PARTY = {"apsw", "cryptography", "jsonschema_rs", "orjson"}
+
+PROBE = """
+import sys
+if {absent!r}:
+    class Absent:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in {absent!r}:
+                raise ModuleNotFoundError(name)
+    sys.meta_path.insert(0, Absent())
+from verify.cli import main
+status = main(sys.argv[1:])
+print(*sorted(sys.modules), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def loaded(bench: Bench, book: Book, absent: tuple[str, ...] = ()) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(absent=absent), bench.write(book), "-k", bench.path("key.pub")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("verified: ")
+    return set(done.stderr.split())
+
+
+def test_a_verification_loads_attest_and_nothing_else_of_ours(bench: Bench, book: Book) -> None:
+    tops = {name.partition(".")[0] for name in loaded(bench, book)}
+    assert not tops & set(FORBIDDEN)
+    assert {"attest", "verify"} <= tops
+    known = set(sys.stdlib_module_names) | {"__main__", "attest", "verify"} | THIRD_PARTY
+    # What a site's .pth files load has a leading underscore or belongs to the tests' own environment.
+    others = {name for name in tops - known if not name.startswith(("_", "sitecustomize"))}
+    assert others <= {"cffi", "pycparser", "a1_coverage", "coverage", "distutils-precedence"}
+
+
+def test_it_runs_where_what_only_linux_has_is_absent(bench: Bench, book: Book) -> None:
+    loaded(
+        bench,
+        book,
+        (
+            "landlock",
+            "pyseccomp",
+            "seccomp",
+            "sqlalchemy",
+            "alembic",
+            "runtime",
+            "store",
+            "resource",
+            "pwd",
+            "grp",
+        ),
+    )
+
+
+WATCH = """
+import os, sys
+seen = []
+LOUD = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+def hook(event, arguments):
+    if event.startswith(LOUD):
+        seen.append(event)
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+        seen.append(f"open {arguments[0]}")
+from verify.cli import main
+sys.addaudithook(hook)
+status = main(sys.argv[1:])
+print(*seen, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def test_it_reaches_no_network_starts_nothing_and_writes_nothing(bench: Bench, book: Book) -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", WATCH, bench.write(book), "-k", bench.path("key.pub")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "\n")
+
+
+def test_the_front_door_is_honest() -> None:
+    assert sorted(verify.__all__) == verify.__all__
+    for name in verify.__all__:
+        assert getattr(verify, name) is not None
+    public = {
+        name
+        for name, value in vars(verify).items()
+        if not name.startswith("_") and getattr(value, "__module__", "verify.").startswith("verify.")
+        and type(value).__name__ != "module"
+    }  # fmt: skip
+    assert public - {"CODES"} == set(verify.__all__) - {"CODES"}

@@ -1,0 +1,168 @@
+"""The command as it is installed: what a checkout offers never becomes the verifier.
+
+A virtual environment of its own gets copies of the packages and of both scripts, as a wheel's
+installation would lay them out; its dependencies come from the environment that runs the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import venv
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.verify.conftest import Bench, Book
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+IMPOSTOR = "import sys; sys.stdout.write('IMPOSTOR\\n'); sys.exit(0)\n"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="scripts are not used there")
+
+
+def installed_root() -> str:
+    """Return where the packages under test lie: the checkout, or the installation that is tested."""
+    import verify
+
+    return os.path.dirname(os.path.dirname(os.path.abspath(verify.__file__ or "")))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    place = str(tmp_path_factory.mktemp("installed") / "venv")
+    venv.create(place, with_pip=False, symlinks=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = os.path.join(place, "lib", version, "site-packages")
+    for name in ("attest", "verify", "store", "runtime"):
+        shutil.copytree(os.path.join(installed_root(), name), os.path.join(packages, name))
+    with open(os.path.join(packages, "dependencies.pth"), "w", encoding="utf-8") as file:
+        file.write(sysconfig.get_path("purelib") + "\n" + sysconfig.get_path("platlib") + "\n")
+    for name in ("nono", "nono-verify"):
+        with open(os.path.join(ROOT, "scripts", name), encoding="utf-8") as file:
+            text = file.read()
+        assert text.startswith("#!python\n")
+        target = os.path.join(place, "bin", name)
+        with open(target, "w", encoding="utf-8") as file:
+            file.write(text.replace("#!python", f"#!{place}/bin/python", 1))  # as installers do
+        os.chmod(target, 0o755)
+    return place
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> str:
+    """Return a folder that has packages of all our names, and of some that we import."""
+    for name in ("verify", "attest", "runtime", "apsw", "argparse"):
+        (tmp_path / "checkout" / name).mkdir(parents=True)
+        (tmp_path / "checkout" / name / "__init__.py").write_text(IMPOSTOR)
+    return str(tmp_path / "checkout")
+
+
+def run(
+    home: str, folder: str, *arguments: str, interpreter: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [*interpreter, os.path.join(home, "bin", "nono-verify"), *arguments],
+        check=False, capture_output=True, text=True, cwd=folder, env={**clean, **environment},
+    )  # fmt: skip
+
+
+def test_the_current_folder(bench: Bench, book: Book, home: str, checkout: str) -> None:
+    done = run(home, checkout, bench.write(book), "-k", bench.path("key.pub"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("verified: ")
+
+
+@pytest.mark.parametrize(
+    "path", ["{checkout}", ".", "", "{checkout}:", ":{checkout}", "/nowhere:{checkout}/."]
+)
+def test_pythonpath(bench: Bench, book: Book, home: str, checkout: str, path: str) -> None:
+    # argparse is imported by nothing before our own code, so it would come from PYTHONPATH as well.
+    done = run(
+        home,
+        checkout,
+        bench.write(book),
+        "-k",
+        bench.path("key.pub"),
+        PYTHONPATH=path.format(checkout=checkout),
+    )
+    assert "IMPOSTOR" not in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_impostor_works_where_nothing_is_dropped(home: str, checkout: str) -> None:
+    done = subprocess.run(
+        [os.path.join(home, "bin", "python"), "-m", "verify"],
+        check=False, capture_output=True, text=True, cwd=checkout,
+    )  # fmt: skip
+    assert done.stdout == "IMPOSTOR\n"
+
+
+@pytest.mark.parametrize("flags", [("-I",), ("-P",), ("-E",), ("-s",), ()])
+def test_under_every_way_to_start_python(
+    bench: Bench, book: Book, home: str, checkout: str, flags: tuple[str, ...]
+) -> None:
+    python = os.path.join(home, "bin", "python")
+    done = run(
+        home, checkout, bench.write(book), "-k", bench.path("key.pub"),
+        interpreter=(python, *flags), PYTHONPATH=checkout,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout[:10], done.stderr) == (0, "verified: ", "")
+
+
+def test_a_pythonpath_that_names_the_installation_itself(
+    bench: Bench, book: Book, home: str, checkout: str
+) -> None:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = os.path.join(home, "lib", version, "site-packages")
+    done = run(home, checkout, bench.write(book), "-k", bench.path("key.pub"), PYTHONPATH=packages)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_package_beside_the_script(bench: Bench, book: Book, home: str, checkout: str) -> None:
+    shutil.copytree(os.path.join(checkout, "verify"), os.path.join(home, "bin", "verify"))
+    try:
+        done = run(home, checkout, bench.write(book), "-k", bench.path("key.pub"))
+    finally:
+        shutil.rmtree(os.path.join(home, "bin", "verify"))
+    assert done.stdout.startswith("verified: ")
+
+
+def test_the_user_site(home: str, tmp_path: Path) -> None:
+    """Ask the script's own function: a virtual environment has no user site to begin with."""
+    with open(os.path.join(home, "bin", "nono-verify"), encoding="utf-8") as file:
+        text = file.read()
+    function = text[text.index("def only_installed") : text.index("if not sys.flags.isolated")]
+    probe = textwrap.dedent("""
+        paths = only_installed([site.getusersitepackages(), *site.getsitepackages()])
+        print(site.getusersitepackages() in paths, all(path in paths for path in site.getsitepackages()))
+    """)
+    for script, kept in ((tmp_path / "bin" / "x.py", False), (tmp_path / "base" / "bin" / "x.py", True)):
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text("import os, site, sys\n" + function + probe)
+        done = subprocess.run(
+            [sys.executable, "-P", str(script)],
+            check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONUSERBASE": str(tmp_path / "base")},
+        )  # fmt: skip
+        assert done.stdout == f"{kept} True\n"
+    assert site.getsitepackages()
+
+
+def test_both_scripts_clean_the_path_in_the_same_way() -> None:
+    texts = []
+    for name in ("nono", "nono-verify"):
+        with open(os.path.join(ROOT, "scripts", name), encoding="utf-8") as file:
+            text = file.read()
+        texts.append(text[text.index("import os") : text.index("from ", text.index("sys.path[:]"))])
+        assert text.index("import os") < text.index("sys.path[:] = ") < text.index("cli import main")
+    assert texts[0] == texts[1]
