@@ -146,9 +146,7 @@ class Untouchable(NamedTuple):
     write: tuple[bytes, ...] = ()
 
 
-# Not frozen, like Protected: some hundred are made for each launch, and freezing triples their cost.
-@dataclass(slots=True)
-class _Place:
+class _Place(NamedTuple):
     """One name of something protected; with ``wild`` the leaf has a star at one of its ends."""
 
     parent: bytes
@@ -167,6 +165,7 @@ class _Place:
         return name.startswith(self.leaf[:-1])
 
 
+# Not frozen: some hundred are made for each launch, and freezing triples their cost.
 @dataclass(slots=True, eq=False)
 class Protected:
     """One protected path.

@@ -18,8 +18,7 @@ environment    values of ``GITHUB_TOKEN=…`` and its kin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime.errors import UsageError
@@ -57,8 +56,7 @@ _HEX = b"0123456789abcdef"
 _Span = tuple[int, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What counts as secret. All names are lower case and compared without regard to case.
 
     Attributes:
@@ -89,9 +87,9 @@ class Policy:
         """
         added = _names(flags, headers, query_keys, environment)
         extended = Policy(*(getattr(self, kind) | names for kind, names in added.items()))
-        for field in fields(extended):
-            if len(getattr(extended, field.name)) > _MAX_NAMES:
-                raise UsageError(f"more than {_MAX_NAMES} {field.name} to redact")
+        for kind, names in extended._asdict().items():
+            if len(names) > _MAX_NAMES:
+                raise UsageError(f"more than {_MAX_NAMES} {kind} to redact")
         return extended
 
     def unsafe_without(
@@ -111,7 +109,7 @@ class Policy:
         for kind, names in removed.items():
             for name in sorted(names - getattr(self, kind)):
                 raise UsageError(f"not redacted anyway: {name.decode('ascii')}")
-        return replace(self, **{kind: getattr(self, kind) - names for kind, names in removed.items()})
+        return self._replace(**{kind: getattr(self, kind) - names for kind, names in removed.items()})
 
     def difference(self) -> dict[str, Json]:
         """Return how this policy differs from the default, as ``launch.intent`` writes it."""
@@ -438,8 +436,6 @@ def _name(kind: str, name: bytes) -> bytes:
 
 def _difference(ours: Policy, theirs: Policy) -> dict[str, Json]:
     return {
-        field.name: [
-            name.decode("ascii") for name in sorted(getattr(ours, field.name) - getattr(theirs, field.name))
-        ]
-        for field in fields(Policy)
+        kind: [name.decode("ascii") for name in sorted(here - there)]
+        for kind, here, there in zip(Policy._fields, ours, theirs, strict=True)
     }

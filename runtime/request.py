@@ -21,7 +21,8 @@ MAX_LABELS_BYTES = 8_192
 """All labels together, in canonical form: intent and attestation both hold them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No repr: the environment holds secrets.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class LaunchRequest:
     """What is asked of a launch; paths are bytes as they were typed.
 

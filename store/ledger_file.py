@@ -13,7 +13,6 @@ import contextlib
 import os
 import sqlite3
 import stat
-from urllib.parse import quote_from_bytes
 
 from attest import ledger_format
 from store.errors import LedgerError, TamperedLedgerError
@@ -117,7 +116,8 @@ def connect_for_reading(path: bytes, option: str = "") -> sqlite3.Connection:
         sqlite3.Error: SQLite cannot open it.
     """
     connection = sqlite3.connect(
-        f"file:{quote_from_bytes(path)}?mode=ro&{option}",
+        # Every byte percent-encoded: urllib.parse would say it shorter, at 2.5 ms of every launch.
+        f"file:%{path.hex('%')}?mode=ro&{option}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,

@@ -16,6 +16,8 @@ from typing import NoReturn
 from attest import __version__
 from attest.errors import NonoError
 
+_USUAL_COLUMNS = 80
+
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
     "audit": "look at what was recorded",
@@ -35,6 +37,27 @@ Each command has its own help: nono COMMAND --help
 """
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """As argparse has it, but told how wide a line is.
+
+    argparse makes one for each argument that is added, and to find the width it imports shutil and with it
+    three compression libraries: 2.5 ms of every launch.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_line_width())
+
+
+def _line_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns) - 2
+    try:
+        return (os.get_terminal_size(1).columns or _USUAL_COLUMNS) - 2
+    except OSError:
+        return _USUAL_COLUMNS - 2
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors have the voice and the exit code of the command.
 
@@ -47,7 +70,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
         self._usage_status = usage_status
