@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from attest import checkpoint, entry, ledger_format, origin, tree
 from attest.instant import format_instant
 from store.errors import LedgerError
-from store.ledger_file import connect, translate, use_write_ahead_log
+from store.ledger_file import connect, make_durable, translate
 
 if TYPE_CHECKING:
     from attest.keys import SigningKey
@@ -102,7 +102,7 @@ def _write(path: bytes, key: SigningKey, name: str, tool_version: str) -> None:
         connection.execute("INSERT INTO entry VALUES (0, ?)", (genesis.decode(),))
         connection.execute("INSERT INTO head VALUES (0, ?, ?)", (note, edge.encode()))
         connection.execute("COMMIT")
-        use_write_ahead_log(connection)
+        make_durable(connection)
     finally:
         connection.close()
 

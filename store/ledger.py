@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError
 from attest.instant import format_instant
-from attest.note import parse as parse_note
 from store import ledger_file
 from store.errors import LedgerError
 from store.founding import found
@@ -154,7 +153,7 @@ class Ledger:
                 undo.callback(ledger._memory.close)
                 ledger._take_up_head()
                 connection.execute("ROLLBACK")
-                ledger_file.use_write_ahead_log(connection)
+                ledger_file.make_durable(connection)
                 undo.pop_all()
         except sqlite3.Error as error:
             raise ledger_file.translate(error, path) from None
@@ -315,22 +314,21 @@ class Ledger:
             return
         note, encoded = row
         self._follow_handovers()
+        # As two queries each is a single seek; in one they would be a scan.
+        first, last = self._db.execute(
+            "SELECT (SELECT min(idx) FROM entry), (SELECT max(idx) FROM entry)"
+        ).fetchone()
+        if first != 0:
+            raise self._tampered("it has no first entry, or something before it")
         try:
-            size = checkpoint.parse_text(parse_note(note).text).size
-            head = checkpoint.open_signed(note, self.origin, self._keys.signers(size))
+            head = checkpoint.open_signed(note, self.origin, self._keys.signers(last + 1))
             edge = tree.Edge.decode(head.size, encoded)
         except NonoError as error:
             raise self._tampered(f"its head does not hold: {error}") from None
         if edge.root() != head.root:
             raise self._tampered("its edge does not lead to the signed root")
-        # As two queries each is a single seek; in one they would be a scan.
-        bounds = self._db.execute(
-            "SELECT (SELECT min(idx) FROM entry), (SELECT max(idx) FROM entry)"
-        ).fetchone()
-        if bounds != (0, head.size - 1):
-            raise self._tampered(
-                f"it holds entries {bounds[0]} to {bounds[1]}, and its head covers {head.size}"
-            )
+        if head.size != last + 1:
+            raise self._tampered(f"it holds entries up to {last}, and its head covers {head.size}")
         self._check_entries(edge)
         self._check_continues(edge)
         self._last_time = self._read_entry(head.size - 1).time

@@ -135,7 +135,6 @@ def connect(path: bytes) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(os.fsdecode(path), timeout=BUSY_SECONDS, isolation_level=None)
     _be_careful(connection)
-    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA recursive_triggers=ON")
     return connection
 
@@ -147,12 +146,16 @@ def _be_careful(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA cell_size_check=ON")
 
 
-def use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Put the file into WAL mode, if it is not (a new one, a snapshot), without a journal on disk.
+def make_durable(connection: sqlite3.Connection) -> None:
+    """Have each commit on disk before it returns: a write-ahead log that is synced, whatever the defaults.
+
+    A file that is not in WAL mode (a new one, a snapshot) is put into it, without a journal on disk. Both
+    settings read the schema, so this comes after :func:`check_schema`.
 
     Raises:
-        sqlite3.Error: it cannot be.
+        sqlite3.Error: its file system does not allow it.
     """
+    connection.execute("PRAGMA synchronous=FULL")
     if connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
         return
     connection.execute("PRAGMA journal_mode=MEMORY")
