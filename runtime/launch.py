@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import __version__
 from attest.errors import NonoError
-from runtime import enforcement, environment, executable, hooks, host, outputs, private_directory, signing_key
+from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
 from runtime.errors import EnforcementError, HookError, LaunchError
@@ -37,7 +37,6 @@ from runtime.grants import (
     standard_stream_grants,
 )
 from runtime.path_names import absolute, homes
-from runtime.profile import Profile, read_profile
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
 from runtime.request import LaunchRequest
@@ -50,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from attest.canonical import Json
+    from runtime import hooks
+    from runtime.profile import Profile
     from runtime.signing_key import ResolvedKey
 
 SIGNAL_BASE = 128
@@ -270,7 +271,9 @@ class Launch:
         self._workdir = request.working_directory()
         self._outputs = request.declared_outputs(self._workdir)
         if request.profile is not None:
-            self._profile = read_profile(request.profile)
+            from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
+
+            self._profile = profile.read_profile(request.profile)
             for kind, asked in self._profile.hooks.items():
                 loaded = hooks.load(asked)
                 self._cleanup.callback(loaded.close)
@@ -355,7 +358,7 @@ class Launch:
             self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
 
     def _before_hook(self, private: bytes) -> Mapping[bytes, bytes]:
-        loaded = self._hooks.get(hooks.BEFORE)
+        loaded = self._hooks.get("before")
         if loaded is None:
             return {}
         result = self._run_hook(loaded, private, None)
@@ -364,13 +367,15 @@ class Launch:
         return result.exported
 
     def _after_hook(self, exit_status: int) -> None:
-        loaded = self._hooks.get(hooks.AFTER)
+        loaded = self._hooks.get("after")
         if loaded is not None:
             self._run_hook(loaded, self._state, exit_status)
 
     def _run_hook(
         self, loaded: hooks.LoadedHook, directory: bytes, exit_status: int | None
     ) -> hooks.HookResult:
+        from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
+
         result = hooks.run(
             loaded,
             environment=self._request.variables,
