@@ -26,7 +26,7 @@ from attest.errors import NonoError
 from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
-from runtime.errors import EnforcementError, HookError, LaunchError
+from runtime.errors import EnforcementError, HookError, LaunchError, SigningKeyError
 from runtime.grants import (
     Grants,
     OpenGrant,
@@ -185,6 +185,8 @@ class Launch:
         grants = self._with_executable(grants, held)
         capabilities = CapabilitySet(grants.files, self._network)
         self._require_unwritable_script(held, capabilities)
+        with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
+            os.makedirs(self._cache, 0o700, exist_ok=True)
         prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
         self._cleanup.callback(prepared.close)
         self._say_what_is_open(variables)
@@ -318,9 +320,15 @@ class Launch:
     def _host_key(self) -> ResolvedKey:
         path = signing_key.default_path(self._config)
         if not os.path.lexists(path):
-            key = signing_key.generate(path)
-            signing_key.trust(key, self._config)
-            self._notify(f"made the host key {os.fsdecode(path)} ({key.public.fingerprint()[:16]}…)")
+            try:
+                key = signing_key.generate(path)
+            except SigningKeyError:
+                if not os.path.lexists(path):
+                    raise
+                # Another launch was faster, and its key serves.
+            else:
+                signing_key.trust(key, self._config)
+                self._notify(f"made the host key {os.fsdecode(path)} ({key.public.fingerprint()[:16]}…)")
         return signing_key.read_file(path)
 
     def _refuse_streams(self, ledger: bytes) -> None:

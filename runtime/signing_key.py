@@ -160,19 +160,25 @@ def generate(path: bytes) -> SigningKey:
     shown = os.fsdecode(path)
     for existing in (path, public_path):
         if os.path.lexists(existing):
-            raise SigningKeyError(
-                f"{os.fsdecode(existing)} exists already, and is left as it is",
-                code="key.exists",
-                hint="name another file with --out",
-            )
+            raise _exists(existing)
     key = SigningKey.generate()
     try:
         os.makedirs(os.path.dirname(path) or b".", 0o700, exist_ok=True)
         _write(path, key.pem(), 0o600)
         _write(public_path, key.public.pem(), 0o644)
+    except FileExistsError:  # another process was faster
+        raise _exists(path) from None
     except OSError as error:
         raise SigningKeyError(f"cannot write {shown}: {error.strerror}", code="key.write") from None
     return key
+
+
+def _exists(path: bytes) -> SigningKeyError:
+    return SigningKeyError(
+        f"{os.fsdecode(path)} exists already, and is left as it is",
+        code="key.exists",
+        hint="name another file with --out",
+    )
 
 
 def public_half(path: bytes) -> bytes:
@@ -200,9 +206,14 @@ def trust(key: SigningKey, config: bytes) -> bytes:
 
 
 def _write(path: bytes, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    """Write a file that must not exist; nobody ever sees it half-written."""
+    temporary = b"%s.%s.new" % (path, os.urandom(8).hex().encode())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, mode)
     try:
         os.write(descriptor, data)
         os.fsync(descriptor)
+        os.link(temporary, path)
     finally:
         os.close(descriptor)
+        os.unlink(temporary)
