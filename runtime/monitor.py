@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from runtime.executable import Held
 
-_KILL_SECONDS = 10.0
-_KILL_PAUSE = 0.002
+KILL_SECONDS = 10.0
+KILL_PAUSE = 0.002
+"""How long, and how often, what a command left is killed, in seconds."""
 
 
 class Channel:
@@ -160,25 +161,26 @@ def _kill_rest() -> tuple[int, int]:
     waited for it, so what is listed here is what is killed.
     """
     killed: set[int] = set()
-    deadline = time.monotonic() + _KILL_SECONDS
+    deadline = time.monotonic() + KILL_SECONDS
     while True:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return len(killed), 0
-        left = _children()
+        left = children()
         for pid in left:
             killed.add(pid)
             os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             return len(killed), len(left)
-        time.sleep(_KILL_PAUSE)
+        time.sleep(KILL_PAUSE)
 
 
-def _children() -> list[int]:
+def children() -> frozenset[int]:
+    """Return the pids of this process's children, zombies included."""
     with open(b"/proc/self/task/%d/children" % os.getpid(), "rb") as file:
-        return [int(pid) for pid in file.read().split()]
+        return frozenset(int(pid) for pid in file.read().split())
 
 
 def _why_not_traced(pid: int, error: OSError) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -123,6 +124,7 @@ class Supervision:
         self._release = release
         self._failure = failure
         self._monitor = monitor_pid
+        self._others = monitor.children() - {monitor_pid}
         self._pidfd = -1
         self.pid = 0
 
@@ -248,7 +250,7 @@ class Supervision:
                 continue
             message = self._message()
             if not message:
-                self._kill()
+                self._kill_orphans()
                 raise LaunchError("the monitor was lost, so the command was killed", code="launch.monitor")
             if "image" in message:
                 reason = message["image"]
@@ -284,10 +286,21 @@ class Supervision:
         message: dict[str, Any] = orjson.loads(line)
         return message
 
-    def _kill(self) -> None:
-        if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+    def _kill_orphans(self) -> None:
+        """Kill the command, and what it left if that has become ours: ``nono run`` is a subreaper."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        # The monitor's children have a new parent when it can be waited for.
+        os.waitpid(self._monitor, 0)
+        deadline = time.monotonic() + monitor.KILL_SECONDS
+        while orphans := monitor.children() - self._others:
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, os.WNOHANG)
+            if time.monotonic() > deadline:
+                return
+            time.sleep(monitor.KILL_PAUSE)
 
     def abandon(self) -> None:
         """Make sure that nothing of this run is left; after the end this only cleans up."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from attest.errors import NonoError
-from runtime import signing_key
+from runtime import signing_key, syscalls
 from runtime.capabilities import USER, Access
 from runtime.cli import say
 from runtime.errors import LaunchError, UsageError
@@ -113,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
         command = " ".join(shown(argument) for argument in request.command)
         print("\n".join([f"would run  {command}", *_plan_lines(launch.plan()), _NOTHING_DONE]))
         return 0
+    # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     try:
         result = launch.run()
     except NonoError as error:
