@@ -182,6 +182,34 @@ def _summary(record_property: object, tried: int, fault: str) -> None:
     print(f"\nfaults: {tried} system calls, {fault}")
 
 
+def _unsynced(lines: list[str], path: str) -> bool:
+    """Return whether the last thing that happened to the file's content was a write."""
+    touched = [line for line in lines if f"<{path}>" in line and "= -1" not in line]
+    happened = [line for line in touched if re.search(r" (pwrite64|write|fdatasync|fsync)\(", line)]
+    return bool(happened) and "sync(" not in happened[-1]
+
+
+def test_nothing_is_acknowledged_before_it_is_on_disk(trace: Trace, key: SigningKey, tmp_path: Path) -> None:
+    """What a kill cannot show, since the page cache outlives it: the order of writing, syncing, speaking."""
+    place = Place(tmp_path / "ledger", key)
+    place.directory.mkdir()
+    assert _strace(place).returncode == 0
+    lines = _read_log(place).splitlines()
+    log = os.fsdecode(place.path) + "-wal"
+    said = [number for number, line in enumerate(lines) if re.search(r' write\(1<[^"]*"\d+:', line)]
+    assert len(said) == ENTRIES
+    before = 0
+    for number in said:
+        assert any(f"<{log}>" in line and "pwrite64(" in line for line in lines[before:number])
+        assert not _unsynced(lines[:number], log)
+        before = number
+    (linked,) = (number for number, line in enumerate(lines) if re.search(r" link(at)?\(", line))
+    temporary = re.findall(r'"([^"]*/\.nono-[^"]*)"', lines[linked])[0]
+    assert any(f"<{temporary}>" in line and " fsync(" in line for line in lines[:linked])
+    assert not _unsynced(lines[:linked], temporary)
+    assert any(f"<{place.directory}>" in line and " fsync(" in line for line in lines[linked : said[0]])
+
+
 def test_a_writer_killed_at_any_call_loses_and_breaks_nothing(
     trace: Trace, key: SigningKey, tmp_path: Path, record_property: object
 ) -> None:

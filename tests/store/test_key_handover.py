@@ -123,3 +123,20 @@ def test_a_handover_that_was_taken_out_does_not_bring_the_old_key_back(
         place.open()
     with pytest.raises(LedgerError):
         place.open(successor)
+
+
+def test_the_checkpoints_of_two_handovers_are_not_exchanged(place: Place, successor: SigningKey) -> None:
+    """Both were signed by the same two keys, so only their sizes tell them apart."""
+    with place.found(1) as ledger:
+        ledger.hand_over(successor, "there")
+        ledger.hand_over(place.key, "and back")
+        ledger.hand_over(successor, "and there")
+        ledger.append(drafts())
+    with place.open(successor):
+        pass
+    with place.attack() as connection:
+        connection.execute(
+            "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 3) WHERE size = 5"
+        )
+    with pytest.raises(TamperedLedgerError, match="another size"):
+        place.open(successor)

@@ -244,6 +244,15 @@ def the_edge_is_empty(place: Place) -> None:
 
 
 @attack
+def an_entry_is_edited_and_the_edge_made_to_fit(place: Place) -> None:
+    _change(place, 270, command=["rm", "-rf", "/"])
+    edge = tree.Edge()
+    for body in place.bodies():
+        edge.append(tree.hash_leaf(body))
+    _run(place, "UPDATE head SET edge = ?", edge.encode())
+
+
+@attack
 def a_stranger_signs_the_head_again(place: Place) -> None:
     stranger = SigningKey.generate()
     head = checkpoint.parse_text(place.head().rpartition("\n\n")[0] + "\n")
@@ -444,20 +453,24 @@ def a_log_with_an_edit_is_planted(place: Place) -> None:
     shutil.rmtree(elsewhere.directory)
 
 
+@pytest.mark.parametrize("remembered", [True, False])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attacked_ledger_is_refused_and_nothing_is_signed(
-    victim: Place, signed: list[bytes], name: str
+    victim: Place, signed: list[bytes], name: str, remembered: bool
 ) -> None:
     ATTACKS[name](victim)
     before = (victim.directory / victim.name).read_bytes()
-    memory = victim.memory.read_bytes()
+    memory = victim.memory
+    if not remembered:
+        memory.write_bytes(b"")
+    said = memory.read_bytes()
     signed.clear()  # what the attack itself had signed
     for _ in range(2):
         with pytest.raises(TamperedLedgerError) as caught:
             victim.open()
         assert caught.value.hint
     assert signed == []
-    assert victim.memory.read_bytes() == memory
+    assert memory.read_bytes() == said
     # A planted log is folded into the file by SQLite when it closes it: the same content, elsewhere.
     if name != "a_log_with_an_edit_is_planted":
         assert (victim.directory / victim.name).read_bytes() == before
@@ -607,6 +620,27 @@ def test_an_older_copy_that_went_its_own_way_is_refused(victim: Place, tmp_path:
     victim.put_back(tmp_path / "branch.db")
     with pytest.raises(TamperedLedgerError, match="not those that were signed here"):
         victim.open()
+
+
+def test_a_branch_is_refused_by_a_writer_that_has_not_looked_for_long(place: Place, tmp_path: Path) -> None:
+    """Another true history of the same ledger, far longer, its rows put under a writer at work."""
+    with place.found(10) as ledger:
+        place.copy(tmp_path / "copy.db")
+        ledger.append(drafts(5))
+        elsewhere = Place(tmp_path / "elsewhere", place.key)
+        elsewhere.directory.mkdir()
+        shutil.copy(tmp_path / "copy.db", os.fsdecode(elsewhere.path))
+        with elsewhere.open() as branch:
+            branch.append(drafts(600))
+        with place.attack() as connection:
+            connection.execute("ATTACH ? AS other", (os.fsdecode(elsewhere.path),))
+            for table in ("entry", "tile", "head"):
+                connection.execute(f"DELETE FROM main.{table}")
+                connection.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
+            connection.execute("DETACH other")
+        place.memory.write_bytes(b"")
+        with pytest.raises(TamperedLedgerError, match="its first 16 entries"):
+            ledger.append(drafts())
 
 
 def test_an_older_copy_without_any_memory_is_accepted(victim: Place, tmp_path: Path) -> None:
