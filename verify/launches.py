@@ -47,6 +47,9 @@ _PLACES = {
 }
 
 
+_CLOSING = {entry.ATTESTATION, entry.LOST}
+
+
 @dataclass(slots=True)
 class LaunchCounts:
     """How many launches ended how."""
@@ -141,18 +144,15 @@ class Launches:
             what = f"should be number {session.next} of its session"
             self._report(session, "launch.sequence", what, index, name)
         session.next += 1
-        if kind == entry.ATTESTATION:
-            self._attested(session, index, name, document["data"], key)
+        if kind in _CLOSING:
+            self._end(session, index, name, document, key)
             return
-        if kind == entry.LOST:
-            self._lost(index, name)
-            return
-        session.evidence.last = index
         leaves = session.tree.leaves
         leaves.append(leaf)
         if len(leaves) == TILE_WIDTH:
             session.tree.fold()
-        if kind == entry.DECISION:  # may stand anywhere behind the intent
+        session.evidence.last = index
+        if kind == entry.DECISION:  # what there is most of, and it may stand anywhere behind the intent
             session.decisions += 1
         elif kind in entry.KINDS:
             self._take(session, index, document, leaf)
@@ -208,10 +208,15 @@ class Launches:
         if places is not None and session.phase not in places:
             self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
 
-    def _lost(self, index: int, name: str) -> None:
-        self.counts.lost += 1
-        self._findings.add("launch.lost", "says that its launch was lost", index, name)
-        self._close(name)
+    def _end(
+        self, session: _Session, index: int, name: str, document: dict[str, Any], key: PublicKey | None
+    ) -> None:
+        if document["kind"] == entry.ATTESTATION:
+            self._attested(session, index, name, document["data"], key)
+        else:
+            self.counts.lost += 1
+            self._findings.add("launch.lost", "says that its launch was lost", index, name)
+            self._close(name)
 
     def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.STARTED

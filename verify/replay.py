@@ -30,6 +30,7 @@ from verify.blobs import BlobCheck
 from verify.epochs import Epochs
 from verify.findings import Findings
 from verify.launches import Caveats, LaunchCounts, Launches
+from verify.numbers import has_only_integers
 from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
@@ -84,7 +85,9 @@ class _Replay:
         self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
         self._launches = Launches(self._blobs, self._findings)
-        self._validators = {kind: schema.validator(kind).is_valid for kind in entry.KINDS}
+        self._forms = {
+            kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
+        }
         self._epochs: Epochs | None = None
         self._origin: str | None = None
         self._continues: str | None = None
@@ -189,15 +192,15 @@ class _Replay:
             self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
             return
         try:
-            document: Any = canonical.decode(body)
-        except MalformedError as error:
-            self._findings.add("entry.form", f"is no entry: {error}", index)
+            document: Any = canonical.decode_unwalked(body)
+            kind = document["kind"]
+            is_valid, has_only_integers = self._forms[kind]
+        except (MalformedError, TypeError, LookupError):
+            self._odd(index, body, leaf)
             return
-        kind: Any = document.get("kind") if type(document) is dict else None
-        is_valid = self._validators.get(kind) if type(kind) is str else None
-        if is_valid is None or not is_valid(document):
-            if self._odd(index, body, document):
-                self._launches.add(index, document, leaf, None)
+        # Under a closed schema, integers are all that the canonical form has left to ask for.
+        if not is_valid(document) or not has_only_integers(document):
+            self._odd(index, body, leaf)
             return
         # From here on the document has every member that its kind's schema asks for.
         time = document["time"]
@@ -221,25 +224,33 @@ class _Replay:
         ):
             self._4_kept(self._kept_row[0])
 
-    def _odd(self, index: int, body: bytes, document: Json) -> bool:
-        """Report an entry that is not valid; return whether it is of a session, of a kind yet to come."""
-        if isinstance(document, dict) and type(document.get("v")) is int and document["v"] != entry.VERSION:
-            self._findings.add("entry.kind", "is of a version that this verifier does not know", index)
-            return False
+    def _odd(self, index: int, body: bytes, leaf: bytes) -> None:
+        """Report an entry that is not valid; one of a kind yet to come still belongs to its session."""
+        add = self._findings.add
         try:
+            document = canonical.decode(body)
+            if (
+                isinstance(document, dict)
+                and type(document.get("v")) is int
+                and document["v"] != entry.VERSION
+            ):
+                add("entry.kind", "is of a version that this verifier does not know", index)
+                return
             parsed = entry.parse(body)
+        except MalformedError as error:
+            add("entry.form", f"is no entry: {error}", index)
+            return
+        session = parsed.session if parsed.session is not None and _is_session(parsed.session) else None
+        try:
             schema.check_entry(parsed.document())
         except MalformedError as error:
-            if error.code not in {"entry.kind", "entry.schema"}:
-                self._findings.add("entry.form", f"is no entry: {error}", index)
-                return False
-            session = parsed.session if parsed.session is not None and _is_session(parsed.session) else None
-            what = "is of a kind that this verifier does not know"
-            self._findings.add(
-                error.code, what if error.code == "entry.kind" else f"is {error}", index, session
-            )
-            return error.code == "entry.kind" and session is not None
-        return False
+            if error.code != "entry.kind":
+                add("entry.schema", f"is {error}", index, session)
+                return
+        # Of a known kind and of its schema it would not be here, so its kind is not known.
+        add("entry.kind", "is of a kind that this verifier does not know", index, session)
+        if session is not None:
+            self._launches.add(index, parsed.document(), leaf, None)
 
     # --- 3 Tree ------------------------------------------------------------------------------------
 

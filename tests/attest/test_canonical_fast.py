@@ -100,3 +100,32 @@ def test_a_bad_key_beside_new_good_ones_is_found_again_and_again() -> None:
         with pytest.raises(MalformedError):
             canonical.encode(document)
     assert orjson.loads(canonical.encode({"fresh-one": 1})) == {"fresh-one": 1}
+
+
+@given(DOCUMENTS)
+def test_what_is_not_walked_is_refused_for_its_form_alone(document: Any) -> None:
+    """Only floats, odd keys and depth come through, and all of them lie outside the model."""
+    try:
+        data = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return
+    try:
+        unwalked = canonical.decode_unwalked(data)
+    except MalformedError:
+        assert not plainly_in_model(orjson.loads(data))
+        return
+    assert unwalked == orjson.loads(data)
+    if plainly_in_model(unwalked):
+        assert canonical.decode(data) == unwalked
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"{", b"nul", b'{"a": 1}', b'{"b":1,"a":1}', b'{"a":1,"a":1}', b'"\\u0061"',
+        b"9007199254740992", b"-0", b'"\\ud800"', b"\xff",
+    ],
+)  # fmt: skip
+def test_no_other_form_is_read_unwalked(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        canonical.decode_unwalked(data)
