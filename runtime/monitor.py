@@ -98,6 +98,9 @@ def _supervise(
         os.waitpid(pid, 0)
         return
     channel.send({"pid": pid})
+    # os.wait4 imports it: now, while others work, rather than when the command waits at its exec stop.
+    import resource  # noqa: F401, PLC0415  # see above
+
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
     ended = _pass_exec(channel, pid, held)
