@@ -116,7 +116,8 @@ def _read_trace(place: Place) -> Trace:
             parenthesis
             and name.isidentifier()
             and name != "execve"
-            and directory in line
+            # A path that is written somewhere is content; a file that is written to stands in <>.
+            and (f"<{directory}" in line if name.endswith(("write", "write64")) else directory in line)
             and key_file not in line
         ):
             numbers[name] += 1
