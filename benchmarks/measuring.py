@@ -97,7 +97,7 @@ class Result:
             if bar.ours in by_name and bar.peer in by_name:
                 ratio = by_name[bar.ours].median / by_name[bar.peer].median
                 if ratio > bar.at_most:
-                    lines.append(f"{bar.ours} is {ratio:.2f}x of {bar.peer}; the bar is {bar.at_most:.2f}x")
+                    lines.append(f"{bar.ours} is {ratio:.3f}x of {bar.peer}; the bar is {bar.at_most:.2f}x")
         return lines
 
 
