@@ -88,6 +88,9 @@ def _supervise(
         os.close(channel.launcher)
         os.close(channel.messages)
         child.run(plan, *pipes)
+    # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
+    # fork: what the command was to ignore it ignores.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for pipe in pipes:
         os.close(pipe)
     try:
