@@ -1,16 +1,19 @@
 """The private temporary directory of one launch: 0700, its own, removed when the record is closed.
 
-What a command leaves there is hostile: removal follows no link, works on descriptors, and is bounded
-in time and depth, since it must not be able to keep nono busy.
+What a command leaves there is hostile: removal follows no link, works on descriptors, takes any depth and
+width, and is bounded in time, since it must not be able to keep nono busy.
 """
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import time
 
-_MAX_DEPTH = 256
 _SECONDS = 10.0
+_NAMES = 4_096
+"""How many names of a directory are held at once."""
 
 
 def create() -> bytes:
@@ -30,40 +33,67 @@ def create() -> bytes:
 def remove(path: bytes) -> bool:
     """Remove the directory with everything in it; return whether nothing is left."""
     deadline = time.monotonic() + _SECONDS
+    directory, name = os.path.split(path)
     try:
-        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return _remove_tree(parent, os.path.basename(path), deadline, 0)
-    finally:
-        os.close(parent)
-
-
-def _remove_tree(parent: int, name: bytes, deadline: float, depth: int) -> bool:
-    if depth > _MAX_DEPTH or time.monotonic() > deadline:
-        return False
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
+        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            descriptor = os.open(name, flags, dir_fd=parent)
-        except PermissionError:  # the command took its own directory's mode away
-            os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
-            descriptor = os.open(name, flags, dir_fd=parent)
-    except OSError:
-        return False
-    try:
-        os.fchmod(descriptor, 0o700)
-        for entry in os.listdir(descriptor):
-            raw = os.fsencode(entry)
+            top = _open_directory(parent, name)
             try:
-                os.unlink(raw, dir_fd=descriptor)
-            except IsADirectoryError:
-                if not _remove_tree(descriptor, raw, deadline, depth + 1):
-                    return False
-        os.rmdir(name, dir_fd=parent)
+                _empty(top, top, deadline)
+            finally:
+                os.close(top)
+            os.rmdir(name, dir_fd=parent)
+        finally:
+            os.close(parent)
     except OSError:
         return False
+    return True
+
+
+def _empty(directory: int, top: int, deadline: float) -> None:
+    """Remove everything in ``directory``.
+
+    A directory in it that is not empty is moved up to ``top`` and emptied from there, so that no depth
+    needs more than a few descriptors, and none is too deep.
+
+    Raises:
+        OSError: something cannot be removed, or time is up.
+    """
+    while names := _some_names(directory):
+        for name in names:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            try:
+                os.unlink(name, dir_fd=directory)
+            except IsADirectoryError:
+                _remove_directory(directory, name, top, deadline)
+
+
+def _remove_directory(directory: int, name: bytes, top: int, deadline: float) -> None:
+    descriptor = _open_directory(directory, name)  # also gives back its mode, without which it stays here
+    try:
+        if directory == top:
+            _empty(descriptor, top, deadline)
     finally:
         os.close(descriptor)
-    return True
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY or directory == top:
+            raise
+        os.rename(name, os.urandom(16).hex().encode(), src_dir_fd=directory, dst_dir_fd=top)
+
+
+def _open_directory(parent: int, name: bytes) -> int:
+    """Open a directory whose mode the command may have taken away."""
+    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(b"/proc/self/fd/%d" % handle, 0o700)
+        return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def _some_names(directory: int) -> list[bytes]:
+    with os.scandir(directory) as listing:
+        return [os.fsencode(entry.name) for entry in itertools.islice(listing, _NAMES)]
