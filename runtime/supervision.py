@@ -269,11 +269,17 @@ class Supervision:
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:
-            # What the terminal sent it sent to the whole foreground group, the command included.
-            if info.code == syscalls.SI_KERNEL and os.getpgid(self.pid) == os.getpgrp():
+            if info.code == syscalls.SI_KERNEL and self._has_it_from_the_terminal(info.signal):
                 continue
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, info.signal)
+
+    def _has_it_from_the_terminal(self, number: int) -> bool:
+        # A key reaches the whole foreground group, the command included; that the terminal is gone is
+        # told to the leader of its session alone.
+        if number == signal.SIGHUP and os.getsid(0) == os.getpid():
+            return False
+        return os.getpgid(self.pid) == os.getpgrp()
 
     def _message(self) -> dict[str, Any]:
         """Return the monitor's next message; an empty one when it is gone."""
@@ -291,7 +297,8 @@ class Supervision:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         # The monitor's children have a new parent when it can be waited for.
-        os.waitpid(self._monitor, 0)
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored this waits all the same
+            os.waitpid(self._monitor, 0)
         deadline = time.monotonic() + monitor.KILL_SECONDS
         while orphans := monitor.children() - self._others:
             for pid in orphans:
