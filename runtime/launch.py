@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from runtime.profile import Profile
     from runtime.signing_key import ResolvedKey
 
+_STANDARD_ERROR = 2
+
 SIGNAL_BASE = 128
 """``nono run`` exits with this plus the number of the signal that ended the command."""
 
@@ -339,6 +341,8 @@ class Launch:
         for number in range(3):
             stream = os.fstat(number)
             if (stream.st_dev, stream.st_ino) in forbidden:
+                if number == _STANDARD_ERROR:  # what is said about this must not be written there either
+                    os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), number)
                 raise LaunchError(
                     f"descriptor {number} is the ledger or its key, and the command would inherit it",
                     code="launch.stream",
@@ -640,12 +644,14 @@ def _require_one_thread() -> None:
 
 
 def _require_open(number: int) -> None:
-    """Open /dev/null in the place of a closed standard stream, so that nothing of ours lands there."""
+    """Open /dev/null in the place of a closed standard stream, so that nothing of ours lands there.
+
+    To be called with 0, 1 and 2 in this order: what is opened gets the lowest number that is free.
+    """
     try:
         os.fstat(number)
     except OSError:
-        while os.open("/dev/null", os.O_RDWR) < number:
-            pass
+        os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # noqa: FBT003  # its name says what is true
 
 
 def _how_hook_ended(result: hooks.HookResult) -> str:

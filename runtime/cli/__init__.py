@@ -117,7 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments[1:])
     try:
         status: int = module.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # the caller closed it
+            sys.stdout.flush()
     except NonoError as error:
         complain(str(error), error.hint)
         return getattr(error, "exit_status", getattr(module, "FAILURE_STATUS", 1))
@@ -126,6 +127,16 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
+        return _fault(error, getattr(module, "FAILURE_STATUS", 1))
+    return status
+
+
+def _fault(error: Exception, status: int) -> int:
+    import traceback  # noqa: PLC0415  # no launch pays for it
+
+    say("".join(traceback.format_exception(error)).rstrip())
+    complain("this is a fault in nono itself", "please report it with the lines above")
     return status
 
 
