@@ -21,7 +21,7 @@ LAUNCH = ["launch.intent", "launch.start", "launch.outcome", "launch.attestation
 def copying_hook(site: Site, name: str, more: str = "") -> Path:
     """Write a hook that copies the ledger, with its log, as it is while the hook runs."""
     ledgers = site.state / "ledgers"
-    return site.script(
+    return site.hook(
         name, f"mkdir {site.base}/{name} && cp {ledgers}/*.db* {site.base}/{name}/ || exit 9\n{more}"
     )
 

@@ -1,0 +1,365 @@
+"""Signals, terminals, and what a command inherits from nono besides its grants."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+from tests.system.conftest import NONO, PYTHON, wait_for
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Site
+
+# Counts what it gets, says so in a file, and ends a moment after the first.
+COUNTER = """\
+import os, signal, sys, time
+got = []
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, lambda number, frame: got.append(number))
+open("ready", "w").close()
+while not got:
+    time.sleep(0.01)
+time.sleep(0.5)
+with open("got", "w") as file:
+    print(*got, end="", file=file)
+print(*got, flush=True)
+sys.exit(40 + len(got))
+"""
+
+
+def counter(site: Site) -> list[str]:
+    return [
+        "run", "--allow", str(site.project), *site.python_grants(), "--", PYTHON, "-I", "-c", COUNTER,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_to_nono_reaches_the_command_once(site: Site, number: signal.Signals) -> None:
+    launch = site.start(*counter(site))
+    wait_for((site.project / "ready").exists, "the command is ready")
+    launch.process.send_signal(number)
+    ended = launch.wait()
+    assert ended.stdout.split() == [str(int(number)).encode()]
+    assert ended.status == 41
+    assert site.record().outcome["exit"] == 41
+
+
+def test_a_command_that_a_signal_ends_gives_its_number(site: Site) -> None:
+    launch = site.start("run", "--allow", site.project, "--", "/bin/sh", "-c", "touch ready; sleep 60")
+    wait_for((site.project / "ready").exists, "the command is ready")
+    launch.process.send_signal(signal.SIGTERM)
+    ended = launch.wait()
+    assert ended.status == 143
+    assert site.record().outcome["signal"] == signal.SIGTERM
+    assert site.record().kinds[-1] == "launch.attestation"
+
+
+def test_different_signals_all_arrive(site: Site) -> None:
+    launch = site.start(*counter(site))
+    wait_for((site.project / "ready").exists, "the command is ready")
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        launch.process.send_signal(number)
+    ended = launch.wait()
+    assert sorted(map(int, ended.stdout.split())) == [1, 2, 15]
+
+
+def test_a_signal_to_the_whole_group_without_a_terminal_arrives_once(site: Site) -> None:
+    """Without a terminal the command has a group of its own, so kill(-group) reaches nono alone."""
+    launch = site.start(*counter(site), program=("setsid", NONO))
+    wait_for((site.project / "ready").exists, "the command is ready")
+    os.killpg(launch.pid, signal.SIGINT)
+    ended = launch.wait()
+    assert ended.stdout.split() == [b"2"]
+
+
+def test_signals_after_the_command_do_not_end_the_record(site: Site) -> None:
+    after = site.script(
+        "after", f"touch {site.base}/waiting; until [ -e {site.base}/go ]; do sleep 0.02; done"
+    )
+    profile = site.profile(session_hooks={"after": {"script": str(after)}})
+    launch = site.start("run", "-p", profile, "--", "/bin/sh", "-c", "exit 9")
+    wait_for((site.base / "waiting").exists, "the after-hook runs")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        launch.process.send_signal(number)
+    (site.base / "go").touch()
+    assert launch.wait().status == 9
+    assert site.record().kinds[-1] == "launch.attestation"
+
+
+def test_stop_and_continue_do_not_end_a_launch(site: Site) -> None:
+    launch = site.start(
+        "run",
+        "--allow",
+        site.project,
+        "--",
+        "/bin/sh",
+        "-c",
+        "echo $$ > pid.new; mv pid.new pid; sleep 0.3; exit 8",
+    )
+    wait_for((site.project / "pid").exists, "the command runs")
+    pid = int((site.project / "pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    assert launch.process.poll() is None
+    os.kill(pid, signal.SIGCONT)
+    assert launch.wait().status == 8
+
+
+# --- a terminal ----------------------------------------------------------------------------------
+
+
+def spawn(site: Site, *arguments: str) -> pexpect.spawn:
+    return pexpect.spawn(
+        str(NONO), list(arguments), env=site.environment, cwd=str(site.project), timeout=20, encoding="utf-8"
+    )
+
+
+def ended_with(child: pexpect.spawn) -> int:
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus is not None
+    return int(child.exitstatus)
+
+
+@pytest.mark.parametrize(("key", "number"), [("c", signal.SIGINT), ("\\", signal.SIGQUIT)])
+def test_a_key_at_the_terminal_reaches_the_command_once(site: Site, key: str, number: signal.Signals) -> None:
+    child = spawn(site, *counter(site))
+    wait_for((site.project / "ready").exists, "the command is ready")
+    child.sendcontrol(key)
+    child.expect(rf"(?<![0-9 ]){int(number)}\r\n")
+    assert ended_with(child) == 41
+    assert site.record().outcome["exit"] == 41
+
+
+def test_closing_the_terminal_reaches_the_command_once(site: Site) -> None:
+    """nono is the session's leader, and both are in its foreground group: the kernel tells both."""
+    terminal, end = os.openpty()
+    launch = site.start(*counter(site), stdin=end, stdout=end, preexec=lambda: os.login_tty(end))
+    os.close(end)
+    wait_for((site.project / "ready").exists, "the command is ready")
+    os.close(terminal)
+    ended = launch.wait()
+    assert (site.project / "got").read_text() == "1"
+    assert site.record().kinds[-1] == "launch.attestation"
+    assert ended.status == site.record().outcome["exit"]
+
+
+def test_the_command_can_read_from_the_terminal(site: Site) -> None:
+    child = spawn(site, "run", "--", "/bin/sh", "-c", "read line; echo got $line; tty; exit 3")
+    child.sendline("hello")
+    child.expect("got hello")
+    child.expect("/dev/pts/[0-9]+")
+    assert ended_with(child) == 3
+
+
+def test_a_stop_at_the_terminal_and_fg(site: Site) -> None:
+    """Ctrl-Z stops nono and the command; the shell goes on; fg goes on with both."""
+    script = "touch ready; n=0; while [ ! -e go ]; do sleep 0.05; done; echo command done; exit 4"
+    shell = pexpect.spawn(
+        "/bin/bash",
+        ["--norc", "--noprofile", "-i"],
+        env={**site.environment, "PS1": "prompt> "},
+        cwd=str(site.project),
+        timeout=20,
+        encoding="utf-8",
+    )
+    shell.expect("prompt> ")
+    shell.sendline(f"{NONO} run --allow {site.project} -- /bin/sh -c '{script}'")
+    wait_for((site.project / "ready").exists, "the command runs")
+    shell.sendcontrol("z")
+    shell.expect("Stopped")
+    shell.expect("prompt> ")
+    shell.sendline("echo shell $((40 + 2))")
+    shell.expect("shell 42")
+    shell.sendline("fg")
+    time.sleep(0.2)
+    (site.project / "go").touch()
+    shell.expect("command done")
+    shell.sendline("echo status $?")
+    shell.expect("status 4")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert site.record().outcome["exit"] == 4
+
+
+# --- what is inherited ---------------------------------------------------------------------------
+
+
+def signals_of(program: list[str], site: Site, **options: object) -> str:
+    """Return what the kernel says of the signals of a program that changes none of them: grep."""
+    done = subprocess.run(
+        [*program, "/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"],
+        env=site.environment,
+        cwd=site.project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        **options,  # type: ignore[call-overload]  # preexec_fn
+    )
+    return str(done.stdout)
+
+
+def test_the_command_has_the_signals_that_nono_was_started_with(site: Site) -> None:
+    def odd() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_IGN)
+
+    nono = [str(NONO), "run", "--silent", "--"]
+    plain, changed = signals_of([], site), signals_of([], site, preexec_fn=odd)
+    assert plain != changed
+    assert "0000000000000000" in plain
+    assert signals_of(nono, site) == plain
+    assert signals_of(nono, site, preexec_fn=odd) == changed
+
+
+def test_nohup_is_kept(site: Site) -> None:
+    launch = site.start(
+        "run", "--allow", site.project, "--", "/bin/sh", "-c",
+        "touch ready; until [ -e go ]; do sleep 0.02; done",
+        program=("nohup", NONO),
+    )  # fmt: skip
+    wait_for((site.project / "ready").exists, "the command runs")
+    launch.process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert launch.process.poll() is None
+    (site.project / "go").touch()
+    assert launch.wait().status == 0
+
+
+def test_sigpipe_ends_the_command_as_it_would_outside(site: Site) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    launch = site.start("run", "--", "/bin/sh", "-c", "while :; do echo x; done", stdout=writer)
+    os.close(writer)
+    assert launch.wait().status == 128 + signal.SIGPIPE
+
+
+def test_a_file_size_limit_ends_the_command_and_not_its_record(site: Site) -> None:
+    """RLIMIT_FSIZE is inherited from the caller: nono's own record must not break on it."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    ended = site.run(
+        "--allow", site.project, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
+        preexec=limit,
+    )  # fmt: skip
+    assert ended.status in (1, 128 + signal.SIGXFSZ)
+    assert site.record().kinds[-1] == "launch.attestation"
+
+
+def test_closed_standard_streams_are_not_filled_with_anything_of_ours(site: Site) -> None:
+    def close() -> None:
+        for number in range(3):
+            os.close(number)
+
+    launch = site.start(
+        "run", "--allow", site.project, "--", "/bin/sh", "-c", "ls -l /proc/$$/fd > out", preexec=close
+    )
+    assert launch.wait().status == 0
+    listed = (site.project / "out").read_text()
+    assert ".db" not in listed
+    assert "pem" not in listed
+    numbers = {int(line.split()[-3]) for line in listed.splitlines()[1:]}
+    assert numbers <= {0, 1, 2, 10, 11}  # 10 and 11: where the shell keeps what it redirects
+
+
+def test_other_descriptors_do_not_reach_the_command(site: Site) -> None:
+    secret = site.file("secret", "secret")
+    descriptors = [os.open(secret, os.O_RDONLY) for _ in range(20)]
+    try:
+        ended = site.run("--", "/bin/ls", "/proc/self/fd", pass_fds=descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    assert ended.stdout.split() == [b"0", b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+@pytest.mark.parametrize("what", ["ledger", "key"])
+def test_the_ledger_or_the_key_as_a_standard_stream_is_refused(site: Site, stream: int, what: str) -> None:
+    site.run("--", "/bin/true")
+    path = site.ledger() if what == "ledger" else site.config / "keys" / "default.pem"
+    before = path.read_bytes()
+    descriptor = os.open(path, os.O_RDWR if stream else os.O_RDONLY)
+
+    def put() -> None:
+        os.dup2(descriptor, stream)
+
+    try:
+        ended = site.run("--", "/bin/cat", preexec=put, pass_fds=(descriptor,))
+    finally:
+        os.close(descriptor)
+    assert ended.status == 125
+    assert path.read_bytes() == before
+    assert site.records()[0].outcome["exit"] == 0
+
+
+def test_limits_of_the_caller_are_the_commands(site: Site) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (99, 99))
+        os.umask(0o027)
+        os.nice(3)
+
+    ended = site.shell("ulimit -n; umask; nice", preexec=limit)
+    assert ended.stdout.split() == [b"99", b"0027", str(min(os.nice(0) + 3, 19)).encode()]
+
+
+def test_standard_streams_that_are_files_can_be_opened_again(site: Site) -> None:
+    outside = site.base / "streams"
+    outside.mkdir()
+    (outside / "in").write_text("line\n")
+    with open(outside / "in", "rb") as source, open(outside / "out", "wb") as target:
+        ended = site.run(
+            "--",
+            "/bin/sh",
+            "-c",
+            "cat /dev/stdin > /dev/stdout",
+            stdin=source.fileno(),
+            stdout=target,
+        )
+    assert ended.status == 0
+    assert (outside / "out").read_text() == "line\n"
+    record = site.record()
+    assert record.files()[os.fsencode(outside / "in")]["access"] == "read"
+    assert record.files()[os.fsencode(outside / "out")]["access"] == "write"
+
+
+def test_a_stream_that_is_read_only_cannot_be_written_through_proc(site: Site) -> None:
+    source = site.base / "in"
+    source.write_text("line\n")
+    with open(source, "rb") as stream:
+        ended = site.run("--", "/bin/sh", "-c", "echo changed > /proc/self/fd/0", stdin=stream.fileno())
+    assert ended.status != 0
+    assert source.read_text() == "line\n"
+
+
+def test_the_command_starts_in_a_group_of_its_own_without_a_terminal(site: Site) -> None:
+    ended = site.python("import os; print(os.getpgrp() == os.getpid(), os.getsid(0))")
+    assert ended.stdout.split() == [b"True", str(os.getsid(0)).encode()]
+
+
+def test_nothing_of_nono_shows_in_what_the_command_sees_of_itself(site: Site) -> None:
+    ended = site.run("--", "/bin/cat", "/proc/self/cmdline", "/proc/self/environ", "/proc/self/comm")
+    assert ended.status == 0
+    words = ended.stdout.split(b"\0")
+    assert words[:4] == [b"/bin/cat", b"/proc/self/cmdline", b"/proc/self/environ", b"/proc/self/comm"]
+    assert words[-1] == b"cat\n"
+    names = {word.partition(b"=")[0].decode() for word in words[4:-1]}
+    assert names == {*site.environment, "GIT_CONFIG_GLOBAL", "NONO_SESSION_ID", "TMP", "TEMP"}
+
+
+def test_the_processes_of_a_launch_are_gone_when_nono_is(site: Site) -> None:
+    launch = site.start("run", "--", "/bin/true")
+    launch.wait()
+    assert site.processes() == []
