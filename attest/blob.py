@@ -7,8 +7,7 @@ erased is *withheld*: its digest does not let anybody guess it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import MalformedError
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 SALT_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A value beside the entries.
 
     Attributes:

@@ -6,8 +6,7 @@ The note text is ``origin\nsize\nbase64(root)\n`` without extension lines; the k
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical, note
 from attest.errors import MalformedError, SignatureError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 MAX_SIZE = 2**53 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A tree head.
 
     Attributes:

@@ -6,8 +6,7 @@ most 65,535 bytes. What ``data`` holds is each kind's closed schema (``attest/sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import MalformedError
@@ -41,8 +40,7 @@ BLOB_FIELDS: dict[str, tuple[str, ...]] = {
 _MEMBERS = {"v", "kind", "session", "seq", "time", "data"}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry.
 
     Attributes:

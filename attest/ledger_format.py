@@ -22,5 +22,5 @@ def ddl(version: int = FORMAT_VERSION) -> tuple[str, ...]:
     They are also, byte for byte and in this order, the ``sql`` column of its ``sqlite_schema``.
     """
     path = os.path.join(os.path.dirname(__file__), "ddl", f"ledger-v{version}.sql")
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return tuple(line.removesuffix(";\n") for line in file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import MalformedError, SignatureError
@@ -73,8 +73,7 @@ class Verifier:
         return verifier
 
 
-@dataclass(frozen=True, slots=True)
-class NoteSignature:
+class NoteSignature(NamedTuple):
     """One signature line: who says to have signed, with which key id, and the bytes."""
 
     name: str
@@ -82,8 +81,7 @@ class NoteSignature:
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A parsed note; nothing in it is to be believed before :func:`verify`."""
 
     text: str
