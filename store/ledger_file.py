@@ -92,6 +92,9 @@ def check_header(path: bytes) -> None:
     """
     try:
         with contextlib.closing(connect_for_reading(path, "immutable=1")) as header:
+            # A writer that is at its checkpoint, or was killed there, has written the first page before the
+            # last: without this the file would pass for damaged, until the log is applied once more.
+            header.execute("PRAGMA writable_schema=ON")
             (application,) = header.execute("PRAGMA application_id").fetchone()
             (version,) = header.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
