@@ -44,8 +44,13 @@ examples:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # Usage is one of the reasons why nothing was checked, and reads like the others.
-        sys.stderr.write(f"not checked: {render.printable(message)}\n  hint: nono-verify --help\n")
+        _complain(f"not checked: {render.printable(message)}\n  hint: nono-verify --help\n")
         raise SystemExit(NOT_CHECKED)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        # After help or version, which argparse has written without looking whether it could.
+        _write("")
+        super().exit(status, message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,10 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["trust"]:
             return _trust(arguments[1:])
         return _verify(arguments)
-    except BrokenPipeError:
-        # The reader went away: what it did not read it cannot take for "verified".
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
 
@@ -84,8 +85,7 @@ def _verify(arguments: list[str]) -> int:
     except NonoError as error:
         verdict = _not_checked(NotCheckedError(f"--origin: {error}", code="input.usage"))
     text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    _write(text)
     return verdict.exit
 
 
@@ -156,7 +156,38 @@ def _trust(arguments: list[str]) -> int:
         else:
             lines = [f"{pin.key.fingerprint()}  {pin.source}" for pin in trust.load(os.environ)]
     except NotCheckedError as error:
-        sys.stderr.write(render.as_text(_not_checked(error)))
+        _complain(render.as_text(_not_checked(error)))
         return NOT_CHECKED
-    sys.stdout.write("".join(f"{render.printable(line)}\n" for line in lines))
+    _write("".join(f"{render.printable(line)}\n" for line in lines))
     return 0
+
+
+def _write(text: str) -> None:
+    """Write to standard output; where the caller closed it, nobody wants to read it.
+
+    Raises:
+        SystemExit: it cannot be written. What nobody could read cannot be taken for "verified", and a full
+            disk is no tampering either.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at its end, and would then report the same again in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"not checked: the verdict cannot be written: {error.strerror}\n")
+        raise SystemExit(NOT_CHECKED) from None
+
+
+def _complain(text: str) -> None:
+    """Write to standard error, if it can be written; the exit code says the same."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         usage_status: exit code for a wrong command line.
     """
 
-    def __init__(self, prog: str, *, description: str, epilog: str, usage_status: int = 2) -> None:
+    def __init__(self, prog: str, *, description: str = "", epilog: str = "", usage_status: int = 2) -> None:
         super().__init__(
             prog=prog,
             description=description,
@@ -79,6 +79,13 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong with the command line, and where its help is."""
         complain(message, f"{self.prog} --help")
         sys.exit(self._usage_status)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after help or version, which argparse has written without looking whether it could."""
+        from runtime.cli.terminal import flush  # noqa: PLC0415  # no launch pays for it
+
+        flush()
+        super().exit(status, message)
 
 
 def complain(message: str, hint: str | None = None) -> None:
@@ -104,31 +111,27 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
-    if name not in COMMANDS:
-        return _without_command(arguments)
-    module = importlib.import_module(f"runtime.cli.{name}")
-    parser = Parser(
-        f"nono {name}",
-        description=COMMANDS[name].capitalize() + ".",
-        epilog=getattr(module, "EPILOG", ""),
-        usage_status=getattr(module, "USAGE_STATUS", 2),
-    )
-    module.add_arguments(parser)
-    parsed = parser.parse_args(arguments[1:])
+    module = importlib.import_module(f"runtime.cli.{name}") if name in COMMANDS else None
+    failure: int = getattr(module, "FAILURE_STATUS", 1)
     try:
-        status: int = module.run(parsed)
-        if sys.stdout is not None:  # the caller closed it
-            sys.stdout.flush()
+        if module is None:
+            return _without_command(arguments)
+        parser = Parser(
+            f"nono {name}",
+            description=COMMANDS[name].capitalize() + ".",
+            epilog=getattr(module, "EPILOG", ""),
+            usage_status=getattr(module, "USAGE_STATUS", 2),
+        )
+        module.add_arguments(parser)
+        status: int = module.run(parser.parse_args(arguments[1:]))
     except NonoError as error:
-        complain(str(error), error.hint)
-        return getattr(error, "exit_status", getattr(module, "FAILURE_STATUS", 1))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        if str(error):  # whoever reads no further need not be told why we stopped
+            complain(str(error), error.hint)
+        return getattr(error, "exit_status", failure)
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
-        return _fault(error, getattr(module, "FAILURE_STATUS", 1))
+        return _fault(error, failure)
     return status
 
 
@@ -151,4 +154,4 @@ def _without_command(arguments: list[str]) -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
     parser.parse_args(arguments)
-    return 2
+    parser.error("the command comes first: nono COMMAND")  # nono -- run: what was meant is not clear

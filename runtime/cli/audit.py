@@ -164,7 +164,7 @@ def _table(launches: list[LaunchRecord]) -> list[str]:
 
 def _fitting(lines: list[str]) -> list[str]:
     """Cut lines to the width of the terminal; into a pipe or a file goes all of them."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return lines
     start = lines[0].index("COMMAND")
     width = max(shutil.get_terminal_size().columns, start + _NARROWEST_COMMAND)

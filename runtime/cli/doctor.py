@@ -11,6 +11,7 @@ import orjson
 
 from attest import __version__
 from runtime import enforcement_probe, landlock_rules, running_images, signing_key
+from runtime.cli.terminal import write_lines
 from runtime.errors import EnforcementError
 from runtime.path_names import shown
 from store import locations
@@ -49,13 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
         ) from None
     able = all(finding.enforced for finding in findings if finding.required)
     if arguments.json:
-        print(
-            orjson.dumps(
-                _document(findings, protects=protects, able=able), option=orjson.OPT_SORT_KEYS
-            ).decode()
-        )
+        document = _document(findings, protects=protects, able=able)
+        write_lines([orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()])
     else:
-        print("\n".join(_lines(findings, protects=protects, able=able)))
+        write_lines(_lines(findings, protects=protects, able=able))
     return 0 if able else 1
 
 

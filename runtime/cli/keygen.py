@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime import signing_key
+from runtime.cli.terminal import write_lines
 from runtime.path_names import shown
 from store import locations
 
@@ -39,9 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     default = signing_key.default_path(config)
     path = default if arguments.out is None else os.path.abspath(os.fsencode(arguments.out))
     key = signing_key.generate(path)
-    print(f"private key  {shown(path)}")
-    print(f"public key   {shown(signing_key.public_half(path))}")
-    print(f"fingerprint  {key.public.fingerprint()}")
+    write_lines(
+        (
+            f"private key  {shown(path)}",
+            f"public key   {shown(signing_key.public_half(path))}",
+            f"fingerprint  {key.public.fingerprint()}",
+        )
+    )
     if arguments.trust or path == default:
-        print(f"trusted      {shown(signing_key.trust(key, config))}")
+        write_lines((f"trusted      {shown(signing_key.trust(key, config))}",))
     return 0

@@ -12,7 +12,7 @@ from attest import entry as entries
 from attest.errors import NonoError
 from attest.keys import PublicKey
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
-from runtime.cli.terminal import columns, write_lines
+from runtime.cli.terminal import columns, write_bytes, write_lines
 from runtime.path_names import shown
 from store import locations
 from store.errors import LedgerError
@@ -87,7 +87,7 @@ def _path(arguments: argparse.Namespace) -> int:
     if not os.path.isfile(path):
         raise LedgerError(f"no ledger at {shown(path)}", code="ledger.missing")
     # For scripts: the very bytes, not a form of them for people.
-    os.write(1, path + b"\n")
+    write_bytes(path)
     return 0
 
 

@@ -110,8 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
     explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
     launch = Launch(request, notify=notify, explain=explain, redeliver_signals=False)
     if arguments.dry_run:
+        from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
+
         command = " ".join(shown(argument) for argument in request.command)
-        print("\n".join([f"would run  {command}", *_plan_lines(launch.plan()), _NOTHING_DONE]))
+        write_lines([f"would run  {command}", *_plan_lines(launch.plan()), _NOTHING_DONE])
         return 0
     # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

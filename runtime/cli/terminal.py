@@ -6,13 +6,22 @@ All of them are written as escapes; so is what the output's encoding does not ha
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
+
+from attest.errors import NonoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _GAP = "  "
+
+
+class OutputError(NonoError):
+    """Standard output takes nothing more; without a message when its reader has only gone away."""
+
+    default_code = "output.unwritable"
 
 
 def printable(text: str) -> str:
@@ -30,11 +39,60 @@ def shorten(text: str, limit: int) -> str:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Write lines to standard output, each made printable, whatever its encoding."""
+    """Write lines to standard output, each made printable, whatever its encoding.
+
+    Where the caller closed standard output nobody wants to read it, and nothing is written.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if sys.stdout is None:
+        return
     encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
-        sys.stdout.write(shown + "\n")
+    try:
+        for line in lines:
+            shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
+            sys.stdout.write(shown + "\n")
+    except OSError as error:
+        raise _given_up(error) from None
+    flush()
+
+
+def write_bytes(line: bytes) -> None:
+    """Write a line to standard output as it is: for scripts, not for people.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.buffer.write(line + b"\n")
+    except OSError as error:
+        raise _given_up(error) from None
+    flush()
+
+
+def flush() -> None:
+    """See that what was written has arrived.
+
+    Raises:
+        OutputError: it has not.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _given_up(error) from None
+
+
+def _given_up(error: OSError) -> OutputError:
+    # Python flushes once more at its end, and would then report the same again in its own words.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return OutputError("")
+    return OutputError(f"cannot write to standard output: {error.strerror}")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
