@@ -7,7 +7,7 @@ the standard streams are added by the launch itself. What does not exist is left
 from __future__ import annotations
 
 from runtime.capabilities import Access, group_source
-from runtime.grants import Request
+from runtime.grant_request import GrantRequest
 
 # Programs, libraries and their data.
 _SYSTEM_PATHS = (b"/usr", b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")
@@ -84,12 +84,12 @@ _DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/tty")
 _RANDOM_DEVICES = (b"/dev/random", b"/dev/urandom")
 
 
-def _group(name: str, access: Access, paths: tuple[bytes, ...]) -> tuple[Request, ...]:
+def _group(name: str, access: Access, paths: tuple[bytes, ...]) -> tuple[GrantRequest, ...]:
     # Whether a default is a file or a directory is decided by what is found there.
-    return tuple(Request(access, path, directory=True, source=group_source(name)) for path in paths)
+    return tuple(GrantRequest(access, path, directory=True, source=group_source(name)) for path in paths)
 
 
-DEFAULT_GRANTS: tuple[Request, ...] = (
+DEFAULT_GRANTS: tuple[GrantRequest, ...] = (
     *_group("system_paths", Access.READ, _SYSTEM_PATHS),
     *_group("system_configuration", Access.READ, _SYSTEM_CONFIGURATION),
     *_group("process_information", Access.READ, _PROCESS_INFORMATION),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, FileGrant, Network, is_beneath, merge
 from runtime.errors import GrantError
+from runtime.grant_request import GrantRequest
 from runtime.path_names import absolute, homes, shown
 
 if TYPE_CHECKING:
@@ -23,49 +24,7 @@ if TYPE_CHECKING:
 
     from runtime.protected import Guard
 
-_FLAGS = {
-    (Access.READWRITE, True): ("--allow", "filesystem.allow"),
-    (Access.READ, True): ("--read", "filesystem.read"),
-    (Access.WRITE, True): ("--write", "filesystem.write"),
-    (Access.READWRITE, False): ("--allow-file", "filesystem.allow_file"),
-    (Access.READ, False): ("--read-file", "filesystem.read_file"),
-    (Access.WRITE, False): ("--write-file", "filesystem.write_file"),
-}
-
 _STREAMS = ("standard input", "standard output", "standard error")
-
-
-class Request(NamedTuple):
-    """One grant as it was asked for.
-
-    Attributes:
-        access: read, write or both.
-        path: as it was written: ``~`` (in a profile also ``$WORKDIR``) still in it, or relative to
-            the working directory.
-        directory: True for a directory and everything beneath it, False for a single file.
-        source: ``user``, ``profile``, ``group:NAME`` or ``system``. The last two are defaults: what
-            is missing is left out without a word, and file or directory is what is found.
-    """
-
-    access: Access
-    path: bytes
-    directory: bool
-    source: str = USER
-
-    def with_access(self, access: Access) -> Request:
-        """Return the same request with another access."""
-        return self._replace(access=access)
-
-    def with_path(self, path: bytes) -> Request:
-        """Return the same request for another path."""
-        return self._replace(path=path)
-
-    def wording(self) -> str:
-        """Return the request as the flag or the profile's key that makes it."""
-        flag, key = _FLAGS[self.access, self.directory]
-        if self.source in (USER, PROFILE):
-            return f"{flag if self.source == USER else key} {shown(self.path)}"
-        return f"{shown(self.path)} (by default, {self.source})"
 
 
 class OpenGrant(NamedTuple):
@@ -88,7 +47,7 @@ class Grants:
         missing: the requests whose paths do not exist: asked, but not granted.
     """
 
-    def __init__(self, opened: Iterable[OpenGrant], missing: Iterable[Request] = ()) -> None:
+    def __init__(self, opened: Iterable[OpenGrant], missing: Iterable[GrantRequest] = ()) -> None:
         self.opened = tuple(opened)
         self.missing = tuple(missing)
 
@@ -111,18 +70,13 @@ class Grants:
         self.close()
 
 
-def working_directory_request(workdir: bytes) -> Request:
-    """Return what ``--allow-cwd`` asks for: reading the working directory, no more."""
-    return Request(Access.READ, workdir, directory=True)
-
-
 def network_mode(*, block_net: bool, profile_blocks: bool) -> Network:
     """Return the network mode: either of the flag and the profile blocks it, nothing opens it again."""
     return Network.BLOCKED if block_net or profile_blocks else Network.ALL
 
 
 def resolve(
-    requests: Iterable[Request],
+    requests: Iterable[GrantRequest],
     *,
     workdir: bytes,
     guard: Guard,
@@ -144,7 +98,7 @@ def resolve(
         UsageError: a path that cannot be meant.
     """
     opened = list(extra)
-    missing: list[Request] = []
+    missing: list[GrantRequest] = []
     try:
         home = next(iter(homes()), None)
         for request in requests:
@@ -206,7 +160,7 @@ def private_directory_grant(path: bytes) -> OpenGrant:
     return OpenGrant(grant, descriptor)
 
 
-def _open(request: Request, path: bytes, guard: Guard) -> OpenGrant | None:
+def _open(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
     """Open and judge what a user or a profile asked for; None if there is nothing at that path."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -228,7 +182,7 @@ def _open(request: Request, path: bytes, guard: Guard) -> OpenGrant | None:
     return OpenGrant(grant, descriptor)
 
 
-def _without_variable(request: Request, workdir: bytes) -> bytes:
+def _without_variable(request: GrantRequest, workdir: bytes) -> bytes:
     """Expand ``$WORKDIR`` where a profile says it; on a command line the shell has done so."""
     path = request.path
     if request.source == PROFILE and (path == b"$WORKDIR" or path.startswith(b"$WORKDIR/")):
@@ -236,7 +190,7 @@ def _without_variable(request: Request, workdir: bytes) -> bytes:
     return path
 
 
-def _open_default(request: Request, guard: Guard) -> OpenGrant | None:
+def _open_default(request: GrantRequest, guard: Guard) -> OpenGrant | None:
     """Open a default; None if this system does not have it."""
     try:
         descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
@@ -254,7 +208,7 @@ def _open_default(request: Request, guard: Guard) -> OpenGrant | None:
     )
 
 
-def _path_of(request: Request, descriptor: int) -> bytes:
+def _path_of(request: GrantRequest, descriptor: int) -> bytes:
     canonical = _canonical(descriptor)
     if canonical is None:
         raise GrantError(
@@ -265,7 +219,7 @@ def _path_of(request: Request, descriptor: int) -> bytes:
     return canonical
 
 
-def _explain(request: Request, error: OSError) -> None:
+def _explain(request: GrantRequest, error: OSError) -> None:
     """Raise what a failed open means, unless it means that nothing is there and that is no fault."""
     if error.errno != errno.ENOENT:
         raise GrantError(
@@ -274,7 +228,7 @@ def _explain(request: Request, error: OSError) -> None:
         ) from None
     # A rule needs a file to stand on. A profile is written for many machines, a flag for this one.
     if request.source == USER and not request.directory and request.access is not Access.READ:
-        directory = Request(request.access, os.path.dirname(request.path) or b".", directory=True)
+        directory = GrantRequest(request.access, os.path.dirname(request.path) or b".", directory=True)
         raise GrantError(
             f"cannot grant {request.wording()}: there is no such file",
             code="grant.missing",
@@ -282,7 +236,7 @@ def _explain(request: Request, error: OSError) -> None:
         ) from None
 
 
-def _check_kind(request: Request, mode: int) -> None:
+def _check_kind(request: GrantRequest, mode: int) -> None:
     if stat.S_ISBLK(mode):
         raise GrantError(
             f"cannot grant {request.wording()}: it is a disk, and a disk holds every file",
@@ -303,7 +257,7 @@ def _check_kind(request: Request, mode: int) -> None:
         )
 
 
-def _refuse_disks(request: Request, descriptor: int) -> None:
+def _refuse_disks(request: GrantRequest, descriptor: int) -> None:
     try:
         with os.scandir(b"/proc/self/fd/%d" % descriptor) as listing:
             disks = [
@@ -348,7 +302,7 @@ def _open_stream(number: int, guard: Guard) -> OpenGrant | None:
     try:
         canonical = _canonical(descriptor)
         if canonical is not None:
-            request = Request(access, canonical, directory=False, source=SYSTEM)
+            request = GrantRequest(access, canonical, directory=False, source=SYSTEM)
             guard.judge(request, canonical, path=canonical)
     except GrantError as error:
         os.close(descriptor)

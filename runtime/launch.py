@@ -27,10 +27,10 @@ from runtime import enforcement, environment, executable, host, outputs, private
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
 from runtime.errors import EnforcementError, HookError, LaunchError, SigningKeyError
+from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
     OpenGrant,
-    Request,
     network_mode,
     private_directory_grant,
     resolve,
@@ -349,7 +349,7 @@ class Launch:
                     hint="redirect it to another file",
                 )
 
-    def _asked(self) -> tuple[Request, ...]:
+    def _asked(self) -> tuple[GrantRequest, ...]:
         asked = self._request.asked_grants(self._workdir)
         return asked if self._profile is None else (*asked, *self._profile.filesystem)
 
@@ -606,7 +606,7 @@ def launch(
     request = LaunchRequest(
         command=tuple(os.fsencode(argument) for argument in command),
         grants=tuple(
-            Request(access, os.fsencode(path), directory=directory, source=USER)
+            GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for access, directory, paths in asked
             for path in paths
         ),

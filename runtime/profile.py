@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runtime.capabilities import PROFILE, Access
 from runtime.errors import ProfileError, UsageError
-from runtime.grants import Request
+from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
 
@@ -55,7 +55,7 @@ class Profile(NamedTuple):
     name: bytes
     path: bytes
     sha256: str
-    filesystem: tuple[Request, ...]
+    filesystem: tuple[GrantRequest, ...]
     block_network: bool
     hooks: Mapping[str, Hook]
 
@@ -176,7 +176,7 @@ class _Reader:
             raise self.error(where, f"must be true or false, not {_kind(value)}")
         return value
 
-    def requests(self, key: str, value: _Value) -> list[Request]:
+    def requests(self, key: str, value: _Value) -> list[GrantRequest]:
         where = f"filesystem.{key}"
         if not isinstance(value, list):
             raise self.error(where, f"must be a list of paths, not {_kind(value)}")
@@ -184,7 +184,7 @@ class _Reader:
             raise self.error(where, f"more than {MAX_PATHS} paths")
         access, directory = _FILESYSTEM[key]
         return [
-            Request(access, self._granted_path(item, f"{where}[{number}]"), directory, PROFILE)
+            GrantRequest(access, self._granted_path(item, f"{where}[{number}]"), directory, PROFILE)
             for number, item in enumerate(value)
         ]
 

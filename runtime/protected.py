@@ -32,7 +32,7 @@ from runtime.path_names import every_name, homes, join, normalise, shown, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runtime.grants import Request
+    from runtime.grant_request import GrantRequest
 
 # Paths below the home directory. A star stands at one end of the last component, nowhere else.
 DENIED: dict[str, tuple[bytes, ...]] = {
@@ -362,7 +362,7 @@ class Guard:
             self._denied_map = _Map(entry for home in self._homes for entry in denied_paths(home, self._seen))
         return self._denied_map
 
-    def judge(self, request: Request, canonical: bytes | None, *, path: bytes) -> None:
+    def judge(self, request: GrantRequest, canonical: bytes | None, *, path: bytes) -> None:
         """Refuse ``request`` if it must not be granted.
 
         Args:
@@ -378,7 +378,7 @@ class Guard:
             names += [canonical, *self._aliases(canonical)]
         self.judge_names(request, tuple(dict.fromkeys(names)))
 
-    def judge_default(self, request: Request, canonical: bytes) -> None:
+    def judge_default(self, request: GrantRequest, canonical: bytes) -> None:
         """Refuse a grant that nobody asked for; judged by where it is, nobody chose its name.
 
         Raises:
@@ -391,7 +391,7 @@ class Guard:
                 if denial[0].exists():
                     raise self._denied_error(request, (canonical,), *denial)
 
-    def judge_names(self, request: Request, names: tuple[bytes, ...]) -> None:
+    def judge_names(self, request: GrantRequest, names: tuple[bytes, ...]) -> None:
         """Refuse ``request`` if under any of the normalised ``names`` it must not be granted."""
         if request.directory:
             _refuse_whole_trees(request, names)
@@ -401,14 +401,14 @@ class Guard:
             first = next((denial for denial in denials if denial[0].exists()), denials[0])
             raise self._denied_error(request, names, *first)
 
-    def _judge_never(self, request: Request, names: tuple[bytes, ...]) -> None:
+    def _judge_never(self, request: GrantRequest, names: tuple[bytes, ...]) -> None:
         writing = request.access is not Access.READ
         for name in names:
             for entry, relation in self._never.meet(name, directory=request.directory):
                 if writing or not entry.writing_only:
                     raise self._never_error(request, names, entry, relation)
 
-    def _denials(self, request: Request, names: tuple[bytes, ...]) -> list[tuple[Protected, str]]:
+    def _denials(self, request: GrantRequest, names: tuple[bytes, ...]) -> list[tuple[Protected, str]]:
         return [
             denial
             for name in names
@@ -416,7 +416,7 @@ class Guard:
             if not self._is_lifted(denial[0], name)
         ]
 
-    def is_open(self, request: Request, names: tuple[bytes, ...]) -> bool:
+    def is_open(self, request: GrantRequest, names: tuple[bytes, ...]) -> bool:
         """Return whether :meth:`judge_names` would let the request pass."""
         try:
             self.judge_names(request, names)
@@ -464,7 +464,7 @@ class Guard:
                     yield normalise(name + b"/" + canonical[len(at) :])
 
     def _never_error(
-        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
+        self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str
     ) -> GrantError:
         narrower = self._narrower(request, names, relation)
         where = f"it {relation} {shown(entry.path)}"
@@ -490,7 +490,7 @@ class Guard:
         )
 
     def _denied_error(
-        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
+        self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str
     ) -> GrantError:
         narrower = self._narrower(request, names, relation)
         lift = f"--bypass-protection {shown(entry.path)} lifts this protection, and grants nothing itself"
@@ -501,7 +501,7 @@ class Guard:
             hint=f"grant only {narrower}; {lift}" if narrower else lift,
         )
 
-    def _narrower(self, request: Request, names: tuple[bytes, ...], relation: str) -> str:
+    def _narrower(self, request: GrantRequest, names: tuple[bytes, ...], relation: str) -> str:
         """Return the same grant on a few directories inside the one that was asked for, or nothing."""
         if relation != _CONTAINS or request.source not in (USER, PROFILE):
             return ""
@@ -540,7 +540,7 @@ def _identity(path: bytes) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _refuse_whole_trees(request: Request, names: tuple[bytes, ...]) -> None:
+def _refuse_whole_trees(request: GrantRequest, names: tuple[bytes, ...]) -> None:
     for name in names:
         if name in _WHOLE_TREES:
             raise GrantError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.environment import Environment
     from runtime.executable import Image
-    from runtime.grants import Request
+    from runtime.grant_request import GrantRequest
     from runtime.hooks import HookResult, LoadedHook
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
@@ -70,7 +70,7 @@ class LaunchRecord:
         self,
         request: LaunchRequest,
         *,
-        asked: Sequence[Request],
+        asked: Sequence[GrantRequest],
         network: Network,
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attest import canonical
 from runtime import outputs
 from runtime.errors import UsageError
-from runtime.grants import Request, working_directory_request
+from runtime.grant_request import GrantRequest, working_directory_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class LaunchRequest:
     """
 
     command: tuple[bytes, ...]
-    grants: tuple[Request, ...] = ()
+    grants: tuple[GrantRequest, ...] = ()
     allow_cwd: bool = False
     workdir: bytes | None = None
     block_net: bool = False
@@ -97,7 +97,7 @@ class LaunchRequest:
         """Return the declared outputs, absolute; see :func:`runtime.outputs.declare`."""
         return outputs.declare(self.outputs, workdir)
 
-    def asked_grants(self, workdir: bytes) -> tuple[Request, ...]:
+    def asked_grants(self, workdir: bytes) -> tuple[GrantRequest, ...]:
         """Return the grants that the user asked for, ``allow_cwd`` included."""
         return (*self.grants, working_directory_request(workdir)) if self.allow_cwd else self.grants
 

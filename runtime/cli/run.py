@@ -12,7 +12,7 @@ from runtime import signing_key, syscalls
 from runtime.capabilities import USER, Access
 from runtime.cli import say
 from runtime.errors import LaunchError, UsageError
-from runtime.grants import Request
+from runtime.grant_request import GrantRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
@@ -167,7 +167,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     return LaunchRequest(
         command=tuple(os.fsencode(argument) for argument in command),
         grants=tuple(
-            Request(access, os.fsencode(path), directory=directory, source=USER)
+            GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for _, flag, access, directory, _ in _GRANTS
             for path in getattr(arguments, flag.removeprefix("--").replace("-", "_"))
         ),

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, Network, group_source
 from runtime.errors import GrantError, UsageError
+from runtime.grant_request import GrantRequest, working_directory_request
 from runtime.grants import (
     Grants,
-    Request,
     network_mode,
     private_directory_grant,
     resolve,
     standard_stream_grants,
-    working_directory_request,
 )
 from runtime.protected import Guard, Untouchable
 
@@ -54,7 +53,7 @@ def guard(untouchable: Untouchable | None = None, home: bytes = b"/home/nobody-h
 
 
 def ask(
-    *requests: Request,
+    *requests: GrantRequest,
     workdir: bytes = b"/",
     judged_by: Guard | None = None,
     warnings: list[str] | None = None,
@@ -64,7 +63,7 @@ def ask(
     return resolve(requests, workdir=workdir, guard=judged_by or guard(), warn=said.append, extra=extra)
 
 
-def refused(*requests: Request, workdir: bytes = b"/", judged_by: Guard | None = None) -> GrantError:
+def refused(*requests: GrantRequest, workdir: bytes = b"/", judged_by: Guard | None = None) -> GrantError:
     with pytest.raises(GrantError) as caught:
         ask(*requests, workdir=workdir, judged_by=judged_by)
     return caught.value
@@ -74,7 +73,7 @@ def test_a_grant_holds_the_object_that_was_asked_for(base: bytes) -> None:
     os.mkdir(base + b"/d")
     Path(os.fsdecode(base + b"/f")).touch()
     with ask(
-        Request(READWRITE, b"d", True), Request(READ, base + b"/./d/../f", False), workdir=base
+        GrantRequest(READWRITE, b"d", True), GrantRequest(READ, base + b"/./d/../f", False), workdir=base
     ) as found:
         directory, file = found.opened
         assert (directory.grant.path, directory.grant.asked) == (base + b"/d", b"d")
@@ -91,7 +90,7 @@ def test_a_grant_holds_the_object_that_was_asked_for(base: bytes) -> None:
 def test_the_descriptor_stays_with_the_object_when_its_name_is_taken(base: bytes) -> None:
     os.mkdir(base + b"/d")
     os.mkdir(base + b"/secret")
-    with ask(Request(READ, base + b"/d", True)) as found:
+    with ask(GrantRequest(READ, base + b"/d", True)) as found:
         granted = os.stat(base + b"/d")
         os.rename(base + b"/d", base + b"/moved")
         os.rename(base + b"/secret", base + b"/d")
@@ -114,7 +113,7 @@ def test_what_is_judged_is_what_was_opened(base: bytes, monkeypatch: pytest.Monk
 
     judged_by = guard(home=base + b"/home")
     monkeypatch.setattr("runtime.grants.os.open", open_and_turn)
-    assert refused(Request(READ, base + b"/link", True), judged_by=judged_by).code == "grant.protected"
+    assert refused(GrantRequest(READ, base + b"/link", True), judged_by=judged_by).code == "grant.protected"
 
 
 @pytest.mark.parametrize("path", [b"~/src", b"~", b"~/./src"])
@@ -123,7 +122,7 @@ def test_the_tilde_expands_but_is_recorded_as_typed(
 ) -> None:
     os.mkdir(base + b"/src")
     monkeypatch.setenv("HOME", os.fsdecode(base))
-    with ask(Request(READ, path, True)) as found:
+    with ask(GrantRequest(READ, path, True)) as found:
         assert found.files[0].path == (base if path == b"~" else base + b"/src")
         assert found.files[0].asked == path
 
@@ -131,17 +130,17 @@ def test_the_tilde_expands_but_is_recorded_as_typed(
 def test_the_home_itself_is_refused(base: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", os.fsdecode(base))
     os.mkdir(base + b"/src")
-    error = refused(Request(READ, b"~", True), judged_by=Guard(Untouchable()))
+    error = refused(GrantRequest(READ, b"~", True), judged_by=Guard(Untouchable()))
     assert error.code == "grant.protected"
     assert str(error.hint).startswith("grant only --read ~/src; --bypass-protection")
 
 
 def test_only_a_profile_says_workdir(base: bytes) -> None:
     os.mkdir(base + b"/src")
-    with ask(Request(READ, b"$WORKDIR/src", True, PROFILE), workdir=base) as found:
+    with ask(GrantRequest(READ, b"$WORKDIR/src", True, PROFILE), workdir=base) as found:
         assert (found.files[0].path, found.files[0].asked) == (base + b"/src", b"$WORKDIR/src")
     os.mkdir(base + b"/$WORKDIR")
-    with ask(Request(READ, b"$WORKDIR", True, USER), workdir=base) as found:
+    with ask(GrantRequest(READ, b"$WORKDIR", True, USER), workdir=base) as found:
         assert found.files[0].path == base + b"/$WORKDIR"
 
 
@@ -149,7 +148,7 @@ def test_dot_dot_is_the_kernels(base: bytes) -> None:
     os.makedirs(base + b"/a/b")
     os.mkdir(base + b"/other")
     os.symlink(b"a/b", base + b"/link")
-    with ask(Request(READ, b"link/..", True), workdir=base) as found:
+    with ask(GrantRequest(READ, b"link/..", True), workdir=base) as found:
         assert found.files[0].path == base + b"/a"
 
 
@@ -158,9 +157,9 @@ def test_dot_dot_is_the_kernels(base: bytes) -> None:
 )
 def test_odd_names(name: bytes, base: bytes) -> None:
     os.mkdir(base + b"/" + name)
-    with ask(Request(READ, name, True), workdir=base) as found:
+    with ask(GrantRequest(READ, name, True), workdir=base) as found:
         assert found.files[0].path == base + b"/" + name
-    error = refused(Request(READ, name, False), workdir=base)
+    error = refused(GrantRequest(READ, name, False), workdir=base)
     assert str(error).isprintable()
     assert str(error.hint).isprintable()
 
@@ -170,20 +169,20 @@ def test_odd_names(name: bytes, base: bytes) -> None:
 def test_any_name_comes_back_as_it_is(base: bytes, name: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(base + b"/" + name)
-    with ask(Request(WRITE, name, True), workdir=base) as found:
+    with ask(GrantRequest(WRITE, name, True), workdir=base) as found:
         assert found.files[0].path == base + b"/" + name
 
 
 def test_a_missing_path_warns_and_is_left_out(base: bytes) -> None:
     warnings: list[str] = []
     requests = [
-        Request(READ, base + b"/none", True),
-        Request(READ, base + b"/none", False),
-        Request(READWRITE, base + b"/none", True),
-        Request(READWRITE, base + b"/none", False, PROFILE),
+        GrantRequest(READ, base + b"/none", True),
+        GrantRequest(READ, base + b"/none", False),
+        GrantRequest(READWRITE, base + b"/none", True),
+        GrantRequest(READWRITE, base + b"/none", False, PROFILE),
     ]
     os.symlink(b"nowhere", base + b"/dangling")
-    requests.append(Request(READ, base + b"/dangling", True))
+    requests.append(GrantRequest(READ, base + b"/dangling", True))
     with ask(*requests, warnings=warnings) as found:
         assert found.opened == ()
         assert found.missing == tuple(requests)
@@ -192,7 +191,7 @@ def test_a_missing_path_warns_and_is_left_out(base: bytes) -> None:
 
 @pytest.mark.parametrize("access", [WRITE, READWRITE])
 def test_a_missing_file_cannot_be_made_writable(access: Access, base: bytes) -> None:
-    error = refused(Request(access, b"out.txt", False), workdir=base)
+    error = refused(GrantRequest(access, b"out.txt", False), workdir=base)
     assert error.code == "grant.missing"
     flag = "--write" if access is WRITE else "--allow"
     assert error.hint == f"create it first, or grant its directory: {flag} ."
@@ -203,7 +202,10 @@ def test_what_is_missing_is_judged_all_the_same(base: bytes) -> None:
     os.symlink(b"home/.ssh", base + b"/link")
     judged_by = guard(home=base + b"/home")
     for path in (b"home/.ssh", b"link", b"home/.ssh/id", b"home/x/../.netrc"):
-        assert refused(Request(READ, path, True), workdir=base, judged_by=judged_by).code == "grant.protected"
+        assert (
+            refused(GrantRequest(READ, path, True), workdir=base, judged_by=judged_by).code
+            == "grant.protected"
+        )
 
 
 def test_the_wrong_kind_names_the_right_flag(base: bytes) -> None:
@@ -214,22 +216,24 @@ def test_the_wrong_kind_names_the_right_flag(base: bytes) -> None:
         (READ, "--read-file", "--read"),
         (WRITE, "--write-file", "--write"),
     ]:
-        error = refused(Request(access, b"f", True), workdir=base)
+        error = refused(GrantRequest(access, b"f", True), workdir=base)
         assert (error.code, error.hint) == ("grant.kind", f"use {on_file} f")
-        error = refused(Request(access, b"d", False), workdir=base)
+        error = refused(GrantRequest(access, b"d", False), workdir=base)
         assert (error.code, error.hint) == ("grant.kind", f"use {on_directory} d")
-    assert refused(Request(READ, b"d", False, PROFILE), workdir=base).hint == "use filesystem.read d"
+    assert refused(GrantRequest(READ, b"d", False, PROFILE), workdir=base).hint == "use filesystem.read d"
 
 
 def test_special_files(base: bytes) -> None:
     os.mkfifo(base + b"/fifo")
-    with ask(Request(READWRITE, b"fifo", False), workdir=base) as found:  # and does not wait for a writer
+    with ask(
+        GrantRequest(READWRITE, b"fifo", False), workdir=base
+    ) as found:  # and does not wait for a writer
         assert found.files[0].path == base + b"/fifo"
-    with ask(Request(READWRITE, b"/dev/null", False)) as found:
+    with ask(GrantRequest(READWRITE, b"/dev/null", False)) as found:
         assert found.files[0].path == b"/dev/null"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(base + b"/s")
-        assert refused(Request(READWRITE, b"s", False), workdir=base).code == "grant.kind"
+        assert refused(GrantRequest(READWRITE, b"s", False), workdir=base).code == "grant.kind"
 
 
 def test_a_disk_is_refused(base: bytes) -> None:
@@ -242,22 +246,22 @@ def test_a_disk_is_refused(base: bytes) -> None:
         disk = os.fsdecode(base + b"/disk")
         os.mknod(disk, stat.S_IFBLK | 0o600, os.makedev(7, 0))
     for access in Access:
-        assert refused(Request(access, os.fsencode(disk), False)).code == "grant.untouchable"
+        assert refused(GrantRequest(access, os.fsencode(disk), False)).code == "grant.untouchable"
 
 
 def test_directories_of_devices() -> None:
-    with ask(Request(READWRITE, b"/dev/shm", True)) as found:
+    with ask(GrantRequest(READWRITE, b"/dev/shm", True)) as found:
         assert found.files[0].path == os.path.realpath(b"/dev/shm")
     for path in (b"/dev", b"/dev/pts", b"/"):
-        assert refused(Request(READ, path, True)).code == "grant.untouchable"
+        assert refused(GrantRequest(READ, path, True)).code == "grant.untouchable"
 
 
 def test_loops_and_paths_through_files(base: bytes) -> None:
     os.symlink(b"loop", base + b"/loop")
     Path(os.fsdecode(base + b"/f")).touch()
-    assert "symbolic links" in str(refused(Request(READ, b"loop", True), workdir=base))
-    assert "not a directory" in str(refused(Request(READ, b"f/x", True), workdir=base))
-    assert "name too long" in str(refused(Request(READ, b"n" * 5000, True), workdir=base))
+    assert "symbolic links" in str(refused(GrantRequest(READ, b"loop", True), workdir=base))
+    assert "not a directory" in str(refused(GrantRequest(READ, b"f/x", True), workdir=base))
+    assert "name too long" in str(refused(GrantRequest(READ, b"n" * 5000, True), workdir=base))
 
 
 def test_a_directory_that_may_not_be_searched(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_a_directory_that_may_not_be_searched(tmp_path: Path) -> None:
                 tmp_path.chmod(0o755)
                 os.setresgid(65534, 65534, 65534)
                 os.setresuid(65534, 65534, 65534)
-            error = refused(Request(READ, os.fsencode(closed / "d"), True))
+            error = refused(GrantRequest(READ, os.fsencode(closed / "d"), True))
             status = 0 if "permission denied" in str(error) else 2
         finally:
             os._exit(status)
@@ -289,10 +293,10 @@ def test_a_removed_directory_has_no_path(base: bytes) -> None:
     descriptor = os.open(base + b"/gone", os.O_PATH)
     os.rmdir(base + b"/gone")
     try:
-        error = refused(Request(READ, b"/proc/self/fd/%d" % descriptor, True))
+        error = refused(GrantRequest(READ, b"/proc/self/fd/%d" % descriptor, True))
         assert error.code == "grant.unusable"
         os.mkdir(base + b"/gone (deleted)")  # the name that the kernel gives the removed one
-        assert refused(Request(READ, b"/proc/self/fd/%d" % descriptor, True)).code == "grant.unusable"
+        assert refused(GrantRequest(READ, b"/proc/self/fd/%d" % descriptor, True)).code == "grant.unusable"
     finally:
         os.close(descriptor)
 
@@ -300,7 +304,7 @@ def test_a_removed_directory_has_no_path(base: bytes) -> None:
 def test_a_pipe_has_no_path() -> None:
     reading, writing = os.pipe()
     try:
-        error = refused(Request(READ, b"/proc/self/fd/%d" % reading, False))
+        error = refused(GrantRequest(READ, b"/proc/self/fd/%d" % reading, False))
         assert error.code == "grant.unusable"
     finally:
         os.close(reading)
@@ -312,7 +316,7 @@ def test_magic_links_are_judged_by_their_object(base: bytes) -> None:
     descriptor = os.open(base + b"/home/.ssh", os.O_PATH)
     try:
         path = b"/proc/self/fd/%d" % descriptor
-        error = refused(Request(READ, path, True), judged_by=guard(home=base + b"/home"))
+        error = refused(GrantRequest(READ, path, True), judged_by=guard(home=base + b"/home"))
         assert error.code == "grant.protected"
     finally:
         os.close(descriptor)
@@ -321,7 +325,7 @@ def test_magic_links_are_judged_by_their_object(base: bytes) -> None:
 @pytest.mark.parametrize("path", [b"", b"a\0b", b"~nobody/x"])
 def test_paths_that_mean_nothing(path: bytes) -> None:
     with pytest.raises(UsageError):
-        ask(Request(READ, b"/usr", True), Request(READ, path, True))
+        ask(GrantRequest(READ, b"/usr", True), GrantRequest(READ, path, True))
 
 
 def test_one_refusal_closes_everything(base: bytes) -> None:
@@ -329,7 +333,12 @@ def test_one_refusal_closes_everything(base: bytes) -> None:
     extra = private_directory_grant(base + b"/private")
     judged_by = guard(Untouchable(read_write=(base + b"/l.db",)))
     with pytest.raises(GrantError):
-        ask(Request(READ, b"/usr", True), Request(READ, base, True), judged_by=judged_by, extra=(extra,))
+        ask(
+            GrantRequest(READ, b"/usr", True),
+            GrantRequest(READ, base, True),
+            judged_by=judged_by,
+            extra=(extra,),
+        )
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(extra.descriptor)
 
@@ -338,10 +347,10 @@ def test_duplicates_merge_and_keep_one_descriptor(base: bytes) -> None:
     os.mkdir(base + b"/d")
     os.symlink(b"d", base + b"/link")
     with ask(
-        Request(READ, b"d", True, PROFILE),
-        Request(READ, b"d", True),
-        Request(WRITE, b"link", True),
-        Request(READ, b"d/../d", True),
+        GrantRequest(READ, b"d", True, PROFILE),
+        GrantRequest(READ, b"d", True),
+        GrantRequest(WRITE, b"link", True),
+        GrantRequest(READ, b"d/../d", True),
         workdir=base,
     ) as found:
         assert [(grant.path, grant.access, grant.source) for grant in found.files] == [
@@ -352,7 +361,7 @@ def test_duplicates_merge_and_keep_one_descriptor(base: bytes) -> None:
 
 def test_nested_grants_stay_as_asked(base: bytes) -> None:
     os.makedirs(base + b"/a/b")
-    with ask(Request(READ, b"a", True), Request(READWRITE, b"a/b", True), workdir=base) as found:
+    with ask(GrantRequest(READ, b"a", True), GrantRequest(READWRITE, b"a/b", True), workdir=base) as found:
         assert [(grant.path, grant.access) for grant in found.files] == [
             (base + b"/a", READ),
             (base + b"/a/b", READWRITE),
@@ -364,16 +373,16 @@ def test_a_default_inside_another_default_is_dropped(base: bytes) -> None:
     os.symlink(b"usr/bin", base + b"/bin")
     source = group_source("system_paths")
     requests = [
-        Request(READ, base + b"/bin", True, source),
-        Request(READ, base + b"/usr", True, source),
-        Request(READ, base + b"/none", True, source),
+        GrantRequest(READ, base + b"/bin", True, source),
+        GrantRequest(READ, base + b"/usr", True, source),
+        GrantRequest(READ, base + b"/none", True, source),
     ]
     warnings: list[str] = []
     with ask(*requests, warnings=warnings) as found:
         assert [grant.path for grant in found.files] == [base + b"/usr"]
         assert found.missing == ()
     assert warnings == []
-    with ask(*requests, Request(READ, base + b"/bin", True)) as found:
+    with ask(*requests, GrantRequest(READ, base + b"/bin", True)) as found:
         assert [(grant.path, grant.source) for grant in found.files] == [
             (base + b"/usr", source),
             (base + b"/usr/bin", USER),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runtime.capabilities import PROFILE, Access
 from runtime.errors import ProfileError
-from runtime.grants import Request
+from runtime.grant_request import GrantRequest
 from runtime.hooks import Hook
 from runtime.profile import MAX_BYTES, read_profile
 
@@ -74,13 +74,13 @@ def test_everything_that_a_profile_can_say(
     assert profile.path == path
     assert profile.sha256 == hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
     assert profile.filesystem == (
-        Request(Access.READWRITE, b"$WORKDIR", True, PROFILE),
-        Request(Access.READWRITE, b"~/.cache/tool", True, PROFILE),
-        Request(Access.READ, b"/srv/data", True, PROFILE),
-        Request(Access.WRITE, b"/srv/out", True, PROFILE),
-        Request(Access.READWRITE, b"~/.tool.json", False, PROFILE),
-        Request(Access.READ, b"$WORKDIR/Makefile", False, PROFILE),
-        Request(Access.WRITE, b"/srv/log", False, PROFILE),
+        GrantRequest(Access.READWRITE, b"$WORKDIR", True, PROFILE),
+        GrantRequest(Access.READWRITE, b"~/.cache/tool", True, PROFILE),
+        GrantRequest(Access.READ, b"/srv/data", True, PROFILE),
+        GrantRequest(Access.WRITE, b"/srv/out", True, PROFILE),
+        GrantRequest(Access.READWRITE, b"~/.tool.json", False, PROFILE),
+        GrantRequest(Access.READ, b"$WORKDIR/Makefile", False, PROFILE),
+        GrantRequest(Access.WRITE, b"/srv/log", False, PROFILE),
     )
     assert profile.block_network is True
     assert profile.hooks == {

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from runtime import protected
 from runtime.capabilities import PROFILE, USER, Access, group_source
 from runtime.errors import GrantError, UsageError
-from runtime.grants import Request
+from runtime.grant_request import GrantRequest
 from runtime.path_names import absolute, every_name, homes, normalise, shown, walk
 from runtime.protected import DENIED, Guard, Untouchable, ledger_files, own_code_paths
 
@@ -41,7 +41,7 @@ def judge(
     canonical: bytes | None = None,
     source: str = USER,
 ) -> None:
-    judged_by.judge(Request(access, path, directory, source), canonical, path=path)
+    judged_by.judge(GrantRequest(access, path, directory, source), canonical, path=path)
 
 
 def refusal(judged_by: Guard, path: bytes, **how: object) -> GrantError:
@@ -211,14 +211,15 @@ def test_a_second_mount_of_the_home_hides_nothing(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from runtime.protected import Guard, Untouchable\n"
-        "from runtime.grants import Request, resolve\n"
+        "from runtime.grant_request import GrantRequest\n"
+        "from runtime.grants import resolve\n"
         "from runtime.capabilities import Access\n"
         "from runtime.errors import GrantError\n"
         "base = sys.argv[1].encode()\n"
         "guard = Guard(Untouchable(), home_directories=[base + b'/home'])\n"
         "for name in (b'', b'/.ssh', b'/src'):\n"
         "    try:\n"
-        "        request = Request(Access.READ, base + b'/second' + name, True)\n"
+        "        request = GrantRequest(Access.READ, base + b'/second' + name, True)\n"
         "        resolve([request], workdir=b'/', guard=guard, warn=print).close()\n"
         "        print('granted')\n"
         "    except GrantError as error:\n"
@@ -295,12 +296,14 @@ def test_a_refusal_prints_the_corrected_command(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     judged_by = guard(Untouchable(write=(os.fsencode(tmp_path / ".venv"),)))
     base = os.fsencode(tmp_path)
-    judged = Request(Access.READWRITE, b".", directory=True)
+    judged = GrantRequest(Access.READWRITE, b".", directory=True)
     with pytest.raises(GrantError) as caught:
         judged_by.judge(judged, base, path=base)
     assert caught.value.hint == "grant only --read . --allow ./src --allow './te st'"
     with pytest.raises(GrantError) as caught:
-        judged_by.judge(Request(Access.WRITE, b"$WORKDIR", directory=True, source=PROFILE), base, path=base)
+        judged_by.judge(
+            GrantRequest(Access.WRITE, b"$WORKDIR", directory=True, source=PROFILE), base, path=base
+        )
     assert caught.value.hint == "grant only filesystem.write '$WORKDIR/src' filesystem.write '$WORKDIR/te st'"
 
 
@@ -373,18 +376,20 @@ def test_a_virtual_environment_in_the_repository(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", repository / ".venv"], check=True)
     program = (
         "from runtime.protected import Guard, Untouchable, own_code_paths\n"
-        "from runtime.grants import Request, resolve\n"
+        "from runtime.grant_request import GrantRequest\n"
+        "from runtime.grants import resolve\n"
         "from runtime.capabilities import Access\n"
         "from runtime.errors import GrantError\n"
         "guard = Guard(Untouchable(write=own_code_paths()), home_directories=[])\n"
         "def ask(access, path):\n"
-        "    request = Request(access, path, True)\n"
+        "    request = GrantRequest(access, path, True)\n"
         "    return resolve([request], workdir=b'..', guard=guard, warn=print)\n"
         "import os; os.chdir('src'); workdir = os.path.dirname(os.getcwdb())\n"
-        "resolve([Request(Access.READ, b'.', True), Request(Access.READWRITE, b'src', True)],"
+        "resolve([GrantRequest(Access.READ, b'.', True), GrantRequest(Access.READWRITE, b'src', True)],"
         " workdir=workdir, guard=guard, warn=print).close()\n"
         "try:\n"
-        "    resolve([Request(Access.READWRITE, b'.', True)], workdir=workdir, guard=guard, warn=print)\n"
+        "    resolve([GrantRequest(Access.READWRITE, b'.', True)],\n"
+        "        workdir=workdir, guard=guard, warn=print)\n"
         "except GrantError as error:\n"
         "    print(error); print(error.hint)\n"
     )
@@ -402,7 +407,7 @@ def test_a_virtual_environment_in_the_repository(tmp_path: Path) -> None:
 
 
 def test_a_default_is_judged_by_what_is_really_there(tmp_path: Path) -> None:
-    default = Request(Access.READ, os.fsencode(tmp_path), True, group_source("system_paths"))
+    default = GrantRequest(Access.READ, os.fsencode(tmp_path), True, group_source("system_paths"))
     home = tmp_path / "service"
     home.mkdir()
     judged_by = guard(home=os.fsencode(home))

@@ -1,0 +1,55 @@
+"""One grant as it was asked for: what a flag or a profile's key says, before anything is opened."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runtime.capabilities import PROFILE, USER, Access
+from runtime.path_names import shown
+
+_FLAGS = {
+    (Access.READWRITE, True): ("--allow", "filesystem.allow"),
+    (Access.READ, True): ("--read", "filesystem.read"),
+    (Access.WRITE, True): ("--write", "filesystem.write"),
+    (Access.READWRITE, False): ("--allow-file", "filesystem.allow_file"),
+    (Access.READ, False): ("--read-file", "filesystem.read_file"),
+    (Access.WRITE, False): ("--write-file", "filesystem.write_file"),
+}
+
+
+class GrantRequest(NamedTuple):
+    """One grant as it was asked for.
+
+    Attributes:
+        access: read, write or both.
+        path: as it was written: ``~`` (in a profile also ``$WORKDIR``) still in it, or relative to
+            the working directory.
+        directory: True for a directory and everything beneath it, False for a single file.
+        source: ``user``, ``profile``, ``group:NAME`` or ``system``. The last two are defaults: what
+            is missing is left out without a word, and file or directory is what is found.
+    """
+
+    access: Access
+    path: bytes
+    directory: bool
+    source: str = USER
+
+    def with_access(self, access: Access) -> GrantRequest:
+        """Return the same request with another access."""
+        return self._replace(access=access)
+
+    def with_path(self, path: bytes) -> GrantRequest:
+        """Return the same request for another path."""
+        return self._replace(path=path)
+
+    def wording(self) -> str:
+        """Return the request as the flag or the profile's key that makes it."""
+        flag, key = _FLAGS[self.access, self.directory]
+        if self.source in (USER, PROFILE):
+            return f"{flag if self.source == USER else key} {shown(self.path)}"
+        return f"{shown(self.path)} (by default, {self.source})"
+
+
+def working_directory_request(workdir: bytes) -> GrantRequest:
+    """Return what ``--allow-cwd`` asks for: reading the working directory, no more."""
+    return GrantRequest(Access.READ, workdir, directory=True)
