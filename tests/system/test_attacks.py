@@ -1,0 +1,185 @@
+"""A hostile command against the installed nono: against its record, its monitor, and what is outside.
+
+Each attack is shown to work where there is no nono, or no sandbox, before it is shown to fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.conftest import PYTHON, is_alive, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.conftest import Site
+
+SECONDS = 10.0
+"""What a launch whose command ends at once may take, however hostile it is."""
+
+
+def state_of(pid: int) -> bytes:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0]
+
+
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SECONDS
+
+
+# --- an end that nobody sees -------------------------------------------------------------------------
+
+PTRACE = """\
+import ctypes, os, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def ptrace(request, pid=0):
+    if libc.ptrace(ctypes.c_long(request), ctypes.c_int(pid), None, None) < 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+def survive():
+    if os.fork() == 0:
+        os.setsid()
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+"""
+
+# A thread that makes the parent its tracer stays as a zombie until that parent waits for it, and until then
+# its process has not ended for anybody.
+ZOMBIE_THREAD = (
+    PTRACE
+    + """\
+survive()
+thread = threading.Thread(target=ptrace, args=(0,))
+thread.start()
+thread.join()
+time.sleep(0.1)
+os._exit(7)
+"""
+)
+
+# Whoever traces a process has its status first, and need never take it.
+STRANGE_TRACER = (
+    PTRACE
+    + """\
+command = os.getpid()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    ptrace(0x4206, command)
+    print(os.getpid(), flush=True)
+    os.write(writer, b"x")
+    time.sleep(600)
+os.read(reader, 1)
+os._exit(7)
+"""
+)
+
+
+UNSEEN = pytest.mark.parametrize("attack", [ZOMBIE_THREAD, STRANGE_TRACER], ids=["zombie thread", "tracer"])
+
+
+@UNSEEN
+def test_outside_a_parent_that_waits_for_its_child_waits_in_vain(attack: str) -> None:
+    with subprocess.Popen([PYTHON, "-I", "-c", attack], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        survivor = int(process.stdout.readline())
+        try:
+            wait_for(lambda: state_of(process.pid) == b"Z", "the command's end")
+            time.sleep(0.3)
+            assert process.poll() is None
+        finally:
+            os.kill(survivor, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, 0x40000000)  # __WALL: the thread as well
+
+
+@UNSEEN
+def test_a_command_that_ends_unseen_is_recorded_and_leaves_nothing(site: Site, attack: str) -> None:
+    with at_once():
+        ended = site.python(attack)
+    assert ended.status == 7, ended.stderr
+    assert not is_alive(int(ended.stdout))
+    assert site.record().outcome["exit"] == 7
+    assert site.record().outcome["counts"]["survivors"] == 1
+    assert site.record().outcome["counts"]["survivors_left"] == 0
+
+
+@UNSEEN
+def test_when_nono_dies_it_dies_as_well(site: Site, attack: str) -> None:
+    site.tidy, site.verdict = False, 3
+    attack = attack.replace("os._exit(7)", "time.sleep(600)")
+    launch = site.start("run", *site.python_grants(), "--", PYTHON, "-I", "-c", attack)
+    assert launch.process.stdout is not None
+    survivor = int(launch.process.stdout.readline())
+    time.sleep(0.3)
+    launch.process.kill()
+    wait_for(lambda: not is_alive(survivor), "the end of what was left", 2)
+    launch.wait()
+
+
+# --- faster than whoever kills ----------------------------------------------------------------------
+
+# As many processes as it likes, each of which forks the next and ends, or lives for a moment: none of them
+# is there any more when whoever listed it comes to kill it.
+HYDRA = """\
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+end = time.monotonic() + 25
+for _ in range(60):
+    if os.fork() == 0:
+        os.setsid()
+        while time.monotonic() < end:
+            try:
+                if os.fork():
+                    os._exit(0)
+            except OSError:
+                pass
+        os._exit(0)
+print(flush=True)
+"""
+
+
+def test_a_hydra_is_killed_at_once_and_leaves_nothing(site: Site) -> None:
+    with at_once():
+        ended = site.python(HYDRA)
+    assert ended.status == 0, ended.stderr
+    assert site.processes() == []
+    assert site.record().outcome["counts"]["survivors"] > 0
+    assert site.record().outcome["counts"]["survivors_left"] == 0
+
+
+def test_a_hydra_dies_with_nono_even_when_its_whole_process_group_is_killed(site: Site) -> None:
+    site.tidy, site.verdict = False, 3
+    script = HYDRA + "time.sleep(600)"
+    launch = site.start(
+        "run", *site.python_grants(), "--", PYTHON, "-I", "-c", script, preexec=lambda: os.setpgid(0, 0)
+    )
+    assert launch.process.stdout is not None
+    launch.process.stdout.readline()
+    os.killpg(launch.pid, signal.SIGKILL)
+    launch.process.wait()
+    wait_for(lambda: not site.processes(), "the end of what was left", 5)
+
+
+def test_the_signals_of_the_last_resort_reach_nobody_else(site: Site) -> None:
+    """kill(-1) it is; another launch, and what no launch started, must not notice."""
+    other = site.start("run", "--", "/bin/sleep", "600")
+    with subprocess.Popen(["/bin/sleep", "600"]) as bystander:
+        (monitor,) = wait_for(other.children, "the other launch")
+        assert site.shell("sleep 600 & sleep 600 &").status == 0
+        assert site.record().outcome["counts"]["survivors"] == 2
+        assert bystander.poll() is None
+        assert other.process.poll() is None
+        assert is_alive(monitor)
+        bystander.kill()
+    other.process.send_signal(signal.SIGTERM)
+    assert other.wait().status == 128 + signal.SIGTERM

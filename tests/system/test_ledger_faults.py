@@ -1,0 +1,226 @@
+"""Nono killed, or refused, at each system call that changes something of the ledger (design 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.conftest import IS_ROOT, NONO, missing
+from verify import trust, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.system.conftest import Site
+
+# What changes a file or a name. Killed before each of them, a launch has been killed in every state that
+# somebody who comes later can find.
+CHANGING = (
+    "openat", "pwrite64", "write", "ftruncate", "fdatasync", "fsync", "fallocate", "link", "unlink", "mkdir",
+)  # fmt: skip
+_CALL = re.compile(r"^(\w+)\(")
+_OF_A_LEDGER = re.compile(r"/nono/(ledgers|heads)\b")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The nth call of one kind in a launch, counted from 1."""
+
+    call: str
+    number: int
+    line: str
+
+
+class Faults:
+    """Launches under strace, each with a state directory of its own, all with one key."""
+
+    def __init__(self, site: Site, template: Path | None) -> None:
+        self._site = site
+        self._template = template
+
+    def points(self) -> list[Point]:
+        """Return every call of a whole launch that changes something of the ledger."""
+        self._prepare("count")
+        trace = self._site.base / "trace"
+        done = self._launch("count", ["strace", "-y", "-s", "0", "-o", str(trace)])
+        assert done.returncode == 0, done.stderr
+        counts: Counter[str] = Counter()
+        found = []
+        for line in trace.read_text(errors="replace").splitlines():
+            match = _CALL.match(line)
+            if match:
+                counts[match[1]] += 1
+                if match[1] in CHANGING and _OF_A_LEDGER.search(line):
+                    found.append(Point(match[1], counts[match[1]], line))
+        return found
+
+    def inject(self, name: str, point: Point, what: str) -> subprocess.CompletedProcess[bytes]:
+        """Launch with a fault at one point."""
+        self._prepare(name)
+        return self._launch(
+            name,
+            [
+                "strace", "-o", "/dev/null", "-e", f"trace={point.call}",
+                "-e", f"inject={point.call}:{what}:when={point.number}",
+            ],
+        )  # fmt: skip
+
+    def verify(self, name: str) -> int:
+        """Return what nono-verify says of the ledger of a launch, 2 when there is none."""
+        ledgers = list((self._state(name) / "nono" / "ledgers").glob("[!.]*.db"))
+        if not ledgers:
+            return 2
+        (ledger,) = ledgers
+        # The verifier as a library, whose code is that of the command: hundreds of times its start is long.
+        return verify(ledger, pins=trust.load(self._site.environment)).exit
+
+    def again(self, name: str) -> subprocess.CompletedProcess[bytes]:
+        """Launch once more, without a fault."""
+        return self._launch(name, [])
+
+    def _state(self, name: str) -> Path:
+        return self._site.base / f"state-{name}"
+
+    def _prepare(self, name: str) -> None:
+        shutil.rmtree(self._state(name), ignore_errors=True)
+        if self._template is not None:
+            shutil.copytree(self._template, self._state(name))
+
+    def _launch(self, name: str, tracer: list[str]) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*tracer, NONO, "run", "--", "/bin/true"],
+            env={**self._site.environment, "XDG_STATE_HOME": str(self._state(name))},
+            cwd=self._site.project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture(params=["a new ledger", "a ledger that has launches"])
+def faults(bare_site: Site, request: pytest.FixtureRequest) -> Faults:
+    bare_site.environment["TMPDIR"] = str(bare_site.temporary)
+    assert bare_site.run("--", "/bin/true").status == 0  # makes the key and the filter
+    template = None
+    if request.param != "a new ledger":
+        template = bare_site.base / "template"
+        shutil.copytree(bare_site.state.parent, template)
+    return Faults(bare_site, template)
+
+
+def test_killed_at_any_call_the_ledger_holds_and_the_next_launch_works(faults: Faults) -> None:
+    points = faults.points()
+    assert len(points) > 60
+
+    def judge(number: int) -> str | None:
+        name, point = f"kill-{number}", points[number]
+        done = faults.inject(name, point, "signal=KILL")
+        verdict = faults.verify(name)
+        again = faults.again(name)
+        after = faults.verify(name)
+        if done.returncode not in (0, -9, 137):
+            return f"{point}: exit {done.returncode}: {done.stderr!r}"
+        if verdict not in (0, 2, 3) or again.returncode != 0 or after not in (0, 3):
+            return f"{point}: {verdict}, then exit {again.returncode}, {after}: {again.stderr!r}"
+        return "" if done.returncode else "not killed"
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(judge, range(len(points))))
+    problems = [problem for problem in found if problem not in ("", "not killed")]
+    assert problems == []
+    # A launch is not the same to the last call each time (a lock that was free, a page that was there).
+    assert found.count("not killed") <= len(points) // 10
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_refused_at_any_call_the_ledger_holds_and_nothing_is_acknowledged(faults: Faults, error: str) -> None:
+    points = [
+        point
+        for point in faults.points()
+        if point.call in ("pwrite64", "write", "fdatasync", "fsync", "fallocate", "link", "ftruncate")
+    ]
+    assert len(points) > 30
+    points = points[error == "EIO" :: 2]  # each error at every other call
+
+    def judge(number: int) -> str | None:
+        name, point = f"{error}-{number}", points[number]
+        done = faults.inject(name, point, f"error={error}")
+        verdict = faults.verify(name)
+        again = faults.again(name)
+        after = faults.verify(name)
+        complaint = b"Traceback" in done.stderr or (done.returncode and b"nono: " not in done.stderr)
+        acknowledged = b"recorded launch" in done.stderr
+        if (
+            complaint
+            or done.returncode not in (0, 125)
+            or acknowledged != (done.returncode == 0)
+            or (verdict != 0 if acknowledged else verdict not in (0, 2, 3))
+            or again.returncode != 0
+            or after not in (0, 3)
+        ):
+            return f"{point}: exit {done.returncode}, {verdict}, {again.returncode}, {after}: {done.stderr!r}"
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [problem for problem in pool.map(judge, range(len(points))) if problem] == []
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(site: Site) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount a file system")
+    disk = site.base / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", disk], check=False, capture_output=True
+    )
+    if done.returncode:
+        missing(f"cannot mount a file system: {done.stderr.decode()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_command_that_fills_the_disk_cannot_suppress_its_outcome(site: Site, small_disk: Path) -> None:
+    ledger, work = small_disk / "ledger" / "l.db", small_disk / "work"
+    work.mkdir()
+    fill = "for size in 65536 4096 1; do dd if=/dev/zero of=fill-$size bs=$size 2>/dev/null; done; exit 5"
+    ended = site.run("--ledger", ledger, "--workdir", work, "--allow", work, "--", "/bin/sh", "-c", fill)
+    assert ended.status == 5, ended.stderr
+    assert (work / "fill-65536").stat().st_size > 4 << 20
+    (record,) = site.records(ledger)
+    assert record.kinds == ["launch.intent", "launch.start", "launch.outcome", "launch.attestation"]
+    assert record.outcome["exit"] == 5
+    assert site.verify(ledger).status == 0
+
+
+def test_a_full_disk_refuses_the_next_launch_before_anything_runs(site: Site, small_disk: Path) -> None:
+    ledger = small_disk / "ledger" / "l.db"
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    with contextlib.suppress(OSError), open(small_disk / "fill", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    marker = site.project / "ran"
+    ended = site.run("--ledger", ledger, "--allow", site.project, "--", "/bin/touch", marker)
+    assert ended.status == 125
+    assert "ran" not in os.listdir(site.project)
+    assert site.verify(ledger).status == 0
+    (small_disk / "fill").unlink()
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    assert site.verify(ledger).status == 0
