@@ -16,6 +16,7 @@ from attest.errors import KeyFormatError, MalformedError
 from attest.keys import SigningKey
 from runtime import syscalls
 from runtime.errors import SigningKeyError
+from runtime.path_names import shown
 
 MAX_BYTES = 16_384
 _PKCS8_BASE64_LENGTH = 64
@@ -81,37 +82,37 @@ def read_file(path: bytes) -> ResolvedKey:
         SigningKeyError: it is not that.
     """
     path = os.path.abspath(path)
-    shown = os.fsdecode(path)
+    name = shown(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SigningKeyError(
-            f"cannot open the signing key {shown}: {error.strerror}",
+            f"cannot open the signing key {name}: {error.strerror}",
             code="key.unreadable",
             hint="make one with: nono keygen --out FILE",
         ) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SigningKeyError(f"the signing key {shown} is not a regular file", code="key.not_regular")
+            raise SigningKeyError(f"the signing key {name} is not a regular file", code="key.not_regular")
         if status.st_uid not in (os.geteuid(), 0):
-            raise SigningKeyError(f"the signing key {shown} belongs to another user", code="key.owner")
+            raise SigningKeyError(f"the signing key {name} belongs to another user", code="key.owner")
         if status.st_mode & 0o077:
             raise SigningKeyError(
-                f"the signing key {shown} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
+                f"the signing key {name} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
                 code="key.mode",
-                hint=f"chmod 600 {shown}",
+                hint=f"chmod 600 {name}",
             )
         data = os.read(descriptor, MAX_BYTES + 1)
     except OSError as error:
         raise SigningKeyError(
-            f"cannot read the signing key {shown}: {error.strerror}", code="key.unreadable"
+            f"cannot read the signing key {name}: {error.strerror}", code="key.unreadable"
         ) from None
     finally:
         os.close(descriptor)
     canonical_path = os.path.realpath(path)
     return ResolvedKey(
-        _parse(data, shown), tuple(dict.fromkeys((path, canonical_path))), (), (status.st_dev, status.st_ino)
+        _parse(data, name), tuple(dict.fromkeys((path, canonical_path))), (), (status.st_dev, status.st_ino)
     )
 
 
@@ -129,9 +130,9 @@ def _from_environment(name: str) -> ResolvedKey:
     return ResolvedKey(key, variables=(variable,))
 
 
-def _parse(data: bytes, shown: str) -> SigningKey:
+def _parse(data: bytes, name: str) -> SigningKey:
     if len(data) > MAX_BYTES:
-        raise SigningKeyError(f"the signing key {shown} is larger than a key can be", code="key.size")
+        raise SigningKeyError(f"the signing key {name} is larger than a key can be", code="key.size")
     try:
         if data.lstrip().startswith(b"-----BEGIN"):
             return SigningKey.from_pem(data)
@@ -139,14 +140,14 @@ def _parse(data: bytes, shown: str) -> SigningKey:
     except KeyFormatError as error:
         if error.code == "key.encrypted":
             raise SigningKeyError(
-                f"the signing key {shown} is encrypted, which is not supported yet",
+                f"the signing key {name} is encrypted, which is not supported yet",
                 code="key.encrypted",
                 hint="name an unencrypted Ed25519 key (PKCS#8 PEM); nono keygen makes one",
             ) from None
-        raise SigningKeyError(f"the signing key {shown} is unusable: {error}", hint=error.hint) from None
+        raise SigningKeyError(f"the signing key {name} is unusable: {error}", hint=error.hint) from None
     except MalformedError:
         raise SigningKeyError(
-            f"the signing key {shown} is neither PEM nor base64 of PKCS#8 DER", hint="nono keygen makes one"
+            f"the signing key {name} is neither PEM nor base64 of PKCS#8 DER", hint="nono keygen makes one"
         ) from None
 
 
@@ -157,7 +158,7 @@ def generate(path: bytes) -> SigningKey:
         SigningKeyError: one of the files exists (neither is touched), or cannot be written.
     """
     public_path = public_half(path)
-    shown = os.fsdecode(path)
+    name = shown(path)
     for existing in (path, public_path):
         if os.path.lexists(existing):
             raise _exists(existing)
@@ -169,13 +170,13 @@ def generate(path: bytes) -> SigningKey:
     except FileExistsError:  # another process was faster
         raise _exists(path) from None
     except OSError as error:
-        raise SigningKeyError(f"cannot write {shown}: {error.strerror}", code="key.write") from None
+        raise SigningKeyError(f"cannot write {name}: {error.strerror}", code="key.write") from None
     return key
 
 
 def _exists(path: bytes) -> SigningKeyError:
     return SigningKeyError(
-        f"{os.fsdecode(path)} exists already, and is left as it is",
+        f"{shown(path)} exists already, and is left as it is",
         code="key.exists",
         hint="name another file with --out",
     )
@@ -199,9 +200,7 @@ def trust(key: SigningKey, config: bytes) -> bytes:
     except FileExistsError:
         pass  # the name is the key's fingerprint
     except OSError as error:
-        raise SigningKeyError(
-            f"cannot write {os.fsdecode(path)}: {error.strerror}", code="key.write"
-        ) from None
+        raise SigningKeyError(f"cannot write {shown(path)}: {error.strerror}", code="key.write") from None
     return path
 
 

@@ -276,9 +276,8 @@ class Launches:
             self._report(session, "launch.outputs", "reports other outputs than were declared", index, name)
         unhashed = sum("unhashed" in output for output in outputs)
         if unhashed and session.started:
-            self._findings.add(
-                "launch.unhashed", f"names {unhashed} declared outputs without a hash", index, name
-            )
+            named = f"{unhashed} declared output{'s' * (unhashed > 1)}"
+            self._findings.add("launch.unhashed", f"names {named} without a hash", index, name)
         counts = data["counts"]
         assert isinstance(counts, dict)
         if counts["decisions"] != session.decisions:

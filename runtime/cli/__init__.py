@@ -127,7 +127,8 @@ def main(argv: list[str] | None = None) -> int:
     except NonoError as error:
         if str(error):  # whoever reads no further need not be told why we stopped
             complain(str(error), error.hint)
-        return getattr(error, "exit_status", failure)
+        # 126 and 127 are words of a launch; elsewhere they would say what the help does not.
+        return getattr(error, "exit_status", failure) if name == "run" else failure
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit

@@ -74,6 +74,8 @@ example:
 _SESSION_SHOWN = 16
 """Digits of a session id in a list: its millisecond, and twelve random bits."""
 _MIN_PREFIX = 4
+_MOST_LISTED = 2**53 - 1  # entries that a ledger can have
+_MOST_NAMED = 10
 _NARROWEST_COMMAND = 20
 
 
@@ -126,7 +128,7 @@ def _command(
 def _list(arguments: argparse.Namespace) -> int:
     from store.index import SearchIndex  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
 
-    if arguments.limit < 0:
+    if not 0 <= arguments.limit <= _MOST_LISTED:
         raise NonoError("--limit is a number of launches", code="usage.invalid", hint="--limit 0 lists all")
     path = chosen_ledger(arguments.ledger)
     with SearchIndex() as index:
@@ -231,10 +233,11 @@ def _find(index: SearchIndex, ledger: IndexedState, session: str) -> LaunchRecor
             hint="nono audit list shows them; --ledger FILE names another ledger",
         )
     if len(found) > 1:
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         raise NonoError(
             f"several launches whose session id begins with {prefix}",
             code="audit.ambiguous",
-            hint="one of: " + " ".join(launch.session for launch in found),
+            hint=f"one of: {' '.join(launch.session for launch in found[:_MOST_NAMED])}{more}",
         )
     return found[0]
 
@@ -244,6 +247,8 @@ def _find(index: SearchIndex, ledger: IndexedState, session: str) -> LaunchRecor
 
 def _snapshot(arguments: argparse.Namespace) -> int:
     path = chosen_ledger(arguments.ledger)
+    if not arguments.file:
+        raise NonoError("a snapshot needs a file to be written to", code="usage.invalid")
     target = os.path.abspath(os.fsencode(arguments.file))
     with LedgerReader(path) as reader:
         reader.snapshot(target)

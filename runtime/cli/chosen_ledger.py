@@ -36,8 +36,10 @@ def chosen_ledger(named: str | None) -> bytes:
 
     Raises:
         LedgerError: there is none yet (``ledger.none``), or several and none of the host key
-            (``ledger.ambiguous``).
+            (``ledger.ambiguous``); or an empty path is named.
     """
+    if named == "":
+        raise LedgerError("--ledger is given an empty path", code="ledger.missing")
     if named is not None:
         return os.path.abspath(os.fsencode(named))
     state = locations.state_directory()

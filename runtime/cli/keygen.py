@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime import signing_key
 from runtime.cli.terminal import write_lines
+from runtime.errors import UsageError
 from runtime.path_names import shown
 from store import locations
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the key and say where it is and what it is called."""
     config = locations.config_directory()
     default = signing_key.default_path(config)
-    path = default if arguments.out is None else os.path.abspath(os.fsencode(arguments.out))
+    path = default if arguments.out is None else _chosen(os.fsencode(arguments.out))
     key = signing_key.generate(path)
     write_lines(
         (
@@ -50,3 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.trust or path == default:
         write_lines((f"trusted      {shown(signing_key.trust(key, config))}",))
     return 0
+
+
+def _chosen(path: bytes) -> bytes:
+    if not path or path.endswith(b"/") or os.path.isdir(path):
+        raise UsageError("--out names a file", hint="for instance: nono keygen --out ci.pem")
+    if path.endswith(b".pub"):  # sooner or later it would be given away as what it is called
+        raise UsageError("a private key is not called .pub", hint="its public half gets that name")
+    return os.path.abspath(path)

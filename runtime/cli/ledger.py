@@ -127,11 +127,12 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _lines(document: dict[str, Any], path: bytes) -> list[str]:
     remembered = document["memory"]["size"]
+    launches = _number(document["launches"], "launch", "launches")
     rows = [
         ("path", shown(path)),
         ("origin", document["origin"]),
         ("format", f"version {document['format']}"),
-        ("size", f"{document['size']} entries, {document['launches']} launches, {document['bytes']:,} bytes"),
+        ("size", f"{_number(document['size'], 'entry', 'entries')}, {launches}, {document['bytes']:,} bytes"),
         ("root", document["root"]),
         ("key", document["key"] or "cannot be read"),
         ("first entry", document["first"]),
@@ -144,6 +145,10 @@ def _lines(document: dict[str, Any], path: bytes) -> list[str]:
         rows.append(("NOTE", f"{document['skipped']} entries cannot be read"))
     rows.append(("check with", f"nono-verify {shown(path)}"))
     return columns(rows)
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _bytes_on_disk(path: bytes) -> int:

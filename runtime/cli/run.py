@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from attest import canonical
 from attest.errors import NonoError
 from runtime import signing_key, syscalls
 from runtime.capabilities import USER, Access
@@ -46,6 +47,17 @@ _GRANTS = (
     (None, "--allow-file", Access.READWRITE, False, "read and write one file"),
     (None, "--read-file", Access.READ, False, "read one file"),
     (None, "--write-file", Access.WRITE, False, "write to one file"),
+)
+
+
+_PATHS = (
+    *(flag for _, flag, _, _, _ in _GRANTS),
+    "--audit-sign-key",
+    "--bypass-protection",
+    "--ledger",
+    "--output",
+    "--profile",
+    "--workdir",
 )
 
 
@@ -104,26 +116,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
-    request = _request(arguments)
-    notify = _keep_silent if arguments.silent else _say
     _check_status_descriptor(arguments.status_fd)
+    notify = _keep_silent if arguments.silent else _say
     explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
-    launch = Launch(request, notify=notify, explain=explain, redeliver_signals=False)
-    if arguments.dry_run:
-        from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
-
-        command = " ".join(shown(argument) for argument in request.command)
-        write_lines([f"would run  {command}", *_plan_lines(launch.plan()), _NOTHING_DONE])
-        return 0
-    # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    launch: Launch | None = None
     try:
+        request = _request(arguments)
+        launch = Launch(request, notify=notify, explain=explain, redeliver_signals=False)
+        if arguments.dry_run:
+            _write_plan(request, launch.plan())
+            return 0
+        # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
     except NonoError as error:
-        status = getattr(error, "exit_status", FAILURE_STATUS)
+        status: int = getattr(error, "exit_status", FAILURE_STATUS)
         refusal = {"code": error.code, "message": str(error)}
+        session = launch.session if launch is not None and not arguments.dry_run else None
         _write_status(
-            arguments.status_fd, {"exit_status": status, "not_started": refusal, "session": launch.session}
+            arguments.status_fd, {"exit_status": status, "not_started": refusal, "session": session}
         )
         if arguments.silent:
             return status
@@ -132,6 +143,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.silent:
         _say_what_was_recorded(result, arguments.audit_sign_key)
     return result.exit_status
+
+
+def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
+    from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
+
+    command = " ".join(shown(argument) for argument in request.command)
+    write_lines([f"would run  {command}", *_plan_lines(plan), _NOTHING_DONE])
 
 
 def _say(text: str) -> None:
@@ -151,6 +169,9 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     command = arguments.command
     if command[:1] == ["--"]:
         command = command[1:]
+    for flag in _PATHS:
+        if "" in _values(arguments, flag):
+            raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
     if arguments.audit_sign_key is not None and signing_key.is_inline(arguments.audit_sign_key):
         raise UsageError(
             "a signing key on the command line can be read by every process, the launched one included",
@@ -169,7 +190,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for _, flag, access, directory, _ in _GRANTS
-            for path in getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+            for path in _values(arguments, flag)
         ),
         allow_cwd=arguments.allow_cwd,
         workdir=_bytes(arguments.workdir),
@@ -183,6 +204,11 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         outputs=tuple(os.fsencode(path) for path in arguments.output),
         audit=not arguments.no_audit,
     )
+
+
+def _values(arguments: argparse.Namespace, flag: str) -> list[str]:
+    value = getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _bytes(text: str | None) -> bytes | None:
@@ -209,9 +235,10 @@ def _check_status_descriptor(descriptor: int | None) -> None:
         return
     try:
         os.set_inheritable(max(descriptor, -1), False)  # noqa: FBT003  # its name says what is false
-    except OSError:
+        os.write(descriptor, b"")
+    except (OSError, OverflowError):
         raise UsageError(
-            f"--status-fd {descriptor} is not an open descriptor",
+            f"--status-fd {descriptor} is not a descriptor that is open for writing",
             hint="for instance: --status-fd 3 3>status.json",
         ) from None
 
@@ -229,6 +256,10 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
     if result.ledger is None:
         say("nono: nothing was recorded (--no-audit)")
         return
+    for output in result.outputs:
+        if isinstance(output, dict) and "unhashed" in output:
+            path = shown(canonical.text_bytes(output["path"]))
+            say(f"nono: the output {path} has no digest: {output['unhashed']}")
     entries = f"{result.entries[0]}-{result.entries[-1]}"
     pin = ""
     if key is not None:

@@ -155,3 +155,134 @@ def test_a_usage_error_that_nobody_reads_still_exits_as_one(site: Site, redirect
     assert shell(site, f"nono_verify trust remove nosuch {redirection}").returncode == 2
     assert shell(site, f"nono --nonsense {redirection}").returncode == 2
     assert shell(site, f"nono run --nonsense {redirection}").returncode == 125
+
+
+# --- wrong command lines --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--allow",
+        "--read",
+        "--write",
+        "--allow-file",
+        "--read-file",
+        "--write-file",
+        "--audit-sign-key",
+        "--bypass-protection",
+        "--ledger",
+        "--output",
+        "--profile",
+        "--workdir",
+    ],
+)
+def test_an_empty_path_is_refused_by_the_name_of_its_flag(site: Site, flag: str) -> None:
+    ended, status = site.status(flag, "", "--", "/bin/true")
+    assert ended.status == 125
+    assert ended.lines == [
+        f"nono: {flag} is given an empty path",
+        "nono: hint: is a variable not set?",
+    ]
+    assert status["exit_status"] == 125
+    assert status["not_started"]["message"] == f"{flag} is given an empty path"
+    assert status["session"] is None
+    assert site.ledgers() == []
+
+
+@pytest.mark.parametrize(
+    "flags", [("--label", "x"), ("--allow", ""), ("--workdir", "/nonexistent"), ("--profile", "/nonexistent")]
+)
+def test_silent_is_silent_about_refusals_too(site: Site, flags: tuple[str, ...]) -> None:
+    ended = site.run(*flags, "--", "/bin/true")
+    assert ended.status == 125
+    assert ended.stderr
+    ended = site.run("--silent", *flags, "--", "/bin/true")
+    assert (ended.status, ended.stdout, ended.stderr) == (125, b"", "")
+
+
+@pytest.mark.parametrize("descriptor", ["99", "-1", "0", str(2**31), str(2**70)])
+def test_a_status_descriptor_that_takes_nothing_is_refused_before_the_launch(
+    site: Site, descriptor: str
+) -> None:
+    with site.file("input").open("rb") as reading:  # what 0 is
+        ended = site.run("--status-fd", descriptor, "--", "/bin/true", stdin=reading.fileno())
+    assert ended.status == 125
+    assert ended.lines[0] == f"nono: --status-fd {descriptor} is not a descriptor that is open for writing"
+    assert site.ledgers() == []
+
+
+def test_an_output_without_a_digest_is_said_not_only_recorded(site: Site) -> None:
+    site.verdict = 3
+    site.file("there", "content")
+    ended = site.run("--output", "a b", "--output", ".", "--output", "there", "--", "/bin/true")
+    assert ended.status == 0
+    assert [line for line in ended.lines if "digest" in line] == [
+        f"nono: the output '{site.project}/a b' has no digest: missing",
+        f"nono: the output {site.project} has no digest: not-regular",
+    ]
+
+
+@pytest.mark.parametrize("limit", ["-1", str(2**53), str(2**64), "9" * 40])
+def test_a_limit_that_is_no_number_of_launches(site: Site, limit: str) -> None:
+    site.tidy = False
+    assert site.run("--", "/bin/true").status == 0
+    ended = site.nono("audit", "list", "--limit", limit)
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert ended.lines[0] == "nono: --limit is a number of launches"
+    assert site.nono("audit", "list", "--limit", str(2**53 - 1)).status == 0
+
+
+@pytest.mark.parametrize("command", ["audit list", "audit show last", "ledger path", "ledger info"])
+def test_an_empty_ledger_path_names_no_directory(site: Site, command: str) -> None:
+    ended = site.nono(*command.split(), "--ledger", "")
+    assert ended.status == 1
+    assert ended.lines == ["nono: --ledger is given an empty path"]
+
+
+# --- keys ---------------------------------------------------------------------------------------------
+
+
+def test_a_private_key_never_gets_the_name_of_a_public_one(site: Site) -> None:
+    ended = site.nono("keygen", "--out", "ci.pub")
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert ended.lines[0] == "nono: a private key is not called .pub"
+    assert list(site.project.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "new/", "/"])
+def test_a_key_needs_the_name_of_a_file(site: Site, name: str) -> None:
+    ended = site.nono("keygen", "--out", name)
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert ended.lines == ["nono: --out names a file", "nono: hint: for instance: nono keygen --out ci.pem"]
+    assert list(site.project.iterdir()) == []
+
+
+def test_commands_that_launch_nothing_fail_as_their_help_says(site: Site) -> None:
+    """125 is a word of ``nono run``."""
+    site.file("key.pem", "mine")
+    assert site.nono("keygen", "--out", "key.pem").status == 1
+    assert site.nono("doctor", env={"XDG_CACHE_HOME": "/proc"}).status == 1
+
+
+def test_the_hint_about_an_open_key_can_be_pasted(site: Site) -> None:
+    site.verdict = None
+    key = site.key("it's; a 'key'")
+    key.chmod(0o644)
+    ended = site.run("--audit-sign-key", key, "--", "/bin/true")
+    assert ended.status == 125
+    hint = ended.lines[1].removeprefix("nono: hint: ")
+    assert hint.startswith("chmod 600 ")
+    assert shell(site, hint).returncode == 0
+    assert site.run("--audit-sign-key", key, "--", "/bin/true").status == 0
+
+
+def test_the_last_line_can_be_pasted(site: Site) -> None:
+    key = site.key("it's; a 'key'")
+    ledger = site.base / "$(ledger)\u202e.db"
+    ended = site.run("--audit-sign-key", key, "--ledger", ledger, "--", "/bin/true")
+    command = ended.lines[-1].partition("check it: ")[2]
+    assert command.startswith("nono-verify ")
+    done = shell(site, command.replace("nono-verify", "nono_verify", 1))
+    assert done.returncode == 0
+    assert done.stdout.startswith("verified: 1 launch, ")
