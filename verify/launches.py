@@ -4,6 +4,7 @@
 
     intent, (hook.result | decision)*, start, decision*, outcome, (hook.result | decision)*, attestation
     intent, (hook.result | decision)*, outcome that says not started, (hook.result | decision)*, attestation
+    the first of these with an outcome that says not started        (exec itself failed)
     intent, (hook.result | decision)*, start                       (a direct launch)
     any prefix of these, lost
 
@@ -266,16 +267,16 @@ class Launches:
 
     def _outcome(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.ENDED
-        if ("not_started" in data) is session.started:
-            what = "says that nothing started" if session.started else "ends a launch that did not start"
-            self._report(session, "launch.outcome", what, index, name)
+        ran = "not_started" not in data  # a start says that all was ready; exec can still fail
+        if ran and not session.started:
+            self._report(session, "launch.outcome", "ends a launch that did not start", index, name)
         declared = session.intent["outputs"]
         outputs = [output for output in _list(data["outputs"]) if isinstance(output, dict)]
         reported: list[Json] = [output["path"] for output in outputs]
         if reported != declared and (session.started or reported):
             self._report(session, "launch.outputs", "reports other outputs than were declared", index, name)
         unhashed = sum("unhashed" in output for output in outputs)
-        if unhashed and session.started:
+        if unhashed and ran:
             named = f"{unhashed} declared output{'s' * (unhashed > 1)}"
             self._findings.add("launch.unhashed", f"names {named} without a hash", index, name)
         counts = data["counts"]

@@ -286,3 +286,23 @@ def test_the_last_line_can_be_pasted(site: Site) -> None:
     done = shell(site, command.replace("nono-verify", "nono_verify", 1))
     assert done.returncode == 0
     assert done.stdout.startswith("verified: 1 launch, ")
+
+
+# --- programs that are none -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_program_that_the_kernel_refuses_leaves_a_ledger_that_holds(site: Site, hooked: bool) -> None:
+    site.file("broken", b"\x7fELF", 0o755)
+    flags: list[str | Path] = ["--allow-cwd", "--output", "never.txt"]
+    if hooked:
+        hook = {"script": str(site.hook("hook", "exit 0"))}
+        flags += ["--profile", site.profile(session_hooks={"before": hook, "after": hook})]
+    ended = site.run(*flags, "--", "./broken")
+    assert ended.status == 126
+    assert "nono: the command cannot be executed: Exec format error" in ended.lines
+    record = site.record()
+    assert "launch.start" in record.kinds
+    assert record.outcome["not_started"]["code"] == "executable.exec"
+    done = site.verify()
+    assert (done.status, done.stdout.splitlines()[0][:19]) == (0, b"verified: 1 launch,")

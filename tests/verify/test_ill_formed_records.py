@@ -36,7 +36,6 @@ ORDERS: dict[str, tuple[list[str], str, int]] = {
     "two outcomes": ([INTENT, START, OUTCOME, OUTCOME, ATTESTATION], "launch.order", 4),
     "a start after the outcome": ([INTENT, "refused", START], "launch.order", 3),
     "an outcome of what did not start": ([INTENT, OUTCOME, ATTESTATION], "launch.outcome", 2),
-    "not started after a start": ([INTENT, START, "refused", ATTESTATION], "launch.outcome", 3),
     "a decision after the close": ([INTENT, START, OUTCOME, ATTESTATION, DECISION], "launch.reused", 5),
     "an outcome after the close": ([INTENT, START, OUTCOME, ATTESTATION, OUTCOME], "launch.reused", 5),
     "an intent after the close": ([INTENT, START, OUTCOME, ATTESTATION, INTENT], "launch.reused", 5),
@@ -83,6 +82,28 @@ def test_the_grammar_of_a_session(
     assert said.status == 1
     found = [(finding["code"], finding["index"], finding["session"]) for finding in said.document["findings"]]
     assert (code, index, SESSION) in found
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_an_exec_that_fails_after_the_start_is_no_tampering(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, hooked: bool
+) -> None:
+    hooks = {"before": shapes.HOOK, "after": shapes.HOOK} if hooked else {}
+    intent = shapes.changed(shapes.INTENT, hooks=hooks)
+    declared = [{"path": path, "unhashed": "missing"} for path in intent["outputs"]]
+    assert declared
+    book = new_book()
+    book.add(INTENT, SESSION, intent)
+    if hooked:
+        book.add(HOOK, SESSION, shapes.HOOK_RESULT)
+    book.add(START, SESSION, shapes.START)
+    book.add(OUTCOME, SESSION, shapes.changed(shapes.REFUSED, outputs=declared))
+    if hooked:
+        book.add(HOOK, SESSION, shapes.changed(shapes.HOOK_RESULT, hook="after"))
+    book.attest(SESSION)
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (0, [])
+    assert said.document["launches"]["complete"] == 1
 
 
 def start(shapes: Any, **members: Any) -> dict[str, Any]:
