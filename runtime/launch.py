@@ -191,7 +191,7 @@ class Launch:
             os.makedirs(self._cache, 0o700, exist_ok=True)
         prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
         self._cleanup.callback(prepared.close)
-        self._say_what_is_open(variables)
+        self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
         supervision = self._begin(held, prepared, variables, directory, signals)
@@ -221,7 +221,13 @@ class Launch:
         duration_us = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock) // 1_000
         return self._finish(ending, started, duration_us)
 
-    def _say_what_is_open(self, variables: environment.Environment) -> None:
+    def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
+        """Say what the command would have outside, and what it has that it need not."""
+        for image in held.images:
+            if image.privileged:
+                self._notify(
+                    f"{os.fsdecode(image.path)} is set-uid, set-gid or has capabilities, and runs without them"
+                )
         if variables.dropped:
             names = ", ".join(os.fsdecode(name) for name in variables.dropped)
             self._notify(f"variables that the command does not get: {names}")
