@@ -610,6 +610,7 @@ def launch(
         (Access.WRITE, False, write_file),
     )
     request = LaunchRequest(
+        variables=dict(os.environb),
         command=tuple(os.fsencode(argument) for argument in command),
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)

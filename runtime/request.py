@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import outputs
@@ -20,14 +20,15 @@ MAX_LABEL_VALUE = 512
 MAX_LABELS_BYTES = 8_192
 """All labels together, in canonical form: intent and attestation both hold them."""
 
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
-# No repr: the environment holds secrets.
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class LaunchRequest:
+
+class LaunchRequest(NamedTuple):
     """What is asked of a launch; paths are bytes as they were typed.
 
     Attributes:
         command: the argument vector.
+        variables: the environment to inherit from.
         grants: the grants that the user asked for.
         allow_cwd: whether the working directory is readable.
         workdir: the working directory, None for the current one.
@@ -40,10 +41,10 @@ class LaunchRequest:
         labels: words that the record carries.
         outputs: files whose digests the outcome states.
         audit: False writes no record at all.
-        variables: the environment to inherit from.
     """
 
     command: tuple[bytes, ...]
+    variables: Mapping[bytes, bytes]
     grants: tuple[GrantRequest, ...] = ()
     allow_cwd: bool = False
     workdir: bytes | None = None
@@ -53,10 +54,13 @@ class LaunchRequest:
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = _NO_LABELS
     outputs: tuple[bytes, ...] = ()
     audit: bool = True
-    variables: Mapping[bytes, bytes] = field(default_factory=lambda: dict(os.environb))
+
+    def __repr__(self) -> str:
+        # Neither arguments nor the environment: both can hold secrets.
+        return "LaunchRequest(…)"
 
     def check(self) -> None:
         """Refuse a request that makes no sense.

@@ -186,6 +186,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
     return LaunchRequest(
+        variables=dict(os.environb),
         command=tuple(os.fsencode(argument) for argument in command),
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
