@@ -225,9 +225,8 @@ class Launch:
         """Say what the command would have outside, and what it has that it need not."""
         for image in held.images:
             if image.privileged:
-                self._notify(
-                    f"{os.fsdecode(image.path)} is set-uid, set-gid or has capabilities, and runs without them"
-                )
+                name = os.fsdecode(image.path)
+                self._notify(f"{name} is set-uid, set-gid or has capabilities, and runs without them")
         if variables.dropped:
             names = ", ".join(os.fsdecode(name) for name in variables.dropped)
             self._notify(f"variables that the command does not get: {names}")
