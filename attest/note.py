@@ -47,11 +47,11 @@ class Verifier:
 
     def key_id(self) -> bytes:
         """Return the four bytes that stand before this key's signatures."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.key.raw).digest()[:_KEY_ID_BYTES]
+        return key_id(self.name, ED25519, self.key)
 
     def vkey(self) -> str:
         """Return the verifier key, ``name+hex(key id)+base64(0x01 ‖ public key)``."""
-        return f"{self.name}+{self.key_id().hex()}+{base64.b64encode(ED25519 + self.key.raw).decode()}"
+        return encode_vkey(self.name, ED25519, self.key)
 
     @classmethod
     def from_vkey(cls, vkey: str) -> Verifier:
@@ -61,16 +61,7 @@ class Verifier:
             MalformedError: not of that form, another signature type, or a key id that is not this key's.
             KeyFormatError: the key itself must not be used.
         """
-        parts = vkey.split("+", 2)
-        if len(parts) != 3:
-            raise MalformedError("not a verifier key: name+id+key")
-        data = canonical.decode_base64(parts[2])
-        if data[:1] != ED25519:
-            raise MalformedError("a verifier key that is not Ed25519 (type 0x01)")
-        verifier = cls(parts[0], PublicKey(data[1:]))
-        if verifier.key_id().hex() != parts[1]:
-            raise MalformedError("a verifier key whose id is not its own")
-        return verifier
+        return cls(*decode_vkey(vkey, ED25519))
 
 
 class NoteSignature(NamedTuple):
@@ -86,6 +77,41 @@ class Note(NamedTuple):
 
     text: str
     signatures: tuple[NoteSignature, ...]
+
+
+def key_id(name: str, kind: bytes, key: PublicKey) -> bytes:
+    """Return the four bytes that stand before the signatures of ``key`` under ``name``.
+
+    Args:
+        name: the key's name.
+        kind: the signature type, one byte.
+        key: the public key.
+    """
+    return hashlib.sha256(name.encode() + b"\n" + kind + key.raw).digest()[:_KEY_ID_BYTES]
+
+
+def encode_vkey(name: str, kind: bytes, key: PublicKey) -> str:
+    """Return the verifier key, ``name+hex(key id)+base64(kind ‖ public key)``."""
+    return f"{name}+{key_id(name, kind, key).hex()}+{base64.b64encode(kind + key.raw).decode()}"
+
+
+def decode_vkey(vkey: str, kind: bytes) -> tuple[str, PublicKey]:
+    """Return name and key of a verifier key of this signature type.
+
+    Raises:
+        MalformedError: not of that form, another signature type, or a key id that is not this key's.
+        KeyFormatError: the key itself must not be used.
+    """
+    parts = vkey.split("+", 2)
+    if len(parts) != 3 or not is_key_name(parts[0]):
+        raise MalformedError("not a verifier key: name+id+key")
+    data = canonical.decode_base64(parts[2])
+    if data[:1] != kind:
+        raise MalformedError(f"a verifier key that is not of type 0x{kind.hex()}")
+    key = PublicKey(data[1:])
+    if key_id(parts[0], kind, key).hex() != parts[1]:
+        raise MalformedError("a verifier key whose id is not its own")
+    return parts[0], key
 
 
 def is_key_name(name: str) -> bool:
