@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,9 +92,10 @@ class LaunchRequest(NamedTuple):
         shown = os.fsdecode(path)
         try:
             directory = os.path.realpath(path, strict=True)
+            is_directory = stat.S_ISDIR(os.stat(directory).st_mode)
         except OSError as error:
             raise UsageError(f"the working directory cannot be used: {shown}: {error.strerror}") from None
-        if not os.path.isdir(directory):
+        if not is_directory:
             raise UsageError(f"the working directory is no directory: {shown}")
         return directory
 

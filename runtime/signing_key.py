@@ -89,7 +89,7 @@ def read_file(path: bytes) -> ResolvedKey:
         raise SigningKeyError(
             f"cannot open the signing key {name}: {error.strerror}",
             code="key.unreadable",
-            hint="make one with: nono keygen --out FILE",
+            hint="make one with: nono keygen --out FILE" if isinstance(error, FileNotFoundError) else None,
         ) from None
     try:
         status = os.fstat(descriptor)

@@ -435,10 +435,12 @@ class Ledger:
             False where the file system cannot do that.
 
         Raises:
-            LedgerError: there is no such room (``ledger.full``).
+            LedgerError: there is no such room (``ledger.full``), or the log cannot be written.
         """
         try:
             return reserve(self.path + b"-wal")
+        except PermissionError as error:
+            raise ledger_file.read_only(self.path, str(error.strerror)) from None
         except OSError as error:
             raise LedgerError(
                 f"no room for the closing entries of {os.fsdecode(self.path)}: {error.strerror}",

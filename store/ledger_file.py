@@ -200,7 +200,7 @@ def translate(error: sqlite3.Error, path: bytes) -> LedgerError:
             f"no space left for {shown}", code="ledger.full", hint="free some space on that file system"
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return LedgerError(f"{shown} cannot be written: {error}", code="ledger.readonly")
+        return read_only(path, str(error))
     if name.startswith("SQLITE_NOTADB"):
         return _not_a_ledger(path)
     if name.startswith(
@@ -208,6 +208,15 @@ def translate(error: sqlite3.Error, path: bytes) -> LedgerError:
     ):
         return tampered(path, f"it is damaged: {error}", code="ledger.damaged")
     return LedgerError(f"{shown}: {error}", code="ledger.io")
+
+
+def read_only(path: bytes, why: str) -> LedgerError:
+    """Return the error for a ledger, or a file that SQLite keeps beside it, that cannot be written."""
+    return LedgerError(
+        f"{os.fsdecode(path)} cannot be written: {why}",
+        code="ledger.readonly",
+        hint="its directory, it and the files beside it (-wal, -shm) must be yours to write",
+    )
 
 
 def _not_a_ledger(path: bytes) -> LedgerError:

@@ -67,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["trust"]:
             return _trust(arguments[1:])
         return _verify(arguments)
+    except KeyboardInterrupt:
+        _complain("not checked: interrupted\n")
+        return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
 

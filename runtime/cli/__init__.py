@@ -111,11 +111,12 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
-    module = importlib.import_module(f"runtime.cli.{name}") if name in COMMANDS else None
-    failure: int = getattr(module, "FAILURE_STATUS", 1)
+    failure = 1
     try:
-        if module is None:
+        if name not in COMMANDS:
             return _without_command(arguments)
+        module = importlib.import_module(f"runtime.cli.{name}")
+        failure = getattr(module, "FAILURE_STATUS", failure)
         parser = Parser(
             f"nono {name}",
             description=COMMANDS[name].capitalize() + ".",

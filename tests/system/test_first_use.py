@@ -6,17 +6,18 @@ for tampering.
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from attest import __version__
-from tests.system.conftest import NONO, VERIFY
+from tests.system.conftest import IS_ROOT, NONO, VERIFY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.system.conftest import Site
 
 COMMANDS = ("run", "audit", "ledger", "keygen", "doctor")
@@ -286,6 +287,47 @@ def test_the_last_line_can_be_pasted(site: Site) -> None:
     done = shell(site, command.replace("nono-verify", "nono_verify", 1))
     assert done.returncode == 0
     assert done.stdout.startswith("verified: 1 launch, ")
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may do everything")
+def test_what_may_not_be_read_or_written_is_called_so(site: Site) -> None:
+    """The hint must not send somebody to free space, or to make a key that is there."""
+    site.tidy = False
+    assert site.run("--", "/bin/true").status == 0
+    ledger = site.ledger()
+    ledger.chmod(0o400)
+    ended = site.run("--", "/bin/true")
+    ledger.chmod(0o600)
+    assert ended.status == 125
+    assert ended.lines[0].startswith(f"nono: {ledger} cannot be written: ")
+    assert "-shm" in ended.lines[1]
+    for beside in ledger.parent.iterdir():  # SQLite gave them the mode of the ledger
+        beside.chmod(0o600)
+    assert site.run("--", "/bin/true").status == 0
+    key = site.config / "keys" / "default.pem"
+    key.chmod(0)
+    ended = site.run("--", "/bin/true")
+    key.chmod(0o600)
+    assert ended.lines == [f"nono: cannot open the signing key {key}: Permission denied"]
+    inner = site.project / "inner" / "directory"
+    inner.mkdir(parents=True)
+    inner.parent.chmod(0)
+    ended = site.run("--workdir", "inner/directory", "--", "/bin/true")
+    inner.parent.chmod(0o700)
+    assert ended.lines == ["nono: the working directory cannot be used: inner/directory: Permission denied"]
+
+
+@pytest.mark.parametrize("program", [NONO, VERIFY])
+def test_an_interrupt_while_the_program_loads_leaves_no_traceback(site: Site, program: Path) -> None:
+    site.file("ledger", "")
+    for milliseconds in range(5, 80, 5):
+        running = site.start("doctor" if program == NONO else "ledger", program=(program,))
+        time.sleep(milliseconds / 1_000)
+        running.process.send_signal(signal.SIGINT)
+        ended = running.wait()
+        # In Python's own start-up the interrupt is Python's to report; none of our lines stands in it.
+        assert not any(f"/{package}/" in ended.stderr for package in ("attest", "runtime", "store", "verify"))
+        assert ended.status in (-signal.SIGINT, 0, 2, 130)
 
 
 # --- programs that are none -----------------------------------------------------------------------------
