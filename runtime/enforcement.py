@@ -175,7 +175,7 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     except OSError as error:
         hint = None
         if error.errno == errno.E2BIG:
-            hint = "sandboxes can be nested 16 deep; start this one further out"
+            hint = "sandboxes can be nested 16 deep, of which a launch takes two; start this one further out"
         raise EnforcementError(f"the child cannot {step}: {error.strerror}", hint=hint) from error
     # Asked of the kernel, not concluded from the above: a filter that lets these pass is not ours.
     filtered = syscalls.setns_errno() == errno.EPERM

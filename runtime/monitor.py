@@ -19,21 +19,17 @@ import contextlib
 import os
 import select
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import orjson
 
 from runtime import child, executable, syscalls
+from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     import resource
 
     from runtime.executable import Held
-
-KILL_SECONDS = 10.0
-KILL_PAUSE = 0.002
-"""How long, and how often, what a command left is killed, in seconds."""
 
 
 class Channel:
@@ -83,11 +79,14 @@ def _supervise(
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     # Ledger and key stay with the launcher; so does its end of everything.
     _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+    fenced = fence(plan.prepared.abi)
     pid = os.fork()
     if pid == 0:
         os.close(channel.launcher)
         os.close(channel.messages)
         child.run(plan, *pipes)
+    # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
+    os.setpgid(0, 0)
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
     # fork: what the command was to ignore it ignores.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -106,17 +105,17 @@ def _supervise(
 
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    ended = _pass_exec(channel, pid, held)
-    if ended is None:
-        ended = _await_end(channel, pid)
-    status, usage = ended
-    survivors, left = _kill_rest()
+    offspring = Offspring(pid, fenced=fenced)
+    offspring.ended = _pass_exec(channel, pid, held)
+    if offspring.ended is None:
+        _await_end(channel, pid, offspring)
+    status, usage = offspring.kill()
     channel.send(
         {
-            "left": left,
+            "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.ru_maxrss * 1024,
             "status": status,
-            "survivors": survivors,
+            "survivors": offspring.killed,
             "system_us": round(usage.ru_stime * 1e6),
             "user_us": round(usage.ru_utime * 1e6),
         },
@@ -143,50 +142,22 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, resource.st
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int) -> tuple[int, resource.struct_rusage]:
-    """Wait until the command ends; kill it when the launcher is gone."""
-    pidfd = os.pidfd_open(pid)
+def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
+    """Wait until the command ends, or the launcher is gone; what ends or stops meanwhile is taken care of."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
     poll.register(channel.launcher, select.POLLIN)
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if pidfd in ready:
-            _, status, usage = os.wait4(pid, 0)
-            os.close(pidfd)
-            return status, usage
-        # The launcher sends nothing more, so this is its end.
-        os.kill(pid, signal.SIGKILL)
-        poll.unregister(channel.launcher)
-
-
-def _kill_rest() -> tuple[int, int]:
-    """Kill everything that the command left; return how many there were, and how many are left.
-
-    Orphans become this process's children, and a pid cannot be used again before its parent has
-    waited for it, so what is listed here is what is killed.
-    """
-    killed: set[int] = set()
-    deadline = time.monotonic() + KILL_SECONDS
-    while True:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return len(killed), 0
-        left = children()
-        for pid in left:
-            killed.add(pid)
-            os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            return len(killed), len(left)
-        time.sleep(KILL_PAUSE)
-
-
-def children() -> frozenset[int]:
-    """Return the pids of this process's children, zombies included."""
-    with open(b"/proc/self/task/%d/children" % os.getpid(), "rb") as file:
-        return frozenset(int(pid) for pid in file.read().split())
+    # Also when it cannot be reaped yet: a process that the command left may trace it, and never wait for it.
+    poll.register(command := os.pidfd_open(pid), select.POLLIN)
+    poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
+    more = True
+    while offspring.ended is None:
+        ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
+        if changed in ready:
+            syscalls.read_signals(changed)
+        more = offspring.reap()
+        # The launcher sends nothing more, so this is its end, and then all of it ends.
+        if channel.launcher in ready or command in ready:
+            return
 
 
 def _why_not_traced(pid: int, error: OSError) -> str:

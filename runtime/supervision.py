@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from runtime import child, monitor, syscalls
+from runtime import child, monitor, offspring, syscalls
 from runtime.errors import EnforcementError, ExecutableError, LaunchError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Supervision:
         self._release = release
         self._failure = failure
         self._monitor = monitor_pid
-        self._others = monitor.children() - {monitor_pid}
+        self._others = offspring.children() - {monitor_pid}
         self._pidfd = -1
         self.pid = 0
 
@@ -299,15 +299,15 @@ class Supervision:
         # The monitor's children have a new parent when it can be waited for.
         with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored this waits all the same
             os.waitpid(self._monitor, 0)
-        deadline = time.monotonic() + monitor.KILL_SECONDS
-        while orphans := monitor.children() - self._others:
+        deadline = time.monotonic() + offspring.KILL_SECONDS
+        while orphans := offspring.children() - self._others:
             for pid in orphans:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, os.WNOHANG)
             if time.monotonic() > deadline:
                 return
-            time.sleep(monitor.KILL_PAUSE)
+            time.sleep(offspring.KILL_PAUSE)
 
     def abandon(self) -> None:
         """Make sure that nothing of this run is left; after the end this only cleans up."""

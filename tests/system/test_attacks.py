@@ -166,20 +166,25 @@ def test_a_hydra_dies_with_nono_even_when_its_whole_process_group_is_killed(site
     assert launch.process.stdout is not None
     launch.process.stdout.readline()
     os.killpg(launch.pid, signal.SIGKILL)
-    launch.process.wait()
+    launch.kill()
     wait_for(lambda: not site.processes(), "the end of what was left", 5)
 
 
 def test_the_signals_of_the_last_resort_reach_nobody_else(site: Site) -> None:
     """kill(-1) it is; another launch, and what no launch started, must not notice."""
-    other = site.start("run", "--", "/bin/sleep", "600")
-    with subprocess.Popen(["/bin/sleep", "600"]) as bystander:
-        (monitor,) = wait_for(other.children, "the other launch")
+    other = site.start("run", "--", "/bin/sh", "-c", "echo up; exec sleep 600")
+    assert other.process.stdout is not None
+    assert other.process.stdout.readline() == b"up\n"
+    bystander = subprocess.Popen(["/bin/sleep", "600"])
+    try:
+        monitor = other.monitor()
         assert site.shell("sleep 600 & sleep 600 &").status == 0
         assert site.record().outcome["counts"]["survivors"] == 2
         assert bystander.poll() is None
         assert other.process.poll() is None
         assert is_alive(monitor)
+    finally:
         bystander.kill()
+        bystander.wait()
     other.process.send_signal(signal.SIGTERM)
     assert other.wait().status == 128 + signal.SIGTERM
