@@ -44,6 +44,7 @@ from runtime.session import new_session_id
 from runtime.supervision import Ending, Signals, Supervision
 from store import locations
 from store.ledger import Ledger
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -188,7 +189,7 @@ class Launch:
         capabilities = CapabilitySet(grants.files, self._network)
         self._require_unwritable_script(held, capabilities)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
-            os.makedirs(self._cache, 0o700, exist_ok=True)
+            make_private(self._cache)
         prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
         self._cleanup.callback(prepared.close)
         self._say_what_is_different(held, variables)

@@ -16,6 +16,7 @@ from attest import checkpoint, entry, ledger_format, origin, tree
 from attest.instant import format_instant
 from store.errors import LedgerError
 from store.ledger_file import connect, make_durable, translate
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from attest.keys import SigningKey
@@ -40,7 +41,7 @@ def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None
     directory = os.path.dirname(path)
     temporary = os.path.join(directory, b".nono-%s" % os.urandom(12).hex().encode())
     try:
-        _make_directory(directory)
+        make_private(directory)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         try:
             _write(temporary, key, name, tool_version)
@@ -57,11 +58,6 @@ def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None
         ) from None
     except sqlite3.Error as error:
         raise translate(error, path) from None
-
-
-def _make_directory(directory: bytes) -> None:
-    with contextlib.suppress(FileExistsError):  # what is no directory shows when the file is made in it
-        os.makedirs(directory, 0o700)
 
 
 def _link(temporary: bytes, path: bytes) -> None:

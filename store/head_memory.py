@@ -19,6 +19,7 @@ from typing import NamedTuple
 from attest import checkpoint, origin
 from attest.errors import MalformedError
 from store.errors import LedgerError
+from store.private_directories import make_private
 
 _MAX_BYTES = 512
 _LOCK_TRIES = 500
@@ -108,7 +109,7 @@ class HeadMemory:
         try:
             return os.open(self.path, flags, 0o600)
         except FileNotFoundError:
-            os.makedirs(self._directory, 0o700, exist_ok=True)
+            make_private(self._directory)
             return os.open(self.path, flags, 0o600)
 
     def _parse(self, data: bytes) -> RememberedHead | None:
