@@ -82,7 +82,7 @@ class PublicKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> PublicKey:
         """Read a PEM ``PUBLIC KEY``; see :meth:`from_spki`."""
-        return cls.from_spki(_unarmour(pem, b"PUBLIC KEY"))
+        return cls.from_spki(unarmour(pem, b"PUBLIC KEY"))
 
     def spki(self) -> bytes:
         """Return the SubjectPublicKeyInfo, DER, 44 bytes."""
@@ -90,7 +90,7 @@ class PublicKey:
 
     def pem(self) -> bytes:
         """Return the SubjectPublicKeyInfo as PEM."""
-        return _armour(self.spki(), b"PUBLIC KEY")
+        return armour(self.spki(), b"PUBLIC KEY")
 
     def fingerprint(self) -> str:
         """Return the hex SHA-256 of the SubjectPublicKeyInfo."""
@@ -154,11 +154,11 @@ class SigningKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> SigningKey:
         """Read a PEM ``PRIVATE KEY``; see :meth:`from_pkcs8`."""
-        return cls.from_pkcs8(_unarmour(pem, b"PRIVATE KEY"))
+        return cls.from_pkcs8(unarmour(pem, b"PRIVATE KEY"))
 
     def pem(self) -> bytes:
         """Return the key as unencrypted PKCS#8 PEM. This is the secret itself."""
-        return _armour(_PKCS8_PREFIX + self._key.private_bytes_raw(), b"PRIVATE KEY")
+        return armour(_PKCS8_PREFIX + self._key.private_bytes_raw(), b"PRIVATE KEY")
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature of an envelope's PAE or of a checkpoint's note text.
@@ -197,14 +197,19 @@ def _is_checkpoint(message: bytes) -> bool:
     )
 
 
-def _armour(der: bytes, label: bytes) -> bytes:
+def armour(der: bytes, label: bytes) -> bytes:
+    """Return ``der`` as a PEM of ``label`` (RFC 7468)."""
     body = base64.b64encode(der)
     lines = [body[i : i + 64] for i in range(0, len(body), 64)]
     return b"\n".join([b"-----BEGIN " + label + b"-----", *lines, b"-----END " + label + b"-----", b""])
 
 
-def _unarmour(pem: bytes, label: bytes) -> bytes:
-    """Return the DER inside a PEM of ``label`` (RFC 7468); line lengths and line ends may vary."""
+def unarmour(pem: bytes, label: bytes) -> bytes:
+    """Return the DER inside a PEM of ``label`` (RFC 7468); line lengths and line ends may vary.
+
+    Raises:
+        KeyFormatError: it is another PEM, or none.
+    """
     lines = [line.strip() for line in pem.strip().splitlines()]
     wanted = b"-----BEGIN " + label + b"-----"
     if len(lines) < 3 or lines[0] != wanted or lines[-1] != b"-----END " + label + b"-----":

@@ -70,9 +70,9 @@ _RESERVED_PREFIX = b"NONO_"
 
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 
-# PEM, and the base64 of the first 16 bytes of every PKCS#8 Ed25519 key (RFC 8410, section 7): the two
-# forms in which a key is put into a variable.
-_KEY_MARKS = (b"PRIVATE KEY-----", b"MC4CAQAwBQYDK2VwBCIEI")
+# PEM, and the base64 of what every PKCS#8 Ed25519 key has before its secret (RFC 8410, section 7), whatever
+# its version: the two forms in which a key is put into a variable.
+_KEY_MARKS = (b"PRIVATE KEY-----", b"BQYDK2VwBCIEI")
 
 
 class Environment(NamedTuple):

@@ -26,7 +26,7 @@ from attest.errors import NonoError
 from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
-from runtime.errors import EnforcementError, HookError, LaunchError, SigningKeyError
+from runtime.errors import EnforcementError, HookError, LaunchError
 from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
@@ -47,7 +47,7 @@ from store.ledger import Ledger
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from attest.canonical import Json
     from runtime import hooks
@@ -113,6 +113,7 @@ class Launch:
         request: what is asked.
         notify: told, in one line each, what the user should know.
         explain: told what will run, and inside what, just before it is released.
+        ask: asks a person for the passphrase of the key that it is given the name of.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
     """
 
@@ -122,12 +123,14 @@ class Launch:
         *,
         notify: Callable[[str], None],
         explain: Callable[[LaunchPlan], None] = lambda _: None,
+        ask: Callable[[str], bytes] | None = None,
         redeliver_signals: bool = True,
     ) -> None:
         self.session = new_session_id()
         self._request = request
         self._notify = notify
         self._explain = explain
+        self._ask = ask
         self._redeliver = redeliver_signals
         self._cleanup = contextlib.ExitStack()
         self._state = locations.state_directory()
@@ -136,6 +139,7 @@ class Launch:
         self._profile: Profile | None = None
         self._hooks: dict[str, hooks.LoadedHook] = {}
         self._key: ResolvedKey | None = None
+        self._passphrase: bytes | None = None
         self._ledger: Ledger | None = None
         self._record = LaunchRecord(self.session, None, None)
         self._supervision: Supervision | None = None
@@ -153,6 +157,7 @@ class Launch:
         _require_one_thread()
         with self._cleanup:
             self._take_request()
+            self._take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals()
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._open_record()
@@ -293,12 +298,30 @@ class Launch:
             profile_blocks=self._profile is not None and self._profile.block_network,
         )
 
+    def _take_key(self) -> None:
+        request = self._request
+        if not request.audit:
+            return
+        named = request.key_passphrase_env
+        if named is not None:
+            from runtime import passphrase  # noqa: PLC0415  # few keys are encrypted
+
+            self._passphrase = passphrase.take(named)
+        if request.key is not None:
+            self._key = signing_key.resolve(request.key, self._passphrases)
+        else:
+            self._key = signing_key.host_key(self._config, passphrases=self._passphrases, notify=self._notify)
+
+    def _passphrases(self, name: str) -> Iterable[bytes]:
+        from runtime.passphrase import PassphraseSource  # noqa: PLC0415  # few keys are encrypted
+
+        return PassphraseSource(self._passphrase, self._ask)(name)
+
     def _open_record(self) -> None:
         """Open ledger and key, reserve room, and make the intent durable."""
         if not self._request.audit:
             return
-        reference = self._request.key
-        self._key = signing_key.resolve(reference) if reference is not None else self._host_key()
+        assert self._key is not None
         key = self._key.key
         if self._request.ledger is None:
             self._ledger = locations.open_default_ledger(
@@ -324,20 +347,6 @@ class Launch:
             profile=self._profile,
             outputs=self._outputs,
         )
-
-    def _host_key(self) -> ResolvedKey:
-        path = signing_key.default_path(self._config)
-        if not os.path.lexists(path):
-            try:
-                key = signing_key.generate(path)
-            except SigningKeyError:
-                if not os.path.lexists(path):
-                    raise
-                # Another launch was faster, and its key serves.
-            else:
-                signing_key.trust(key, self._config)
-                self._notify(f"made the host key {os.fsdecode(path)} ({key.public.fingerprint()[:16]}…)")
-        return signing_key.read_file(path)
 
     def _refuse_streams(self, ledger: bytes) -> None:
         status = os.stat(ledger)
@@ -411,7 +420,10 @@ class Launch:
         return result
 
     def _key_names(self) -> tuple[bytes, ...]:
-        return self._key.variables if self._key is not None else ()
+        """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
+        reference, passphrase = self._request.key or "", self._request.key_passphrase_env
+        named = [reference.removeprefix("env://")] if reference.startswith("env://") else []
+        return tuple(os.fsencode(name) for name in (*named, passphrase) if name is not None)
 
     # --- 4 to 6: what the command gets ----------------------------------------------------------
 
@@ -563,6 +575,7 @@ def launch(
     profile: str | bytes | os.PathLike[str] | None = None,
     ledger: str | bytes | os.PathLike[str] | None = None,
     audit_sign_key: str | None = None,
+    key_passphrase_env: str | None = None,
     labels: Mapping[str, str] | None = None,
     outputs: Sequence[str | bytes | os.PathLike[str]] = (),
     audit: bool = True,
@@ -589,6 +602,7 @@ def launch(
         profile: a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
+        key_passphrase_env: name of the variable that holds its passphrase, when it is encrypted.
         labels: words that the record carries, at most 64.
         outputs: files whose digests the outcome states, at most 64.
         audit: False writes no record.
@@ -625,6 +639,7 @@ def launch(
         profile=os.fsencode(profile) if profile is not None else None,
         ledger=os.fsencode(ledger) if ledger is not None else None,
         key=audit_sign_key,
+        key_passphrase_env=key_passphrase_env,
         labels=labels or {},
         outputs=tuple(os.fsencode(path) for path in outputs),
         audit=audit,

@@ -39,6 +39,7 @@ class LaunchRequest(NamedTuple):
         profile: path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
+        key_passphrase_env: name of the variable that holds its passphrase, None when there is none.
         labels: words that the record carries.
         outputs: files whose digests the outcome states.
         audit: False writes no record at all.
@@ -55,6 +56,7 @@ class LaunchRequest(NamedTuple):
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
+    key_passphrase_env: str | None = None
     labels: Mapping[str, str] = _NO_LABELS
     outputs: tuple[bytes, ...] = ()
     audit: bool = True

@@ -1,15 +1,20 @@
 """The ledger's key: where it comes from, and what must be true of it before anything is launched.
 
-A reference is a path or ``file://`` to an unencrypted PKCS#8 PEM, ``env://NAME`` (PEM or base64 DER in
-a variable that neither the child nor a hook gets), or the base64 of the PKCS#8 DER itself. Without one
-the host key is used, ``$XDG_CONFIG_HOME/nono/keys/default.pem``.
+A reference is a path or ``file://`` to a PKCS#8 PEM, ``env://NAME`` (PEM or base64 DER in a variable that
+neither the child nor a hook gets), ``keyring://SERVICE/USER`` (the same in the desktop's keyring), or the
+base64 of the PKCS#8 DER itself. Without one the host key is used, ``$XDG_CONFIG_HOME/nono/keys/default.pem``,
+which the first launch makes. An encrypted key takes its passphrase from where the caller says.
+
+What few keys need is imported when such a key comes (:mod:`runtime.pkcs8`, :mod:`runtime.keyring_access`); so
+is what makes keys (:mod:`runtime.key_files`) and replaces the host key (:mod:`runtime.host_key_rotation`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
@@ -18,9 +23,15 @@ from runtime import syscalls
 from runtime.errors import SigningKeyError
 from runtime.path_names import shown
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.pkcs8 import Passphrases
+
 MAX_BYTES = 16_384
+# Base64 of what every short PKCS#8 DER of an Ed25519 key has from its fourth byte on, in both versions.
+_PKCS8_BASE64 = ("AQAwBQYDK2VwBCIEI", "AQEwBQYDK2VwBCIEI")
 _PKCS8_BASE64_LENGTH = 64
-_PKCS8_BASE64_START = "MC4CAQAwBQYDK2VwBCIEI"
 
 
 class ResolvedKey(NamedTuple):
@@ -44,28 +55,69 @@ def default_path(config: bytes) -> bytes:
     return os.path.join(config, b"keys", b"default.pem")
 
 
-def resolve(reference: str) -> ResolvedKey:
+def resolve(reference: str, passphrases: Passphrases | None = None) -> ResolvedKey:
     """Return the key that ``--audit-sign-key`` names.
 
+    Args:
+        reference: see the module.
+        passphrases: given what to call the key, the passphrases to try; None where there is none to be had.
+
     Raises:
-        SigningKeyError: it cannot be read, is no Ed25519 key, or others can read it.
+        SigningKeyError: it cannot be read or decrypted, is no Ed25519 key, or others can read it.
     """
     if reference.startswith("env://"):
-        return _from_environment(reference.removeprefix("env://"))
+        return _from_environment(reference.removeprefix("env://"), passphrases)
     if reference.startswith("keyring://"):
-        raise SigningKeyError(
-            "keys in a keyring are not supported yet",
-            code="key.keyring",
-            hint="name a file, or a variable with env://NAME",
-        )
+        from runtime import keyring_access  # noqa: PLC0415  # few keys lie there
+
+        return ResolvedKey(_parse(keyring_access.read(reference), reference, passphrases))
     if is_inline(reference):
-        return ResolvedKey(_parse(reference.encode(), "that was given"))
-    return read_file(os.fsencode(reference.removeprefix("file://")))
+        return ResolvedKey(_parse(reference.encode(), "that was given", passphrases))
+    return read_file(os.fsencode(reference.removeprefix("file://")), passphrases)
+
+
+def host_key(
+    config: bytes, *, passphrases: Passphrases | None = None, notify: Callable[[str], None] = lambda _: None
+) -> ResolvedKey:
+    """Return the host key; the first call makes it, and puts its public half into the trust store.
+
+    Args:
+        config: the configuration directory.
+        passphrases: see :func:`resolve`.
+        notify: told, in one line, that it was made.
+
+    Raises:
+        SigningKeyError: it cannot be made or read.
+    """
+    path = default_path(config)
+    if not os.path.lexists(path):
+        from runtime import key_files  # noqa: PLC0415  # once in the life of a host
+
+        try:
+            key = key_files.generate(path, trusting=config)
+        except SigningKeyError:
+            if not os.path.lexists(path):
+                raise
+            # Another launch was faster, and its key serves.
+        else:
+            notify(f"made the host key {shown(path)} ({key.public.fingerprint()[:16]}…)")
+    taken = read_file(path, passphrases)
+    if not os.path.lexists(public_half(path)):  # whoever made the key was killed before it wrote this
+        from runtime import key_files  # noqa: PLC0415  # as above
+
+        with contextlib.suppress(SigningKeyError, OSError):
+            key_files.trust(taken.key.public, config)
+            key_files.write_new(public_half(path), taken.key.public.pem(), 0o644)
+    return taken
 
 
 def is_inline(reference: str) -> bool:
     """Return whether a reference is the key itself: base64 of an Ed25519 PKCS#8 DER."""
-    return len(reference) == _PKCS8_BASE64_LENGTH and reference.startswith(_PKCS8_BASE64_START)
+    return (
+        len(reference) >= _PKCS8_BASE64_LENGTH
+        and reference.startswith("M")
+        and reference[4:].startswith(_PKCS8_BASE64)
+    )
 
 
 def file_of(reference: str) -> bytes | None:
@@ -75,8 +127,8 @@ def file_of(reference: str) -> bytes | None:
     return os.path.abspath(os.fsencode(reference.removeprefix("file://")))
 
 
-def read_file(path: bytes) -> ResolvedKey:
-    """Return the key in a PEM file of this user that nobody else can read.
+def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKey:
+    """Return the key in a PEM file of this user that nobody else can read; see :func:`resolve`.
 
     Raises:
         SigningKeyError: it is not that.
@@ -112,107 +164,67 @@ def read_file(path: bytes) -> ResolvedKey:
         os.close(descriptor)
     canonical_path = os.path.realpath(path)
     return ResolvedKey(
-        _parse(data, name), tuple(dict.fromkeys((path, canonical_path))), (), (status.st_dev, status.st_ino)
+        _parse(data, name, passphrases),
+        tuple(dict.fromkeys((path, canonical_path))),
+        (),
+        (status.st_dev, status.st_ino),
     )
 
 
-def _from_environment(name: str) -> ResolvedKey:
+def _from_environment(name: str, passphrases: Passphrases | None) -> ResolvedKey:
     variable = os.fsencode(name)
     value = os.environb.get(variable)
     if not variable or value is None:
         raise SigningKeyError(
             f"the variable of the signing key is not set: {name or '(no name)'}", code="key.variable"
         )
-    key = _parse(value, f"in ${name}")
-    # It must not stay where /proc/PID/environ shows it, nor reach anything that this process starts.
-    del os.environb[variable]
-    syscalls.wipe_initial_environment(variable)
+    key = _parse(value, f"in ${name}", passphrases)
+    forget_variable(variable)
     return ResolvedKey(key, variables=(variable,))
 
 
-def _parse(data: bytes, name: str) -> SigningKey:
+def forget_variable(name: bytes) -> None:
+    """Take a secret out of this process's environment.
+
+    It must not stay where ``/proc/PID/environ`` shows it, nor reach anything that this process starts.
+    """
+    del os.environb[name]
+    syscalls.wipe_initial_environment(name)
+
+
+def _parse(data: bytes, name: str, passphrases: Passphrases | None) -> SigningKey:
     if len(data) > MAX_BYTES:
         raise SigningKeyError(f"the signing key {name} is larger than a key can be", code="key.size")
     try:
-        if data.lstrip().startswith(b"-----BEGIN"):
-            return SigningKey.from_pem(data)
-        return SigningKey.from_pkcs8(canonical.decode_base64(data.strip().decode("ascii", "replace")))
+        is_pem = data.lstrip().startswith(b"-----BEGIN")
+        try:
+            if is_pem:
+                return SigningKey.from_pem(data)
+            der = canonical.decode_base64(data.strip().decode("ascii", "replace"))
+            return SigningKey.from_pkcs8(der)
+        except KeyFormatError:
+            from runtime import pkcs8  # noqa: PLC0415  # most keys have the one form that attest reads
+
+            if is_pem:
+                return pkcs8.read_pem(data, name, passphrases)
+            return pkcs8.read_der(der, name, passphrases)
     except KeyFormatError as error:
         if error.code == "key.encrypted":
             raise SigningKeyError(
-                f"the signing key {name} is encrypted, which is not supported yet",
+                f"the signing key {name} is encrypted, and there is nobody to ask for its passphrase",
                 code="key.encrypted",
-                hint="name an unencrypted Ed25519 key (PKCS#8 PEM); nono keygen makes one",
+                hint="name a variable that holds the passphrase: --key-passphrase-env NAME",
             ) from None
-        raise SigningKeyError(f"the signing key {name} is unusable: {error}", hint=error.hint) from None
+        code = error.code if error.code in ("key.type", "key.passphrase", "key.small_order") else None
+        raise SigningKeyError(
+            f"the signing key {name} is unusable: {error}", code=code, hint=error.hint
+        ) from None
     except MalformedError:
         raise SigningKeyError(
             f"the signing key {name} is neither PEM nor base64 of PKCS#8 DER", hint="nono keygen makes one"
         ) from None
 
 
-def generate(path: bytes) -> SigningKey:
-    """Make a key: ``path`` (0600) and its public half beside it (``.pub`` in the place of ``.pem``).
-
-    Raises:
-        SigningKeyError: one of the files exists (neither is touched), or cannot be written.
-    """
-    public_path = public_half(path)
-    name = shown(path)
-    for existing in (path, public_path):
-        if os.path.lexists(existing):
-            raise _exists(existing)
-    key = SigningKey.generate()
-    try:
-        os.makedirs(os.path.dirname(path) or b".", 0o700, exist_ok=True)
-        _write(path, key.pem(), 0o600)
-        _write(public_path, key.public.pem(), 0o644)
-    except FileExistsError:  # another process was faster
-        raise _exists(path) from None
-    except OSError as error:
-        raise SigningKeyError(f"cannot write {name}: {error.strerror}", code="key.write") from None
-    return key
-
-
-def _exists(path: bytes) -> SigningKeyError:
-    return SigningKeyError(
-        f"{shown(path)} exists already, and is left as it is",
-        code="key.exists",
-        hint="name another file with --out",
-    )
-
-
 def public_half(path: bytes) -> bytes:
     """Return where the public half of the key at ``path`` lies."""
     return path.removesuffix(b".pem") + b".pub"
-
-
-def trust(key: SigningKey, config: bytes) -> bytes:
-    """Put the public half into the user's trust store, where ``nono-verify`` looks; return its path.
-
-    Raises:
-        SigningKeyError: it cannot be written.
-    """
-    path = os.path.join(config, b"trust", key.public.fingerprint().encode() + b".pub")
-    try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        _write(path, key.public.pem(), 0o644)
-    except FileExistsError:
-        pass  # the name is the key's fingerprint
-    except OSError as error:
-        raise SigningKeyError(f"cannot write {shown(path)}: {error.strerror}", code="key.write") from None
-    return path
-
-
-def _write(path: bytes, data: bytes, mode: int) -> None:
-    """Write a file that must not exist; nobody ever sees it half-written."""
-    temporary = b"%s.%s.new" % (path, os.urandom(8).hex().encode())
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, mode)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-        os.link(temporary, path)
-    finally:
-        os.close(descriptor)
-        os.unlink(temporary)

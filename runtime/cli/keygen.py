@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runtime import signing_key
+from runtime import key_files, signing_key
+from runtime.cli import passphrases
 from runtime.cli.terminal import write_lines
 from runtime.errors import UsageError
 from runtime.path_names import shown
@@ -22,6 +23,8 @@ examples:
   nono keygen                      the host key, which launches use when none is named
   nono keygen --out ci.pem         a key for a pipeline: ci.pem and ci.pub
   nono keygen --out ci.pem --trust also let nono-verify, run by you, take its ledgers as known
+  nono keygen --encrypt            asks for a passphrase, twice; each launch then asks for it
+  nono keygen --encrypt --key-passphrase-env PASS --out ci.pem
 """
 
 
@@ -33,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="put the public half into your trust store (done anyway for the host key)",
     )
+    parser.add_argument("--encrypt", action="store_true", help="encrypt it with a passphrase")
+    passphrases.add_argument(parser, whose="the new key, with --encrypt")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,17 +45,30 @@ def run(arguments: argparse.Namespace) -> int:
     config = locations.config_directory()
     default = signing_key.default_path(config)
     path = default if arguments.out is None else _chosen(os.fsencode(arguments.out))
-    key = signing_key.generate(path)
+    passphrase = _passphrase(arguments)
+    trusting = config if arguments.trust or path == default else None
+    key = key_files.generate(path, passphrase, trusting=trusting)
     write_lines(
         (
             f"private key  {shown(path)}",
             f"public key   {shown(signing_key.public_half(path))}",
             f"fingerprint  {key.public.fingerprint()}",
+            *(
+                ()
+                if trusting is None
+                else (f"trusted      {shown(key_files.trusted_path(key.public, config))}",)
+            ),
         )
     )
-    if arguments.trust or path == default:
-        write_lines((f"trusted      {shown(signing_key.trust(key, config))}",))
     return 0
+
+
+def _passphrase(arguments: argparse.Namespace) -> bytes | None:
+    if arguments.encrypt:
+        return passphrases.new(arguments.key_passphrase_env)
+    if arguments.key_passphrase_env is not None:
+        raise UsageError(f"{passphrases.FLAG} without --encrypt: the key would not be encrypted")
+    return None
 
 
 def _chosen(path: bytes) -> bytes:

@@ -92,7 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     record.add_argument(
         "--audit-sign-key",
         metavar="REF",
-        help="the ledger's key: a PEM file, or env://NAME (default: the host key)",
+        help="the ledger's key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)",
+    )
+    record.add_argument(
+        "--key-passphrase-env",
+        metavar="NAME",
+        help="the variable that holds its passphrase (default: ask on the terminal)",
     )
     record.add_argument(
         "--label", action="append", default=[], metavar="K=V", help="a word that the record carries"
@@ -122,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     launch: Launch | None = None
     try:
         request = _request(arguments)
-        launch = Launch(request, notify=notify, explain=explain, redeliver_signals=False)
+        launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
         if arguments.dry_run:
             _write_plan(request, launch.plan())
             return 0
@@ -159,6 +164,12 @@ def _say(text: str) -> None:
 def _explain(plan: LaunchPlan) -> None:
     for line in _plan_lines(plan):
         _say(line)
+
+
+def _ask(name: str) -> bytes:
+    from runtime.cli import passphrases  # noqa: PLC0415  # few keys are encrypted
+
+    return passphrases.ask(name)
 
 
 def _keep_silent(_: object) -> None:
@@ -201,6 +212,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         profile=_bytes(arguments.profile),
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
+        key_passphrase_env=arguments.key_passphrase_env,
         labels=labels,
         outputs=tuple(os.fsencode(path) for path in arguments.output),
         audit=not arguments.no_audit,
