@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from attest import __version__
-from tests.system.conftest import IS_ROOT, NONO, VERIFY
+from tests.system.conftest import IS_ROOT, NONO, ROOT, VERIFY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.system.conftest import Site
 
 COMMANDS = ("run", "audit", "ledger", "keygen", "doctor")
@@ -325,9 +327,9 @@ def test_an_interrupt_while_the_program_loads_leaves_no_traceback(site: Site, pr
         time.sleep(milliseconds / 1_000)
         running.process.send_signal(signal.SIGINT)
         ended = running.wait()
-        # In Python's own start-up the interrupt is Python's to report; none of our lines stands in it.
         assert not any(f"/{package}/" in ended.stderr for package in ("attest", "runtime", "store", "verify"))
-        assert ended.status in (-signal.SIGINT, 0, 2, 130)
+        if "KeyboardInterrupt" not in ended.stderr:  # else Python was not ready yet, and ends in its own way
+            assert ended.status in (-signal.SIGINT, 0, 2, 130)
 
 
 # --- programs that are none -----------------------------------------------------------------------------
@@ -348,3 +350,59 @@ def test_a_program_that_the_kernel_refuses_leaves_a_ledger_that_holds(site: Site
     assert record.outcome["not_started"]["code"] == "executable.exec"
     done = site.verify()
     assert (done.status, done.stdout.splitlines()[0][:19]) == (0, b"verified: 1 launch,")
+
+
+# --- the README ---------------------------------------------------------------------------------------
+
+
+def block(language: str) -> str:
+    """Return the README's only block of code in a language."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (found,) = readme.split(f"```{language}\n")[1:]
+    return found.partition("```")[0]
+
+
+def test_the_profile_of_the_readme_is_one(site: Site) -> None:
+    profile = site.base / "profile.json"
+    profile.write_text(block("json"), encoding="utf-8")
+    (site.home / ".gitconfig").write_text("", encoding="utf-8")
+    (site.home / ".cache" / "pip").mkdir(parents=True)
+    ended = site.run("-p", profile, "--", "/bin/sh", "-c", "pwd; touch made")
+    assert (ended.status, ended.stdout.decode()) == (0, f"{site.project}\n"), ended.stderr
+    assert (site.project / "made").exists()
+    record = site.record()
+    assert record.kinds.count("hook.result") == 2
+    assert record.start["capabilities"]["network"] == {"mode": "blocked"}
+
+
+def test_the_program_of_the_readme_runs(site: Site) -> None:
+    program = site.base / "program.py"
+    program.write_text(block("python"), encoding="utf-8")
+    site.file("Makefile", "test:\n\t@echo made > result\n")
+    done = subprocess.run(
+        [sys.executable, "-I", program],
+        env=site.environment,
+        cwd=site.project,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().split()[:2] == ["0", site.record().session]
+    assert site.record().intent["labels"] == {"run": "42"}
+    assert (site.project / "result").read_text() == "made\n"
+
+
+def test_a_launch_loads_few_packages_and_none_of_the_slow_ones(site: Site) -> None:
+    """Measured over an empty interpreter; ADR 3 has the figures."""
+    assert site.run("--", "/bin/true").status == 0  # makes key, ledger and filter
+    ended = site.run("--", "/bin/true", program=(sys.executable, "-I", "-X", "importtime", NONO))
+    assert ended.status == 0
+    names = {line.rpartition("|")[2].strip() for line in ended.lines if line.startswith("import time:")}
+    packages = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+    ours = {"attest", "runtime", "store"}
+    assert ours < packages
+    environment = {"_distutils_hack", "imported package", "org", "sitecustomize"}  # Python's own
+    assert packages - environment <= ours | {"_cffi_backend", "cryptography", "landlock", "orjson"}
+    assert not names & {"logging", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
+    unused = ("runtime.cli.terminal", "runtime.hooks", "store.index")
+    assert not any(name.startswith(unused) for name in names)
