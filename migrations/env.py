@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from alembic import context
 from sqlalchemy import create_engine
 
-from store.index.tables import VERSION_TABLE, Base
+from store.index.tables import METADATA, VERSION_TABLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=METADATA,
         version_table=VERSION_TABLE,
         render_as_batch=True,  # SQLite alters tables by copying them
     )
@@ -36,9 +36,7 @@ def _run(connection: Connection) -> None:
 def _run_by_hand() -> None:
     url = context.get_x_argument(as_dictionary=True).get("url")
     if context.is_offline_mode():
-        context.configure(
-            url=url, target_metadata=Base.metadata, version_table=VERSION_TABLE, literal_binds=True
-        )
+        context.configure(url=url, target_metadata=METADATA, version_table=VERSION_TABLE, literal_binds=True)
         with context.begin_transaction():
             context.run_migrations()
         return

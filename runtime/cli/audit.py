@@ -74,6 +74,8 @@ example:
 _SESSION_SHOWN = 16
 """Digits of a session id in a list: its millisecond, and twelve random bits."""
 _MIN_PREFIX = 4
+_MAX_NAMED = 10
+"""Launches that are named when several are meant."""
 _MOST_LISTED = 2**53 - 1  # entries that a ledger can have
 _MOST_NAMED = 10
 _NARROWEST_COMMAND = 20
@@ -213,6 +215,8 @@ def _find(index: SearchIndex, ledger: IndexedState, session: str) -> LaunchRecor
     Raises:
         NonoError: there is none, or it means several.
     """
+    from store.index import Criteria  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
+
     if session == "last":
         newest = index.launches(ledger, limit=1)
         if not newest:
@@ -225,7 +229,7 @@ def _find(index: SearchIndex, ledger: IndexedState, session: str) -> LaunchRecor
             code="usage.invalid",
             hint=f"{_MIN_PREFIX} or more of its hex digits, or last; nono audit list shows them",
         )
-    found = index.with_prefix(ledger, prefix)
+    found = index.launches(ledger, Criteria(session=prefix), limit=_MAX_NAMED)
     if not found:
         raise NonoError(
             f"no launch whose session id begins with {prefix}",

@@ -7,5 +7,14 @@ and caught up on use; whoever states a fact reads it from the ledger again.
 from store.index.records import IndexedState, LaunchRecord
 from store.index.rereading import RecordedEntry, RecordedLaunch, reread
 from store.index.search_index import SearchIndex
+from store.index.searching import Criteria
 
-__all__ = ["IndexedState", "LaunchRecord", "RecordedEntry", "RecordedLaunch", "SearchIndex", "reread"]
+__all__ = [
+    "Criteria",
+    "IndexedState",
+    "LaunchRecord",
+    "RecordedEntry",
+    "RecordedLaunch",
+    "SearchIndex",
+    "reread",
+]

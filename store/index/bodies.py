@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from attest import blob, entry
+from attest import blob, canonical, entry
 from attest.errors import MalformedError
 from store.errors import LedgerError
 from store.reading import LedgerReader
@@ -19,6 +19,36 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 MAX_BLOB_BYTES = 16 << 20
+
+_MEMBERS = {"v", "kind", "session", "seq", "time", "data"}
+
+
+def parsed(body: bytes | None) -> entry.Entry | None:
+    """Return the entry in ``body``, or None if it is none.
+
+    What takes time and can hide nothing is left to the verifier: the bytes must be of their canonical
+    form, but depth and keys are not walked. :func:`attest.entry.parse` is the judge.
+    """
+    if body is None or len(body) > entry.MAX_BYTES:
+        return None
+    try:
+        document = canonical.decode_unwalked(body)
+    except MalformedError:
+        return None
+    if type(document) is not dict or document.keys() != _MEMBERS:
+        return None
+    kind, session, seq, time, data = (document[name] for name in ("kind", "session", "seq", "time", "data"))
+    if (
+        document["v"] != entry.VERSION
+        or type(document["v"]) is not int
+        or type(kind) is not str
+        or not (session is None or type(session) is str)
+        or type(seq) is not int
+        or type(time) is not str
+        or type(data) is not dict
+    ):
+        return None
+    return entry.Entry(kind, session, seq, time, data)
 
 
 class LedgerBodies(LedgerReader):
@@ -79,11 +109,9 @@ class LedgerBodies(LedgerReader):
             LedgerError: there is none, or it cannot be read.
         """
         for _, body in self.bodies(index, index + 1):
-            if body is not None:
-                try:
-                    return entry.parse(body)
-                except MalformedError:
-                    break
+            found = parsed(body)
+            if found is not None:
+                return found
         raise LedgerError(
             f"entry {index} of the ledger cannot be read",
             code="ledger.unreadable",

@@ -1,173 +1,283 @@
-"""Bringing the index up to a ledger's head, in one transaction for each ledger.
+"""Bringing the index up to a ledger's head, in batches: one transaction each.
 
 How a replaced or edited ledger is noticed without reading it again: beside the size that is indexed
 stands the compact range over exactly those entries. New entries extend it, and if it then leads to
 the head's root, what was indexed before is still what the ledger begins with (RFC 9162: the root
 binds every leaf). If not, all of it is indexed anew.
+
+A batch writes its rows and how far they reach in one transaction. So a kill at any instant leaves an
+index that is a batch behind and no worse, and several processes that catch up with one ledger take turns
+and share the work: each looks at the ledger's row first and goes on from there.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from attest import entry as entries
 from attest import tree
-from attest.errors import MalformedError, ProofError
-from store.index import launches
-from store.index.records import checked
-from store.index.tables import IndexedLabel, IndexedLaunch, IndexedLedger
+from attest.errors import ProofError
+from store.index.bodies import parsed
+from store.index.interning import Interned
+from store.index.launches import Launch, is_session, row_of
+from store.index.records import IndexedState, checked, ledger_record
+from store.index.rows import insert_rows, pieces, update_rows
+from store.index.tables import COMMAND, LABEL, LAUNCH, LEDGER, OF_A_LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable
 
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection, Engine
 
     from attest.checkpoint import Checkpoint
     from attest.entry import Entry
     from store.index.bodies import LedgerBodies
 
-_CHUNK = 5_000
-"""Entries whose rows are held in memory at once."""
+BATCH = 20_000
+"""Entries of one transaction; their rows are held in memory."""
 
-_MAX_PARAMETERS = 500
-"""Values in one ``IN``: SQLite's limit was 999 for long."""
+_UNDER_WAY = b""
+"""The root of a ledger that is not caught up yet: no head has it."""
 
-_Value = TypeVar("_Value")
-_Chunk = list[tuple[int, bytes | None]]
-
-
-def current(session: Session, path: bytes, head: Checkpoint) -> IndexedLedger | None:
-    """Return the ledger's row if it is what the index holds already, else None."""
-    row = _find(session, path)
-    if row is None or (row.origin, row.size, row.root) != (head.origin, head.size, head.root):
-        return None
-    return row
+_Body = tuple[int, bytes | None]
 
 
-def catch_up(session: Session, reader: LedgerBodies) -> IndexedLedger:
-    """Index what is new in the ledger, inside the session's transaction.
+def current(connection: Connection, path: bytes, head: Checkpoint) -> IndexedState | None:
+    """Return the ledger's state if the index holds the ledger up to its head already, else None."""
+    state = _find(connection, path)
+    return state if state is not None and _is_at(state, head) else None
+
+
+def catch_up(
+    engine: Engine, reader: LedgerBodies, progress: Callable[[int, int], None] | None = None
+) -> IndexedState:
+    """Index what is new in the ledger.
+
+    Args:
+        engine: connects to the index; each batch is a transaction of its own.
+        reader: the ledger.
+        progress: told before each batch how many entries of how many are indexed.
 
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    head = reader.head()
-    row = _find(session, reader.path, for_update=True)
-    if row is not None and (row.origin, row.size, row.root) == (head.origin, head.size, head.root):
-        return row
-    if row is None:
-        row = IndexedLedger(host=_host(), path=reader.path)
-        _empty(row)
-        session.add(row)
-        session.flush()
-    extends = row.consistent and row.origin == head.origin and 0 < row.size < head.size
-    if not extends or not _extend(session, row, reader, head):
-        _forget_launches(session, row)
-        _empty(row)
-        _extend(session, row, reader, head)
-    session.flush()
-    return row
+    work: _Work | None = None
+    anew = False
+    while True:
+        head = reader.head()
+        with engine.begin() as connection:
+            state = _find(connection, reader.path, for_update=True) or _added(connection, reader.path)
+            if _is_at(state, head):
+                return state
+            if work is None or work.state != state:  # another process went on from where we were
+                work = _Work.at(state)
+            if work is None or not work.leads_to(head):
+                work = _Work(_emptied(connection, state), tree.Edge())
+            anew = anew or work.state.size == 0
+            if progress is not None:
+                progress(work.state.size, head.size)
+            work.take_batch(connection, reader, head)
+            if work.is_at_odds_with(head) and not anew:
+                # What was indexed before is not what the ledger begins with now.
+                work = None
+                _emptied(connection, state)
+                continue
+            work.save(connection, head)
+        if work.state.size >= head.size:
+            return work.state
 
 
-def _find(session: Session, path: bytes, *, for_update: bool = False) -> IndexedLedger | None:
-    query = select(IndexedLedger).where(IndexedLedger.host == _host(), IndexedLedger.path == path)
-    row = session.scalars(query.with_for_update() if for_update else query).one_or_none()
-    return None if row is None else checked(row)
+def is_here(state: IndexedState) -> bool:
+    """Return whether the ledger's path is one of this host's."""
+    return state.host == _host()
+
+
+def known(connection: Connection) -> list[IndexedState]:
+    """Return every ledger that the index has, those of other hosts included."""
+    rows = connection.execute(select(LEDGER).order_by(LEDGER.c.host, LEDGER.c.path)).mappings()
+    return [ledger_record(row) for row in rows]
+
+
+class _Work:
+    """How far the index is, and what is remembered from one batch to the next."""
+
+    def __init__(self, state: IndexedState, edge: tree.Edge) -> None:
+        self.state = state
+        self._edge = edge
+        self._whole = state.consistent
+        self._interned = Interned(state.id)
+
+    @classmethod
+    def at(cls, state: IndexedState) -> _Work | None:
+        """Return the work that goes on from ``state``; None where nothing can."""
+        if not state.consistent:
+            # Once an entry is missing there is nothing to prove; the rest is read to be listed.
+            return cls(state, tree.Edge()) if state.root == _UNDER_WAY else None
+        try:
+            return cls(state, tree.Edge.decode(state.size, state.edge))
+        except ProofError:
+            return None
+
+    def leads_to(self, head: Checkpoint) -> bool:
+        """Return whether what was indexed may be what the head's ledger begins with."""
+        return self.state.size == 0 or (self.state.origin == head.origin and self.state.size < head.size)
+
+    def take_batch(self, connection: Connection, reader: LedgerBodies, head: Checkpoint) -> None:
+        """Index the next entries."""
+        start = self.state.size
+        batch = list(islice(reader.bodies(start, head.size), BATCH))
+        end = batch[-1][0] + 1 if len(batch) == BATCH else head.size
+        self._whole = self._whole and len(batch) == end - start
+        if self._whole:
+            self._hash(batch)
+        key_entry, skipped = _index(connection, self.state.id, self._interned, batch, reader)
+        self.state = replace(
+            self.state,
+            size=end,
+            key_entry=self.state.key_entry if key_entry is None else key_entry,
+            skipped=self.state.skipped + skipped,
+        )
+
+    def is_at_odds_with(self, head: Checkpoint) -> bool:
+        """Return whether all was read and does not lead to the head's root."""
+        return self.state.size >= head.size and not (self._whole and self._edge.root() == head.root)
+
+    def save(self, connection: Connection, head: Checkpoint) -> None:
+        """Write down how far the index is."""
+        self._whole = self._whole and not self.is_at_odds_with(head)
+        self.state = replace(
+            self.state,
+            origin=head.origin,
+            root=head.root if self.state.size >= head.size else _UNDER_WAY,
+            edge=self._edge.encode() if self._whole else b"",
+            consistent=self._whole,
+        )
+        _write(connection, self.state)
+
+    def _hash(self, batch: list[_Body]) -> None:
+        for _, body in batch:
+            if body is None:
+                self._whole = False
+                return
+            self._edge.append(tree.hash_leaf(body))
+
+
+# --- the ledger's row -----------------------------------------------------------------------------
+
+
+def _find(connection: Connection, path: bytes, *, for_update: bool = False) -> IndexedState | None:
+    query = select(LEDGER).where(LEDGER.c.host == _host(), LEDGER.c.path == path)
+    row = connection.execute(query.with_for_update() if for_update else query).mappings().one_or_none()
+    return None if row is None else ledger_record(row)
+
+
+def _is_at(state: IndexedState, head: Checkpoint) -> bool:
+    return (state.origin, state.size, state.root) == (head.origin, head.size, head.root)
 
 
 def _host() -> str:
     return os.uname().nodename
 
 
-def _empty(row: IndexedLedger) -> None:
-    row.origin, row.size, row.root, row.edge = "", 0, tree.EMPTY_ROOT, b""
-    row.consistent, row.key_entry, row.skipped = True, 0, 0
+def _added(connection: Connection, path: bytes) -> IndexedState:
+    values: dict[str, Any] = {"host": _host(), "path": path, **_EMPTY}
+    identifier = connection.execute(insert(LEDGER).values(values)).inserted_primary_key
+    assert identifier is not None
+    return IndexedState(id=identifier[0], **values)
 
 
-def _forget_launches(session: Session, row: IndexedLedger) -> None:
-    session.execute(delete(IndexedLabel).where(IndexedLabel.ledger_id == row.id))
-    session.execute(delete(IndexedLaunch).where(IndexedLaunch.ledger_id == row.id))
+_EMPTY: dict[str, Any] = {
+    "origin": "",
+    "size": 0,
+    "root": _UNDER_WAY,
+    "edge": b"",
+    "consistent": True,
+    "key_entry": 0,
+    "skipped": 0,
+}
 
 
-def _extend(session: Session, row: IndexedLedger, reader: LedgerBodies, head: Checkpoint) -> bool:
-    """Index the entries from the row's size up to the head; return whether they lead to its root."""
-    try:
-        edge = tree.Edge.decode(row.size, row.edge)
-    except ProofError:
-        return False
-    whole = True
-    bodies = reader.bodies(row.size, head.size)
-    while chunk := list(islice(bodies, _CHUNK)):
-        for index, body in chunk:
-            whole = whole and index == edge.size and body is not None
-            edge.append(tree.hash_leaf(body or b""))
-        _index_chunk(session, row, chunk, reader)
-    row.origin, row.size, row.root = head.origin, head.size, head.root
-    row.consistent = whole and edge.size == head.size and edge.root() == head.root
-    row.edge = edge.encode() if row.consistent else b""
-    return row.consistent
+def _emptied(connection: Connection, state: IndexedState) -> IndexedState:
+    """Forget all that is indexed of a ledger."""
+    for table in OF_A_LEDGER:
+        connection.execute(delete(table).where(table.c.ledger_id == state.id))
+    emptied = replace(state, **_EMPTY)
+    _write(connection, emptied)
+    return emptied
 
 
-def _index_chunk(session: Session, row: IndexedLedger, chunk: _Chunk, reader: LedgerBodies) -> None:
-    parsed = list(_readable(row, chunk))
-    begun = {entry.session for _, entry in parsed if entry.kind == entries.INTENT}
-    earlier = {entry.session for _, entry in parsed if entry.session is not None} - begun
-    known = _known_launches(session, row.id, sorted(str(name) for name in earlier))
-    labels: list[dict[str, object]] = []
-    for index, entry in parsed:
-        if entry.session is None:
-            if entry.kind == entries.KEY:
-                row.key_entry = index
-            continue
-        launch = known.get(entry.session)
+def _write(connection: Connection, state: IndexedState) -> None:
+    values = {name: getattr(state, name) for name in _EMPTY}
+    connection.execute(update(LEDGER).where(LEDGER.c.id == state.id).values(values))
+
+
+# --- entries --------------------------------------------------------------------------------------
+
+
+def _index(
+    connection: Connection, ledger_id: int, interned: Interned, batch: list[_Body], reader: LedgerBodies
+) -> tuple[int | None, int]:
+    """Index a batch; return the last entry that names a key, or None, and how many were skipped."""
+    key_entry, skipped = None, 0
+    read: list[tuple[int, Entry, str]] = []
+    begun: set[str] = set()
+    earlier: set[str] = set()  # begun in an earlier batch, as far as this one tells
+    for index, body in batch:
+        entry = parsed(body)
+        if entry is None or not (entry.session is None or is_session(entry.session)):
+            skipped += 1
+        elif entry.session is None:
+            key_entry = index if entry.kind == entries.KEY else key_entry
+        else:
+            if entry.session not in begun:
+                (begun if entry.kind == entries.INTENT else earlier).add(entry.session)
+            read.append((index, entry, entry.session))
+    newest = _newest_launches(connection, ledger_id, sorted(earlier))
+    had, new = list(newest.values()), []
+    for index, entry, session in read:
+        launch = newest.get(session)
         if launch is None or entry.kind == entries.INTENT:
-            launch = launches.new_launch(row.id, index, entry)
-            known[entry.session] = launch
-            session.add(launch)
-        launches.add(launch, index, entry, reader.resolved)
-        if entry.kind == entries.INTENT:
-            labels.extend(
-                {"ledger_id": row.id, "first": index, "name": name, "value": value}
-                for name, value in launches.labels(entry).items()
-            )
-    session.flush()
-    if labels:
-        session.execute(insert(IndexedLabel), labels)
+            launch = newest[session] = Launch.begun_by(ledger_id, index, entry)
+            new.append(launch)
+        launch.add(index, entry, reader.resolved)
+    interned.settle(connection, had + new)
+    update_rows(connection, LAUNCH, [row_of(launch) for launch in had])
+    insert_rows(connection, LAUNCH, [row_of(launch) for launch in new])
+    insert_rows(
+        connection,
+        COMMAND,
+        [
+            (ledger_id, launch.at, launch.first, launch.command)
+            for launch in new
+            if launch.command is not None
+        ],
+    )
+    insert_rows(
+        connection,
+        LABEL,
+        [
+            (ledger_id, launch.first, name, value, launch.at)
+            for launch in new
+            for name, value in launch.labels.items()
+        ],
+    )
+    return key_entry, skipped
 
 
-def _readable(row: IndexedLedger, chunk: _Chunk) -> Iterator[tuple[int, Entry]]:
-    for index, body in chunk:
-        entry = _parsed(body)
-        if entry is None or not (entry.session is None or launches.is_session(entry.session)):
-            row.skipped += 1
-            continue
-        yield index, entry
-
-
-def _parsed(body: bytes | None) -> Entry | None:
-    try:
-        return entries.parse(body or b"")
-    except MalformedError:
-        return None
-
-
-def _known_launches(session: Session, ledger_id: int, sessions: list[str]) -> dict[str, IndexedLaunch]:
+def _newest_launches(connection: Connection, ledger_id: int, sessions: list[str]) -> dict[str, Launch]:
     """Return the newest launch of each of the sessions that the index knows."""
-    known: dict[str, IndexedLaunch] = {}
-    for some in batches(sessions):
+    found: dict[str, Launch] = {}
+    for some in pieces(sessions):
         query = (
-            select(IndexedLaunch)
-            .where(IndexedLaunch.ledger_id == ledger_id, IndexedLaunch.session.in_(some))
-            .order_by(IndexedLaunch.first)
+            select(LAUNCH)
+            .where(LAUNCH.c.ledger_id == ledger_id, LAUNCH.c.session.in_(some))
+            .order_by(LAUNCH.c.first)
         )
-        known.update((checked(launch).session, launch) for launch in session.scalars(query))
-    return known
-
-
-def batches(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
-    """Yield ``values`` in pieces that fit into one ``IN``."""
-    for start in range(0, len(values), _MAX_PARAMETERS):
-        yield values[start : start + _MAX_PARAMETERS]
+        for row in connection.execute(query).mappings():
+            found[row["session"]] = Launch.of_row(checked(LAUNCH, row))
+    return found

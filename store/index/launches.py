@@ -6,22 +6,28 @@ there, so that a hostile or a newer ledger can be listed as far as it is underst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
+from attest.errors import MalformedError
+from attest.instant import parse_instant
 from store.index import wording
 from store.index.tables import (
+    LAUNCH,
     MAX_COMMAND,
     MAX_LABEL_NAME,
     MAX_LABEL_VALUE,
     MAX_LABELS,
     MAX_PATH,
+    MAX_PATHS,
     MAX_WORD,
-    IndexedLaunch,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from attest.canonical import Json
     from attest.entry import Entry
@@ -30,8 +36,15 @@ OPEN = "open"
 COMPLETE = "complete"
 LOST = "lost"
 
+COLUMNS: tuple[str, ...] = tuple(LAUNCH.c.keys())
+
 _HEX = frozenset("0123456789abcdef")
 _SESSION_DIGITS = 32
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SEARCHED: tuple[Json, ...] = ("user", "profile")
+"""What every launch is granted by default tells none from another, so it is not searched for."""
 
 
 def is_session(value: str) -> bool:
@@ -39,94 +52,181 @@ def is_session(value: str) -> bool:
     return len(value) == _SESSION_DIGITS and _HEX.issuperset(value)
 
 
-def new_launch(ledger_id: int, index: int, entry: Entry) -> IndexedLaunch:
-    """Return the row of a launch whose first entry this is; :func:`add` takes that entry in."""
-    return IndexedLaunch(
-        ledger_id=ledger_id,
-        first=index,
-        last=index,
-        session=entry.session,
-        state=OPEN,
-        time=_stored(entry.time, MAX_WORD),
-        entries=0,
-        decisions=0,
-        denied=0,
+@dataclass(slots=True)
+class Launch:
+    """A launch while its entries are read: the columns of its row, and what stands in other tables.
+
+    Attributes:
+        command: all of it, quoted for a shell; None when no intent was read.
+        image: path and SHA-256 of what ran, once a start was read.
+        granted: the paths that the user and the profile asked for, once an entry has said them.
+        written: the paths of its outputs.
+        labels: by name.
+    """
+
+    ledger_id: int
+    first: int
+    at: int
+    last: int
+    session: str
+    time: str
+    state: str = OPEN
+    unfinished: bool = True
+    refused: bool = False
+    entries: int = 0
+    decisions: int = 0
+    denied: int = 0
+    intent: int | None = None
+    start: int | None = None
+    outcome: int | None = None
+    attestation: int | None = None
+    lost: int | None = None
+    strategy: str | None = None
+    program: str | None = None
+    executable: int | None = None
+    paths: int | None = None
+    exit: int | None = None
+    signal: int | None = None
+    not_started: str | None = None
+    duration_us: int | None = None
+    boot_id: str | None = None
+    pid_namespace: str | None = None
+    pid: int | None = None
+    start_time: int | None = None
+
+    command: str | None = None
+    image: tuple[str | None, str | None] | None = None
+    granted: tuple[str, ...] | None = None
+    written: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def begun_by(cls, ledger_id: int, index: int, entry: Entry) -> Launch:
+        """Return the launch whose first entry this is; :meth:`add` takes that entry in."""
+        return cls(
+            ledger_id=ledger_id,
+            first=index,
+            at=microseconds(entry.time),
+            last=index,
+            session=entry.session or "",
+            time=stored(entry.time, MAX_WORD),
+        )
+
+    @classmethod
+    def of_row(cls, row: Mapping[Any, Any]) -> Launch:
+        """Return the launch whose row is in the index already."""
+        return cls(**{name: row[name] for name in COLUMNS})
+
+    def add(self, index: int, entry: Entry, resolved: Callable[[Json], Json]) -> None:
+        """Take the launch's next entry in.
+
+        Args:
+            index: where the entry stands.
+            entry: the entry.
+            resolved: what gives the value of a field that may lie beside the entry as a blob.
+        """
+        self.last = index
+        self.entries += 1
+        kind, data = entry.kind, entry.data
+        if kind == entries.DECISION:
+            self.decisions += 1
+            if data.get("verdict") == "denied":
+                self.denied += 1
+                self.refused = True
+        elif kind == entries.INTENT:
+            self._add_intent(index, data, resolved)
+        elif kind == entries.START:
+            self._add_start(index, data, resolved)
+        elif kind == entries.OUTCOME:
+            self._add_outcome(index, data)
+        elif kind == entries.ATTESTATION:
+            self.attestation = index
+            self._close(COMPLETE)
+        elif kind == entries.LOST:
+            self.lost = index
+            self._close(LOST)
+
+    def _close(self, state: str) -> None:
+        self.state = state
+        self.unfinished = state != COMPLETE
+
+    def _add_intent(self, index: int, data: dict[str, Json], resolved: Callable[[Json], Json]) -> None:
+        self.intent = index
+        self.strategy = _word(data.get("strategy"))
+        command = resolved(data.get("command"))
+        self.command = stored(wording.command(command, MAX_COMMAND), MAX_COMMAND)
+        if isinstance(command, list) and command:
+            self.program = _path(command[0])
+        host, supervisor = _object(data.get("host")), _object(data.get("supervisor"))
+        self.boot_id = _word(host.get("boot_id"))
+        self.pid_namespace = _word(supervisor.get("pid_namespace"))
+        self.pid = _integer(supervisor.get("pid"))
+        self.start_time = _integer(supervisor.get("start_time"))
+        # What a launch that is refused had asked for; a start says which objects those are.
+        asked = _granted(resolved(data.get("grants")), "asked")
+        self.granted = tuple(path for path in asked if path.startswith("/"))
+        found = _object(data.get("labels"))
+        self.labels = {
+            stored(name, MAX_LABEL_NAME): stored(value, MAX_LABEL_VALUE)
+            for name, value in list(found.items())[:MAX_LABELS]
+            if isinstance(value, str)
+        }
+
+    def _add_start(self, index: int, data: dict[str, Json], resolved: Callable[[Json], Json]) -> None:
+        self.start = index
+        image = _object(data.get("executable"))
+        self.image = (_path(image["path"]) if "path" in image else None, _word(image.get("sha256")))
+        capabilities = resolved(data.get("capabilities"))
+        if isinstance(capabilities, dict):
+            self.granted = _granted(capabilities.get("files"), "path")
+        if self.strategy == "direct":
+            self._close(COMPLETE)
+
+    def _add_outcome(self, index: int, data: dict[str, Json]) -> None:
+        self.outcome = index
+        self.exit = _integer(data.get("exit"))
+        self.signal = _integer(data.get("signal"))
+        self.not_started = _word(_object(data.get("not_started")).get("code"))
+        self.refused = self.refused or self.not_started is not None
+        self.duration_us = _integer(data.get("duration_us"))
+        # Decisions beyond the cap are counted only here.
+        dropped = _integer(_object(data.get("counts")).get("decisions_dropped"))
+        self.decisions += dropped or 0
+        outputs = data.get("outputs")
+        if isinstance(outputs, list) and outputs:
+            named = (_object(output).get("path") for output in outputs[:MAX_PATHS])
+            self.written = tuple(_path(path) for path in named if path is not None)
+
+
+row_of: Callable[[Launch], tuple[Any, ...]] = attrgetter(*COLUMNS)
+"""Return a launch's row: a value for each of :data:`COLUMNS`."""
+
+
+def microseconds(time: str) -> int:
+    """Return an entry's time in microseconds of Unix time, or 0 if it is none."""
+    try:
+        return (parse_instant(time) - _EPOCH) // _MICROSECOND
+    except MalformedError:
+        return 0
+
+
+def stored(value: str, limit: int) -> str:
+    """Return ``value`` as a column can hold it: at most ``limit`` characters, and no NUL."""
+    return value[:limit].replace("\0", "␀")
+
+
+def _granted(grants: Json, name: str) -> tuple[str, ...]:
+    if not isinstance(grants, list):
+        return ()
+    return tuple(
+        _path(grant[name])
+        for grant in grants[:MAX_PATHS]
+        if isinstance(grant, dict) and name in grant and grant.get("source") in _SEARCHED
     )
 
 
-def add(launch: IndexedLaunch, index: int, entry: Entry, resolved: Callable[[Json], Json]) -> None:
-    """Take the launch's next entry into its row.
-
-    Args:
-        launch: the row.
-        index: where the entry stands.
-        entry: the entry.
-        resolved: what gives the value of a field that may lie beside the entry as a blob.
-    """
-    launch.last = index
-    launch.entries += 1
-    if entry.kind == entries.INTENT:
-        _add_intent(launch, index, entry.data, resolved)
-    elif entry.kind == entries.START:
-        _add_start(launch, index, entry.data)
-    elif entry.kind == entries.DECISION:
-        launch.decisions += 1
-        launch.denied += entry.data.get("verdict") == "denied"
-    elif entry.kind == entries.OUTCOME:
-        _add_outcome(launch, index, entry.data)
-    elif entry.kind == entries.ATTESTATION:
-        launch.attestation = index
-        launch.state = COMPLETE
-    elif entry.kind == entries.LOST:
-        launch.lost = index
-        launch.state = LOST
-
-
-def labels(entry: Entry) -> dict[str, str]:
-    """Return the labels of an intent."""
-    found = _object(entry.data.get("labels"))
-    return {
-        _stored(name, MAX_LABEL_NAME): _stored(value, MAX_LABEL_VALUE)
-        for name, value in list(found.items())[:MAX_LABELS]
-        if isinstance(value, str)
-    }
-
-
-def _add_intent(
-    launch: IndexedLaunch, index: int, data: dict[str, Json], resolved: Callable[[Json], Json]
-) -> None:
-    launch.intent = index
-    launch.strategy = _word(data.get("strategy"))
-    command = resolved(data.get("command"))
-    launch.command = wording.command(command, MAX_COMMAND)
-    if isinstance(command, list) and command:
-        launch.program = _stored(wording.text(command[0]), MAX_PATH)
-    host, supervisor = _object(data.get("host")), _object(data.get("supervisor"))
-    launch.boot_id = _word(host.get("boot_id"))
-    launch.pid_namespace = _word(supervisor.get("pid_namespace"))
-    launch.pid = _integer(supervisor.get("pid"))
-    launch.start_time = _integer(supervisor.get("start_time"))
-
-
-def _add_start(launch: IndexedLaunch, index: int, data: dict[str, Json]) -> None:
-    launch.start = index
-    executable = _object(data.get("executable"))
-    if "path" in executable:
-        launch.executable = _stored(wording.text(executable["path"]), MAX_PATH)
-    launch.executable_sha256 = _word(executable.get("sha256"))
-    if launch.strategy == "direct":
-        launch.state = COMPLETE
-
-
-def _add_outcome(launch: IndexedLaunch, index: int, data: dict[str, Json]) -> None:
-    launch.outcome = index
-    launch.exit = _integer(data.get("exit"))
-    launch.signal = _integer(data.get("signal"))
-    launch.not_started = _word(_object(data.get("not_started")).get("code"))
-    launch.duration_us = _integer(data.get("duration_us"))
-    # Decisions beyond the cap are counted only here.
-    dropped = _integer(_object(data.get("counts")).get("decisions_dropped"))
-    launch.decisions += dropped or 0
+def _path(value: Json) -> str:
+    return stored(wording.text(value), MAX_PATH)
 
 
 def _object(value: Json) -> dict[str, Json]:
@@ -138,8 +238,4 @@ def _integer(value: Json) -> int | None:
 
 
 def _word(value: Json) -> str | None:
-    return _stored(value, MAX_WORD) if isinstance(value, str) else None
-
-
-def _stored(value: str, limit: int) -> str:
-    return value[:limit].replace("\0", "␀")
+    return stored(value, MAX_WORD) if isinstance(value, str) else None

@@ -6,20 +6,23 @@ is looked at before anybody relies on its type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from store.index import running
 from store.index.launches import OPEN
+from store.index.tables import LAUNCH, LEDGER
 
 if TYPE_CHECKING:
-    from store.index.tables import Base, IndexedLaunch, IndexedLedger
+    from collections.abc import Mapping
+
+    from sqlalchemy import Table
 
 RUNNING = "running"
 UNFINISHED = "unfinished"
 
-_Row = TypeVar("_Row", bound="Base")
-_Record = TypeVar("_Record", "IndexedState", "LaunchRecord")
+_Row = TypeVar("_Row", bound="Mapping[Any, Any]")
 
 
 class InconsistentIndexError(Exception):
@@ -32,18 +35,22 @@ class IndexedState:
 
     Attributes:
         id: what its launches are found by, in this index and as long as it is open.
+        host: the name of the host that the path belongs to.
         path: the file.
-        origin, size, root: its head.
+        origin, size, root: its head; while another process catches up with it, how far that is.
+        edge: the compact range over its entries, encoded; empty when not consistent.
         consistent: whether its entries lead to that root. When not, the ledger is damaged or edited.
         key_entry: index of the entry that names its key in force.
         skipped: entries that could not be read.
     """
 
     id: int
+    host: str
     path: bytes
     origin: str
     size: int
     root: bytes
+    edge: bytes
     consistent: bool
     key_entry: int
     skipped: int
@@ -51,10 +58,12 @@ class IndexedState:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRecord:
-    """A launch, for listing; the attributes are those of :class:`store.index.tables.IndexedLaunch`.
+    """A launch, for listing; the attributes are those of :data:`store.index.tables.LAUNCH`.
 
     Attributes:
         state: ``complete``, ``running``, ``unfinished`` or ``lost``.
+        command: all of it, quoted for a shell.
+        executable, executable_sha256: what ran, as hashed before exec.
         labels: by name.
     """
 
@@ -82,43 +91,66 @@ class LaunchRecord:
     labels: dict[str, str]
 
 
-def checked(row: _Row) -> _Row:
+def checked(table: Table, row: _Row) -> _Row:
     """Return the row if each of its values has its column's type.
 
     Raises:
         InconsistentIndexError: one has not.
     """
-    for column in row.__table__.columns:
-        value = getattr(row, column.key)
-        fits = column.nullable if value is None else type(value) is column.type.python_type
-        if not fits:
-            raise InconsistentIndexError(f"a {type(value).__name__} in {column}")
+    for name, nullable, kind in _types(table):
+        value = row[name]
+        if not (nullable if value is None else type(value) is kind):
+            raise InconsistentIndexError(f"a {type(value).__name__} in {table.name}.{name}")
     return row
 
 
-def ledger_record(row: IndexedLedger) -> IndexedState:
+@functools.cache
+def _types(table: Table) -> list[tuple[str, bool, type]]:
+    return [(column.key, bool(column.nullable), column.type.python_type) for column in table.columns]
+
+
+def ledger_record(row: Mapping[Any, Any]) -> IndexedState:
     """Return the record of a ledger's row.
 
     Raises:
         InconsistentIndexError: the row is damaged.
     """
-    return _record(IndexedState, checked(row))
+    return IndexedState(**checked(LEDGER, row))
 
 
-def launch_record(row: IndexedLaunch, labels: dict[str, str]) -> LaunchRecord:
+def launch_record(
+    row: Mapping[Any, Any],
+    *,
+    command: str | None,
+    image: tuple[str | None, str | None],
+    labels: dict[str, str],
+) -> LaunchRecord:
     """Return the record of a launch's row; whether an open one runs is judged now.
+
+    Args:
+        row: the values of its columns.
+        command: all of it.
+        image: path and SHA-256 of what ran.
+        labels: by name.
 
     Raises:
         InconsistentIndexError: the row is damaged.
     """
-    state = checked(row).state
+    checked(LAUNCH, row)
+    if not all(value is None or type(value) is str for value in (command, *image)):
+        raise InconsistentIndexError("a command or an executable that is no text")
+    state = row["state"]
     if state == OPEN:
-        supervisor = running.Supervisor(row.boot_id, row.pid_namespace, row.pid, row.start_time)
+        supervisor = running.Supervisor(row["boot_id"], row["pid_namespace"], row["pid"], row["start_time"])
         state = RUNNING if running.is_alive(supervisor) else UNFINISHED
-    return _record(LaunchRecord, row, state=state, labels=labels)
+    given = {
+        "state": state,
+        "command": command,
+        "executable": image[0],
+        "executable_sha256": image[1],
+        "labels": labels,
+    }
+    return LaunchRecord(**given, **{name: row[name] for name in _SHARED})
 
 
-def _record(kind: type[_Record], row: Base, **given: Any) -> _Record:
-    """Return the record whose attributes are the row's, but for those that are given."""
-    names = (field.name for field in fields(kind) if field.name not in given)
-    return kind(**{name: getattr(row, name) for name in names}, **given)
+_SHARED = LaunchRecord.__annotations__.keys() & set(LAUNCH.c.keys()) - {"state", "executable"}

@@ -14,7 +14,7 @@ from attest import entry as entries
 from attest.errors import MalformedError
 from store.errors import SearchIndexError
 from store.index import launches
-from store.index.bodies import LedgerBodies
+from store.index.bodies import LedgerBodies, parsed
 from store.index.records import LaunchRecord, launch_record
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def reread(path: bytes, indexed: LaunchRecord) -> RecordedLaunch:
                 code="index.stale",
                 hint="remove the index, it is made again; check the ledger with nono-verify",
             )
-        row = launches.new_launch(0, found[0].index, found[0].entry)
-        labels: dict[str, str] = {}
+        launch = launches.Launch.begun_by(0, found[0].index, found[0].entry)
         for recorded in found:
-            launches.add(row, recorded.index, recorded.entry, reader.resolved)
-            if recorded.entry.kind == entries.INTENT:
-                labels = launches.labels(recorded.entry)
-    return RecordedLaunch(launch_record(row, labels), tuple(found), blobs)
+            launch.add(recorded.index, recorded.entry, reader.resolved)
+    row = dict(zip(launches.COLUMNS, launches.row_of(launch), strict=True))
+    image = launch.image or (None, None)
+    record = launch_record(row, command=launch.command, image=image, labels=launch.labels)
+    return RecordedLaunch(record, tuple(found), blobs)
 
 
 def _entries_of(reader: LedgerBodies, indexed: LaunchRecord) -> Iterator[tuple[int, Entry, bytes]]:
@@ -107,11 +107,8 @@ def _entries_of(reader: LedgerBodies, indexed: LaunchRecord) -> Iterator[tuple[i
     for index, body in reader.bodies(indexed.first, reader.head().size):
         if body is None or marker not in body:
             continue
-        try:
-            entry = entries.parse(body)
-        except MalformedError:
-            continue
-        if entry.session != indexed.session:
+        entry = parsed(body)
+        if entry is None or entry.session != indexed.session:
             continue
         yield index, entry, tree.hash_leaf(body)
         count += 1

@@ -9,31 +9,34 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from store.errors import SearchIndexError
-from store.index import catching_up, migrating
+from store.index import catching_up, migrating, searching
 from store.index.bodies import LedgerBodies
-from store.index.catching_up import batches
 from store.index.index_file import WRITES, IndexFile, engine_of
-from store.index.records import InconsistentIndexError, checked, launch_record, ledger_record
-from store.index.tables import REVISION, IndexedLabel, IndexedLaunch
+from store.index.records import RUNNING, InconsistentIndexError, checked, launch_record
+from store.index.rows import pieces
+from store.index.searching import Criteria
+from store.index.tables import LABEL, LAUNCH, REVISION
 from store.locations import cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from sqlalchemy import Engine, Select
+    from sqlalchemy import Connection, Engine, RowMapping
     from sqlalchemy.engine import URL
 
     from store.index.records import IndexedState, LaunchRecord
 
 FILE_NAME = b"index.db"
+
+_ROWS_AT_ONCE = 500
 
 _Result = TypeVar("_Result")
 
@@ -84,48 +87,52 @@ class SearchIndex:
 
     # --- asking -------------------------------------------------------------------------------
 
-    def catch_up(self, path: bytes) -> IndexedState:
+    def catch_up(self, path: bytes, progress: Callable[[int, int], None] | None = None) -> IndexedState:
         """Index what is new in the ledger at ``path``; one that was replaced is indexed anew.
+
+        Args:
+            path: the ledger.
+            progress: told now and then how many entries of how many are indexed.
 
         Raises:
             LedgerError: the ledger cannot be read.
             SearchIndexError: the index cannot be used.
         """
-        return self._attempt(lambda: self._catch_up(os.path.realpath(path)))
+        return self._attempt(lambda: self._catch_up(os.path.realpath(path), progress))
 
-    def launches(self, ledger: IndexedState, *, limit: int | None = None) -> list[LaunchRecord]:
+    def elsewhere(self) -> list[IndexedState]:
+        """Return the ledgers of other hosts that share this index, as they were when last caught up."""
+
+        def ask() -> list[IndexedState]:
+            with self._engine.connect() as connection:
+                return [state for state in catching_up.known(connection) if not catching_up.is_here(state)]
+
+        return self._attempt(ask)
+
+    def launches(
+        self, ledger: IndexedState, criteria: Criteria | None = None, *, limit: int | None = None
+    ) -> list[LaunchRecord]:
         """Return the launches of a ledger that was caught up, newest first, at most ``limit``."""
-        return self._records(ledger, select(IndexedLaunch).order_by(IndexedLaunch.first.desc()).limit(limit))
+        wanted = criteria or Criteria()
 
-    def with_prefix(self, ledger: IndexedState, prefix: str, *, limit: int = 10) -> list[LaunchRecord]:
-        """Return the launches whose session id begins with ``prefix`` (lower-case hex), oldest first."""
-        # 'g' is behind every hex digit, in every collation.
-        query = select(IndexedLaunch).where(
-            IndexedLaunch.session >= prefix, IndexedLaunch.session < prefix + "g"
-        )
-        return self._records(ledger, query.order_by(IndexedLaunch.first).limit(limit))
+        def ask() -> list[LaunchRecord]:
+            with self._engine.connect() as connection:
+                return list(islice(_found(connection, self._id_of(ledger), wanted, limit), limit))
+
+        return self._attempt(ask)
 
     def count(self, ledger: IndexedState) -> int:
         """Return how many launches the ledger has."""
+        query = select(func.count()).select_from(LAUNCH)
 
         def ask() -> int:
-            query = select(func.count()).select_from(IndexedLaunch)
-            with Session(self._engine) as session:
-                return session.scalar(query.where(IndexedLaunch.ledger_id == self._ids[ledger.path])) or 0
+            with self._engine.connect() as connection:
+                return connection.scalar(query.where(LAUNCH.c.ledger_id == self._id_of(ledger))) or 0
 
         return self._attempt(ask)
 
-    def _records(self, ledger: IndexedState, query: Select[Any]) -> list[LaunchRecord]:
-        def ask() -> list[LaunchRecord]:
-            identifier = self._ids[ledger.path]
-            with Session(self._engine) as session:
-                rows: Sequence[IndexedLaunch] = session.scalars(
-                    query.where(IndexedLaunch.ledger_id == identifier)
-                ).all()
-                labels = _labels(session, identifier, [row.first for row in rows])
-                return [launch_record(row, labels.get(row.first, {})) for row in rows]
-
-        return self._attempt(ask)
+    def _id_of(self, ledger: IndexedState) -> int:
+        return self._ids.get(ledger.path, ledger.id) if catching_up.is_here(ledger) else ledger.id
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -162,15 +169,13 @@ class SearchIndex:
 
     # --- catching up, and starting over -------------------------------------------------------
 
-    def _catch_up(self, path: bytes) -> IndexedState:
+    def _catch_up(self, path: bytes, progress: Callable[[int, int], None] | None = None) -> IndexedState:
         with LedgerBodies(path) as reader:
-            with Session(self._engine) as session:
-                row = catching_up.current(session, path, reader.head())
-                state = ledger_record(row) if row is not None else None
+            with self._engine.connect() as connection:
+                state = catching_up.current(connection, path, reader.head())
             if state is None:
-                with Session(self._engine.execution_options(**{WRITES: True})) as session:
-                    state = ledger_record(catching_up.catch_up(session, reader))
-                    session.commit()
+                writing = self._engine.execution_options(**{WRITES: True})
+                state = catching_up.catch_up(writing, reader, progress)
         self._ids[path] = state.id
         return state
 
@@ -206,13 +211,30 @@ def _parse(url: str) -> URL:
         ) from None
 
 
-def _labels(session: Session, ledger_id: int, launches: list[int]) -> dict[int, dict[str, str]]:
-    found: dict[int, dict[str, str]] = {}
-    for some in batches(launches):
-        query = select(IndexedLabel).where(IndexedLabel.ledger_id == ledger_id, IndexedLabel.first.in_(some))
-        for label in session.scalars(query.order_by(IndexedLabel.name)):
-            found.setdefault(checked(label).first, {})[label.name] = label.value
-    return found
+def _found(
+    connection: Connection, ledger_id: int, criteria: Criteria, limit: int | None
+) -> Iterator[LaunchRecord]:
+    query = searching.query(connection, ledger_id, criteria)
+    if criteria.lost or limit is None:
+        # Whether an open launch still runs is not for the database to say, so it cannot count for us.
+        connection = connection.execution_options(stream_results=True)
+    else:
+        query = query.limit(limit)
+    for rows in connection.execute(query).mappings().partitions(_ROWS_AT_ONCE):
+        for record in _records(connection, ledger_id, rows):
+            if not (criteria.lost and record.state == RUNNING):
+                yield record
+
+
+def _records(connection: Connection, ledger_id: int, rows: Iterable[RowMapping]) -> Iterator[LaunchRecord]:
+    labels: dict[int, dict[str, str]] = {row["first"]: {} for row in rows}
+    for some in pieces(list(labels)):
+        query = select(LABEL).where(LABEL.c.ledger_id == ledger_id, LABEL.c.first.in_(some))
+        for label in connection.execute(query.order_by(LABEL.c.name)).mappings():
+            labels[checked(LABEL, label)["first"]][label["name"]] = label["value"]
+    for row in rows:
+        image = row["executable_path"], row["executable_sha256"]
+        yield launch_record(row, command=row["command"], image=image, labels=labels[row["first"]])
 
 
 def _is_damage(error: Exception) -> bool:

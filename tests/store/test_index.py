@@ -19,7 +19,7 @@ from attest import entry as entries
 from attest.keys import SigningKey
 from store import Draft
 from store.errors import LedgerError, SearchIndexError
-from store.index import SearchIndex, reread, wording
+from store.index import Criteria, SearchIndex, reread, wording
 from store.index.bodies import LedgerBodies
 from tests.store.recorded_launches import (
     INTENT,
@@ -239,8 +239,8 @@ def test_several_ledgers_keep_apart(ledger: Path, tmp_path: Path) -> None:
         assert first.origin != second.origin
         assert sessions(index.launches(second)) == [session_id(9), session_id(1)]
         assert len(index.launches(first)) == 3
-        assert sessions(index.with_prefix(second, session_id(9)[:12])) == [session_id(9)]
-        assert index.with_prefix(first, session_id(9)[:12]) == []
+        assert sessions(index.launches(second, Criteria(session=session_id(9)[:12]))) == [session_id(9)]
+        assert index.launches(first, Criteria(session=session_id(9)[:12])) == []
 
 
 def test_a_ledger_under_two_names_is_one(ledger: Path, tmp_path: Path, file: Path) -> None:
@@ -624,8 +624,10 @@ def test_a_reader_waits_for_a_writer(ledger: Path, file: Path) -> None:
 def test_what_is_shown_comes_from_the_ledger_whatever_the_index_says(ledger: Path, file: Path) -> None:
     launches_of(ledger)
     forged = sqlite3.connect(file)
-    forged.execute(
-        "UPDATE index_launch SET command = 'innocent', exit = 99, state = 'lost', executable = '/x'"
+    forged.executescript(
+        "UPDATE index_launch SET exit = 99, state = 'lost';"
+        "UPDATE index_command SET command = 'innocent';"
+        "UPDATE index_executable SET path = '/x'"
     )
     forged.commit()
     forged.close()

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from store.errors import SearchIndexError
 from store.index import SearchIndex, migrating
-from store.index.tables import REVISION, VERSION_TABLE, Base
+from store.index.tables import METADATA, REVISION, VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,9 @@ def test_the_tables_after_all_migrations_are_those_of_the_code(connection: Conne
     migrating.upgrade(connection)
     context = MigrationContext.configure(
         connection,
-        opts={"version_table": VERSION_TABLE, "compare_type": True, "target_metadata": Base.metadata},
+        opts={"version_table": VERSION_TABLE, "compare_type": True, "target_metadata": METADATA},
     )
-    assert compare_metadata(context, Base.metadata) == []
+    assert compare_metadata(context, METADATA) == []
     assert migrating.revision_of(connection) == REVISION
 
 
@@ -51,7 +51,7 @@ def test_a_table_that_the_code_has_not_is_noticed(connection: Connection) -> Non
     migrating.upgrade(connection)
     connection.exec_driver_sql("ALTER TABLE index_launch DROP COLUMN denied")
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    assert [change[0] for change in compare_metadata(context, Base.metadata)] == ["add_column"]
+    assert [change[0] for change in compare_metadata(context, METADATA)] == ["add_column"]
 
 
 def test_there_is_one_line_of_revisions_and_the_code_is_at_its_head(connection: Connection) -> None:
@@ -82,7 +82,7 @@ def test_a_revision_that_nobody_here_knows_is_refused(connection: Connection) ->
 
 def test_the_tables_can_be_made_in_postgresql() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # published so
-    for table in Base.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         assert f"CREATE TABLE {table.name}" in str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
             assert "CREATE INDEX" in str(CreateIndex(index).compile(dialect=dialect))
