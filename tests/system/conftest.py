@@ -387,8 +387,8 @@ class Site:
                     continue
                 if path.name.startswith(".") or path.suffix not in expected.get(path.parent.name, set()):
                     found.append(str(path))
-        filters = set(self.cache.glob("nono-filter-*.bpf"))
-        return [*found, *(str(path) for path in self.cache.rglob("*") if path not in filters)]
+        kept = {*self.cache.glob("nono-filter-*.bpf"), self.cache / "running-images"}
+        return [*found, *(str(path) for path in self.cache.rglob("*") if path not in kept)]
 
     def check(self) -> None:
         """See that nothing is left and that the ledgers hold."""

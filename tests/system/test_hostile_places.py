@@ -1,0 +1,291 @@
+"""Homes, directories and ledgers that are not as they should be: refused in a sentence, or they just work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.conftest import IS_ROOT, NONO
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Ended, Site
+
+
+def bare(site: Site, environment: dict[str, str], *arguments: str) -> Ended:
+    """Run with this environment and nothing else."""
+    site.environment = {"SITE_MARK": site.mark, **environment}
+    return site.run(*arguments)
+
+
+def refused(ended: Ended) -> str:
+    assert ended.status == 125, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert all(line.startswith("nono: ") for line in ended.lines)
+    return ended.stderr
+
+
+# --- environment ---------------------------------------------------------------------------------
+
+
+def test_with_an_empty_environment_but_a_home(site: Site) -> None:
+    ended = bare(
+        site, {"HOME": str(site.home), "TMPDIR": str(site.temporary)}, "--", "/bin/sh", "-c", "exit 3"
+    )
+    assert ended.status == 3, ended.stderr
+    assert (site.home / ".config/nono/keys/default.pem").is_file()
+    (ledger,) = (site.home / ".local/state/nono/ledgers").iterdir()
+    assert site.records(ledger)[0].outcome["exit"] == 3
+    assert site.verify(ledger).status == 0
+
+
+@pytest.mark.parametrize("home", ["relative", "", "."])
+def test_a_home_that_is_not_absolute_is_no_home(site: Site, home: str) -> None:
+    """Then the user database says where it is; the XDG directories keep the test out of there."""
+    ended = site.run("--", "/bin/true", env={"HOME": home})
+    assert ended.status == 0, ended.stderr
+    assert not (site.project / "relative").exists()
+
+
+def test_relative_xdg_directories_are_ignored(site: Site) -> None:
+    relative = {f"XDG_{name}_HOME": "somewhere" for name in ("CONFIG", "STATE", "CACHE")}
+    ended = site.run("--", "/bin/true", env=relative)
+    assert ended.status == 0
+    assert not (site.project / "somewhere").exists()
+    assert (site.home / ".local/state/nono/ledgers").is_dir()
+
+
+def test_a_home_that_does_not_exist_is_made_or_refused(site: Site) -> None:
+    home = site.base / "new" / "home"
+    ended = bare(site, {"HOME": str(home), "TMPDIR": str(site.temporary)}, "--", "/bin/true")
+    assert ended.status == 0, ended.stderr
+    assert stat.S_IMODE((home / ".local/state/nono").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_STATE_HOME"])
+@pytest.mark.parametrize("kind", ["file", "unwritable", "dangling"])
+def test_directories_that_cannot_be_used_are_refused(site: Site, variable: str, kind: str) -> None:
+    place = site.base / "place"
+    if kind == "file":
+        place.write_text("")
+    elif kind == "dangling":
+        place.symlink_to("/no/such/directory/at/all")
+        if IS_ROOT:
+            place = Path("/proc/1/no-such-entry")
+    else:
+        place.mkdir(mode=0o500)
+        if IS_ROOT:
+            place = Path("/proc/sys/kernel")  # nobody can make anything there
+    said = refused(site.run("--", "/bin/true", env={variable: str(place)}))
+    assert str(place) in said
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(site: Site) -> None:
+    place = site.base / "place"
+    place.write_text("")
+    ended = site.run("--", "/bin/sh", "-c", "exit 2", env={"XDG_CACHE_HOME": str(place)})
+    assert ended.status == 2, ended.stderr
+
+
+def test_the_filter_is_cached_even_where_no_cache_directory_was_ever_made(site: Site) -> None:
+    assert not site.cache.parent.exists()
+    assert site.run("--", "/bin/true").status == 0
+    assert len(list(site.cache.iterdir())) == 1
+
+
+def test_what_is_made_is_private_whatever_the_umask(site: Site) -> None:
+    ended = site.shell("umask", preexec=lambda: os.umask(0) and None)
+    assert ended.stdout.split() == [b"0000"]
+    for path in (site.state, site.state / "ledgers", site.state / "heads", site.config / "keys", site.cache):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    for path in (site.ledger(), site.config / "keys/default.pem", *site.cache.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_a_working_directory_that_was_removed(site: Site) -> None:
+    gone = site.base / "gone"
+    gone.mkdir()
+    ended = site.start(
+        "-c", 'rmdir "$PWD"; "$0" run -- /bin/true', NONO, program=("/bin/sh",), cwd=gone
+    ).wait()
+    assert "the working directory cannot be used" in refused(ended)
+
+
+def test_without_a_path_the_system_is_searched(site: Site) -> None:
+    del site.environment["PATH"]
+    assert site.run("--", "sh", "-c", "exit 6").status == 6
+
+
+def test_a_large_environment(site: Site) -> None:
+    many = {f"VARIABLE_{number}": "x" * 100 for number in range(5000)}
+    ended = site.run("--", "/bin/sh", "-c", "exit 7", env=many)
+    assert ended.status == 7, ended.stderr
+    names = site.record().start["environment"]
+    if "blob" in names:
+        names = site.blob(names)
+    assert set(many) <= set(names)
+
+
+# --- ledgers -------------------------------------------------------------------------------------
+
+
+def made(site: Site) -> Path:
+    """Return a ledger beside the project that has one launch."""
+    ledger = site.base / "ledger" / "l.db"
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    return ledger
+
+
+def test_a_ledger_at_a_path_of_its_own(site: Site) -> None:
+    ledger = made(site)
+    assert site.run("--ledger", "../ledger/l.db", "--", "/bin/true").status == 0
+    assert len(site.records(ledger)) == 2
+    assert site.verify(ledger).status == 0
+    assert sorted(path.name for path in ledger.parent.iterdir()) == ["l.db"]
+    assert not (site.state / "ledgers").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "new\nline", "%41?mode=memory#x", "caf\u00e9", "-dash", "q'\""])
+def test_a_ledger_with_an_odd_name(site: Site, name: str) -> None:
+    ledger = site.base / "ledger" / name
+    for _ in range(2):
+        ended = site.run(f"--ledger={ledger}", "--", "/bin/true")
+        assert ended.status == 0, ended.stderr
+    assert [path.name for path in ledger.parent.iterdir()] == [name]
+    assert site.verify(ledger).status == 0
+
+
+def test_what_is_no_ledger_is_left_as_it_is(site: Site) -> None:
+    place = site.base / "ledger"
+    place.mkdir()
+    (place / "empty").touch()
+    (place / "text").write_text("text\n")
+    (place / "directory").mkdir()
+    os.mkfifo(place / "fifo")
+    (place / "dangling").symlink_to("no-such-file")
+    with sqlite3.connect(place / "other") as other:
+        other.execute("CREATE TABLE t (x)")
+    other.close()
+    shutil.copyfile(made(site), place / "real")
+    (place / "real").chmod(0o600)
+    (place / "link").symlink_to("real")
+    before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    names = sorted(os.listdir(place))
+    for name in ("empty", "text", "directory", "fifo", "dangling", "other", "link"):
+        said = refused(site.run("--ledger", place / name, "--", "/bin/true"))
+        assert str(place / name) in said, name
+    assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+    assert sorted(os.listdir(place)) == names
+
+
+def test_a_ledger_that_others_can_write_is_refused(site: Site) -> None:
+    ledger = made(site)
+    ledger.chmod(0o622)
+    assert "can be written by others" in refused(site.run("--ledger", ledger, "--", "/bin/true"))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
+def test_a_ledger_of_another_user_is_refused(site: Site) -> None:
+    ledger = made(site)
+    os.chown(ledger, 65534, 65534)
+    assert "belongs to another user" in refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    os.chown(ledger, 0, 0)
+
+
+def test_a_journal_beside_a_ledger_is_refused(site: Site) -> None:
+    ledger = made(site)
+    journal = Path(f"{ledger}-journal")
+    journal.write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(504))
+    assert "journal" in refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    journal.unlink()
+
+
+def test_an_edited_ledger_is_never_signed_onward(site: Site) -> None:
+    ledger = made(site)
+    content = ledger.read_bytes()
+    assert content.count(b'"exit":0,') == 1
+    ledger.write_bytes(content.replace(b'"exit":0,', b'"exit":1,'))
+    before = site.entries(ledger)
+    assert "is not what was signed" in refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    assert site.entries(ledger) == before
+    assert site.verify(ledger).status == 1
+
+
+def test_an_old_copy_that_is_put_back_is_never_signed_onward(site: Site) -> None:
+    ledger = made(site)
+    old = ledger.read_bytes()
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    ledger.write_bytes(old)
+    assert "an older copy was put back" in refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    assert site.verify(ledger).status == 0  # which the verifier alone cannot know
+
+
+def test_a_ledger_whose_directory_cannot_be_written_is_refused(site: Site) -> None:
+    if IS_ROOT:
+        pytest.skip("root writes everywhere")
+    ledger = made(site)
+    ledger.parent.chmod(0o500)
+    said = refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    ledger.parent.chmod(0o700)
+    assert str(ledger) in said
+    assert len(site.records(ledger)) == 1
+
+
+def test_a_ledger_that_is_removed_while_a_command_runs(site: Site) -> None:
+    """What is written afterwards would be lost, so the launch says that its record could not be finished."""
+    ledger = made(site)
+    hook = site.hook("hook", f"rm {ledger}*")
+    profile = site.profile(session_hooks={"before": {"script": str(hook)}})
+    said = refused(site.run("--ledger", ledger, "-p", profile, "--", "/bin/true"))
+    assert "was replaced or removed" in said
+    assert not ledger.exists()
+
+
+def test_a_ledger_that_somebody_keeps_locked_is_refused_in_the_end(site: Site) -> None:
+    ledger = made(site)
+    holder = subprocess.Popen(
+        ["python3", "-I", "-c",
+         "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+         " c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(100)", ledger],
+        stdout=subprocess.PIPE, env={"PATH": site.environment["PATH"]},
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        said = refused(site.run("--ledger", ledger, "--", "/bin/true"))
+        assert "busy" in said
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    Path(f"{ledger}-journal").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31mred", "\r\nnono: recorded launch", "\u202egnp.exe", "a\x00b"[:1]]
+)
+def test_control_characters_never_reach_the_terminal_raw(site: Site, hostile: str) -> None:
+    for arguments in (
+        ["--", hostile],
+        ["--read", hostile, "--", "/bin/true"],
+        ["--read-file", f"/{hostile}", "--", "/bin/true"],
+        ["--label", f"{hostile} =x", "--", "/bin/true"],
+        ["--ledger", f"/no/{hostile}/l.db", "--", "/bin/true"],
+        ["--audit-sign-key", f"/no/{hostile}", "--", "/bin/true"],
+        ["-p", f"/no/{hostile}", "--", "/bin/true"],
+        ["--workdir", hostile, "--", "/bin/true"],
+        [f"--{hostile}", "--", "/bin/true"],
+        ["--dry-run", "--", "/bin/echo", hostile],
+    ):
+        ended = site.run(*arguments)
+        shown = ended.stderr + ended.stdout.decode()
+        assert all(character.isprintable() or character == "\n" for character in shown), arguments
+        assert not any(
+            line.startswith("nono: recorded launch ") and "entries" not in line for line in ended.lines
+        )
