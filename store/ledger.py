@@ -87,13 +87,14 @@ class Ledger:
     def __init__(
         self,
         path: bytes,
-        identity: ledger_file.Identity | None,
+        identity: ledger_file.Identity,
         connection: sqlite3.Connection,
         key: SigningKey,
         state: bytes,
     ) -> None:
         self.path = path
-        self._identities = [(path, identity)]
+        self._identity = identity
+        self._places: list[ledger_file.Place] = []
         self._db = connection
         self._key = key
         self._signed: tuple[bytes, bytes] | None = None
@@ -163,6 +164,8 @@ class Ledger:
         """Close the ledger; what was appended is durable already."""
         self._memory.close()
         self._db.close()
+        while self._places:
+            self._places.pop().close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -293,14 +296,21 @@ class Ledger:
 
     def _check_in_place(self) -> None:
         """Refuse to write where nobody would find it: into a file, or a log, that is not there any more."""
-        if len(self._identities) == 1:
-            log = self.path + b"-wal"
-            self._identities.append((log, ledger_file.identify(log)))
-        for path, identity in self._identities:
-            if identity is None or ledger_file.identify(path) != identity:
-                raise LedgerError(
-                    f"{os.fsdecode(path)} was replaced or removed while it was open", code="ledger.replaced"
-                )
+        for path in (self.path, self.path + b"-wal")[len(self._places) :]:
+            try:
+                self._places.append(ledger_file.Place(path))
+            except OSError:
+                raise self._replaced(path) from None
+        if self._places[0].identity != self._identity:
+            raise self._replaced(self.path)
+        for place in self._places:
+            if not place.is_occupied():
+                raise self._replaced(place.path)
+
+    def _replaced(self, path: bytes) -> LedgerError:
+        return LedgerError(
+            f"{os.fsdecode(path)} was replaced or removed while it was open", code="ledger.replaced"
+        )
 
     def _take_up_head(self) -> None:
         """Make ``self._edge`` the verified state that the open transaction sees (step 1 of a commit)."""

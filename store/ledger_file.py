@@ -27,13 +27,48 @@ Identity = tuple[int, int]
 """Device and inode."""
 
 
-def identify(path: bytes) -> Identity | None:
-    """Return which file ``path`` names now, or None when there is none."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+class Place:
+    """Where a file lies that must stay there while it is open.
+
+    Its path alone would not do: a command of the same user can take the mode of a directory above it away
+    (to ``chmod`` Landlock has no say), and then nobody can look whether the file is still there, although it
+    is. Then the kernel's name of the file decides, which needs no permission. Its descriptor is O_PATH, the
+    one kind whose closing drops no locks.
+
+    Args:
+        path: the file, absolute.
+
+    Attributes:
+        path: the same.
+        identity: which file it is.
+
+    Raises:
+        OSError: there is none.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        status = os.fstat(self._descriptor)
+        self.identity = status.st_dev, status.st_ino
+        self._name = self._kernels_name()
+
+    def is_occupied(self) -> bool:
+        """Return whether the file is still there."""
+        try:
+            status = os.lstat(self.path)
+        except PermissionError:
+            return self._kernels_name() == self._name
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._descriptor)
+
+    def _kernels_name(self) -> bytes:
+        return os.readlink(b"/proc/self/fd/%d" % self._descriptor)
 
 
 def check_regular(path: bytes) -> os.stat_result:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.conftest import PYTHON, is_alive, wait_for
+from tests.system.conftest import IS_ROOT, PYTHON, is_alive, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,3 +188,82 @@ def test_the_signals_of_the_last_resort_reach_nobody_else(site: Site) -> None:
         bystander.wait()
     other.process.send_signal(signal.SIGTERM)
     assert other.wait().status == 128 + signal.SIGTERM
+
+
+# --- a record that cannot be finished ------------------------------------------------------------------
+
+
+def hidden(site: Site) -> list[str]:
+    """Return what the record, its memory and its key lie in, the innermost first."""
+    places = [site.ledger(), site.state / "ledgers", site.state / "heads", site.state, site.state.parent]
+    places += [site.config / "keys", site.config, site.config.parent, site.cache]
+    return [str(place) for place in places]
+
+
+def test_modes_that_the_command_takes_away_do_not_take_its_record(site: Site) -> None:
+    """``chmod`` is no write to Landlock: whatever the user may change, the command may change, too."""
+    assert site.run("--", "/bin/true").status == 0
+    places = hidden(site)
+
+    def give_back() -> None:
+        for place in reversed(places):
+            os.chmod(place, 0o700)
+        os.chmod(places[0], 0o600)
+
+    attack = " && ".join(f"chmod 000 {place}" for place in places)
+    subprocess.run(["/bin/sh", "-c", attack], check=True)
+    try:
+        if not IS_ROOT:
+            with pytest.raises(PermissionError):
+                os.lstat(places[0])
+    finally:
+        give_back()
+    try:
+        ended = site.shell(f"{attack} && echo hidden")
+    finally:
+        give_back()
+    assert ended.stdout == b"hidden\n"
+    assert ended.status == 0, ended.stderr
+    assert site.record().kinds == ["launch.intent", "launch.start", "launch.outcome", "launch.attestation"]
+    site.tidy = False  # SQLite cannot remove its side files from a directory that it cannot search
+    assert site.run("--", "/bin/true").status == 0
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
+def test_a_ledger_that_the_command_gives_away_is_finished_and_never_used_again(site: Site) -> None:
+    assert site.run("--", "/bin/true").status == 0
+    ledger = site.ledger()
+    for attack, word in (
+        (f"chown 65534 {ledger}", "belongs to another user"),
+        (f"chmod 666 {ledger}", "others"),
+    ):
+        ended = site.shell(attack)
+        assert ended.status == 0, ended.stderr
+        assert site.record().outcome["exit"] == 0
+        again = site.run("--", "/bin/true")
+        assert again.status == 125
+        assert word in again.stderr
+        os.chown(ledger, 0, 0)
+        os.chmod(ledger, 0o600)
+
+
+def test_when_memory_runs_out_the_command_goes_before_nono(site: Site) -> None:
+    """The kernel ends the largest process first, and a command can keep its memory where none has it."""
+    with subprocess.Popen(["/bin/sh", "-c", "echo up; read line"], stdin=-1, stdout=-1) as bare:
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        assert oom_score(bare.pid) < oom_score(os.getpid())  # without nono the larger one goes first
+        bare.kill()
+    launch = site.start("run", "--", "/bin/sh", "-c", "echo $$; exec sleep 600")
+    assert launch.process.stdout is not None
+    command = int(launch.process.stdout.readline())
+    assert oom_score(command) > oom_score(launch.pid)
+    assert oom_score(command) > oom_score(launch.monitor())
+    launch.process.send_signal(signal.SIGTERM)
+    assert launch.wait().status == 128 + signal.SIGTERM
+    assert site.shell("echo -1000 > /proc/self/oom_score_adj").status != 0
+
+
+def oom_score(pid: int) -> int:
+    with open(f"/proc/{pid}/oom_score", encoding="ascii") as file:
+        return int(file.read())
