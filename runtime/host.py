@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from attest import __version__, canonical
+from store.open_sessions import Supervisor
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -30,12 +31,23 @@ def host(landlock_abi: int) -> dict[str, Json]:
     }
 
 
-def supervisor() -> dict[str, Json]:
-    """Return what tells this process from every other: version, pid, pid namespace, start time."""
+def supervisor() -> Supervisor:
+    """Return what tells this process from every other one."""
+    return Supervisor(
+        boot_id=_read("/proc/sys/kernel/random/boot_id"),
+        pid_namespace=str(os.stat("/proc/self/ns/pid").st_ino),
+        pid=os.getpid(),
+        start_time=_start_time(),
+    )
+
+
+def supervisor_document() -> dict[str, Json]:
+    """Return this process as the intent records it: version, pid, pid namespace, start time."""
+    this = supervisor()
     return {
-        "pid": os.getpid(),
-        "pid_namespace": str(os.stat("/proc/self/ns/pid").st_ino),
-        "start_time": _start_time(),
+        "pid": this.pid,
+        "pid_namespace": this.pid_namespace,
+        "start_time": this.start_time,
         "version": __version__,
     }
 

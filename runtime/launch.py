@@ -21,7 +21,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from attest import __version__
+from attest import __version__, entry
 from attest.errors import NonoError
 from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
@@ -43,7 +43,8 @@ from runtime.request import LaunchRequest
 from runtime.session import new_session_id
 from runtime.supervision import Ending, Signals, Supervision
 from store import locations
-from store.ledger import Ledger
+from store.ledger import Draft, Ledger
+from store.open_sessions import Abandoned, OpenSessions
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
@@ -338,6 +339,12 @@ class Launch:
         self._cleanup.callback(self._ledger.close)
         self._refuse_streams(self._ledger.path)
         self._ledger.reserve_closing_space()
+        here = host.supervisor()
+        sessions = OpenSessions(self._state, self._ledger.origin)
+        abandoned = list(sessions.abandoned(here))
+        lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
+        sessions.enter(self.session, self._ledger.size, here)
+        self._cleanup.callback(lambda: sessions.leave(closed=self._record.is_closed))
         self._record = LaunchRecord(self.session, self._ledger, key)
         self._record.intent(
             self._request,
@@ -346,7 +353,18 @@ class Launch:
             hooks=self._hooks,
             profile=self._profile,
             outputs=self._outputs,
+            lost=lost,
         )
+        for left in abandoned:
+            sessions.forget(left)
+
+    def _closing_draft(self, left: Abandoned) -> Draft | None:
+        """Return the entry that says that a session was lost; None if it is closed, or never began."""
+        assert self._ledger is not None
+        kinds = self._ledger.session_kinds(left.session, left.first)
+        if not kinds or kinds[-1] in (entry.ATTESTATION, entry.LOST):
+            return None
+        return Draft(entry.LOST, left.session, len(kinds), {"found": left.found})
 
     def _refuse_streams(self, ledger: bytes) -> None:
         status = os.stat(ledger)

@@ -66,6 +66,11 @@ class LaunchRecord:
         """Whether there is an intent and no outcome: whatever happens now, one is owed."""
         return entry.INTENT in self._kinds and entry.OUTCOME not in self._kinds
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is owed any more: the session has its attestation, or never began."""
+        return not self._kinds or entry.ATTESTATION in self._kinds
+
     def intent(
         self,
         request: LaunchRequest,
@@ -75,8 +80,19 @@ class LaunchRecord:
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,
         outputs: Sequence[bytes],
+        lost: Sequence[Draft] = (),
     ) -> None:
-        """Record what was asked, and by whom."""
+        """Record what was asked, and by whom.
+
+        Args:
+            request: what was asked.
+            asked: the grants, those of the profile included.
+            network: the network mode.
+            hooks: the hooks, loaded.
+            profile: the profile.
+            outputs: the declared outputs, absolute.
+            lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
+        """
         chain = [] if profile is None else [profile]
         data: dict[str, Json] = {
             "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
@@ -98,13 +114,13 @@ class LaunchRecord:
             "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
             "redaction": redaction.DEFAULT.difference(),
             "strategy": "supervised",
-            "supervisor": host.supervisor(),
+            "supervisor": host.supervisor_document(),
             "user": host.user(),
         }
         outer = request.variables.get(b"NONO_SESSION_ID", b"").decode("ascii", "replace")
         if is_session_id(outer):
             data["outer_session"] = outer
-        self._append(entry.INTENT, data)
+        self._append(entry.INTENT, data, before=lost)
 
     def hook_result(self, result: HookResult) -> None:
         """Record how a hook ended."""
@@ -216,9 +232,10 @@ class LaunchRecord:
                 hint="declare fewer or shorter outputs and labels, or use shorter paths",
             )
 
-    def _append(self, kind: str, data: dict[str, Json]) -> None:
+    def _append(self, kind: str, data: dict[str, Json], before: Sequence[Draft] = ()) -> None:
         if self._ledger is not None:
-            (appended,) = self._ledger.append([Draft(kind, self.session, self._evidence.edge.size, data)])
+            draft = Draft(kind, self.session, self._evidence.edge.size, data)
+            appended = self._ledger.append([*before, draft])[-1]
             self._evidence.add(appended.index, appended.entry, appended.leaf)
             self.indices.append(appended.index)
             if kind == entry.INTENT:

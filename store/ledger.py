@@ -436,6 +436,32 @@ class Ledger:
     def _tampered(self, why: str) -> TamperedLedgerError:
         return ledger_file.tampered(self.path, why)
 
+    # --- looking ------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """The number of entries, as this object last saw it."""
+        return self._edge.size
+
+    def session_kinds(self, session: str, first: int) -> list[str]:
+        """Return the kinds of the entries that a session has from index ``first`` on, in their order.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT body FROM entry WHERE idx >= ? AND typeof(body) = 'text' AND instr(body, ?)"
+                " ORDER BY idx",
+                (first, session),
+            ).fetchall()
+            found = [entry.parse(body) for (body,) in rows]
+        except sqlite3.Error as error:
+            raise ledger_file.translate(error, self.path) from None
+        except MalformedError as error:
+            raise self._tampered(f"an entry cannot be read: {error}") from None
+        return [read.kind for read in found if read.session == session]
+
     # --- room ---------------------------------------------------------------------------------
 
     def reserve_closing_space(self) -> bool:

@@ -1,0 +1,189 @@
+"""The sessions that are open: one locked file for each launch that runs, so that the dead are told apart.
+
+A supervisor holds a lock (flock(2)) on its session's file from before its intent until its record is
+closed. The kernel gives the lock up with the process, whatever ended it, so a lock that can be taken
+belongs to nobody who could still close the session: the next writer does, with ``launch.lost``. A
+living supervisor is never accused, in whatever pid namespace it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from attest import origin
+from store.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANOTHER_BOOT = "another-boot"
+PROCESS_GONE = "process-gone"
+LOCK_FREE = "lock-free"
+
+_MAX_BYTES = 4_096
+_SESSION_LENGTH = 32
+_MAX_AT_ONCE = 1_000
+
+
+class Supervisor(NamedTuple):
+    """Who keeps a session's record.
+
+    Attributes:
+        boot_id: of the kernel under which it started.
+        pid_namespace: inode number of its pid namespace.
+        pid: its pid in there.
+        start_time: clock ticks after boot (proc_pid_stat(5), field 22).
+    """
+
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    start_time: int
+
+
+class Abandoned(NamedTuple):
+    """A session whose supervisor is gone; its lock is held until :meth:`OpenSessions.forget`.
+
+    Attributes:
+        session: the session id.
+        first: no entry of it stands below this index.
+        found: how that shows, in the words of ``launch.lost``.
+        descriptor: its file, locked.
+    """
+
+    session: str
+    first: int
+    found: str
+    descriptor: int
+
+
+class OpenSessions:
+    """The open sessions of one ledger.
+
+    Args:
+        state: the state directory.
+        ledger_origin: the ledger's origin.
+    """
+
+    def __init__(self, state: bytes, ledger_origin: str) -> None:
+        self._directory = os.path.join(state, b"running", origin.split(ledger_origin)[1].encode())
+        self._own: tuple[bytes, int] | None = None
+
+    def enter(self, session: str, first: int, supervisor: Supervisor) -> None:
+        """Mark a session as open, kept by this process.
+
+        Args:
+            session: the session id.
+            first: the ledger's size now; the session's entries come behind it.
+            supervisor: this process.
+
+        Raises:
+            LedgerError: the state directory cannot be written.
+        """
+        path = os.path.join(self._directory, session.encode())
+        # Locked before it has its name: a mark that others see is kept by somebody, or by nobody any more.
+        unnamed = path + b".new"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            os.makedirs(self._directory, 0o700, exist_ok=True)
+            descriptor = os.open(unnamed, flags, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, orjson.dumps({"first": first, **supervisor._asdict()}))
+            os.rename(unnamed, path)
+        except OSError as error:
+            raise LedgerError(
+                f"the open session cannot be marked: {os.fsdecode(path)}: {error.strerror}",
+                code="ledger.session_mark",
+                hint="make nono's state directory writable",
+            ) from None
+        self._own = path, descriptor
+
+    def leave(self, *, closed: bool) -> None:
+        """Give up the session; the mark of one that is not ``closed`` is left for the next writer."""
+        if self._own is not None:
+            path, descriptor = self._own
+            self._own = None
+            if closed:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            os.close(descriptor)
+
+    def abandoned(self, here: Supervisor) -> Iterator[Abandoned]:
+        """Yield the sessions whose lock could be taken, a bounded number of them."""
+        try:
+            names = sorted(os.listdir(self._directory))[:_MAX_AT_ONCE]
+        except OSError:
+            return
+        for name in names:
+            descriptor = self._take(name)
+            if descriptor is None:
+                continue
+            try:
+                mark = orjson.loads(os.read(descriptor, _MAX_BYTES))
+                first, kept_by = int(mark.pop("first")), Supervisor(**mark)
+            except (OSError, TypeError, KeyError, ValueError, AttributeError):
+                first, kept_by = 0, None  # cut off by a power cut: what it says is lost, not that it is free
+            yield Abandoned(os.fsdecode(name), first, _how_it_shows(kept_by, here), descriptor)
+
+    def forget(self, abandoned: Abandoned) -> None:
+        """Take an abandoned session's mark away."""
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self._directory, abandoned.session.encode()))
+        os.close(abandoned.descriptor)
+
+    def kept(self) -> list[str]:
+        """Return the sessions that somebody keeps, a bounded number of them."""
+        try:
+            names = sorted(os.listdir(self._directory))[:_MAX_AT_ONCE]
+        except OSError:
+            return []
+        kept = []
+        for name in names:
+            descriptor = self._take(name)
+            if descriptor is not None:
+                os.close(descriptor)
+            elif len(name) == _SESSION_LENGTH and os.path.lexists(os.path.join(self._directory, name)):
+                kept.append(os.fsdecode(name))
+        return kept
+
+    def _take(self, name: bytes) -> int | None:
+        """Return the locked file of a session, None if somebody keeps it or it is none of ours."""
+        if len(name) != _SESSION_LENGTH:
+            return None
+        path = os.path.join(self._directory, name)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another writer may have dealt with it between the opening and the lock.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+        except OSError:
+            pass  # it is kept
+        os.close(descriptor)
+        return None
+
+
+def _how_it_shows(kept_by: Supervisor | None, here: Supervisor) -> str:
+    if kept_by is None:
+        return LOCK_FREE
+    if kept_by.boot_id != here.boot_id:
+        return ANOTHER_BOOT
+    if kept_by.pid_namespace == here.pid_namespace and _start_time(kept_by.pid) != kept_by.start_time:
+        return PROCESS_GONE
+    return LOCK_FREE
+
+
+def _start_time(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
