@@ -1,0 +1,157 @@
+"""What a launch imports, and that it imports nothing once the command could have written something."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+
+# Runs in an interpreter of its own, which has nothing but this loaded.
+PROLOGUE = f"""\
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+bare = set(sys.modules)
+"""
+
+OURS = {
+    "attest", "attest.blob", "attest.canonical", "attest.checkpoint", "attest.entry", "attest.envelope",
+    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.note", "attest.origin",
+    "attest.statement", "attest.tree",
+    "runtime", "runtime.binfmt_misc", "runtime.capabilities", "runtime.child", "runtime.default_grants",
+    "runtime.enforcement", "runtime.environment", "runtime.errors", "runtime.executable",
+    "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
+    "runtime.monitor", "runtime.offspring", "runtime.outputs", "runtime.path_names",
+    "runtime.private_directory", "runtime.privileges", "runtime.protected", "runtime.record",
+    "runtime.redaction", "runtime.request", "runtime.seccomp_filter", "runtime.session", "runtime.shebang",
+    "runtime.signing_key", "runtime.supervision", "runtime.syscalls",
+    "store", "store.errors", "store.founding", "store.head_memory", "store.key_history", "store.ledger",
+    "store.ledger_file", "store.locations", "store.open_sessions", "store.private_directories",
+    "store.reservation",
+}  # fmt: skip
+"""Every module of ours that a launch without a profile loads, with its key and its ledger there."""
+
+OTHERS = {"_cffi_backend", "_openssl", "cryptography", "landlock", "orjson"}
+"""The packages of others that it loads."""
+
+SLOW = {
+    "alembic", "apsw", "asyncio", "concurrent", "email", "http", "importlib.metadata", "jsonschema_rs",
+    "logging", "multiprocessing", "pathlib", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
+    "subprocess", "tempfile", "threading", "urllib", "verify", "xml", "zipfile",
+}  # fmt: skip
+"""What would cost each launch milliseconds, or does not belong to it at all."""
+
+
+@pytest.fixture
+def interpret(tmp_path: Path) -> Callable[[str], Any]:
+    """Run Python code in an interpreter of its own and return the JSON that it prints last."""
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(tmp_path),
+        **{f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "STATE")},
+    }
+
+    def run(code: str) -> Any:  # whatever JSON has
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", PROLOGUE + code],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+LOADED = """
+import json
+print(json.dumps(sorted(set(sys.modules) - bare)))
+"""
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_a_launch_imports_these_modules_and_no_others(interpret: Callable[[str], Any]) -> None:
+    launch = "from runtime import launch\nlaunch(['/bin/true'])\n"
+    interpret(launch + LOADED)  # makes the key, the ledger and the filter
+    loaded = set(interpret(launch + LOADED))
+    ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
+    assert ours == OURS
+    foreign = {name for name in top(loaded) - sys.stdlib_module_names if name not in top(OURS)}
+    assert foreign <= OTHERS
+    assert {"cryptography", "landlock", "orjson"} <= foreign
+    slow = {name for name in loaded if name in SLOW or name.partition(".")[0] in SLOW}
+    assert slow == set()
+
+
+def test_the_command_imports_no_more_than_its_parser(interpret: Callable[[str], Any]) -> None:
+    code = "from runtime.cli import main\nassert main(['run', '--silent', '--', '/bin/true']) == 0\n"
+    interpret(code + LOADED)
+    loaded = set(interpret(code + LOADED))
+    ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
+    assert ours - OURS <= {"runtime.cli", "runtime.cli.run"}
+    assert {name for name in loaded if name.partition(".")[0] in SLOW - {"shutil"}} == set()
+    assert "argparse" in loaded
+
+
+# Each process of a launch says what it has loaded since the fork, as late as it can.
+WATCHED = """
+import json
+from runtime import launch
+launch(["/bin/true"])
+first, fork, execve, leave = set(sys.modules), os.fork, os.execve, os._exit
+reader, writer = os.pipe()
+os.dup2(writer, 2)
+before = None
+def report(who):
+    os.write(2, json.dumps([who, sorted(set(sys.modules) - before)]).encode() + b"\\n")
+def watched_fork():
+    global before
+    before = before or set(sys.modules)
+    return fork()
+def watched_execve(*arguments):
+    report("child")
+    execve(*arguments)
+def watched_exit(status):
+    report("monitor")
+    leave(status)
+os.fork, os.execve, os._exit = watched_fork, watched_execve, watched_exit
+result = launch(["/bin/sh", "-c", "sleep 600 & exit 3"])
+report("launcher")
+os.close(2), os.close(writer)
+with open(reader) as file:
+    said = dict(json.loads(line) for line in file)
+print(json.dumps({"exit": result.exit, "said": said, "second": sorted(set(sys.modules) - first)}))
+"""
+
+
+def test_nothing_is_imported_after_the_fork(interpret: Callable[[str], Any]) -> None:
+    """A module that is imported later could be one that the launched command has written."""
+    found = interpret(WATCHED)
+    assert found["exit"] == 3
+    assert found["said"]["child"] == []
+    assert found["said"]["launcher"] == []
+    # The module behind os.wait4, before the child is released.
+    assert set(found["said"]["monitor"]) <= {"resource"}
+    assert found["second"] == []
+
+
+def test_importing_the_package_starts_nothing(interpret: Callable[[str], Any], tmp_path: Path) -> None:
+    code = "import runtime, json\nprint(json.dumps(len(os.listdir('/proc/self/task'))))"
+    assert interpret(code) == 1
+    assert os.listdir(tmp_path) == []
