@@ -140,7 +140,7 @@ def test_doctor_without_a_cache_says_so(site: Site) -> None:
 
 def test_doctor_inside_a_sandbox_that_forbids_landlock_says_no(site: Site) -> None:
     """seccomp from outside, as a container has it, made with the test's own filter."""
-    import pyseccomp
+    import pyseccomp  # type: ignore[import-untyped]  # published without type information
 
     def forbid() -> None:
         rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
