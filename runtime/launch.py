@@ -26,7 +26,7 @@ from attest.errors import NonoError
 from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.default_grants import DEFAULT_GRANTS
-from runtime.errors import EnforcementError, HookError, LaunchError
+from runtime.errors import EnforcementError, HookError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
@@ -43,6 +43,7 @@ from runtime.request import LaunchRequest
 from runtime.session import new_session_id
 from runtime.supervision import Ending, Signals, Supervision
 from store import locations
+from store.errors import LedgerError
 from store.ledger import Draft, Ledger
 from store.open_sessions import Abandoned, OpenSessions
 from store.private_directories import make_private
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from runtime.signing_key import ResolvedKey
 
 _STANDARD_ERROR = 2
+
+_OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
 
 SIGNAL_BASE = 128
 """``nono run`` exits with this plus the number of the signal that ended the command."""
@@ -167,6 +170,12 @@ class Launch:
             except BaseException as error:
                 self._refuse(error)
                 raise
+
+    def recorded(self) -> tuple[bytes, tuple[int, ...]] | None:
+        """Return the ledger and where the entries stand that this launch has written, or None."""
+        if self._ledger is None or not self._record.indices:
+            return None
+        return self._ledger.path, tuple(self._record.indices)
 
     def plan(self) -> LaunchPlan:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
@@ -319,14 +328,46 @@ class Launch:
         return PassphraseSource(self._passphrase, self._ask)(name)
 
     def _open_record(self) -> None:
-        """Open ledger and key, reserve room, and make the intent durable."""
+        """Open the ledger, reserve room, and make the intent durable."""
         if not self._request.audit:
             return
+        request = self._request
+        try:
+            self._begin_record(may_found=request.key is not None)
+        except LedgerError as error:
+            # Nothing is recorded yet. The ledger was rolled since it was opened, or the host key has none.
+            rolled = error.code == "ledger.sealed" and request.ledger is None
+            if not rolled and (request.key is not None or error.code not in _OF_ANOTHER_KEY):
+                raise
+            self._begin_record_after(error)
+
+    def _begin_record_after(self, error: LedgerError) -> None:
+        """Begin the record with the host key as it is now: it may have been rotated since it was read."""
+        from runtime import host_key_rotation  # noqa: PLC0415  # once in the life of a ledger
+
+        if self._request.key is not None:
+            self._begin_record(may_found=True)
+            return
+        assert self._key is not None
+        with host_key_rotation.lock(self._config):
+            host_key_rotation.settle(self._config, state=self._state, ledger=self._request.ledger)
+            status = os.stat(signing_key.default_path(self._config))
+            if (status.st_dev, status.st_ino) != self._key.identity:
+                self._key = signing_key.host_key(self._config, passphrases=self._passphrases)
+            elif self._request.ledger is not None:
+                raise error
+            self._begin_record(may_found=True)
+
+    def _begin_record(self, *, may_found: bool) -> None:
         assert self._key is not None
         key = self._key.key
         if self._request.ledger is None:
             self._ledger = locations.open_default_ledger(
-                key, state=self._state, name=host.ledger_name(), tool_version=__version__
+                key,
+                state=self._state,
+                name=host.ledger_name(),
+                tool_version=__version__,
+                may_found=may_found,
             )
         else:
             path = os.path.abspath(self._request.ledger)
@@ -483,8 +524,9 @@ class Launch:
         return Untouchable(tuple(closed), tuple(obeyed))
 
     def _start_directory(self, grants: Grants) -> bytes:
-        """Return the working directory if a grant covers it, else the root."""
-        covered = CapabilitySet(grants.files, self._network).covers(self._workdir, Access.READ)
+        """Return the working directory if a grant covers it, for whatever access, else the root."""
+        given = CapabilitySet(grants.files, self._network)
+        covered = any(given.covers(self._workdir, access) for access in (Access.READ, Access.WRITE))
         if not covered:
             self._notify("the command starts in /, since no grant covers the working directory (--allow-cwd)")
         return self._workdir if covered else b"/"
@@ -634,35 +676,49 @@ def launch(
         LedgerError: the record could not be begun or finished.
     """
     asked = (
-        (Access.READWRITE, True, allow),
-        (Access.READ, True, read),
-        (Access.WRITE, True, write),
-        (Access.READWRITE, False, allow_file),
-        (Access.READ, False, read_file),
-        (Access.WRITE, False, write_file),
+        (Access.READWRITE, True, "allow", allow),
+        (Access.READ, True, "read", read),
+        (Access.WRITE, True, "write", write),
+        (Access.READWRITE, False, "allow_file", allow_file),
+        (Access.READ, False, "read_file", read_file),
+        (Access.WRITE, False, "write_file", write_file),
     )
     request = LaunchRequest(
         variables=dict(os.environb),
-        command=tuple(os.fsencode(argument) for argument in command),
+        command=_encoded("the command", command),
         grants=tuple(
-            GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
-            for access, directory, paths in asked
-            for path in paths
+            GrantRequest(access, path, directory=directory, source=USER)
+            for access, directory, name, paths in asked
+            for path in _encoded(name, paths)
         ),
         allow_cwd=allow_cwd,
-        workdir=os.fsencode(workdir) if workdir is not None else None,
+        workdir=_encoded_one(workdir),
         block_net=block_net,
-        bypass_protection=tuple(os.fsencode(path) for path in bypass_protection),
+        bypass_protection=_encoded("bypass_protection", bypass_protection),
         allow_writable_script=allow_writable_script,
-        profile=os.fsencode(profile) if profile is not None else None,
-        ledger=os.fsencode(ledger) if ledger is not None else None,
+        profile=_encoded_one(profile),
+        ledger=_encoded_one(ledger),
         key=audit_sign_key,
         key_passphrase_env=key_passphrase_env,
         labels=labels or {},
-        outputs=tuple(os.fsencode(path) for path in outputs),
+        outputs=_encoded("outputs", outputs),
         audit=audit,
     )
     return Launch(request, notify=notify).run()
+
+
+def _encoded(name: str, values: Sequence[str | bytes | os.PathLike[str]]) -> tuple[bytes, ...]:
+    """Return arguments or paths as bytes; a single one, which would be taken apart, is refused."""
+    if isinstance(values, str | bytes | os.PathLike):
+        raise UsageError(f"{name} is a list, not one {type(values).__name__}", hint=f"write [{values!r}]")
+    try:
+        return tuple(os.fsencode(value) for value in values)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{name} holds what is neither text nor bytes nor a path: {error}") from None
+
+
+def _encoded_one(value: str | bytes | os.PathLike[str] | None) -> bytes | None:
+    return None if value is None else _encoded("a path", [value])[0]
 
 
 def _plan(

@@ -309,6 +309,7 @@ def own_code_paths() -> tuple[bytes, ...]:
     for name in ("__main__", "attest", "runtime", "store", "verify"):
         module = sys.modules.get(name)
         found += getattr(module, "__path__", None) or [getattr(module, "__file__", None) or ""]
+    found = [path for path in found if not path.startswith("<")]  # a program on standard input has no file
     paths = [os.path.abspath(os.fsencode(path)) for path in found if path]
     version = b"python%d.%d" % sys.version_info[:2]
     bases = [join(home, b".local") for home in homes()]
@@ -515,9 +516,9 @@ class Guard:
             narrower = request.with_path(join(request.path, name))
             beneath = tuple(join(within, name) for within in names)
             if not name.startswith(b".") and self.is_open(narrower, beneath):
-                fitting.append(narrower.wording())
                 if len(fitting) == _SUGGESTIONS:
-                    break
+                    return f"{' '.join(fitting)} (for instance)"
+                fitting.append(narrower.wording())
         return " ".join(fitting)
 
 

@@ -110,7 +110,9 @@ class LaunchRequest(NamedTuple):
         return (*self.grants, working_directory_request(workdir)) if self.allow_cwd else self.grants
 
 
-def _check_label(key: str, value: str) -> None:
+def _check_label(key: object, value: object) -> None:
+    if not isinstance(key, str) or not isinstance(value, str):
+        raise UsageError(f"the label {key!r} is not text", code="usage.label")
     plain = key.isascii() and key.isprintable() and not set(key) & {" ", "="}
     if not 0 < len(key) <= MAX_LABEL_KEY or not plain:
         raise UsageError(

@@ -11,7 +11,7 @@ from attest import canonical
 from attest.errors import NonoError
 from runtime import signing_key, syscalls
 from runtime.capabilities import USER, Access
-from runtime.cli import say
+from runtime.cli import complain, say
 from runtime.errors import LaunchError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
@@ -141,9 +141,11 @@ def run(arguments: argparse.Namespace) -> int:
         _write_status(
             arguments.status_fd, {"exit_status": status, "not_started": refusal, "session": session}
         )
-        if arguments.silent:
-            return status
-        raise
+        if not arguments.silent:
+            complain(str(error), error.hint)
+            if launch is not None and (recorded := launch.recorded()) is not None:
+                _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
+        return status
     _write_status(arguments.status_fd, _status(result))
     if not arguments.silent:
         _say_what_was_recorded(result, arguments.audit_sign_key)
@@ -273,15 +275,15 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
         if isinstance(output, dict) and "unhashed" in output:
             path = shown(canonical.text_bytes(output["path"]))
             say(f"nono: the output {path} has no digest: {output['unhashed']}")
-    entries = f"{result.entries[0]}-{result.entries[-1]}"
+    _say_where(f"recorded launch {result.session}", result.ledger, result.entries, key)
+
+
+def _say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | None) -> None:
     pin = ""
     if key is not None:
         public = signing_key.public_half(os.fsencode(key.removeprefix("file://")))
         pin = f" -k {shown(public)}" if os.path.exists(public) else " -k PUBLIC_KEY_FILE"
-    say(
-        f"nono: recorded launch {result.session} (entries {entries});"
-        f" check it: nono-verify {shown(result.ledger)}{pin}"
-    )
+    say(f"nono: {what} (entries {entries[0]}-{entries[-1]}); check it: nono-verify {shown(ledger)}{pin}")
 
 
 def _plan_lines(plan: LaunchPlan) -> list[str]:
