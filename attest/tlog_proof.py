@@ -108,24 +108,22 @@ def parse(data: bytes) -> TlogProof:
     return read
 
 
-def verify(
-    read: TlogProof, entry: bytes, verifiers: Sequence[Verifier]
+def open_checkpoint(
+    read: TlogProof, verifiers: Sequence[Verifier]
 ) -> tuple[Checkpoint, tuple[Verifier, ...]]:
-    """Check that ``entry`` is in the log, and return the signed checkpoint and whose signatures hold.
+    """Return the checkpoint of a proof, signed, and whose signatures hold, in the order of the lines.
 
-    Signatures of others under the checkpoint, witnesses' for instance, are not looked at (see
+    Signatures of others under it, witnesses' for instance, are not looked at (see
     :mod:`attest.cosignature`).
 
     Args:
         read: the proof.
-        entry: the entry's exact bytes.
         verifiers: the log keys that are trusted, each under the origin that it may sign for.
 
     Raises:
         MalformedError: the checkpoint is not in its strict form.
         SignatureError: no trusted key signed it (``signature.unknown_key``), one did and it does not
             hold, or it is signed under the name of another log (``signature.origin``).
-        ProofError: entry, index and hashes do not lead to the signed root.
     """
     signed = note.parse(read.checkpoint)
     held = note.verify(signed, verifiers)
@@ -133,8 +131,19 @@ def verify(
     signers = tuple(verifier for verifier in held if verifier.name == head.origin)
     if not signers:
         raise SignatureError("a checkpoint signed under the name of another log", code="signature.origin")
-    proof.check_inclusion(tree.hash_leaf(entry), read.index, head, read.hashes)
     return head, signers
+
+
+def verify(read: TlogProof, entry: bytes, verifiers: Sequence[Verifier]) -> Checkpoint:
+    """Check that ``entry``, these exact bytes, is in the log, and return the checkpoint that covers it.
+
+    Raises:
+        MalformedError, SignatureError: see :func:`open_checkpoint`, which also says whose signatures hold.
+        ProofError: entry, index and hashes do not lead to the signed root.
+    """
+    head, _ = open_checkpoint(read, verifiers)
+    proof.check_inclusion(tree.hash_leaf(entry), read.index, head, read.hashes)
+    return head
 
 
 def _check(made: TlogProof) -> None:

@@ -1,13 +1,27 @@
 """The verifier: a separate program that trusts nothing but a public key.
 
 It imports ``attest`` and nothing else of ours, takes files and folders, reaches no network, and
-writes nothing beside its input. :func:`verify` replays a ledger and returns a :class:`Verdict`.
+writes nothing beside its input. :func:`verify` replays a ledger and returns a :class:`Verdict`;
+:func:`verify_proof` checks one entry without its ledger and returns a :class:`ProofVerdict`.
 """
 
 from verify.errors import NotCheckedError
 from verify.findings import CODES, Finding, Severity
 from verify.pins import Pin
+from verify.proof import verify_proof
+from verify.proof_verdict import ProofVerdict
 from verify.verdict import Caveat, Verdict
 from verify.verification import verify
 
-__all__ = ["CODES", "Caveat", "Finding", "NotCheckedError", "Pin", "Severity", "Verdict", "verify"]
+__all__ = [
+    "CODES",
+    "Caveat",
+    "Finding",
+    "NotCheckedError",
+    "Pin",
+    "ProofVerdict",
+    "Severity",
+    "Verdict",
+    "verify",
+    "verify_proof",
+]

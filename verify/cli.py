@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from attest import __version__
+from attest import __version__, entry, tlog_proof
 from attest import origin as origins
 from attest.errors import NonoError
-from verify import pins, render, trust
+from verify import pins, proof, proof_verdict, render, trust
 from verify.errors import NotCheckedError
 from verify.findings import Finding
 from verify.verdict import Verdict
@@ -38,6 +38,26 @@ examples:
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
+  nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
+"""
+
+_PROOF_EPILOG = """\
+Checks that an entry is in a ledger, without the ledger: from a C2SP tlog-proof and the entry's exact bytes,
+as "nono ledger prove --entry FILE" writes both. It does not look at the rest of the ledger.
+
+exit codes:
+  0  the entry is in the ledger, and a pinned key signed the checkpoint that says so
+  1  the proof, the entry or the checkpoint was changed, or they do not belong together
+  2  could not check: usage, missing, unreadable, no tlog-proof of a nono ledger
+  3  intact, but not what was required: no pin, another key, another origin
+
+The key that is pinned must be the one that signed the proof's checkpoint: after a handover, the new one.
+A ledger file that is called proof is ./proof.
+
+examples:
+  nono ledger prove 17 --entry entry.json > x.tlog-proof
+  nono-verify proof x.tlog-proof entry.json -k ci.pub
+  nono-verify proof x.tlog-proof entry.json -k ci.pub --format json
 """
 
 
@@ -66,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["trust"]:
             return _trust(arguments[1:])
+        if arguments[:1] == ["proof"]:
+            return _proof(arguments[1:])
         return _verify(arguments)
     except KeyboardInterrupt:
         _complain("not checked: interrupted\n")
@@ -77,16 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _verify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        pinned = _pins(options.public_key_file)
-        if options.origin is not None:
-            origins.split(options.origin)
+        pinned = _pins(options)
         verdict = verify(
             options.ledger, pins=pinned, origin=options.origin, allow_running=options.allow_running
         )
     except NotCheckedError as error:
         verdict = _not_checked(error)
-    except NonoError as error:
-        verdict = _not_checked(NotCheckedError(f"--origin: {error}", code="input.usage"))
     text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
     _write(text)
     return verdict.exit
@@ -101,6 +119,16 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
+    _add_pins(parser)
+    parser.add_argument(
+        "--allow-running", action="store_true", help="do not object to launches that still run on this host"
+    )
+    parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
+    return parser
+
+
+def _add_pins(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every verification has."""
     parser.add_argument(
         "-k",
         "--public-key-file",
@@ -113,21 +141,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how the verdict is written"
     )
-    parser.add_argument(
-        "--allow-running", action="store_true", help="do not object to launches that still run on this host"
-    )
-    parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
-    return parser
 
 
-def _pins(files: list[str]) -> tuple[pins.Pin, ...]:
+def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
     """Return what is pinned: the files named, else the variable's key, else the trust store.
 
     One source only: a job that names the key it expects must not pass with another that happens to
     lie in somebody's trust store.
+
+    Raises:
+        NotCheckedError: a key cannot be read, or the origin that is pinned is none.
     """
-    if files:
-        return tuple(pins.read_file(path) for path in files)
+    if options.origin is not None:
+        try:
+            origins.split(options.origin)
+        except NonoError as error:
+            raise NotCheckedError(f"--origin: {error}", code="input.usage") from None
+    if options.public_key_file:
+        return tuple(pins.read_file(path) for path in options.public_key_file)
     return pins.from_environment(os.environ) or trust.load(os.environ)
 
 
@@ -135,6 +166,33 @@ def _not_checked(error: NonoError) -> Verdict:
     return Verdict(
         exit=NOT_CHECKED, findings=(Finding(error.code, str(error)),), freshness="unproven", hint=error.hint
     )
+
+
+def _proof(arguments: list[str]) -> int:
+    parser = _Parser(
+        prog="nono-verify proof",
+        description="Check that an entry is in a ledger, without the ledger.",
+        epilog=_PROOF_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
+    parser.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
+    _add_pins(parser)
+    options = parser.parse_args(arguments)
+    try:
+        pinned = _pins(options)
+        verdict = proof.verify_proof(
+            proof.read_file(options.proof, tlog_proof.MAX_BYTES),
+            proof.read_file(options.entry, entry.MAX_BYTES),
+            pins=pinned,
+            origin=options.origin,
+        )
+    except NotCheckedError as error:
+        found = Finding(error.code, str(error))
+        verdict = proof_verdict.ProofVerdict(NOT_CHECKED, (found,), hint=error.hint)
+    _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
+    return verdict.exit
 
 
 def _trust(arguments: list[str]) -> int:

@@ -91,8 +91,16 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
     "blob.surplus": (_T, "a blob is named by no entry"),
+    # A proof of one entry
+    "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
+    "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
+    "proof.signature": (_T, "the checkpoint of a proof is not what the pinned key signed"),
     # Why nothing was checked
-    "input.unreadable": (_X, "the ledger is missing, no regular file, empty, not SQLite, or cannot be read"),
+    "input.not_a_proof": (_X, "not a C2SP tlog-proof, or one from another kind of log"),
+    "input.unreadable": (
+        _X,
+        "what is to be checked is missing, no regular file, empty, not SQLite, or unreadable",
+    ),
     "input.not_a_ledger": (_X, "an SQLite database, but not by the format of a ledger"),
     "input.version": (_X, "a ledger of a format that this version of the verifier does not know"),
     "input.journal": (_X, "a rollback journal lies beside the file"),

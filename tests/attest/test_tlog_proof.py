@@ -41,8 +41,8 @@ def test_vector(vector: Path) -> None:
     data, verifier = (vector / "proof.txt").read_bytes(), known(vector)
     read = tlog_proof.parse(data)
     assert read.encode() == data
-    signed, signers = tlog_proof.verify(read, (vector / "entry.bin").read_bytes(), [verifier])
-    assert signers == (verifier,)
+    signed = tlog_proof.verify(read, (vector / "entry.bin").read_bytes(), [verifier])
+    assert tlog_proof.open_checkpoint(read, [verifier]) == (signed, (verifier,))
     assert signed == read.unsigned_checkpoint()
     assert signed.origin == verifier.name
 
@@ -61,7 +61,7 @@ def test_vector_is_refused(vector: Path) -> None:
 def test_every_changed_bit_of_a_proof_is_refused() -> None:
     """Without extra data every bit of a proof is either form, path or signed."""
     data = PROOF.encode()
-    assert tlog_proof.verify(tlog_proof.parse(data), ENTRY, [Verifier(ORIGIN, KEY.public)])[0] == HEAD
+    assert tlog_proof.verify(tlog_proof.parse(data), ENTRY, [Verifier(ORIGIN, KEY.public)]) == HEAD
     for at in range(8 * len(data)):
         changed = bytearray(data)
         changed[at >> 3] ^= 1 << (at & 7)
@@ -132,7 +132,7 @@ def test_the_largest_proof_is_read_and_no_larger_one() -> None:
 
 def test_extra_data_is_not_authenticated() -> None:
     changed = TlogProof(0, (SIBLING,), NOTE, b"anything")
-    assert tlog_proof.verify(changed, ENTRY, [Verifier(ORIGIN, KEY.public)])[0] == HEAD
+    assert tlog_proof.verify(changed, ENTRY, [Verifier(ORIGIN, KEY.public)]) == HEAD
 
 
 def test_a_false_size_needs_a_false_signature() -> None:
@@ -141,7 +141,7 @@ def test_a_false_size_needs_a_false_signature() -> None:
     path = (leaves[1], leaves[2])
     truth = Checkpoint(ORIGIN, 3, tree.root(leaves))
     verifier = Verifier(ORIGIN, KEY.public)
-    assert tlog_proof.verify(TlogProof(0, path, truth.sign([KEY]).encode()), b"\0", [verifier])[0].size == 3
+    assert tlog_proof.verify(TlogProof(0, path, truth.sign([KEY]).encode()), b"\0", [verifier]).size == 3
     false = truth.sign([KEY]).replace("\n3\n", "\n4\n").encode()
     assert TlogProof(0, path, false).unsigned_checkpoint().size == 4
     with pytest.raises(SignatureError):
@@ -151,9 +151,9 @@ def test_a_false_size_needs_a_false_signature() -> None:
 def test_at_a_handover_either_key_will_do_and_both_are_named() -> None:
     ours, theirs = Verifier(ORIGIN, KEY.public), Verifier(ORIGIN, OTHER.public)
     both = TlogProof(0, (SIBLING,), HEAD.sign([KEY, OTHER]).encode())
-    assert tlog_proof.verify(both, ENTRY, [ours])[1] == (ours,)
-    assert tlog_proof.verify(both, ENTRY, [theirs])[1] == (theirs,)
-    assert tlog_proof.verify(both, ENTRY, [theirs, ours])[1] == (ours, theirs)
+    assert tlog_proof.open_checkpoint(both, [ours])[1] == (ours,)
+    assert tlog_proof.open_checkpoint(both, [theirs])[1] == (theirs,)
+    assert tlog_proof.open_checkpoint(both, [theirs, ours])[1] == (ours, theirs)
 
 
 def test_a_key_that_is_trusted_for_another_log_does_not_count() -> None:
@@ -162,8 +162,8 @@ def test_a_key_that_is_trusted_for_another_log_does_not_count() -> None:
     with pytest.raises(SignatureError) as caught:
         tlog_proof.verify(TlogProof(0, (SIBLING,), signed), ENTRY, [Verifier(other, OTHER.public)])
     assert caught.value.code == "signature.origin"
-    held = tlog_proof.verify(
-        TlogProof(0, (SIBLING,), signed), ENTRY, [Verifier(other, OTHER.public), Verifier(ORIGIN, KEY.public)]
+    held = tlog_proof.open_checkpoint(
+        TlogProof(0, (SIBLING,), signed), [Verifier(other, OTHER.public), Verifier(ORIGIN, KEY.public)]
     )[1]
     assert held == (Verifier(ORIGIN, KEY.public),)
 

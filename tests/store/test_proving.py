@@ -41,7 +41,7 @@ def verified(place: Place, index: int, *keys: SigningKey) -> tlog_proof.TlogProo
         proven = prover.prove_entry(index)
     read = tlog_proof.parse(proven.proof.encode())
     verifiers = [Verifier(head_of(place).origin, key.public) for key in keys or (place.key,)]
-    assert tlog_proof.verify(read, proven.body, verifiers)[0] == head_of(place)
+    assert tlog_proof.verify(read, proven.body, verifiers) == head_of(place)
     return read
 
 
@@ -67,7 +67,7 @@ def test_a_proof_holds_while_the_ledger_grows(place: Place) -> None:
         after = prover.prove_entry(3)
     assert before.body == after.body
     verifier = Verifier(ledger.origin, place.key.public)
-    sizes = [tlog_proof.verify(each.proof, each.body, [verifier])[0].size for each in (before, after)]
+    sizes = [tlog_proof.verify(each.proof, each.body, [verifier]).size for each in (before, after)]
     assert sizes == [11, 311]
     ledger.close()
 
@@ -89,7 +89,7 @@ def test_a_proof_is_of_one_moment(place: Place) -> None:
         proven = prover.prove_entry(2)
     assert len(seen) == 2
     assert head_of(place).size == 306
-    held, _ = tlog_proof.verify(proven.proof, proven.body, [Verifier(ledger.origin, place.key.public)])
+    held = tlog_proof.verify(proven.proof, proven.body, [Verifier(ledger.origin, place.key.public)])
     assert held.size == 6
     ledger.close()
 
