@@ -25,12 +25,21 @@ def derive(name: str, spki: bytes, nonce: bytes) -> str:
     Raises:
         MalformedError: the name or the nonce is not of that form.
     """
-    if not 0 < len(name) <= _MAX_NAME or not _NAME_CHARACTERS.issuperset(name):
-        raise MalformedError(f"a ledger's name is 1 to {_MAX_NAME} characters of [a-z0-9./_-]")
+    check_name(name)
     if len(nonce) != NONCE_BYTES:
         raise MalformedError(f"a ledger's nonce is {NONCE_BYTES} bytes")
     digest = hashlib.sha256(_CONTEXT + spki + nonce).hexdigest()
     return f"{name}/{digest[:_ID_DIGITS]}"
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name part of an origin.
+
+    Raises:
+        MalformedError: it is not 1 to 100 characters of ``[a-z0-9./_-]``.
+    """
+    if not 0 < len(name) <= _MAX_NAME or not _NAME_CHARACTERS.issuperset(name):
+        raise MalformedError(f"a ledger's name is 1 to {_MAX_NAME} characters of [a-z0-9./_-]")
 
 
 def split(origin: str) -> tuple[str, str]:

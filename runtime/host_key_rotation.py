@@ -21,20 +21,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING
 
-from attest.errors import KeyFormatError
-from attest.keys import PublicKey
 from runtime import key_files
-from runtime.signing_key import default_path, public_half
+from runtime.errors import SigningKeyError
+from runtime.signing_key import default_path, host_public_key, public_half, read_public
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
-    from attest.keys import SigningKey
+    from attest.keys import PublicKey, SigningKey
 
-_MAX_PUBLIC_BYTES = 4_096
 _NAME_DIGITS = 8
+_LOCK_SECONDS = 10.0
+_LOCK_PAUSE_SECONDS = 0.01
 
 
 def next_path(config: bytes) -> bytes:
@@ -47,17 +48,12 @@ def kept_path(config: bytes, fingerprint: str) -> bytes:
     return os.path.join(config, b"keys", b"default-%s.pem" % fingerprint[:_NAME_DIGITS].encode())
 
 
-def public_key(config: bytes) -> PublicKey | None:
-    """Return its public half as it lies beside it; None when that cannot be read."""
-    return _read_public(public_half(default_path(config)))
-
-
 @contextlib.contextmanager
 def lock(config: bytes) -> Iterator[None]:
     """Hold the lock under which the host key is replaced, and the first ledger of a key is founded.
 
     Raises:
-        SigningKeyError: the directory of the keys cannot be locked.
+        SigningKeyError: the directory of the keys cannot be made, or is locked for too long (``key.busy``).
     """
     directory = os.path.dirname(default_path(config))
     try:
@@ -66,11 +62,27 @@ def lock(config: bytes) -> Iterator[None]:
     except OSError as error:
         raise key_files.unwritable(directory, error) from None
     try:
-        with contextlib.suppress(OSError):  # where nothing can be locked, as on some network file systems
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _take_lock(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take_lock(descriptor: int) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SigningKeyError(
+                    "another nono is replacing the host key and does not come to an end", code="key.busy"
+                ) from None
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        except OSError:  # where nothing can be locked, as on some network file systems
+            return
+        else:
+            return
 
 
 def begin(config: bytes, old: PublicKey, new: SigningKey, passphrase: bytes | None) -> bytes:
@@ -134,27 +146,29 @@ def finish(config: bytes) -> None:
         raise key_files.unwritable(private, error) from None
 
 
-def settle(config: bytes, in_force: Collection[PublicKey]) -> None:
+def settle(config: bytes, *, state: bytes, ledger: bytes | None) -> None:
     """Finish a rotation that was killed after a ledger was handed over; call it under the lock.
 
     Args:
         config: the configuration directory.
-        in_force: the keys of the ledgers in question.
+        state: the state directory.
+        ledger: the ledger in question; None for those in the state directory.
 
     Raises:
         SigningKeyError: a file cannot be renamed.
+        LedgerError: the ledger, or the directory, cannot be read.
     """
     following = next_path(config)
     if not os.path.lexists(following):
         return
-    successor = _read_public(public_half(following)) or public_key(config)
-    if successor is not None and successor in in_force:
+    successor = read_public(public_half(following)) or host_public_key(config)
+    if successor is None:
+        return
+    from store.overview import default_ledgers_of, overview  # noqa: PLC0415  # a rotation is seldom interrupted
+
+    if ledger is not None:
+        handed_over = overview(os.path.abspath(ledger), state=state).key == successor
+    else:
+        handed_over = bool(default_ledgers_of(successor, state=state))
+    if handed_over:
         finish(config)
-
-
-def _read_public(file: bytes) -> PublicKey | None:
-    try:
-        with open(file, "rb") as stream:
-            return PublicKey.from_pem(stream.read(_MAX_PUBLIC_BYTES))
-    except (OSError, KeyFormatError):
-        return None

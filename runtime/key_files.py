@@ -119,3 +119,29 @@ def sync_directory(path: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def destroy(path: bytes) -> None:
+    """Overwrite the key at ``path`` and remove it.
+
+    What a file system or a disk keeps beside a file's present blocks (snapshots, journals, worn cells) is
+    beyond this.
+
+    Raises:
+        SigningKeyError: it cannot be.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.unlink(path)
+        sync_directory(path)
+    except OSError as error:
+        raise SigningKeyError(
+            f"cannot destroy {shown(path)}: {error.strerror}",
+            code="key.write",
+            hint=f"shred -u {shown(path)}",
+        ) from None

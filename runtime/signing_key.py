@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
-from attest.keys import SigningKey
+from attest.keys import PublicKey, SigningKey
 from runtime import syscalls
 from runtime.errors import SigningKeyError
 from runtime.path_names import shown
@@ -109,6 +109,20 @@ def host_key(
             key_files.trust(taken.key.public, config)
             key_files.write_new(public_half(path), taken.key.public.pem(), 0o644)
     return taken
+
+
+def host_public_key(config: bytes) -> PublicKey | None:
+    """Return the host key's public half as it lies beside it; None when that cannot be read."""
+    return read_public(public_half(default_path(config)))
+
+
+def read_public(path: bytes) -> PublicKey | None:
+    """Return the public key (PEM) in a file; None when there is none."""
+    try:
+        with open(path, "rb") as file:
+            return PublicKey.from_pem(file.read(MAX_BYTES))
+    except (OSError, KeyFormatError):
+        return None
 
 
 def is_inline(reference: str) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attest.errors import NonoError
+
+if TYPE_CHECKING:
+    from attest.checkpoint import Checkpoint
 
 
 class LedgerError(NonoError):
@@ -15,6 +20,20 @@ class TamperedLedgerError(LedgerError):
     """The ledger is not what its key last signed, so it gets no further signature."""
 
     default_code = "ledger.tampered"
+
+
+class SealedLedgerError(LedgerError):
+    """The ledger was sealed on this host: another continues it, and nothing more is signed for this one.
+
+    Attributes:
+        head: the head that it was sealed with.
+    """
+
+    default_code = "ledger.sealed"
+
+    def __init__(self, message: str, head: Checkpoint, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.head = head
 
 
 class SearchIndexError(NonoError):

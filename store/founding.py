@@ -19,10 +19,18 @@ from store.ledger_file import connect, make_durable, translate
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
+    from attest.canonical import Json
     from attest.keys import SigningKey
 
 
-def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None:
+def found(
+    path: bytes,
+    key: SigningKey,
+    *,
+    name: str,
+    tool_version: str,
+    previous: checkpoint.Checkpoint | None = None,
+) -> None:
     """Found a ledger at ``path``, which must not exist; its directory is made (0700) if it is missing.
 
     Args:
@@ -30,6 +38,7 @@ def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None
         key: the key that founds it.
         name: the name part of its origin, ``[a-z0-9./_-]{1,100}``.
         tool_version: version of this program.
+        previous: the head of the ledger that this one continues, if it does.
 
     Raises:
         LedgerError: it exists (``ledger.exists``), or cannot be made there.
@@ -44,7 +53,7 @@ def found(path: bytes, key: SigningKey, *, name: str, tool_version: str) -> None
         make_private(directory)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         try:
-            _write(temporary, key, name, tool_version)
+            _write(temporary, key, name, tool_version, previous)
             _sync(temporary, os.O_RDONLY)
             _link(temporary, path)
         finally:
@@ -67,23 +76,22 @@ def _link(temporary: bytes, path: bytes) -> None:
         raise LedgerError(f"{os.fsdecode(path)} exists already", code="ledger.exists") from None
 
 
-def _write(path: bytes, key: SigningKey, name: str, tool_version: str) -> None:
+def _write(
+    path: bytes, key: SigningKey, name: str, tool_version: str, previous: checkpoint.Checkpoint | None
+) -> None:
     """Write tables, genesis entry and first head into the empty file at ``path``."""
     nonce = os.urandom(origin.NONCE_BYTES)
     ledger_origin = origin.derive(name, key.public.spki(), nonce)
-    genesis = entry.Entry(
-        entry.GENESIS,
-        None,
-        0,
-        format_instant(time.time_ns()),
-        {
-            "format": ledger_format.FORMAT_VERSION,
-            "nonce": nonce.hex(),
-            "origin": ledger_origin,
-            "public_key": base64.b64encode(key.public.spki()).decode(),
-            "tool": {"name": "nono", "version": tool_version},
-        },
-    ).encode()
+    data: dict[str, Json] = {
+        "format": ledger_format.FORMAT_VERSION,
+        "nonce": nonce.hex(),
+        "origin": ledger_origin,
+        "public_key": base64.b64encode(key.public.spki()).decode(),
+        "tool": {"name": "nono", "version": tool_version},
+    }
+    if previous is not None:
+        data["previous"] = {"origin": previous.origin, "root": previous.root.hex(), "size": previous.size}
+    genesis = entry.Entry(entry.GENESIS, None, 0, format_instant(time.time_ns()), data).encode()
     edge = tree.Edge()
     edge.append(tree.hash_leaf(genesis))
     note = checkpoint.Checkpoint(ledger_origin, 1, edge.root()).sign([key])

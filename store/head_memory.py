@@ -7,6 +7,10 @@ old or a false copy, and is never extended.
 Writers commit one after another but remember in any order, so a file lock guards the file, and a smaller
 size never replaces a larger: otherwise a slow writer would make the memory forget what a fast one wrote,
 and its shorter text would leave the tail of the longer.
+
+A ledger that was sealed (:mod:`store.rolling`) is remembered as such, in a last line, for ever. That line is
+written while the ledger's own write lock is held and read by whoever appends while it holds it, so nothing is
+appended to a sealed ledger, whoever had it open.
 """
 
 from __future__ import annotations
@@ -22,15 +26,17 @@ from store.errors import LedgerError
 from store.private_directories import make_private
 
 _MAX_BYTES = 512
+_SEALED = b"sealed\n"
 _LOCK_TRIES = 500
 _LOCK_PAUSE_SECONDS = 0.002
 
 
 class RememberedHead(NamedTuple):
-    """The size of a ledger (entries) and the root over them (32 bytes), as last signed here."""
+    """The size of a ledger (entries) and the root over them (32 bytes), as last signed here, and its seal."""
 
     size: int
     root: bytes
+    sealed: bool = False
 
 
 class HeadMemory:
@@ -63,11 +69,7 @@ class HeadMemory:
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         except OSError as error:
-            raise LedgerError(
-                f"the ledger's head cannot be remembered: {os.fsdecode(self.path)}: {error.strerror}",
-                code="ledger.memory",
-                hint="make nono's state directory writable; it is where an old copy put back is noticed",
-            ) from None
+            raise self.unusable(error) from None
         return self._parse(data)
 
     def write(self, size: int, root: bytes) -> None:
@@ -83,12 +85,50 @@ class HeadMemory:
         try:
             data = os.pread(descriptor, _MAX_BYTES, 0)
             present = None if data == self._written else self._parse(data)
-            if present is None or present.size < size:
+            if present is None or (present.size < size and not present.sealed):
                 # Sizes only grow, so the text never gets shorter and one write replaces it all.
                 os.pwrite(descriptor, text, 0)
                 self._written = text
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def seal(self, size: int, root: bytes) -> None:
+        """Remember, durably, that the ledger ends with this head; the ledger's write lock must be held.
+
+        Raises:
+            OSError: it could not be written.
+            LedgerError: the file is not what this class writes; it is left as it is.
+        """
+        descriptor = self._ready()
+        _lock(descriptor)
+        try:
+            self._parse(os.pread(descriptor, _MAX_BYTES, 0))
+            text = checkpoint.Checkpoint(self._origin, size, root).text().encode() + _SEALED
+            os.pwrite(descriptor, text, 0)
+            os.fsync(descriptor)
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def is_sealed(self) -> bool:
+        """Return whether the ledger was sealed: one read, for whoever holds the ledger's write lock.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return os.pread(self._ready(), _MAX_BYTES, 0).endswith(_SEALED)
+
+    def unusable(self, error: OSError) -> LedgerError:
+        """Return the error that says why the head cannot be remembered."""
+        return LedgerError(
+            f"the ledger's head cannot be remembered: {os.fsdecode(self.path)}: {error.strerror}",
+            code="ledger.memory",
+            hint="make nono's state directory writable; it is where an old copy put back is noticed",
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -116,15 +156,16 @@ class HeadMemory:
         # A file that was made and never reached the disk says nothing; one that is cut off says too much.
         if not data.strip(b"\0"):
             return None
+        sealed = data.endswith(_SEALED)
         try:
-            head = checkpoint.parse_text(data.decode("ascii"))
+            head = checkpoint.parse_text(data.removesuffix(_SEALED).decode("ascii"))
         except (MalformedError, UnicodeDecodeError):
-            raise self._unusable("not the form that nono writes") from None
+            raise self._illegible("not the form that nono writes") from None
         if head.origin != self._origin:
-            raise self._unusable("it names another ledger")
-        return RememberedHead(head.size, head.root)
+            raise self._illegible("it names another ledger")
+        return RememberedHead(head.size, head.root, sealed)
 
-    def _unusable(self, why: str) -> LedgerError:
+    def _illegible(self, why: str) -> LedgerError:
         return LedgerError(
             f"what is remembered of this ledger cannot be read: {os.fsdecode(self.path)}: {why}",
             code="ledger.memory",

@@ -35,9 +35,9 @@ from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError
 from attest.instant import format_instant
 from store import ledger_file
-from store.errors import LedgerError
+from store.errors import LedgerError, SealedLedgerError
 from store.founding import found
-from store.head_memory import HeadMemory
+from store.head_memory import HeadMemory, RememberedHead
 from store.key_history import KeyHistory
 from store.reservation import reserve
 
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from attest.keys import SigningKey
     from store.errors import TamperedLedgerError
+
+
+_MAX_NAMED = 3
+"""How many of the launches that still run a refusal names."""
 
 
 class Draft(NamedTuple):
@@ -96,6 +100,7 @@ class Ledger:
         self._identity = identity
         self._places: list[ledger_file.Place] = []
         self._db = connection
+        self._state = state
         self._key = key
         self._signed: tuple[bytes, bytes] | None = None
         self._edge = tree.Edge()
@@ -111,7 +116,16 @@ class Ledger:
     # --- making and opening -------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: bytes, key: SigningKey, *, name: str, tool_version: str, state: bytes) -> Ledger:
+    def create(
+        cls,
+        path: bytes,
+        key: SigningKey,
+        *,
+        name: str,
+        tool_version: str,
+        state: bytes,
+        previous: checkpoint.Checkpoint | None = None,
+    ) -> Ledger:
         """Found a ledger at ``path``, which must not exist, and open it; see :func:`store.founding.found`.
 
         Args:
@@ -120,12 +134,13 @@ class Ledger:
             name: the name part of its origin, ``[a-z0-9./_-]{1,100}``.
             tool_version: version of this program.
             state: the state directory, where heads are remembered.
+            previous: the head of the ledger that this one continues, if it does.
 
         Raises:
             LedgerError: it exists (``ledger.exists``), or cannot be made there.
             MalformedError: the name is not of that form.
         """
-        found(path, key, name=name, tool_version=tool_version)
+        found(path, key, name=name, tool_version=tool_version, previous=previous)
         return cls.open(path, key, state=state)
 
     @classmethod
@@ -139,6 +154,7 @@ class Ledger:
 
         Raises:
             LedgerError: missing, not a ledger, another key's, or not safe to use.
+            SealedLedgerError: it was sealed on this host.
             TamperedLedgerError: it is not what its key last signed.
         """
         identity = ledger_file.check_file(path)
@@ -191,7 +207,7 @@ class Ledger:
             )
         return self._commit(drafts, (self._key,))
 
-    def hand_over(self, key: SigningKey, reason: str) -> Appended:
+    def hand_over(self, key: SigningKey, reason: str, *, unsafe_while_running: bool = False) -> Appended:
         """Hand the ledger over to ``key``: the entry, and a kept checkpoint that both keys sign.
 
         From here on the new key is in force, in this object too, and the old one is not needed again.
@@ -199,9 +215,12 @@ class Ledger:
         Args:
             key: the successor.
             reason: why, for the record; at most 1,024 characters.
+            unsafe_while_running: do not ask whether launches run: they hold the old key, and their records
+                would stay unfinished.
 
         Raises:
-            LedgerError: as :meth:`append`; or it is the key in force already.
+            LedgerError: as :meth:`append`; launches run (``ledger.running``); or it is the key in force
+                already.
         """
         if key.public == self._key.public:
             raise LedgerError("a ledger is not handed over to the key that it has", code="ledger.same_key")
@@ -209,20 +228,73 @@ class Ledger:
             "public_key": base64.b64encode(key.public.spki()).decode(),
             "reason": reason,
         }
-        (appended,) = self._commit([Draft(entry.KEY, None, 0, data)], (self._key, key))
+        draft = Draft(entry.KEY, None, 0, data)
+        (appended,) = self._commit([draft], (self._key, key), idle=not unsafe_while_running)
         self._keys.turn(appended.index + 1, key.public)
         self._followed = appended.index + 1
         self._key = key
         return appended
 
-    def _commit(self, drafts: Sequence[Draft], keys: tuple[SigningKey, ...]) -> list[Appended]:
+    def require_idle(self) -> None:
+        """Refuse while launches run: whose lock on this ledger's sessions is held by somebody.
+
+        Raises:
+            LedgerError: they do (``ledger.running``).
+        """
+        from store.open_sessions import OpenSessions  # noqa: PLC0415  # few ledgers are handed over or sealed
+
+        kept = OpenSessions(self._state, self.origin).kept()
+        if kept:
+            sessions = ", ".join(kept[:_MAX_NAMED]) + (", …" if len(kept) > _MAX_NAMED else "")
+            what = "1 launch is" if len(kept) == 1 else f"{len(kept)} launches are"
+            raise LedgerError(
+                f"{what} still running and would find {os.fsdecode(self.path)} closed: {sessions}",
+                code="ledger.running",
+                hint="try again when nothing runs",
+            )
+
+    def seal(self, *, unsafe_while_running: bool = False) -> checkpoint.Checkpoint:
+        """Let nothing be appended any more, as far as this host is concerned, and return the last head.
+
+        Args:
+            unsafe_while_running: as for :meth:`hand_over`.
+
+        Raises:
+            LedgerError: launches run (``ledger.running``), it was sealed already, or that cannot be
+                remembered.
+            TamperedLedgerError: it is not what its key last signed.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._check_in_place()
+                self._require_unsealed()
+                self._take_up_head()
+                if not unsafe_while_running:
+                    self.require_idle()
+                head = checkpoint.Checkpoint(self.origin, self._edge.size, self._edge.root())
+                self._memory.seal(head.size, head.root)
+            finally:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise ledger_file.translate(error, self.path) from None
+        except OSError as error:
+            raise self._memory.unusable(error) from None
+        return head
+
+    def _commit(
+        self, drafts: Sequence[Draft], keys: tuple[SigningKey, ...], *, idle: bool = False
+    ) -> list[Appended]:
         if not drafts:
             raise LedgerError("nothing to append", code="ledger.empty_append")
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._check_in_place()
+                self._require_unsealed()
                 self._take_up_head()
+                if idle:
+                    self.require_idle()
                 edge = self._edge.copy()
                 appended = [self._insert(edge, draft) for draft in drafts]
                 head = checkpoint.Checkpoint(self.origin, edge.size, edge.root())
@@ -312,6 +384,24 @@ class Ledger:
             f"{os.fsdecode(path)} was replaced or removed while it was open", code="ledger.replaced"
         )
 
+    def _require_unsealed(self) -> None:
+        """Refuse what was sealed since it was opened; the write lock is held."""
+        try:
+            sealed = self._memory.is_sealed()
+        except OSError:  # the end of a launch is recorded whatever became of the memory
+            return
+        if sealed:
+            remembered = self._memory.read()
+            assert remembered is not None
+            raise self._sealed(remembered)
+
+    def _sealed(self, remembered: RememberedHead) -> SealedLedgerError:
+        return SealedLedgerError(
+            f"{os.fsdecode(self.path)} was sealed at {remembered.size} entries",
+            checkpoint.Checkpoint(self.origin, remembered.size, remembered.root),
+            hint="name the ledger that continues it, or found that with: nono ledger roll",
+        )
+
     def _take_up_head(self) -> None:
         """Make ``self._edge`` the verified state that the open transaction sees (step 1 of a commit)."""
         # STRICT binds only who writes while it stands there: each query asks for the types that it reads.
@@ -393,6 +483,8 @@ class Ledger:
         past = next((each for each in (edge, self._edge) if each.size == remembered.size), None)
         if (past or self._edge_at(remembered.size)).root() != remembered.root:
             raise self._tampered(f"its first {remembered.size} entries are not those that were signed here")
+        if remembered.sealed:
+            raise self._sealed(remembered)
 
     def _edge_at(self, size: int) -> tree.Edge:
         """Return the edge at an earlier size, from tiles and entries."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from store.errors import LedgerError
+from store.errors import LedgerError, SealedLedgerError
 from store.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from attest.checkpoint import Checkpoint
     from attest.keys import SigningKey
 
 _APPLICATION = b"nono"
@@ -70,40 +71,94 @@ def default_ledgers(state: bytes, fingerprint: str) -> Iterator[bytes]:
             return
 
 
-def open_default_ledger(key: SigningKey, *, state: bytes, name: str, tool_version: str) -> Ledger:
-    """Open the ledger in the state directory whose key in force is ``key``, else found one.
-
-    It is looked for under the names that this key's own ledgers have, then among the others, one of which
-    may have been handed over to it.
+def free_path(state: bytes, fingerprint: str) -> bytes:
+    """Return where the next ledger of a key goes in the state directory; nothing is there.
 
     Raises:
-        LedgerError: the ledger cannot be used, or none can be made. One that cannot be judged is an error
-            too: beside it no new one is founded that would hide it.
+        LedgerError: it has too many already.
     """
-    own = list(default_ledgers(state, key.public.fingerprint()))
-    free = own.pop() if not os.path.lexists(own[-1]) else None
-    for path in [*own, *(path for path in _all_ledgers(state) if path not in own)]:
-        try:
-            return Ledger.open(path, key, state=state)
-        except LedgerError as error:
-            if error.code != "ledger.other_key":
-                raise
-    if free is None:
+    path = list(default_ledgers(state, fingerprint))[-1]
+    if os.path.lexists(path):
         raise LedgerError(
             "too many ledgers in the state directory",
             code="ledger.create",
             hint="name one with --ledger FILE",
         )
+    return path
+
+
+def open_default_ledger(
+    key: SigningKey, *, state: bytes, name: str, tool_version: str, may_found: bool = True
+) -> Ledger:
+    """Open the ledger in the state directory whose key in force is ``key``, else found one.
+
+    It is looked for under the names that this key's own ledgers have, the last first, then among the others,
+    one of which may have been handed over to it. One that was sealed is passed over; when nothing continues
+    it yet (whoever rolled it was killed), the new one does.
+
+    Args:
+        key: the key.
+        state: the state directory.
+        name: the name part of a new ledger's origin.
+        tool_version: version of this program.
+        may_found: whether to found one; without, there being none is an error (``ledger.none``).
+
+    Raises:
+        LedgerError: the ledger cannot be used, or none can be made. One that cannot be judged is an error
+            too: beside it no new one is founded that would hide it.
+    """
+    own = [path for path in default_ledgers(state, key.public.fingerprint()) if os.path.lexists(path)]
+    sealed = []
+    for path in [*reversed(own), *(path for path in all_ledgers(state) if path not in own)]:
+        try:
+            return Ledger.open(path, key, state=state)
+        except SealedLedgerError as error:
+            sealed.append(error.head)
+        except LedgerError as error:
+            if error.code != "ledger.other_key":
+                raise
+    if not may_found:
+        raise LedgerError(
+            f"no ledger of this key in {os.fsdecode(ledgers_directory(state))}", code="ledger.none"
+        )
+    free = free_path(state, key.public.fingerprint())
     try:
-        return Ledger.create(free, key, name=name, tool_version=tool_version, state=state)
+        return Ledger.create(
+            free,
+            key,
+            name=name,
+            tool_version=tool_version,
+            state=state,
+            previous=_not_continued(sealed, state) if sealed else None,
+        )
     except LedgerError as error:
         if error.code != "ledger.exists":
             raise
     return Ledger.open(free, key, state=state)  # another launch was faster, and its ledger serves
 
 
-def _all_ledgers(state: bytes) -> list[bytes]:
+def _not_continued(sealed: list[Checkpoint], state: bytes) -> Checkpoint | None:
+    from store import rolling  # noqa: PLC0415  # once in the life of a ledger, and it imports this module
+
     directory = ledgers_directory(state)
+    return next((head for head in sealed if rolling.successor_in(directory, head.origin) is None), None)
+
+
+def all_ledgers(state: bytes) -> list[bytes]:
+    """Return the paths of the ledgers in the state directory, sorted.
+
+    Raises:
+        LedgerError: its directory cannot be read.
+    """
+    return ledgers_in(ledgers_directory(state))
+
+
+def ledgers_in(directory: bytes) -> list[bytes]:
+    """Return the files in a directory that are named as ledgers are, sorted; those in the making are not.
+
+    Raises:
+        LedgerError: the directory cannot be read.
+    """
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:

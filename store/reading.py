@@ -10,8 +10,9 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from attest import blob, checkpoint, entry, note
+from attest import blob, canonical, checkpoint, entry, note
 from attest.errors import MalformedError, NonoError
+from attest.keys import PublicKey
 from store import ledger_file
 from store.errors import LedgerError
 
@@ -99,6 +100,41 @@ class LedgerReader:
                 return read
             break
         raise LedgerError(f"no entry {index} in {os.fsdecode(self.path)}", code="ledger.no_entry")
+
+    def key_in_force(self) -> PublicKey:
+        """Return the key of the last epoch, as the ledger has it; no signature is checked here.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        try:
+            kept = self._db.execute("SELECT size FROM checkpoint ORDER BY size DESC").fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from None
+        # A checkpoint is kept at every handover, and at what was anchored.
+        named = next((said for (size,) in kept if (said := self.entry(size - 1)).kind == entry.KEY), None)
+        try:
+            said = named or self.entry(0)
+            return PublicKey.from_spki(canonical.decode_base64(said.data.get("public_key")))
+        except NonoError as error:
+            raise self._unreadable(error) from None
+
+    def previous(self) -> checkpoint.Checkpoint | None:
+        """Return the head of the ledger that this one continues, None if it begins anew.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        said = self.entry(0).data.get("previous")
+        if said is None:
+            return None
+        size, root = (said.get("size"), said.get("root")) if isinstance(said, dict) else (None, None)
+        if not isinstance(said, dict) or not isinstance(size, int) or not isinstance(root, str):
+            raise self._unreadable(MalformedError("its first entry names no head that it continues"))
+        try:
+            return checkpoint.Checkpoint(str(said.get("origin")), size, bytes.fromhex(root))
+        except ValueError as error:
+            raise self._unreadable(error) from None
 
     def value(self, field: Json) -> Json:
         """Return a field's value, from its blob if it lies beside the entry; None when that is withheld.

@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "look at what was recorded",
     "ledger": "where the ledger is, and what it says of itself",
     "keygen": "make a signing key",
+    "key": "what a key is, and how another takes its place",
     "doctor": "what this machine can enforce, and what to do about the rest",
 }
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from attest.errors import KeyFormatError
-from attest.keys import PublicKey
 from runtime import signing_key
 from runtime.path_names import shown
 from store import locations
 from store.errors import LedgerError
+from store.overview import default_ledgers_of
 
 if TYPE_CHECKING:
     import argparse
 
-_MAX_KEY_BYTES = 4_096
 _MAX_LISTED = 10
 
 
@@ -53,12 +51,11 @@ def chosen_ledger(named: str | None) -> bytes:
             code="ledger.none",
             hint="launch something with nono run, or name a ledger: --ledger FILE",
         )
-    fingerprint = _host_key()
-    if fingerprint is not None:
-        # A key's later ledgers follow its earlier ones: the last is the one that launches write to.
-        own = [path for path in locations.default_ledgers(state, fingerprint) if path in ledgers]
+    host_key = signing_key.host_public_key(locations.config_directory())
+    if host_key is not None:
+        own = default_ledgers_of(host_key, state=state)
         if own:
-            return own[-1]
+            return own[0].path
     listed = ", ".join(shown(path) for path in ledgers[:_MAX_LISTED])
     more = f" and {len(ledgers) - _MAX_LISTED} more" if len(ledgers) > _MAX_LISTED else ""
     raise LedgerError(
@@ -82,13 +79,3 @@ def _ledgers_in(directory: bytes) -> list[bytes]:
 def _is_ledger_name(path: bytes) -> bool:
     # Ledgers in the making have a dot in front.
     return not os.path.basename(path).startswith(b".") and os.path.isfile(path)
-
-
-def _host_key() -> str | None:
-    """Return the fingerprint of the host key, from its public half; None when that cannot be read."""
-    path = signing_key.public_half(signing_key.default_path(locations.config_directory()))
-    try:
-        with open(path, "rb") as file:
-            return PublicKey.from_pem(file.read(_MAX_KEY_BYTES)).fingerprint()
-    except (OSError, KeyFormatError):
-        return None

@@ -11,16 +11,18 @@ from attest import canonical, ledger_format
 from attest import entry as entries
 from attest.errors import NonoError
 from attest.keys import PublicKey
+from runtime.cli import ledger_keeping
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
 from runtime.cli.terminal import columns, write_bytes, write_lines
 from runtime.path_names import shown
-from store import locations
+from store import locations, rolling
 from store.errors import LedgerError
 from store.head_memory import HeadMemory, RememberedHead
 
 if TYPE_CHECKING:
     import argparse
 
+    from attest.canonical import Json
     from attest.entry import Entry
     from store.index import IndexedState
 
@@ -29,6 +31,8 @@ examples:
   nono ledger path                     for scripts: nono-verify "$(nono ledger path)"
   nono ledger info                     its size, key and age
   nono ledger info --ledger ci.db --json
+  nono ledger list                     all in the state directory
+  nono ledger roll                     seal this one, begin the next
 
 What these commands show is what the ledger says. Whether it holds: nono-verify LEDGER
 """
@@ -42,7 +46,8 @@ memory: what this host remembers of the heads that it signed
   none       nothing is remembered: the ledger comes from elsewhere, or the memory was removed
 
 --json writes {"path", "origin", "format", "size", "root", "key", "launches", "first", "last", "bytes",
-"memory": {"state", "size"}, "consistent", "skipped"}. A path that is not UTF-8 is {"base64": …}.
+"memory": {"state", "size"}, "consistent", "skipped", "previous", "sealed", "next"}. A path that is not UTF-8
+is {"base64": …}; previous is {"origin", "size", "root"}, or null as next is.
 
 examples:
   nono ledger info
@@ -70,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ledger_argument(info)
     info.add_argument("--json", action="store_true", help="write one JSON object")
     info.set_defaults(act=_info)
+    ledger_keeping.add_init(commands)
+    ledger_keeping.add_list(commands)
+    ledger_keeping.add_roll(commands)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -117,6 +125,9 @@ def _info(arguments: argparse.Namespace) -> int:
         "memory": {"state": memory, "size": None if remembered is None else remembered.size},
         "consistent": ledger.consistent,
         "skipped": ledger.skipped,
+        "previous": first.data.get("previous"),
+        "sealed": remembered is not None and remembered.sealed,
+        "next": _next(ledger),
     }
     if arguments.json:
         write_lines([json.dumps(document, ensure_ascii=True, sort_keys=True)])
@@ -139,6 +150,12 @@ def _lines(document: dict[str, Any], path: bytes) -> list[str]:
         ("last entry", document["last"]),
         ("memory", document["memory"]["state"] + ("" if remembered is None else f" ({remembered} entries)")),
     ]
+    if isinstance(document["previous"], dict):
+        rows.append(("continues", "{origin} at {size} entries".format_map(document["previous"])))
+    if document["sealed"]:
+        rows.append(("sealed", "nothing more is appended to it here"))
+    if document["next"] is not None:
+        rows.append(("continued by", shown(canonical.text_bytes(document["next"]))))
     if not document["consistent"]:
         rows.append(("NOTE", "its entries do not lead to its own head: it was changed or damaged"))
     if document["skipped"]:
@@ -149,6 +166,15 @@ def _lines(document: dict[str, Any], path: bytes) -> list[str]:
 
 def _number(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
+
+
+def _next(ledger: IndexedState) -> Json:
+    """Return the ledger that says that it continues this one, beside it or in the state directory."""
+    for directory in (os.path.dirname(ledger.path), locations.ledgers_directory(locations.state_directory())):
+        path = rolling.successor_in(directory, ledger.origin)
+        if path is not None:
+            return canonical.text(path)
+    return None
 
 
 def _bytes_on_disk(path: bytes) -> int:

@@ -84,6 +84,9 @@ def test_info(ledger: Path, capfd: pytest.CaptureFixture[str]) -> None:
         "memory": {"state": "same", "size": 9},
         "consistent": True,
         "skipped": 0,
+        "previous": None,
+        "sealed": False,
+        "next": None,
     }
     status, out, err = run(capfd, "info")
     assert (status, err) == (0, "")

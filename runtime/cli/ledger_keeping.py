@@ -1,0 +1,229 @@
+"""``nono ledger init``, ``list`` and ``roll``: founding ledgers, finding them, and beginning the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from attest import __version__, canonical
+from runtime import host, signing_key
+from runtime.cli import passphrases, say
+from runtime.cli.terminal import columns, printable, write_lines
+from runtime.errors import UsageError
+from runtime.path_names import shown
+from store import locations, rolling
+from store.errors import LedgerError
+from store.ledger import Ledger
+from store.overview import LedgerOverview, default_ledgers_of, overview
+
+if TYPE_CHECKING:
+    import argparse
+
+    from attest.keys import SigningKey
+
+_INIT_EPILOG = """\
+A launch founds its ledger itself where there is none; this is for founding one beforehand, and for its name.
+
+examples:
+  nono ledger init --name build
+  nono ledger init --ledger ci.db --audit-sign-key ci.pem
+"""
+
+_LIST_EPILOG = """\
+--json writes one object a line: {"path", "origin", "size", "key", "host_key", "previous", "sealed"}, or
+{"path", "error"} for what cannot be read. A path that is not UTF-8 is {"base64": …}.
+
+example:
+  nono ledger list --json | jq -r 'select(.sealed | not) | .path'
+"""
+
+_ROLL_EPILOG = """\
+Nothing more is appended to the sealed ledger by this host. Its successor names its origin, size and root in
+its first entry, so the two hold together. Both verify, each for itself; keep both.
+
+examples:
+  nono ledger roll
+  nono ledger roll --ledger ci.db --audit-sign-key ci.pem --to ci-2026.db
+"""
+
+
+def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``nono ledger init``."""
+    parser = commands.add_parser(
+        "init", help="found a ledger", description="Found a ledger.", epilog=_INIT_EPILOG
+    )
+    parser.add_argument(
+        "--ledger", metavar="FILE", help="where (default: the key's place in the state directory)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="its name, [a-z0-9./_-] (default: the host name)")
+    _add_key(parser)
+    parser.set_defaults(act=_init)
+
+
+def add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``nono ledger list``."""
+    parser = commands.add_parser(
+        "list",
+        help="list the ledgers in the state directory",
+        description="List the ledgers in the state directory.",
+        epilog=_LIST_EPILOG,
+    )
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+    parser.set_defaults(act=_list)
+
+
+def add_roll(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``nono ledger roll``."""
+    parser = commands.add_parser(
+        "roll",
+        help="seal a ledger and begin the next one",
+        description="Seal a ledger and begin the next one, which names it.",
+        epilog=_ROLL_EPILOG,
+    )
+    parser.add_argument("--ledger", metavar="FILE", help="the ledger to seal (default: the key's own)")
+    parser.add_argument("--to", metavar="FILE", help="where the next one goes; needed with --ledger")
+    parser.add_argument("--name", metavar="NAME", help="its name (default: the same)")
+    _add_key(parser)
+    parser.add_argument(
+        "--unsafe-while-running",
+        action="store_true",
+        help="do not wait for launches that run: their records stay unfinished",
+    )
+    parser.set_defaults(act=_roll)
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audit-sign-key", metavar="REF", help="the ledger's key (default: the host key)")
+    passphrases.add_argument(parser)
+
+
+def _key(arguments: argparse.Namespace) -> SigningKey:
+    source = passphrases.source(arguments.key_passphrase_env)
+    reference = arguments.audit_sign_key
+    if reference is None:
+        return signing_key.host_key(locations.config_directory(), passphrases=source, notify=_notify).key
+    if signing_key.is_inline(reference):
+        raise UsageError(
+            "a signing key on the command line can be read by every process",
+            code="usage.key_in_argv",
+            hint="put it into a variable and name that: env://NAME",
+        )
+    return signing_key.resolve(reference, source).key
+
+
+def _notify(text: str) -> None:
+    say(f"nono: {text}")
+
+
+# --- init -------------------------------------------------------------------------------------------
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    key, state = _key(arguments), locations.state_directory()
+    if arguments.ledger is not None:
+        path = os.path.abspath(os.fsencode(arguments.ledger))
+    else:
+        own = default_ledgers_of(key.public, state=state)
+        if own:
+            raise LedgerError(
+                f"this key has a ledger: {shown(own[0].path)}",
+                code="ledger.exists",
+                hint="begin the next one with: nono ledger roll; or found one elsewhere: --ledger FILE",
+            )
+        path = locations.free_path(state, key.public.fingerprint())
+    name = host.ledger_name() if arguments.name is None else arguments.name
+    with Ledger.create(path, key, name=name, tool_version=__version__, state=state) as ledger:
+        write_lines(_founded(ledger, key))
+    return 0
+
+
+def _founded(ledger: Ledger, key: SigningKey) -> list[str]:
+    rows = [("ledger", shown(ledger.path)), ("origin", ledger.origin), ("key", key.public.fingerprint())]
+    return columns(rows)
+
+
+# --- list -------------------------------------------------------------------------------------------
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    state = locations.state_directory()
+    host_key = signing_key.host_public_key(locations.config_directory())
+    mark = None if host_key is None else host_key.fingerprint()
+    rows: list[tuple[str, ...]] = []
+    for path in locations.all_ledgers(state):
+        try:
+            seen: LedgerOverview | LedgerError = overview(path, state=state)
+        except LedgerError as error:
+            seen = error
+        if arguments.json:
+            document = _document(path, seen, mark)
+            rows.append((json.dumps(document, ensure_ascii=True, sort_keys=True),))
+        else:
+            rows.append(_row(path, seen, mark))
+    if not rows and not arguments.json:
+        say(f"nono: no ledger in {shown(locations.ledgers_directory(state))} yet")
+    elif rows:
+        write_lines([row[0] for row in rows] if arguments.json else columns(rows))
+    return 0
+
+
+def _document(path: bytes, seen: LedgerOverview | LedgerError, host_key: str | None) -> dict[str, object]:
+    if isinstance(seen, LedgerError):
+        return {"path": canonical.text(path), "error": str(seen)}
+    previous = seen.previous
+    return {
+        "path": canonical.text(path),
+        "origin": seen.head.origin,
+        "size": seen.head.size,
+        "key": seen.key.fingerprint(),
+        "host_key": seen.key.fingerprint() == host_key,
+        "previous": None
+        if previous is None
+        else {"origin": previous.origin, "size": previous.size, "root": previous.root.hex()},
+        "sealed": seen.sealed,
+    }
+
+
+def _row(path: bytes, seen: LedgerOverview | LedgerError, host_key: str | None) -> tuple[str, ...]:
+    if isinstance(seen, LedgerError):
+        return shown(path), "", "", printable(str(seen))
+    fingerprint = seen.key.fingerprint()
+    said = ["host key"] if fingerprint == host_key else []
+    said += ["sealed"] if seen.sealed else []
+    said += [f"continues {seen.previous.origin}"] if seen.previous is not None else []
+    return shown(path), f"{seen.head.size} entries", f"{fingerprint[:16]}…", ", ".join(said)
+
+
+# --- roll -------------------------------------------------------------------------------------------
+
+
+def _roll(arguments: argparse.Namespace) -> int:
+    if (arguments.ledger is None) != (arguments.to is None):
+        raise UsageError(
+            "--ledger and --to go together: the next ledger of one that is named is named too",
+            hint="nono ledger roll --ledger FILE --to FILE",
+        )
+    key, state = _key(arguments), locations.state_directory()
+    if arguments.ledger is not None:
+        path, successor = (os.path.abspath(os.fsencode(name)) for name in (arguments.ledger, arguments.to))
+    else:
+        own = default_ledgers_of(key.public, state=state)
+        if not own:
+            raise LedgerError(
+                "this key has no ledger in the state directory that could be rolled",
+                code="ledger.none",
+                hint="name one: --ledger FILE --to FILE",
+            )
+        path, successor = own[0].path, locations.free_path(state, key.public.fingerprint())
+    with rolling.roll(
+        path,
+        key,
+        successor=successor,
+        name=arguments.name,
+        tool_version=__version__,
+        state=state,
+        unsafe_while_running=arguments.unsafe_while_running,
+    ) as ledger:
+        write_lines([*columns([("sealed", shown(path))]), *_founded(ledger, key)])
+    return 0

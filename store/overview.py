@@ -1,0 +1,86 @@
+"""What ledgers say of themselves, for whoever looks for the right one: their origin, size, key and links.
+
+Nothing is checked here but the form; whether a ledger holds is what ``nono-verify`` says, and whether it may
+be extended, :meth:`store.Ledger.open`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from store import locations
+from store.errors import LedgerError
+from store.head_memory import HeadMemory
+from store.reading import LedgerReader
+
+if TYPE_CHECKING:
+    from attest.checkpoint import Checkpoint
+    from attest.keys import PublicKey
+
+
+class LedgerOverview(NamedTuple):
+    """What one ledger says of itself.
+
+    Attributes:
+        path: the file.
+        head: origin, size and root.
+        key: the key in force.
+        previous: the head that it continues, None when it begins anew.
+        sealed: whether this host sealed it.
+    """
+
+    path: bytes
+    head: Checkpoint
+    key: PublicKey
+    previous: Checkpoint | None
+    sealed: bool
+
+
+def overview(path: bytes, *, state: bytes) -> LedgerOverview:
+    """Return what the ledger at ``path`` says of itself.
+
+    Args:
+        path: the file, absolute.
+        state: the state directory, where its seal is remembered.
+
+    Raises:
+        LedgerError: it cannot be read, or is no ledger.
+    """
+    with LedgerReader(path) as reader:
+        head = reader.head()
+        return LedgerOverview(
+            path, head, reader.key_in_force(), reader.previous(), is_sealed(head.origin, state=state)
+        )
+
+
+def is_sealed(ledger_origin: str, *, state: bytes) -> bool:
+    """Return whether this host remembers that it sealed the ledger of that origin.
+
+    Raises:
+        LedgerError: what is remembered cannot be read.
+    """
+    with contextlib.closing(HeadMemory(os.path.join(state, b"heads"), ledger_origin)) as memory:
+        if not os.path.lexists(memory.path):  # reading would make it
+            return False
+        remembered = memory.read()
+        return remembered is not None and remembered.sealed
+
+
+def default_ledgers_of(key: PublicKey, *, state: bytes) -> list[LedgerOverview]:
+    """Return the ledgers in the state directory that ``key`` has in force and that are not sealed.
+
+    The first is the one that a launch with that key opens. One that cannot be read is left out.
+
+    Raises:
+        LedgerError: the directory cannot be read.
+    """
+    named = [path for path in locations.default_ledgers(state, key.fingerprint()) if os.path.lexists(path)]
+    found = []
+    for path in [*reversed(named), *(path for path in locations.all_ledgers(state) if path not in named)]:
+        with contextlib.suppress(LedgerError):
+            seen = overview(path, state=state)
+            if seen.key == key and not seen.sealed:
+                found.append(seen)
+    return found
