@@ -17,6 +17,7 @@ Whatever fails after the intent and before the release becomes an outcome that s
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,7 +50,7 @@ from store.open_sessions import Abandoned, OpenSessions
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from attest.canonical import Json
     from runtime import hooks
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     from runtime.signing_key import ResolvedKey
 
 _STANDARD_ERROR = 2
+# asm-generic/ioctls.h and termbits-common.h
+_TCXONC = 0x540A
+_TCOON = 1
 
 _OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
 
@@ -250,15 +254,17 @@ class Launch:
             self._notify("the network is open (--block-net closes it)")
 
     def _finish(self, ending: Ending, started_ns: int, duration_us: int) -> LaunchResult:
-        hashed = outputs.hash_outputs(self._outputs)
-        self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
-        if ending.image_reason is not None:
-            self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
-        if ending.left:
-            self._notify(f"{ending.left} processes of the command could not be ended")
-        exit_status = ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
-        self._after_hook(exit_status)
-        self._record.attest()
+        _restart_output()
+        with self._saying_later():
+            hashed = outputs.hash_outputs(self._outputs)
+            self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
+            if ending.image_reason is not None:
+                self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
+            if ending.left:
+                self._notify(f"{ending.left} processes of the command could not be ended")
+            exit_status = ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
+            self._after_hook(exit_status)
+            self._record.attest()
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
@@ -271,6 +277,18 @@ class Launch:
             ledger=self._ledger.path if self._ledger is not None else None,
             entries=tuple(self._record.indices),
         )
+
+    @contextlib.contextmanager
+    def _saying_later(self) -> Iterator[None]:
+        """Notify only afterwards: standard error may be full, or its reader the command's accomplice."""
+        notify, texts = self._notify, list[str]()
+        self._notify = texts.append
+        try:
+            yield
+        finally:
+            self._notify = notify
+            for text in texts:
+                notify(text)
 
     def _refuse(self, error: BaseException) -> None:
         """Record why nothing ran; what already ran has its outcome, or none that anybody knows."""
@@ -748,6 +766,12 @@ def _require_open(number: int) -> None:
         os.fstat(number)
     except OSError:
         os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # noqa: FBT003  # its name says what is true
+
+
+def _restart_output() -> None:
+    """Undo a ``tcflow(TCOOFF)`` that the command left: whoever writes there would wait for ever."""
+    with contextlib.suppress(OSError):  # no terminal
+        fcntl.ioctl(_STANDARD_ERROR, _TCXONC, _TCOON)
 
 
 def _how_hook_ended(result: hooks.HookResult) -> str:

@@ -82,7 +82,9 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.mask = frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED))
+        # A terminal stops whoever writes to it from the background, where the command can have put nono.
+        blocked = FORWARDED | {signal.SIGTTOU}
+        self.mask = frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
         self.descriptor = syscalls.signalfd(frozenset(int(number) for number in FORWARDED))
         self.seen: list[syscalls.SignalInfo] = []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -98,10 +99,15 @@ def complain(message: str, hint: str | None = None) -> None:
 def say(text: str) -> None:
     """Write text to standard error; whoever closed it does not want to read it."""
     printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    # A command that made itself the foreground of the terminal leaves nono in the background, where a write
+    # can stop it (SIGTTOU).
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
         os.write(2, printable.encode("utf-8", "replace") + b"\n")
     except OSError:
         return
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def main(argv: list[str] | None = None) -> int:

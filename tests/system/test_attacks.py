@@ -12,9 +12,10 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
-from tests.system.conftest import IS_ROOT, PYTHON, is_alive, wait_for
+from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,3 +268,92 @@ def test_when_memory_runs_out_the_command_goes_before_nono(site: Site) -> None:
 def oom_score(pid: int) -> int:
     with open(f"/proc/{pid}/oom_score", encoding="ascii") as file:
         return int(file.read())
+
+
+# --- a terminal that keeps nono from going on ------------------------------------------------------------
+
+# What an interactive shell does: the job gets a process group of its own, in the foreground.
+JOB = """\
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
+    os.execv(sys.argv[1], sys.argv[1:])
+status = os.waitpid(pid, os.WUNTRACED)[1]
+if os.WIFSTOPPED(status):
+    os.kill(pid, signal.SIGKILL)
+    print("JOB stopped by", os.WSTOPSIG(status))
+else:
+    print("JOB exited with", os.waitstatus_to_exitcode(status))
+"""
+
+TAKES_THE_FOREGROUND = """\
+import os, signal, termios
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+os.setpgid(0, 0)
+os.tcsetpgrp(0, os.getpid())
+mode = termios.tcgetattr(0)
+mode[3] |= termios.TOSTOP
+termios.tcsetattr(0, termios.TCSANOW, mode)
+"""
+HALTS_THE_OUTPUT = "import termios\ntermios.tcflow(0, termios.TCOOFF)\n"
+
+
+@pytest.mark.parametrize("attack", [TAKES_THE_FOREGROUND, HALTS_THE_OUTPUT], ids=["foreground", "output"])
+def test_a_command_cannot_stop_nono_with_the_terminal(site: Site, attack: str) -> None:
+    command = site.file("attack.py", attack)
+
+    def job(*arguments: str) -> pexpect.spawn:
+        return pexpect.spawn(
+            PYTHON, ["-I", "-c", JOB, *arguments], env=site.environment, cwd=site.project, encoding="utf-8"
+        )
+
+    outside = job("/bin/sh", "-c", f"{PYTHON} -I {command}; echo a shell goes on >&2")
+    said = outside.expect([f"JOB stopped by {signal.SIGTTOU:d}", "JOB exited", pexpect.TIMEOUT], timeout=2)
+    assert said == (0 if attack == TAKES_THE_FOREGROUND else 2)
+    outside.close(force=True)
+
+    inside = job(
+        str(NONO), "run", "--read", str(site.project), *site.python_grants(), "--", PYTHON, str(command)
+    )
+    inside.expect("recorded launch", timeout=20)
+    inside.expect("JOB exited with 0", timeout=20)
+    inside.close()
+    assert site.record().outcome["exit"] == 0
+
+
+def test_output_that_nobody_reads_does_not_hold_up_the_record(site: Site) -> None:
+    """The command fills nono's standard error, and the after-hook gives nono something to say there."""
+    hook = site.script("hook.sh", "exit 1")
+    profile = site.profile(session_hooks={"after": {"script": str(hook)}})
+    reader, writer = os.pipe()
+    launch = subprocess.Popen(
+        [NONO, "run", "-p", profile, *site.python_grants(), "--", PYTHON, "-I", "-c", FILLS_STANDARD_ERROR],
+        env=site.environment,
+        cwd=site.project,
+        stdin=subprocess.DEVNULL,
+        stderr=writer,
+    )
+    os.close(writer)
+    wait_for(lambda: site.ledgers() and site.records() and len(site.record().kinds) == 5, "the whole record")
+    assert site.record().kinds[-2:] == ["hook.result", "launch.attestation"]
+    assert launch.poll() is None  # what it has to say, it still says to whoever reads
+    with open(reader, "rb") as file:
+        said = file.read()
+    assert launch.wait() == 0
+    assert b"the after-hook failed" in said
+    assert b"recorded launch" in said
+
+
+FILLS_STANDARD_ERROR = """\
+import os
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(2, True)
+"""
