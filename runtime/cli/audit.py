@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from attest import canonical
 from attest.errors import NonoError
 from runtime.cli import complain
+from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
-from runtime.cli.terminal import columns, printable, write_lines
+from runtime.cli.terminal import columns, write_lines
 from runtime.path_names import shown
 from store.reading import LedgerReader
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from store.index import IndexedState, LaunchRecord, SearchIndex
+    from store.index import IndexedState, LaunchRecord
 
 EPILOG = """\
 examples:
@@ -73,11 +74,7 @@ example:
 
 _SESSION_SHOWN = 16
 """Digits of a session id in a list: its millisecond, and twelve random bits."""
-_MIN_PREFIX = 4
-_MAX_NAMED = 10
-"""Launches that are named when several are meant."""
 _MOST_LISTED = 2**53 - 1  # entries that a ledger can have
-_MOST_NAMED = 10
 _NARROWEST_COMMAND = 20
 
 
@@ -185,7 +182,7 @@ def _show(arguments: argparse.Namespace) -> int:
     path = chosen_ledger(arguments.ledger)
     with SearchIndex() as index:
         ledger = index.catch_up(path)
-        recorded = reread(ledger.path, _find(index, ledger, arguments.session))
+        recorded = reread(ledger.path, chosen_launch(index, ledger, arguments.session))
     if arguments.json:
         _write_json(
             {
@@ -207,43 +204,6 @@ def _show(arguments: argparse.Namespace) -> int:
         write_lines(launch_text.show(recorded, ledger.path))
     _warn(ledger)
     return 0
-
-
-def _find(index: SearchIndex, ledger: IndexedState, session: str) -> LaunchRecord:
-    """Return the launch that ``session`` means.
-
-    Raises:
-        NonoError: there is none, or it means several.
-    """
-    from store.index import Criteria  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
-
-    if session == "last":
-        newest = index.launches(ledger, limit=1)
-        if not newest:
-            raise NonoError(f"no launches in {shown(ledger.path)}", code="audit.no_launch")
-        return newest[0]
-    prefix = session.lower()
-    if len(prefix) < _MIN_PREFIX or not set(prefix) <= set("0123456789abcdef"):
-        raise NonoError(
-            f"not a session id: {printable(session)}",
-            code="usage.invalid",
-            hint=f"{_MIN_PREFIX} or more of its hex digits, or last; nono audit list shows them",
-        )
-    found = index.launches(ledger, Criteria(session=prefix), limit=_MAX_NAMED)
-    if not found:
-        raise NonoError(
-            f"no launch whose session id begins with {prefix}",
-            code="audit.no_launch",
-            hint="nono audit list shows them; --ledger FILE names another ledger",
-        )
-    if len(found) > 1:
-        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-        raise NonoError(
-            f"several launches whose session id begins with {prefix}",
-            code="audit.ambiguous",
-            hint=f"one of: {' '.join(launch.session for launch in found[:_MOST_NAMED])}{more}",
-        )
-    return found[0]
 
 
 # --- snapshot -------------------------------------------------------------------------------------
