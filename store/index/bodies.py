@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from attest import blob, canonical, entry
+from attest import blob, entry
 from attest.errors import MalformedError
 from store.errors import LedgerError
+from store.index.glances import parsed
 from store.reading import LedgerReader
 
 if TYPE_CHECKING:
@@ -19,36 +20,6 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 MAX_BLOB_BYTES = 16 << 20
-
-_MEMBERS = {"v", "kind", "session", "seq", "time", "data"}
-
-
-def parsed(body: bytes | None) -> entry.Entry | None:
-    """Return the entry in ``body``, or None if it is none.
-
-    What takes time and can hide nothing is left to the verifier: the bytes must be of their canonical
-    form, but depth and keys are not walked. :func:`attest.entry.parse` is the judge.
-    """
-    if body is None or len(body) > entry.MAX_BYTES:
-        return None
-    try:
-        document = canonical.decode_unwalked(body)
-    except MalformedError:
-        return None
-    if type(document) is not dict or document.keys() != _MEMBERS:
-        return None
-    kind, session, seq, time, data = (document[name] for name in ("kind", "session", "seq", "time", "data"))
-    if (
-        document["v"] != entry.VERSION
-        or type(document["v"]) is not int
-        or type(kind) is not str
-        or not (session is None or type(session) is str)
-        or type(seq) is not int
-        or type(time) is not str
-        or type(data) is not dict
-    ):
-        return None
-    return entry.Entry(kind, session, seq, time, data)
 
 
 class LedgerBodies(LedgerReader):
@@ -66,14 +37,11 @@ class LedgerBodies(LedgerReader):
             LedgerError: the file cannot be read on.
         """
         try:
-            # The length counts characters, so it bounds what is read to four bytes of each.
+            # One row at a time: a hostile file can hold longer ones, and each is let go of at once.
             for index, body in self._db.execute(
-                "SELECT idx, CASE WHEN length(body) <= ? THEN body END FROM entry"
-                " WHERE idx >= ? AND idx < ? ORDER BY idx",
-                (entry.MAX_BYTES, start, end),
+                "SELECT idx, body FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)
             ):
-                data = body.encode() if isinstance(body, str) else body
-                yield index, data if isinstance(data, bytes) else None
+                yield index, body if type(body) is bytes and len(body) <= entry.MAX_BYTES else None
         except sqlite3.Error as error:
             raise self._unreadable(error) from None
 

@@ -22,7 +22,7 @@ from sqlalchemy import delete, insert, select, update
 from attest import entry as entries
 from attest import tree
 from attest.errors import ProofError
-from store.index.bodies import parsed
+from store.index.glances import Glance, Glances
 from store.index.interning import Interned
 from store.index.launches import Launch, is_session, row_of
 from store.index.records import IndexedState, checked, ledger_record
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from attest.checkpoint import Checkpoint
-    from attest.entry import Entry
     from store.index.bodies import LedgerBodies
 
-BATCH = 20_000
+BATCH = 20000
 """Entries of one transaction; their rows are held in memory."""
 
 _UNDER_WAY = b""
@@ -68,28 +67,29 @@ def catch_up(
     """
     work: _Work | None = None
     anew = False
-    while True:
-        head = reader.head()
-        with engine.begin() as connection:
-            state = _find(connection, reader.path, for_update=True) or _added(connection, reader.path)
-            if _is_at(state, head):
-                return state
-            if work is None or work.state != state:  # another process went on from where we were
-                work = _Work.at(state)
-            if work is None or not work.leads_to(head):
-                work = _Work(_emptied(connection, state), tree.Edge())
-            anew = anew or work.state.size == 0
-            if progress is not None:
-                progress(work.state.size, head.size)
-            work.take_batch(connection, reader, head)
-            if work.is_at_odds_with(head) and not anew:
-                # What was indexed before is not what the ledger begins with now.
-                work = None
-                _emptied(connection, state)
-                continue
-            work.save(connection, head)
-        if work.state.size >= head.size:
-            return work.state
+    with engine.connect() as connection:
+        while True:
+            head = reader.head()
+            with connection.begin():
+                state = _find(connection, reader.path, for_update=True) or _added(connection, reader.path)
+                if _is_at(state, head):
+                    return state
+                if work is None or work.state != state:  # another process went on from where we were
+                    work = _Work.at(state)
+                if work is None or not work.leads_to(head):
+                    work = _Work(_emptied(connection, state), tree.Edge())
+                anew = anew or work.state.size == 0
+                if progress is not None:
+                    progress(work.state.size, head.size)
+                work.take_batch(connection, reader, head)
+                if work.is_at_odds_with(head) and not anew:
+                    # What was indexed before is not what the ledger begins with now.
+                    work = None
+                    _emptied(connection, state)
+                    continue
+                work.save(connection, head)
+            if work.state.size >= head.size:
+                return work.state
 
 
 def is_here(state: IndexedState) -> bool:
@@ -110,7 +110,7 @@ class _Work:
         self.state = state
         self._edge = edge
         self._whole = state.consistent
-        self._interned = Interned(state.id)
+        self._remembered = Interned(state.id), Glances()
 
     @classmethod
     def at(cls, state: IndexedState) -> _Work | None:
@@ -135,7 +135,7 @@ class _Work:
         self._whole = self._whole and len(batch) == end - start
         if self._whole:
             self._hash(batch)
-        key_entry, skipped = _index(connection, self.state.id, self._interned, batch, reader)
+        key_entry, skipped = _index(connection, self.state.id, self._remembered, batch, reader)
         self.state = replace(
             self.state,
             size=end,
@@ -160,11 +160,12 @@ class _Work:
         _write(connection, self.state)
 
     def _hash(self, batch: list[_Body]) -> None:
+        append, hash_leaf = self._edge.append, tree.hash_leaf
         for _, body in batch:
             if body is None:
                 self._whole = False
                 return
-            self._edge.append(tree.hash_leaf(body))
+            append(hash_leaf(body))
 
 
 # --- the ledger's row -----------------------------------------------------------------------------
@@ -220,15 +221,20 @@ def _write(connection: Connection, state: IndexedState) -> None:
 
 
 def _index(
-    connection: Connection, ledger_id: int, interned: Interned, batch: list[_Body], reader: LedgerBodies
+    connection: Connection,
+    ledger_id: int,
+    remembered: tuple[Interned, Glances],
+    batch: list[_Body],
+    reader: LedgerBodies,
 ) -> tuple[int | None, int]:
     """Index a batch; return the last entry that names a key, or None, and how many were skipped."""
+    interned, glances = remembered
     key_entry, skipped = None, 0
-    read: list[tuple[int, Entry, str]] = []
+    read: list[tuple[int, Glance, str]] = []
     begun: set[str] = set()
     earlier: set[str] = set()  # begun in an earlier batch, as far as this one tells
     for index, body in batch:
-        entry = parsed(body)
+        entry = glances.at(body)
         if entry is None or not (entry.session is None or is_session(entry.session)):
             skipped += 1
         elif entry.session is None:
@@ -240,11 +246,15 @@ def _index(
     newest = _newest_launches(connection, ledger_id, sorted(earlier))
     had, new = list(newest.values()), []
     for index, entry, session in read:
+        data = glances.data(entry)
+        if data is None:
+            skipped += 1
+            continue
         launch = newest.get(session)
         if launch is None or entry.kind == entries.INTENT:
-            launch = newest[session] = Launch.begun_by(ledger_id, index, entry)
+            launch = newest[session] = Launch.begun(ledger_id, index, session, entry.time)
             new.append(launch)
-        launch.add(index, entry, reader.resolved)
+        launch.add(index, entry.kind, data, reader.resolved)
     interned.settle(connection, had + new)
     update_rows(connection, LAUNCH, [row_of(launch) for launch in had])
     insert_rows(connection, LAUNCH, [row_of(launch) for launch in new])

@@ -42,6 +42,14 @@ _LOCK_STEP_SECONDS = 0.02
 _SIDE_FILES = (b"-wal", b"-shm", b"-journal")
 _HEADER_BYTES = 100
 
+_PRAGMAS = (
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+    "synchronous = NORMAL",
+    "cache_size = -65536",  # KiB: new rows go into many indexes, all over the file
+    "wal_autocheckpoint = 8192",  # pages: a batch should not be copied while it is written
+)
+
 
 class IndexFile:
     """An index in an SQLite file, open; another process cannot replace it meanwhile.
@@ -191,7 +199,7 @@ def engine_of(path: bytes | None) -> Engine:
 def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     # Disposable: what a power cut takes is indexed again. A kill loses nothing either way.
-    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = NORMAL"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -12,9 +12,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
+from attest.canonical import MAX_INTEGER
 from attest.errors import MalformedError
 from attest.instant import parse_instant
 from store.index import wording
+from store.index.glances import searched
 from store.index.tables import (
     LAUNCH,
     MAX_COMMAND,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from attest.canonical import Json
-    from attest.entry import Entry
 
 OPEN = "open"
 COMPLETE = "complete"
@@ -42,9 +43,6 @@ _HEX = frozenset("0123456789abcdef")
 _SESSION_DIGITS = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-_SEARCHED: tuple[Json, ...] = ("user", "profile")
-"""What every launch is granted by default tells none from another, so it is not searched for."""
 
 
 def is_session(value: str) -> bool:
@@ -101,33 +99,26 @@ class Launch:
     labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begun_by(cls, ledger_id: int, index: int, entry: Entry) -> Launch:
-        """Return the launch whose first entry this is; :meth:`add` takes that entry in."""
-        return cls(
-            ledger_id=ledger_id,
-            first=index,
-            at=microseconds(entry.time),
-            last=index,
-            session=entry.session or "",
-            time=stored(entry.time, MAX_WORD),
-        )
+    def begun(cls, ledger_id: int, index: int, session: str, time: str) -> Launch:
+        """Return the launch whose first entry stands at ``index``; :meth:`add` takes that entry in."""
+        return cls(ledger_id, index, microseconds(time), index, session, stored(time, MAX_WORD))
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any]) -> Launch:
         """Return the launch whose row is in the index already."""
         return cls(**{name: row[name] for name in COLUMNS})
 
-    def add(self, index: int, entry: Entry, resolved: Callable[[Json], Json]) -> None:
+    def add(self, index: int, kind: str, data: dict[str, Json], resolved: Callable[[Json], Json]) -> None:
         """Take the launch's next entry in.
 
         Args:
             index: where the entry stands.
-            entry: the entry.
+            kind: its kind.
+            data: its data.
             resolved: what gives the value of a field that may lie beside the entry as a blob.
         """
         self.last = index
         self.entries += 1
-        kind, data = entry.kind, entry.data
         if kind == entries.DECISION:
             self.decisions += 1
             if data.get("verdict") == "denied":
@@ -212,17 +203,11 @@ def microseconds(time: str) -> int:
 
 def stored(value: str, limit: int) -> str:
     """Return ``value`` as a column can hold it: at most ``limit`` characters, and no NUL."""
-    return value[:limit].replace("\0", "␀")
+    return value if len(value) <= limit and "\0" not in value else value[:limit].replace("\0", "␀")
 
 
 def _granted(grants: Json, name: str) -> tuple[str, ...]:
-    if not isinstance(grants, list):
-        return ()
-    return tuple(
-        _path(grant[name])
-        for grant in grants[:MAX_PATHS]
-        if isinstance(grant, dict) and name in grant and grant.get("source") in _SEARCHED
-    )
+    return tuple(_path(grant[name]) for grant in searched(grants)[:MAX_PATHS] if name in grant)
 
 
 def _path(value: Json) -> str:
@@ -234,7 +219,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _integer(value: Json) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER else None
 
 
 def _word(value: Json) -> str | None:

@@ -14,7 +14,8 @@ from attest import entry as entries
 from attest.errors import MalformedError
 from store.errors import SearchIndexError
 from store.index import launches
-from store.index.bodies import LedgerBodies, parsed
+from store.index.bodies import LedgerBodies
+from store.index.glances import parsed
 from store.index.records import LaunchRecord, launch_record
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def reread(path: bytes, indexed: LaunchRecord) -> RecordedLaunch:
     found: list[RecordedEntry] = []
     blobs: dict[str, Json] = {}
     with LedgerBodies(path) as reader:
-        for index, entry, leaf in _entries_of(reader, indexed):
-            found.append(RecordedEntry(index, leaf, entry, _fault(entry)))
+        for index, entry, body in _entries_of(reader, indexed):
+            found.append(RecordedEntry(index, tree.hash_leaf(body), entry, _fault(entry, body)))
             for name in entries.BLOB_FIELDS.get(entry.kind, ()):
                 field = entry.data.get(name)
                 digest = _digest(field)
@@ -91,9 +92,9 @@ def reread(path: bytes, indexed: LaunchRecord) -> RecordedLaunch:
                 code="index.stale",
                 hint="remove the index, it is made again; check the ledger with nono-verify",
             )
-        launch = launches.Launch.begun_by(0, found[0].index, found[0].entry)
+        launch = launches.Launch.begun(0, found[0].index, indexed.session, found[0].entry.time)
         for recorded in found:
-            launch.add(recorded.index, recorded.entry, reader.resolved)
+            launch.add(recorded.index, recorded.entry.kind, recorded.entry.data, reader.resolved)
     row = dict(zip(launches.COLUMNS, launches.row_of(launch), strict=True))
     image = launch.image or (None, None)
     record = launch_record(row, command=launch.command, image=image, labels=launch.labels)
@@ -110,7 +111,7 @@ def _entries_of(reader: LedgerBodies, indexed: LaunchRecord) -> Iterator[tuple[i
         entry = parsed(body)
         if entry is None or entry.session != indexed.session:
             continue
-        yield index, entry, tree.hash_leaf(body)
+        yield index, entry, body
         count += 1
         if entry.kind in {entries.ATTESTATION, entries.LOST} or count == MAX_ENTRIES:
             return
@@ -125,8 +126,10 @@ def _digest(field: Json) -> str | None:
     return str(reference.get("sha256")) if isinstance(reference, dict) else ""
 
 
-def _fault(entry: Entry) -> str | None:
+def _fault(entry: Entry, body: bytes) -> str | None:
     try:
+        if entry.encode() != body:
+            return "not in its canonical form"
         schema.check_entry(entry.document())
     except MalformedError as error:
         return str(error)

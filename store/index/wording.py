@@ -26,6 +26,8 @@ def text(value: Json) -> str:
 
     Control characters stay: this is the value, not yet its display.
     """
+    if isinstance(value, str) and value.isascii():
+        return value
     try:
         return canonical.text_bytes(value).decode("utf-8", "backslashreplace")
     except MalformedError:
@@ -34,6 +36,8 @@ def text(value: Json) -> str:
 
 def argument(value: Json) -> str:
     """Return one argument of a command, quoted."""
+    if isinstance(value, str) and value.isascii():
+        return _quote(value)
     if isinstance(value, dict):
         if value.keys() == {"redacted"}:
             return f"{_LEFT}redacted: {_rule(value['redacted'])}{_RIGHT}"
