@@ -32,7 +32,7 @@ class KeyHistory:
         KeyFormatError: its key must not be used.
     """
 
-    __slots__ = ("_turn", "in_force", "origin")
+    __slots__ = ("_had", "_turn", "in_force", "origin")
 
     def __init__(self, genesis: Entry) -> None:
         claimed, nonce = genesis.data.get("origin"), genesis.data.get("nonce")
@@ -47,6 +47,7 @@ class KeyHistory:
             raise MalformedError("its origin is not the one that its first entry founds")
         self.origin = claimed
         self._turn: tuple[int, PublicKey] | None = None
+        self._had = {self.in_force}
 
     def signers(self, size: int) -> tuple[PublicKey, ...]:
         """Return whose signatures the head at ``size``, in the present epoch, carries."""
@@ -72,6 +73,11 @@ class KeyHistory:
         """Go over to ``successor``, which the ledger was handed to at ``size``."""
         self._turn = (size, self.in_force)
         self.in_force = successor
+        self._had.add(successor)
+
+    def had(self, key: PublicKey) -> bool:
+        """Return whether ``key`` is or was in force: none comes into force twice, the verifier says."""
+        return key in self._had
 
 
 def _public_key(said: Entry) -> PublicKey:

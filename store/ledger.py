@@ -42,7 +42,7 @@ from store.key_history import KeyHistory
 from store.reservation import reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from attest.canonical import Json
     from attest.keys import SigningKey
@@ -220,7 +220,7 @@ class Ledger:
 
         Raises:
             LedgerError: as :meth:`append`; launches run (``ledger.running``); or it is the key in force
-                already.
+                already, or was.
         """
         if key.public == self._key.public:
             raise LedgerError("a ledger is not handed over to the key that it has", code="ledger.same_key")
@@ -229,7 +229,18 @@ class Ledger:
             "reason": reason,
         }
         draft = Draft(entry.KEY, None, 0, data)
-        (appended,) = self._commit([draft], (self._key, key), idle=not unsafe_while_running)
+
+        def check() -> None:
+            if self._keys.had(key.public):
+                raise LedgerError(
+                    "a ledger is not handed over to a key that it had before",
+                    code="ledger.former_key",
+                    hint="hand it over to a new key",
+                )
+            if not unsafe_while_running:
+                self.require_idle()
+
+        (appended,) = self._commit([draft], (self._key, key), check)
         self._keys.turn(appended.index + 1, key.public)
         self._followed = appended.index + 1
         self._key = key
@@ -283,7 +294,10 @@ class Ledger:
         return head
 
     def _commit(
-        self, drafts: Sequence[Draft], keys: tuple[SigningKey, ...], *, idle: bool = False
+        self,
+        drafts: Sequence[Draft],
+        keys: tuple[SigningKey, ...],
+        check: Callable[[], None] | None = None,
     ) -> list[Appended]:
         if not drafts:
             raise LedgerError("nothing to append", code="ledger.empty_append")
@@ -293,8 +307,8 @@ class Ledger:
                 self._check_in_place()
                 self._require_unsealed()
                 self._take_up_head()
-                if idle:
-                    self.require_idle()
+                if check is not None:
+                    check()
                 edge = self._edge.copy()
                 appended = [self._insert(edge, draft) for draft in drafts]
                 head = checkpoint.Checkpoint(self.origin, edge.size, edge.root())

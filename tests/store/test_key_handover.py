@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from attest import checkpoint, entry
+from attest import checkpoint, entry, tree
+from attest.errors import MalformedError
 from attest.keys import SigningKey
-from store import LedgerError, TamperedLedgerError
+from store import Ledger, LedgerError, TamperedLedgerError
+from store.key_history import KeyHistory
+from store.open_sessions import OpenSessions, Supervisor
 from tests.store.place import Place, drafts
+from verify import pins, verify
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
 
 
 @pytest.fixture
@@ -125,18 +135,180 @@ def test_a_handover_that_was_taken_out_does_not_bring_the_old_key_back(
         place.open(successor)
 
 
-def test_the_checkpoints_of_two_handovers_are_not_exchanged(place: Place, successor: SigningKey) -> None:
-    """Both were signed by the same two keys, so only their sizes tell them apart."""
+def test_a_kept_checkpoint_of_another_size_is_none_of_a_handover(place: Place, successor: SigningKey) -> None:
+    """Both keys signed it, so only its size tells it from the one that should stand there."""
+    with place.found(1) as ledger:
+        turn = ledger.hand_over(successor, "there")
+        genesis = entry.parse(place.bodies()[0])
+        exchanged = checkpoint.Checkpoint(ledger.origin, 3 + 2, bytes(32)).sign([place.key, successor])
+        (kept,) = place.select("SELECT note FROM checkpoint")
+    with pytest.raises(MalformedError, match="another size"):
+        KeyHistory(genesis).follow(3, exchanged.encode(), turn.entry)
+    KeyHistory(genesis).follow(3, kept[0].encode(), turn.entry)
+
+
+def test_a_key_comes_into_force_once(place: Place, successor: SigningKey) -> None:
+    """The verifier holds a second time against the ledger, so the writer never makes one."""
     with place.found(1) as ledger:
         ledger.hand_over(successor, "there")
-        ledger.hand_over(place.key, "and back")
-        ledger.hand_over(successor, "and there")
+        with pytest.raises(LedgerError) as caught:
+            ledger.hand_over(place.key, "and back")
+        assert caught.value.code == "ledger.former_key"
+    with place.open(successor) as ledger:
+        with pytest.raises(LedgerError) as caught:
+            ledger.hand_over(place.key, "and back")
+        assert caught.value.code == "ledger.former_key"
         ledger.append(drafts())
-    with place.open(successor):
-        pass
+    assert verdict(place, place.key).met == "genesis"
+
+
+# --- what the verifier says --------------------------------------------------------------------------
+
+
+class Said(NamedTuple):
+    """The verifier's exit code without the launches' own findings, how the pin is met, and all it says."""
+
+    tampered: bool
+    met: str | None
+    codes: set[str]
+    not_excluded: str
+
+
+def verdict(place: Place, *keys: SigningKey) -> Said:
+    said = verify(place.path, pins=[pins.Pin(key.public) for key in keys])
+    codes = {finding.code for finding in said.findings}
+    # Intents alone are launches that did not end; nothing else may be found.
+    return Said(
+        said.exit == 1,
+        next((pin.met for pin in said.pins if pin.met), None),
+        codes - {"launch.unfinished"},
+        "\n".join(caveat.message for caveat in said.not_excluded),
+    )
+
+
+@pytest.fixture
+def chain(place: Place) -> list[SigningKey]:
+    """A ledger that five keys had, one after another, with entries under each."""
+    keys = [place.key, *(SigningKey.generate() for _ in range(4))]
+    place.found().close()
+    for old, new in pairwise(keys):
+        with place.open(old) as ledger:
+            ledger.append(drafts(2))
+            ledger.hand_over(new, "routine")
+    with place.open(keys[-1]) as ledger:
+        ledger.append(drafts(2))
+    return keys
+
+
+def test_five_keys_verify_under_the_first_and_under_the_last(place: Place, chain: list[SigningKey]) -> None:
+    first, last = verdict(place, chain[0]), verdict(place, chain[-1])
+    assert (first.tampered, first.met, first.codes) == (False, "genesis", set())
+    assert (last.tampered, last.met, last.codes) == (False, "head", set())
+    # 1 genesis, and four times two launches and a handover, were signed by others.
+    assert (
+        "the first 13 entries were written under earlier keys: only the pinned key vouches"
+        in last.not_excluded
+    )
+    assert "earlier keys" not in first.not_excluded
+
+
+def test_a_key_between_the_first_and_the_last_meets_no_pin(place: Place, chain: list[SigningKey]) -> None:
+    for key in chain[1:-1]:
+        said = verdict(place, key)
+        assert (said.tampered, said.met, said.codes) == (False, None, {"key.not_pinned"})
+
+
+def test_whoever_has_a_former_key_alone_rewrites_nothing(place: Place, chain: list[SigningKey]) -> None:
+    """The old keys are not needed to go on, and of no use to whoever stole them."""
+    for former in chain[:-1]:
+        with pytest.raises(LedgerError) as caught:
+            place.open(former)
+        assert caught.value.code == "ledger.other_key"
+    leaves = [tree.hash_leaf(body) for body in place.bodies()]
+    edge = tree.Edge()
+    for leaf in leaves:
+        edge.append(leaf)
+    (origin,) = {entry.parse(place.bodies()[0]).data["origin"]}
+    forged = checkpoint.Checkpoint(str(origin), len(leaves), edge.root()).sign([chain[-2]])
     with place.attack() as connection:
-        connection.execute(
-            "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 3) WHERE size = 5"
-        )
-    with pytest.raises(TamperedLedgerError, match="another size"):
-        place.open(successor)
+        connection.execute("UPDATE head SET note = ?", (forged,))
+    assert verdict(place, chain[0]).tampered
+
+
+def test_a_strangers_ledger_that_hands_over_to_the_pinned_key_is_not_taken_for_its(place: Place) -> None:
+    """The hijack: everything but the pinned key's own signature is there, in each way to go without it."""
+    victim = SigningKey.generate()
+    with place.found(2) as ledger:
+        origin = ledger.origin
+    bodies = place.bodies()
+    data: dict[str, Json] = {
+        "public_key": base64.b64encode(victim.public.spki()).decode(),
+        "reason": "routine",
+    }
+    turn = entry.Entry(entry.KEY, None, 0, entry.parse(bodies[-1]).time, data).encode()
+    edge = tree.Edge()
+    for body in [*bodies, turn]:
+        edge.append(tree.hash_leaf(body))
+    head = checkpoint.Checkpoint(origin, len(bodies) + 1, edge.root())
+    with place.attack() as connection:
+        connection.execute("INSERT INTO entry VALUES (?, ?)", (len(bodies), turn.decode()))
+    ways = ([place.key], [place.key, place.key], [place.key, SigningKey.generate()])
+    for number, signers in enumerate(ways):
+        note = head.sign(signers)
+        with place.attack() as connection:
+            connection.execute("UPDATE head SET note = ?, edge = ?", (note, edge.encode()))
+            connection.execute("DELETE FROM checkpoint")
+            if number:
+                connection.execute("INSERT INTO checkpoint VALUES (?, ?)", (len(bodies) + 1, note))
+        for key in (victim, place.key):
+            said = verdict(place, key)
+            assert said.tampered
+            assert said.met is None
+            with pytest.raises(LedgerError):
+                place.open(key)
+
+
+# --- launches that run ------------------------------------------------------------------------------
+
+
+def _mark(place: Place, ledger: Ledger) -> OpenSessions:
+    sessions = OpenSessions(place.state, ledger.origin)
+    sessions.enter("0" * 31 + "1", ledger.size, Supervisor("boot", "1", 2, 3))
+    return sessions
+
+
+def test_nothing_is_handed_over_or_sealed_while_a_launch_runs(place: Place, successor: SigningKey) -> None:
+    with place.found(1) as ledger:
+        sessions = _mark(place, ledger)
+        before = place.head()
+        for refused in (lambda: ledger.hand_over(successor, "test"), ledger.seal, ledger.require_idle):
+            with pytest.raises(LedgerError, match="0000001") as caught:
+                refused()
+            assert caught.value.code == "ledger.running"
+        assert place.head() == before
+        ledger.append(drafts())  # the launch itself goes on
+        sessions.leave(closed=True)
+        ledger.hand_over(successor, "test")
+    place.check(place.key, successor)
+
+
+def test_a_launch_whose_supervisor_is_dead_does_not_stand_in_the_way(
+    place: Place, successor: SigningKey
+) -> None:
+    with place.found(1) as ledger:
+        child = os.fork()
+        if child == 0:
+            _mark(place, ledger)
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.listdir(place.directory / "state" / "running" / ledger.origin.rpartition("/")[2])
+        ledger.hand_over(successor, "test")
+
+
+def test_a_handover_in_spite_of_launches_that_run_has_a_name_that_says_so(
+    place: Place, successor: SigningKey
+) -> None:
+    with place.found(1) as ledger:
+        _mark(place, ledger)
+        ledger.hand_over(successor, "test", unsafe_while_running=True)
+    place.check(place.key, successor)
