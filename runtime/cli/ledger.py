@@ -11,7 +11,7 @@ from attest import canonical, ledger_format
 from attest import entry as entries
 from attest.errors import NonoError
 from attest.keys import PublicKey
-from runtime.cli import ledger_keeping
+from runtime.cli import ledger_keeping, ledger_proving
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
 from runtime.cli.terminal import columns, write_bytes, write_lines
 from runtime.path_names import shown
@@ -31,6 +31,7 @@ examples:
   nono ledger path                     for scripts: nono-verify "$(nono ledger path)"
   nono ledger info                     its size, key and age
   nono ledger info --ledger ci.db --json
+  nono ledger prove last               that a launch is in it, for those who do not get it
   nono ledger list                     all in the state directory
   nono ledger roll                     seal this one, begin the next
 
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ledger_argument(info)
     info.add_argument("--json", action="store_true", help="write one JSON object")
     info.set_defaults(act=_info)
+    ledger_proving.add_prove(commands)
     ledger_keeping.add_init(commands)
     ledger_keeping.add_list(commands)
     ledger_keeping.add_roll(commands)
