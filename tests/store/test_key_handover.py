@@ -264,8 +264,8 @@ def test_a_strangers_ledger_that_hands_over_to_the_pinned_key_is_not_taken_for_i
             said = verdict(place, key)
             assert said.tampered
             assert said.met is None
-            with pytest.raises(LedgerError):
-                place.open(key)
+        with pytest.raises(LedgerError):
+            place.open(victim)
 
 
 # --- launches that run ------------------------------------------------------------------------------
