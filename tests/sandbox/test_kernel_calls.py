@@ -288,3 +288,19 @@ def test_memfd_stays(box: Box) -> None:
         return os.write(os.memfd_create("x"), b"hello")
 
     box.assert_open(probe)
+
+
+def test_posix_message_queues_are_absent(box: Box, raw_call: Callable[..., int]) -> None:
+    """They have names of their own, which a command could make and remove unseen by Landlock."""
+    name = b"nono-" + os.urandom(8).hex().encode()
+    opened = os.O_RDWR | os.O_NONBLOCK
+
+    def remove() -> int:
+        return raw_call(241, name)
+
+    assert box.outside(lambda: raw_call(240, name, opened | os.O_CREAT, 0o600, None)).worked
+    try:
+        box.assert_closed(lambda: raw_call(240, name, opened, 0, None), ENOSYS)
+        assert box.inside(remove).errno == ENOSYS
+    finally:
+        assert box.outside(remove).worked
