@@ -134,6 +134,8 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, resource.st
                 os.kill(pid, signal.SIGKILL)
                 channel.send({"image": reason})
                 continue
+            # Whoever wants to write to a file of the chain would otherwise wait until the command ends.
+            held.end_leases()
             syscalls.ptrace_detach(pid)
             channel.send({"image": None})
             return None

@@ -115,6 +115,12 @@ _LOADER = (
     b"/etc/ld.so.conf.d",
 )
 
+# Variables that say from where the loader, and OpenSSL beneath hashlib, take code.
+_LOADED_FROM = (
+    *(b"LD_LIBRARY_PATH", b"LD_PRELOAD", b"LD_AUDIT"),
+    *(b"OPENSSL_CONF", b"OPENSSL_MODULES", b"OPENSSL_ENGINES"),
+)
+
 # Kernel interfaces: a write there reaches other processes, nono's among them (oom_score_adj and
 # autogroup of the supervisor, cgroup.kill and cgroup.freeze, as root also core_pattern).
 _KERNEL_INTERFACES = (b"/proc", b"/sys")
@@ -315,7 +321,9 @@ def own_code_paths() -> tuple[bytes, ...]:
     bases = [join(home, b".local") for home in homes()]
     bases.append(os.environb.get(b"PYTHONUSERBASE", b""))
     paths += [join(base, b"lib/" + version) for base in bases if base.startswith(b"/")]
-    for variable in (b"LD_LIBRARY_PATH", b"LD_PRELOAD"):
+    # Compiled modules are read from there, instead of from beside their sources.
+    paths += [os.path.abspath(os.fsencode(sys.pycache_prefix))] if sys.pycache_prefix else []
+    for variable in _LOADED_FROM:
         listed = os.environb.get(variable, b"").replace(b" ", b":").split(b":")
         paths += [entry for entry in listed if entry.startswith(b"/")]
     # A prefix of "/" would close the whole file system; its parts are listed anyway.

@@ -271,9 +271,9 @@ class Supervision:
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:
-            if info.code == syscalls.SI_KERNEL and self._has_it_from_the_terminal(info.signal):
-                continue
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and what it left is being killed
+                if info.code == syscalls.SI_KERNEL and self._has_it_from_the_terminal(info.signal):
+                    continue
                 signal.pidfd_send_signal(self._pidfd, info.signal)
 
     def _has_it_from_the_terminal(self, number: int) -> bool:

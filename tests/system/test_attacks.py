@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from runtime import syscalls
+from runtime.supervision import Supervision
 from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -357,3 +359,58 @@ try:
 except BlockingIOError:
     os.set_blocking(2, True)
 """
+
+
+def test_a_key_that_is_hit_when_the_command_is_gone_already_is_no_fault(site: Site) -> None:
+    """The interrupt that ends the command reaches nono as well, and the monitor may be the faster of them."""
+    gone = subprocess.Popen(["/bin/true"])
+    supervision = Supervision.__new__(Supervision)
+    supervision.pid = gone.pid
+    supervision._pidfd = os.pidfd_open(gone.pid)
+    try:
+        gone.wait()
+        with pytest.raises(ProcessLookupError):
+            os.getpgid(gone.pid)
+        supervision._forward([syscalls.SignalInfo(signal.SIGINT, syscalls.SI_KERNEL, 0)])
+        supervision._forward([syscalls.SignalInfo(signal.SIGTERM, 0, os.getpid())])
+    finally:
+        os.close(supervision._pidfd)
+
+
+# --- code that runs outside ------------------------------------------------------------------------------
+
+
+def test_what_nono_will_import_next_time_cannot_be_written(site: Site) -> None:
+    """Compiled modules lie elsewhere when the user says so, and nono reads them there at its next start."""
+    compiled = site.base / "compiled"
+    compiled.mkdir()
+    env = {"PYTHONPYCACHEPREFIX": str(compiled)}
+    assert site.run("--", "/bin/true", env=env).status == 0
+    (module, *_) = compiled.rglob("session.*.pyc")
+    for flag, place in (("--allow", compiled), ("--write", compiled), ("--write-file", module)):
+        ended = site.run(flag, place, "--", "/bin/true", env=env)
+        assert ended.status == 125, ended.stderr
+        assert "what nono itself runs or obeys" in ended.stderr
+    assert site.run("--read", compiled, "--", "/bin/true", env=env).status == 0
+
+
+@pytest.mark.parametrize("variable", ["LD_AUDIT", "OPENSSL_CONF", "OPENSSL_MODULES"])
+def test_what_the_loader_and_openssl_will_load_next_time_cannot_be_written(site: Site, variable: str) -> None:
+    place = site.base / "loaded"
+    place.mkdir()
+    ended = site.run("--allow", place, "--", "/bin/true", env={variable: str(place / "x")})
+    assert ended.status == 125
+    assert "what nono itself runs or obeys" in ended.stderr
+    assert site.run("--allow", place, "--", "/bin/true").status == 0
+
+
+def test_a_script_that_runs_can_be_saved_meanwhile(site: Site) -> None:
+    """Its lease ends when it runs: whoever saves it must not wait until the command ends."""
+    script = site.script("script.sh", "echo up; sleep 600")
+    launch = site.start("run", "--read", site.project, "--", script)
+    assert launch.process.stdout is not None
+    assert launch.process.stdout.readline() == b"up\n"
+    with at_once(), open(script, "a", encoding="utf-8") as file:
+        file.write("# saved\n")
+    launch.process.send_signal(signal.SIGTERM)
+    assert launch.wait().status == 128 + signal.SIGTERM
