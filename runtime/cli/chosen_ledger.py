@@ -1,4 +1,4 @@
-"""Which ledger a command is about: the one that was named, or the one that launches here write to."""
+"""Which ledger a command is about, and which index: those that were named, or those of launches here."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from store.overview import default_ledgers_of
 if TYPE_CHECKING:
     import argparse
 
+    from store.index import SearchIndex
+
+INDEX_VARIABLE = "NONO_INDEX"
+
 _MAX_LISTED = 10
 
 
@@ -24,6 +28,38 @@ def add_ledger_argument(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the ledger (default: the only one in nono's state directory, or that of the host key)",
     )
+
+
+def add_index_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--index`` to a command that searches."""
+    parser.add_argument(
+        "--index",
+        metavar="URL",
+        help=f"an SQLAlchemy URL of the index (default: ${INDEX_VARIABLE}, or a file in the cache directory)",
+    )
+
+
+def chosen_index(named: str | None = None) -> SearchIndex:
+    """Open the index.
+
+    Args:
+        named: the value of ``--index``, or None.
+
+    Raises:
+        SearchIndexError: it cannot be used.
+    """
+    from store.index import SearchIndex  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
+
+    return SearchIndex(named if named is not None else os.environ.get(INDEX_VARIABLE) or None)
+
+
+def all_ledgers() -> list[bytes]:
+    """Return the absolute paths of the ledgers in nono's state directory.
+
+    Raises:
+        LedgerError: the directory cannot be read.
+    """
+    return _ledgers_in(locations.ledgers_directory(locations.state_directory()))
 
 
 def chosen_ledger(named: str | None) -> bytes:

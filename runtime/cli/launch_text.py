@@ -14,9 +14,10 @@ from runtime.path_names import shown
 from store.index import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from attest.canonical import Json
+    from attest.entry import Entry
     from store.index import LaunchRecord, RecordedLaunch
 
 MAX_TEXT = 65_536
@@ -56,6 +57,35 @@ def show(recorded: RecordedLaunch, path: bytes) -> list[str]:
     )
     rows.append(("check with", f"nono-verify {shown(path)}"))
     return _aligned(rows)
+
+
+def event(entry: Entry, resolved: Callable[[Json], Json]) -> str:
+    """Return in one line what an entry says.
+
+    Args:
+        entry: the entry, of its schema.
+        resolved: what gives the value of a field that may lie beside the entry; None when withheld.
+    """
+    data: dict[str, Any] = entry.data
+    text = entry.kind
+    if entry.kind == entries.INTENT:
+        text = wording.command(resolved(data["command"]))
+    elif entry.kind == entries.START:
+        text = f"{wording.text(data['executable']['path'])}  pid {data['pid']}"
+    elif entry.kind == entries.HOOK_RESULT:
+        text = _hook_result(data)
+    elif entry.kind == entries.DECISION:
+        text = _decision(data)
+    elif entry.kind == entries.OUTCOME:
+        reason = data.get("not_started")
+        text = _ending(data) if reason is None else f"not started: {reason['message']} [{reason['code']}]"
+    elif entry.kind == entries.LOST:
+        text = f"its supervisor was gone: {data['found']}"
+    elif entry.kind == entries.ATTESTATION:
+        text = "signed"
+    elif entry.kind == entries.GENESIS:
+        text = data["origin"]
+    return shorten(text, MAX_TEXT)
 
 
 def result(launch: LaunchRecord) -> str:

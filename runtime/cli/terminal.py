@@ -6,8 +6,10 @@ All of them are written as escapes; so is what the output's encoding does not ha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
@@ -16,12 +18,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _GAP = "  "
+_QUIET_SECONDS = 1.0
 
 
 class OutputError(NonoError):
     """Standard output takes nothing more; without a message when its reader has only gone away."""
 
     default_code = "output.unwritable"
+
+
+class Progress:
+    """How far work is: a line on standard error, if that is a terminal and it takes more than a second.
+
+    Args:
+        what: what is being done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun = time.monotonic()
+        self._width = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` is done."""
+        if time.monotonic() - self._begun >= _QUIET_SECONDS and os.isatty(2):
+            text = f"nono: {self._what}: {done:,} of {total:,}"
+            self._width = max(self._width, len(text))
+            self._write(f"\r{text.ljust(self._width)}")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._write("\r" + " " * self._width + "\r")
+
+    @staticmethod
+    def _write(text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that is gone wants no progress
+            os.write(2, text.encode())
 
 
 def printable(text: str) -> str:

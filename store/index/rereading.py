@@ -80,7 +80,7 @@ def reread(path: bytes, indexed: LaunchRecord) -> RecordedLaunch:
     blobs: dict[str, Json] = {}
     with LedgerBodies(path) as reader:
         for index, entry, body in _entries_of(reader, indexed):
-            found.append(RecordedEntry(index, tree.hash_leaf(body), entry, _fault(entry, body)))
+            found.append(RecordedEntry(index, tree.hash_leaf(body), entry, fault_of(entry, body)))
             for name in entries.BLOB_FIELDS.get(entry.kind, ()):
                 field = entry.data.get(name)
                 digest = _digest(field)
@@ -126,7 +126,13 @@ def _digest(field: Json) -> str | None:
     return str(reference.get("sha256")) if isinstance(reference, dict) else ""
 
 
-def _fault(entry: Entry, body: bytes) -> str | None:
+def fault_of(entry: Entry, body: bytes) -> str | None:
+    """Return why an entry is not what its kind's schema says, or None if it is.
+
+    Args:
+        entry: what could be read.
+        body: the bytes that it was read from.
+    """
     try:
         if entry.encode() != body:
             return "not in its canonical form"

@@ -107,7 +107,7 @@ def test_list_says_what_it_leaves_out(home: Home) -> None:
     home.write(1, 2, 3)
     status, out, err = home.run("audit", "list", "--limit", "2")
     assert (status, len(out.splitlines())) == (0, 3)
-    assert err == "nono: older launches that are not listed: 1\nnono: hint: --limit 3\n"
+    assert err == "nono: older launches are not listed\nnono: hint: --recent 20 lists more, --recent 0 all\n"
     assert len(home.run("audit", "list", "--limit", "0")[1].splitlines()) == 4
 
 
@@ -137,7 +137,7 @@ def test_a_negative_limit_is_refused(home: Home) -> None:
     home.write(1)
     status, out, err = home.run("audit", "list", "--limit", "-1")
     assert (status, out) == (1, "")
-    assert err.startswith("nono: --limit is a number of launches\nnono: hint: ")
+    assert err.startswith("nono: --recent is a number of launches\nnono: hint: ")
 
 
 def test_an_edited_ledger_is_listed_with_a_warning(home: Home) -> None:
