@@ -117,11 +117,13 @@ def _decrypt(der: bytes, shown: str, passphrases: Passphrases | None) -> Signing
     tried = False
     for passphrase in () if passphrases is None else passphrases(shown):
         tried = True
+        if not passphrase:  # nobody encrypts with an empty one, and the library takes it for none at all
+            continue
         try:
             key = load_der_private_key(der, passphrase)
         except ValueError:  # wrong, or what it gave is no key, which it is once in 256 times
             continue
-        except (TypeError, UnsupportedAlgorithm):
+        except UnsupportedAlgorithm:
             raise KeyFormatError("it is encrypted in a way that is not supported") from None
         if not isinstance(key, Ed25519PrivateKey):
             name = type(key).__name__.removesuffix("PrivateKey")
