@@ -47,6 +47,14 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What must hold: the median of ``subject`` is below so many seconds, whatever a peer takes."""
+
+    subject: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """The samples of one subject, in seconds, in the order in which they were taken."""
 
@@ -76,6 +84,7 @@ class Result:
         missing: the peers that are not there.
         bars: what must hold.
         notes: what a reader of the figures should know.
+        ceilings: what must hold too.
     """
 
     name: str
@@ -84,6 +93,7 @@ class Result:
     missing: list[Missing] = field(default_factory=list)
     bars: tuple[Bar, ...] = ()
     notes: list[str] = field(default_factory=list)
+    ceilings: tuple[Ceiling, ...] = ()
 
     def ratio(self, peer: Measured) -> float:
         """Return the median of ours divided by the peer's."""
@@ -98,6 +108,10 @@ class Result:
                 ratio = by_name[bar.ours].median / by_name[bar.peer].median
                 if ratio > bar.at_most:
                     lines.append(f"{bar.ours} is {ratio:.3f}x of {bar.peer}; the bar is {bar.at_most:.2f}x")
+        for ceiling in self.ceilings:
+            median = by_name[ceiling.subject].median
+            if median >= ceiling.seconds:
+                lines.append(f"{ceiling.subject} takes {median:.6f} s; the bar is {ceiling.seconds} s")
         return lines
 
 

@@ -17,12 +17,13 @@ import appending
 import command_launch
 import library_launch
 import machine
+import proving
 import table
 import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
 
-BENCHMARKS = {each.NAME: each for each in (command_launch, library_launch, verification, appending)}
+BENCHMARKS = {each.NAME: each for each in (command_launch, library_launch, verification, appending, proving)}
 
 
 def main() -> int:
@@ -73,6 +74,7 @@ def _document(result: Result) -> dict[str, object]:
         ],
         "missing": [{"name": peer.name, "reason": peer.reason} for peer in result.missing],
         "bars": [{"ours": bar.ours, "peer": bar.peer, "at_most": bar.at_most} for bar in result.bars],
+        "ceilings": [{"subject": each.subject, "seconds": each.seconds} for each in result.ceilings],
         "missed": result.missed(),
         "notes": result.notes,
     }

@@ -41,6 +41,8 @@ def lines(result: Result) -> list[str]:
             text.append(f"  not judged: {bar.ours} at most {bar.at_most:.2f}x of {bar.peer}")
         elif not missed:
             text.append(f"  holds: {bar.ours} at most {bar.at_most:.2f}x of {bar.peer}")
+    if not missed:
+        text += [f"  holds: {each.subject} below {duration(each.seconds)}" for each in result.ceilings]
     return text
 
 
