@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
-from runtime import enforcement, host, landlock_rules, redaction
+from runtime import enforcement, host, landlock_rules, redaction, redaction_policy
 from runtime.errors import LaunchError
 from runtime.session import is_session_id
 from store.ledger import Draft
@@ -112,7 +112,7 @@ class LaunchRecord:
             "network": {"mode": str(network)},
             "outputs": [canonical.text(path) for path in outputs],
             "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
-            "redaction": redaction.DEFAULT.difference(),
+            "redaction": redaction_policy.DEFAULT.difference(),
             "strategy": "supervised",
             "supervisor": host.supervisor_document(),
             "user": host.user(),
