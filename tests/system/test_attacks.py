@@ -414,3 +414,65 @@ def test_a_script_that_runs_can_be_saved_meanwhile(site: Site) -> None:
         file.write("# saved\n")
     launch.process.send_signal(signal.SIGTERM)
     assert launch.wait().status == 128 + signal.SIGTERM
+
+
+# --- what fails already ------------------------------------------------------------------------------------
+
+# A descriptor that becomes readable sends whatever signal its owner asked for to whatever process.
+SIGNAL_BY_DESCRIPTOR = """\
+import fcntl, os, socket, sys, time
+F_SETSIG = 10
+reader, writer = socket.socketpair()
+for pid in map(int, sys.argv[1:]):
+    fcntl.fcntl(reader, fcntl.F_SETOWN, pid)
+    fcntl.fcntl(reader, F_SETSIG, 9)
+    fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    writer.send(b"x")
+    time.sleep(0.1)
+print("sent")
+"""
+
+
+def test_a_descriptors_signals_do_not_leave_the_sandbox(site: Site) -> None:
+    with subprocess.Popen(["/bin/sleep", "600"]) as victim:
+        subprocess.run([PYTHON, "-I", "-c", SIGNAL_BY_DESCRIPTOR, str(victim.pid)], check=True)
+        assert victim.wait() == -signal.SIGKILL
+    with subprocess.Popen(["/bin/sleep", "600"]) as victim:
+        script = SIGNAL_BY_DESCRIPTOR.replace(
+            "sys.argv[1:]", f"({victim.pid}, os.getppid(), {os.getpid()}, *OUTER)"
+        ).replace(
+            "F_SETSIG = 10", "F_SETSIG = 10\nOUTER = open('/proc/%d/stat' % os.getppid()).read().split()[3:4]"
+        )
+        ended = site.python(script)
+        assert ended.stdout == b"sent\n"
+        assert ended.status == 0, ended.stderr
+        assert victim.poll() is None
+        victim.kill()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+def test_a_root_command_that_becomes_another_user_does_not_reach_that_users_processes(site: Site) -> None:
+    with subprocess.Popen(["/bin/sleep", "600"], user=12345) as victim:
+        kill = f"import os; os.setuid(12345); os.kill({victim.pid}, 0); print('reached')"
+        assert (
+            subprocess.run([PYTHON, "-I", "-c", kill], capture_output=True, check=True).stdout == b"reached\n"
+        )
+        ended = site.python(kill)
+        assert b"reached" not in ended.stdout
+        assert "PermissionError" in ended.stderr
+        victim.kill()
+
+
+def test_a_command_that_replaces_its_output_and_its_directories_is_recorded(site: Site) -> None:
+    """FIFO, link, directory, and a link in the place of a directory: none is waited for, none followed."""
+    attack = (
+        "mkfifo fifo; ln -s /etc/passwd link; mkdir directory; mkfifo other; ln -s other dangling; : > file"
+    )
+    names = ["fifo", "link", "directory", "dangling", "file", "missing"]
+    with at_once():
+        ended = site.shell(
+            f"cd {site.project} && {attack}", "--allow", site.project, *(f"--output={name}" for name in names)
+        )
+    assert ended.status == 0, ended.stderr
+    said = [output.get("unhashed") for output in site.record().outcome["outputs"]]
+    assert said == ["not-regular", "not-regular", "not-regular", "not-regular", None, "missing"]
