@@ -465,6 +465,7 @@ def test_a_root_command_that_becomes_another_user_does_not_reach_that_users_proc
 
 def test_a_command_that_replaces_its_output_and_its_directories_is_recorded(site: Site) -> None:
     """FIFO, link, directory, and a link in the place of a directory: none is waited for, none followed."""
+    site.verdict = 3  # declared, and without a digest
     attack = (
         "mkfifo fifo; ln -s /etc/passwd link; mkdir directory; mkfifo other; ln -s other dangling; : > file"
     )
