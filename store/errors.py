@@ -26,13 +26,20 @@ class SealedLedgerError(LedgerError):
     """The ledger was sealed on this host: another continues it, and nothing more is signed for this one.
 
     Attributes:
-        head: the head that it was sealed with.
+        head: the head that it was sealed with, where that is known.
     """
 
     default_code = "ledger.sealed"
 
-    def __init__(self, message: str, head: Checkpoint, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        head: Checkpoint | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
         self.head = head
 
 

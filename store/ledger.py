@@ -412,8 +412,8 @@ class Ledger:
     def _sealed(self, remembered: RememberedHead) -> SealedLedgerError:
         return SealedLedgerError(
             f"{os.fsdecode(self.path)} was sealed at {remembered.size} entries",
-            checkpoint.Checkpoint(self.origin, remembered.size, remembered.root),
             hint="name the ledger that continues it, or found that with: nono ledger roll",
+            head=checkpoint.Checkpoint(self.origin, remembered.size, remembered.root),
         )
 
     def _take_up_head(self) -> None:

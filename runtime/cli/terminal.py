@@ -12,19 +12,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from attest.errors import NonoError
+from runtime.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _GAP = "  "
 _QUIET_SECONDS = 1.0
-
-
-class OutputError(NonoError):
-    """Standard output takes nothing more; without a message when its reader has only gone away."""
-
-    default_code = "output.unwritable"
 
 
 class Progress:
