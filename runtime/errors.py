@@ -1,4 +1,4 @@
-"""Why a launch did not happen: the errors of the ``runtime`` package.
+"""Why a launch or a command did not happen: the errors of the ``runtime`` package.
 
 ``exit_status`` is the exit code of ``nono run`` for it: 125 nono failed or refused, 126 found but
 cannot be executed or hashed, 127 not found.
@@ -20,6 +20,12 @@ class UsageError(LaunchError):
     """The request itself makes no sense: a flag, a label, a profile."""
 
     default_code = "usage.invalid"
+
+
+class ConfigurationError(LaunchError):
+    """The configuration file cannot be trusted or read, or holds something it must not."""
+
+    default_code = "configuration.invalid"
 
 
 class ProfileError(LaunchError):
@@ -64,3 +70,9 @@ class CommandNotFoundError(LaunchError):
 
     default_code = "executable.missing"
     exit_status = 127
+
+
+class OutputError(NonoError):
+    """Standard output takes nothing more; without a message when its reader has only gone away."""
+
+    default_code = "output.unwritable"

@@ -25,8 +25,11 @@ class TamperedLedgerError(LedgerError):
 class SealedLedgerError(LedgerError):
     """The ledger was sealed on this host: another continues it, and nothing more is signed for this one.
 
-    Attributes:
-        head: the head that it was sealed with, where that is known.
+    Args:
+        message: what went wrong.
+        code: another code than the default one.
+        hint: what to do about it.
+        head: the head that it was sealed with.
     """
 
     default_code = "ledger.sealed"
@@ -40,7 +43,13 @@ class SealedLedgerError(LedgerError):
         head: Checkpoint | None = None,
     ) -> None:
         super().__init__(message, code=code, hint=hint)
-        self.head = head
+        self._head = head
+
+    @property
+    def head(self) -> Checkpoint:
+        """The head that it was sealed with."""
+        assert self._head is not None, "an error that a ledger did not raise"
+        return self._head
 
 
 class SearchIndexError(NonoError):

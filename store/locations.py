@@ -113,7 +113,6 @@ def open_default_ledger(
         try:
             return Ledger.open(path, key, state=state)
         except SealedLedgerError as error:
-            assert error.head is not None  # a ledger that is opened knows it
             sealed.append(error.head)
         except LedgerError as error:
             if error.code != "ledger.other_key":
