@@ -15,8 +15,6 @@ import pytest
 from attest.keys import SigningKey
 from runtime.keyring_access import LIMIT_SECONDS
 
-pytest.importorskip("keyring")
-
 ROOT = Path(__file__).parents[2]
 KEY = SigningKey(b"\x05" * 32)
 
