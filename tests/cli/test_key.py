@@ -343,7 +343,8 @@ def test_the_passphrase_of_a_variable_reaches_nobody(home: Path, terminal: Termi
     made(home, "ci", SECRET.encode())
     launching = terminal(
         "run", "--ledger", home / "ci.db", "--audit-sign-key", home / "ci.pem",
-        "--key-passphrase-env", "PASS", "--", "/bin/sh", "-c", "env; tr '\\0' '\\n' < /proc/$PPID/environ; echo launched",
+        "--key-passphrase-env", "PASS", "--", "/bin/sh", "-c",
+        "env; tr '\\0' '\\n' < /proc/$PPID/environ; echo launched",
         PASS=SECRET,
     )  # fmt: skip
     status, said = ended(launching)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Site
 
-COMMANDS = ("run", "audit", "ledger", "keygen", "doctor")
+COMMANDS = ("run", "audit", "ledger", "keygen", "key", "doctor")
 
 
 def shell(site: Site, script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
