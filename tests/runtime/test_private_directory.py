@@ -16,6 +16,7 @@ from runtime import private_directory
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(private_directory, "_SECONDS", 120.0)  # however busy the machine is
     return tmp_path
 
 
@@ -85,7 +86,7 @@ def test_everything_is_removed_and_nothing_outside(base: Path) -> None:
 def test_any_depth_is_removed_with_few_descriptors(base: Path) -> None:
     path = private_directory.create()
     handle = os.open(path, os.O_RDONLY)
-    for _ in range(3_000):
+    for _ in range(2_000):
         for name in ("side", "d"):
             os.mkdir(name, dir_fd=handle)
         below = os.open("d", os.O_RDONLY, dir_fd=handle)
@@ -113,7 +114,7 @@ def test_time_is_a_bound(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     assert not private_directory.remove(path)
     assert time.monotonic() - began < 5
-    monkeypatch.undo()
+    monkeypatch.setattr(private_directory, "_SECONDS", 120.0)
     assert private_directory.remove(path)
 
 
