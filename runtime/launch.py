@@ -152,6 +152,7 @@ class Launch:
         self._record = LaunchRecord(self.session, None, None)
         self._supervision: Supervision | None = None
         self._released = False
+        self._places: tuple[bytes, ...] = ()
 
     # --- the order ----------------------------------------------------------------------------
 
@@ -214,6 +215,7 @@ class Launch:
         self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
+        self._places = outputs.places(self._outputs)
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -256,7 +258,7 @@ class Launch:
     def _finish(self, ending: Ending, started_ns: int, duration_us: int) -> LaunchResult:
         _restart_output()
         with self._saying_later():
-            hashed = outputs.hash_outputs(self._outputs)
+            hashed = outputs.hash_outputs(self._outputs, self._places)
             self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
             if ending.image_reason is not None:
                 self._notify(f"the command was killed before its first instruction: {ending.image_reason}")

@@ -56,8 +56,20 @@ def declare(paths: Sequence[bytes], workdir: bytes) -> tuple[bytes, ...]:
     return declared
 
 
-def hash_outputs(paths: Sequence[bytes]) -> list[Json]:
+def places(paths: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return where the declared outputs lie, links followed: to be asked before the command can set any."""
+    return tuple(
+        os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in paths
+    )
+
+
+def hash_outputs(paths: Sequence[bytes], expected: Sequence[bytes]) -> list[Json]:
     """Return what the outcome says about each declared output, in their order.
+
+    Args:
+        paths: the declared outputs.
+        expected: what :func:`places` said of them; a file elsewhere, to which the command's own links
+            lead, is none of its outputs.
 
     A process of its own reads them: whatever stands at a path (a file on a server that does not answer,
     a trace that never ends, the ledger itself, whose locks a close in this process would drop) can
@@ -68,7 +80,7 @@ def hash_outputs(paths: Sequence[bytes]) -> list[Json]:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _report(paths, writer)
+        _report(expected, writer)
     os.close(writer)
     try:
         found = _collect(reader, len(paths))
@@ -79,10 +91,10 @@ def hash_outputs(paths: Sequence[bytes]) -> list[Json]:
     return [{"path": canonical.text(path), **said} for path, said in zip(paths, found, strict=True)]
 
 
-def _report(paths: Sequence[bytes], writer: int) -> NoReturn:
+def _report(expected: Sequence[bytes], writer: int) -> NoReturn:
     """Be the reading process: one line of JSON for each path."""
     try:
-        for path in paths:
+        for path in expected:
             os.write(writer, orjson.dumps(_hash(path)) + b"\n")
     finally:
         os._exit(0)
@@ -126,6 +138,8 @@ def _hash(path: bytes) -> dict[str, Json]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return {"unhashed": "not-regular"}
+        if os.readlink(b"/proc/self/fd/%d" % descriptor) != path:
+            return {"unhashed": "changed"}
         return _hash_open(descriptor, status)
     except OSError:
         return {"unhashed": "unreadable"}

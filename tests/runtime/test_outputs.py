@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 
+def hashed(paths: list[bytes]) -> list[Json]:
+    """Hash outputs that nobody moved since they were declared."""
+    return outputs.hash_outputs(paths, outputs.places(paths))
+
+
 def said(path: Path) -> dict[str, Json]:
-    (found,) = outputs.hash_outputs([os.fsencode(path)])
+    (found,) = hashed([os.fsencode(path)])
     assert isinstance(found, dict)
     assert found.pop("path") == str(path)
     return found
@@ -71,7 +76,7 @@ def test_what_is_no_regular_file(tmp_path: Path) -> None:
     finally:
         os.chdir(previous)
     assert said(tmp_path / "missing") == {"unhashed": "missing"}
-    (null,) = outputs.hash_outputs([b"/dev/null"])
+    (null,) = hashed([b"/dev/null"])
     assert null == {"path": "/dev/null", "unhashed": "not-regular"}
 
 
@@ -108,7 +113,7 @@ def test_the_time_for_all_of_them_is_bounded(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "small").write_bytes(b"x")
     began = time.monotonic()
     paths = [os.fsencode(tmp_path / name) for name in ("small", "giant", "small")]
-    found = outputs.hash_outputs(paths)
+    found = hashed(paths)
     assert time.monotonic() - began < 5
     assert [sorted(each) for each in found if isinstance(each, dict)] == [
         ["path", "sha256", "size"],
@@ -172,4 +177,15 @@ def test_without_outputs_no_process_is_made(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError
 
     monkeypatch.setattr(os, "fork", no_fork)
-    assert outputs.hash_outputs([]) == []
+    assert hashed([]) == []
+
+
+def test_a_file_to_which_the_command_itself_leads_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "id").write_text("somebody else's")
+    path = os.fsencode(tmp_path / "out" / "id")
+    expected = outputs.places([path])
+    (tmp_path / "out").symlink_to("other")
+    assert outputs.hash_outputs([path], expected) == [{"path": os.fsdecode(path), "unhashed": "changed"}]
+    # A link that was there before the command is the user's own.
+    assert "sha256" in str(hashed([path]))
