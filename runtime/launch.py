@@ -1,6 +1,6 @@
 """One launch, from the request to the closed record (design 3, "Order").
 
-1. request, profile, hooks, key, ledger; room for the closing entries; **intent durable**
+1. request, configuration, profile, hooks, key, ledger; room for the closing entries; **intent durable**
 2. (the proxy's place)
 3. before-hook, its result durable
 4. grants: opened, judged, merged; then the child's environment
@@ -26,6 +26,7 @@ from attest import __version__, entry
 from attest.errors import NonoError
 from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
+from runtime.configuration import read_configuration
 from runtime.default_grants import DEFAULT_GRANTS
 from runtime.errors import EnforcementError, HookError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
@@ -40,6 +41,7 @@ from runtime.grants import (
 from runtime.path_names import absolute, homes
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
+from runtime.redaction import Redactor
 from runtime.request import LaunchRequest
 from runtime.session import new_session_id
 from runtime.supervision import Ending, Signals, Supervision
@@ -144,12 +146,13 @@ class Launch:
         self._state = locations.state_directory()
         self._config = locations.config_directory()
         self._cache = locations.cache_directory()
+        self._redactor = Redactor()
         self._profile: Profile | None = None
         self._hooks: dict[str, hooks.LoadedHook] = {}
         self._key: ResolvedKey | None = None
         self._passphrase: bytes | None = None
         self._ledger: Ledger | None = None
-        self._record = LaunchRecord(self.session, None, None)
+        self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
         self._released = False
         self._places: tuple[bytes, ...] = ()
@@ -315,6 +318,9 @@ class Launch:
             _require_open(number)
         self._workdir = request.working_directory()
         self._outputs = request.declared_outputs(self._workdir)
+        configuration = read_configuration(self._config)
+        self._redactor = Redactor(configuration.redaction, request.variables)
+        self._refuse_secret_labels()
         if request.profile is not None:
             from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
 
@@ -327,6 +333,16 @@ class Launch:
             block_net=request.block_net,
             profile_blocks=self._profile is not None and self._profile.block_network,
         )
+
+    def _refuse_secret_labels(self) -> None:
+        """Refuse a label that would have to be redacted: intent and statement say it as it is."""
+        for key, value in self._request.labels.items():
+            if self._redactor.finds_in(value.encode("utf-8")):
+                raise UsageError(
+                    f"the label {key} holds a secret, or what looks like one",
+                    code="usage.label",
+                    hint="labels are recorded and signed as they are; name the secret, do not give it",
+                )
 
     def _take_key(self) -> None:
         request = self._request
@@ -406,7 +422,7 @@ class Launch:
         lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
         sessions.enter(self.session, self._ledger.size, here)
         self._cleanup.callback(lambda: sessions.leave(closed=self._record.is_closed))
-        self._record = LaunchRecord(self.session, self._ledger, key)
+        self._record = LaunchRecord(self.session, self._ledger, key, self._redactor)
         self._record.intent(
             self._request,
             asked=self._asked(),

@@ -15,6 +15,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runtime.capabilities import PROFILE, Access
+from runtime.document_words import bounded, did_you_mean, kind_of, quoted
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
@@ -151,7 +152,7 @@ class _Reader:
         if len(table) != len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise self.error("", f"the key {_quoted(twice)} is there twice in one object")
+            raise self.error("", f"the key {quoted(twice)} is there twice in one object")
         return table
 
     def _constant(self, name: str) -> _Value:
@@ -164,22 +165,22 @@ class _Reader:
 
     def table(self, value: _Value, where: str, known: tuple[str, ...]) -> dict[str, _Value]:
         if not isinstance(value, dict):
-            raise self.error(where, f"must be an object, not {_kind(value)}")
+            raise self.error(where, f"must be an object, not {kind_of(value)}")
         for key in value:
             if key not in known:
                 inside = f"{where}.{key}" if where else key
-                raise self.error(_bounded(inside), "unknown key", hint=_did_you_mean(key, known))
+                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
         return value
 
     def flag(self, value: _Value, where: str) -> bool:
         if not isinstance(value, bool):
-            raise self.error(where, f"must be true or false, not {_kind(value)}")
+            raise self.error(where, f"must be true or false, not {kind_of(value)}")
         return value
 
     def requests(self, key: str, value: _Value) -> list[GrantRequest]:
         where = f"filesystem.{key}"
         if not isinstance(value, list):
-            raise self.error(where, f"must be a list of paths, not {_kind(value)}")
+            raise self.error(where, f"must be a list of paths, not {kind_of(value)}")
         if len(value) > MAX_PATHS:
             raise self.error(where, f"more than {MAX_PATHS} paths")
         access, directory = _FILESYSTEM[key]
@@ -226,7 +227,7 @@ class _Reader:
 
     def _path(self, value: _Value, where: str) -> bytes:
         if not isinstance(value, str):
-            raise self.error(where, f"must be a path, not {_kind(value)}")
+            raise self.error(where, f"must be a path, not {kind_of(value)}")
         try:
             path = value.encode("utf-8")
         except UnicodeEncodeError:
@@ -240,31 +241,3 @@ class _Reader:
             return absolute(path, workdir=b"/", home=self._home)
         except UsageError as error:
             raise self.error(where, str(error), hint=error.hint) from None
-
-
-def _kind(value: _Value) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, dict):
-        return "an object"
-    return "a list" if isinstance(value, list) else "a number"
-
-
-def _quoted(key: str) -> str:
-    return shown(_bounded(key).encode("utf-8", "surrogatepass"))
-
-
-def _bounded(text: str) -> str:
-    printable = "".join(character if character.isprintable() else "?" for character in text[:100])
-    return printable + ("…" if len(text) > 100 else "")
-
-
-def _did_you_mean(key: str, known: tuple[str, ...]) -> str:
-    import difflib  # noqa: PLC0415  # only a mistake pays for it
-
-    close = difflib.get_close_matches(key[:100].lower().replace("-", "_"), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"

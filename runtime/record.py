@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
-from runtime import enforcement, host, landlock_rules, redaction, redaction_policy
+from runtime import enforcement, host, landlock_rules
 from runtime.errors import LaunchError
 from runtime.session import is_session_id
 from store.ledger import Draft
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.grant_request import GrantRequest
     from runtime.hooks import HookResult, LoadedHook
     from runtime.profile import Profile
+    from runtime.redaction import Redactor
     from runtime.request import LaunchRequest
     from runtime.supervision import Ending
     from store.ledger import Ledger
@@ -46,17 +47,21 @@ class LaunchRecord:
         session: the session id.
         ledger: where they go; None writes nothing.
         key: the key that signs the attestation; None without a ledger.
+        redactor: takes the secrets out of what is recorded.
 
     Attributes:
         session: the session id.
         indices: where the entries that were written stand in the ledger.
     """
 
-    def __init__(self, session: str, ledger: Ledger | None, key: SigningKey | None) -> None:
+    def __init__(
+        self, session: str, ledger: Ledger | None, key: SigningKey | None, redactor: Redactor
+    ) -> None:
         self.session = session
         self.indices: list[int] = []
         self._ledger = ledger
         self._key = key
+        self._redactor = redactor
         self._evidence = LaunchEvidence()
         self._intent: entry.Entry | None = None
         self._kinds: set[str] = set()
@@ -96,7 +101,7 @@ class LaunchRecord:
         chain = [] if profile is None else [profile]
         data: dict[str, Json] = {
             "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
-            "command": redaction.redact_command(request.command),
+            "command": self._redactor.command(request.command),
             "grants": [
                 {
                     "access": str(grant.access),
@@ -112,7 +117,7 @@ class LaunchRecord:
             "network": {"mode": str(network)},
             "outputs": [canonical.text(path) for path in outputs],
             "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
-            "redaction": redaction_policy.DEFAULT.difference(),
+            "redaction": self._redactor.policy.difference(),
             "strategy": "supervised",
             "supervisor": host.supervisor_document(),
             "user": host.user(),
@@ -197,7 +202,10 @@ class LaunchRecord:
             {
                 "counts": _counts(0, 0),
                 "ended": format_instant(time.time_ns()),
-                "not_started": {"code": code, "message": _printable(message)[:_MAX_REASON]},
+                "not_started": {
+                    "code": code,
+                    "message": _printable(self._redactor.sentence(message))[:_MAX_REASON],
+                },
                 "outputs": [{"path": canonical.text(path), "unhashed": "missing"} for path in outputs],
             },
         )

@@ -26,16 +26,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attest import canonical
-from runtime.redaction_policy import DEFAULT, Names
+from runtime.redaction_policy import DEFAULT
 from runtime.secret_options import CREDENTIALS, FLAG, OptionValues
 from runtime.secret_places import ENVIRONMENT, FIELD, HEADER, QUERY, URL_USERINFO, Lookup, place_spans
 from runtime.secret_shapes import TOKEN_SHAPE, shape_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from attest.canonical import Json
-    from runtime.redaction_policy import Policy
+    from runtime.redaction_policy import Names, Policy
     from runtime.secret_places import Span
 
 RULES = (CREDENTIALS, ENVIRONMENT, FIELD, FLAG, HEADER, QUERY, TOKEN_SHAPE, URL_USERINFO)
@@ -47,83 +47,88 @@ _LEAST_WORD = 16
 _MOST_VALUES = 256
 
 
-def secret_values(variables: Mapping[bytes, bytes], policy: Policy = DEFAULT) -> tuple[bytes, ...]:
-    """Return the values that variables with the name of a secret have, for :func:`redact_command`.
+class Redactor:
+    """Takes the secrets out of what one launch records.
+
+    Args:
+        policy: what counts as secret by its name.
+        variables: the environment. Values that stand in it under the name of a secret are taken out
+            wherever else they stand; they are never recorded.
+
+    Attributes:
+        policy: as given.
+    """
+
+    __slots__ = ("_names", "_values", "policy")
+
+    def __init__(self, policy: Policy = DEFAULT, variables: Mapping[bytes, bytes] | None = None) -> None:
+        self.policy = policy
+        self._names = Lookup(policy)
+        self._values = _secret_values(variables or {}, self._names.environment)
+
+    def command(self, argv: Sequence[bytes]) -> list[Json]:
+        """Return ``argv`` as it may be recorded.
+
+        Args:
+            argv: the arguments as typed, any bytes. argv[0] names the program and is kept as it is, but
+                for what the rules find inside it.
+
+        Returns:
+            One value for each argument: text (:func:`attest.canonical.text`), ``{"redacted": RULE}`` or
+            ``{"parts": […]}``.
+        """
+        options = OptionValues(self._names)
+        return [_written(argument, self._spans(argument, options)) for argument in argv]
+
+    def sentence(self, sentence: str) -> str:
+        """Return a sentence of nono's own, such as an error's message, without the secrets that it quotes.
+
+        Args:
+            sentence: text for people; surrogates stand for bytes that are not UTF-8.
+
+        Returns:
+            The sentence, with the word *redacted* in angle quotation marks where a secret stood.
+        """
+        data = sentence.encode("utf-8", "surrogateescape")
+        kept = bytearray()
+        position = 0
+        for start, end, _ in self._spans(data, OptionValues(self._names)):
+            kept += data[position:start] + _IN_A_SENTENCE
+            position = end
+        return bytes(kept + data[position:]).decode("utf-8", "surrogateescape")
+
+    def finds_in(self, text: bytes) -> bool:
+        """Return whether a text holds something that would be taken out of a command."""
+        return bool(self._spans(text, OptionValues(self._names)))
+
+    def _spans(self, argument: bytes, options: OptionValues) -> list[Span]:
+        is_script = options.expects_script
+        spans, whole = options.spans(argument)
+        if not whole:
+            spans += place_spans(argument, self._names, script=is_script)
+            spans += [(start, end, TOKEN_SHAPE) for start, end in shape_spans(argument)]
+            for value in self._values:
+                position = argument.find(value)
+                while position >= 0:
+                    spans.append((position, position + len(value), ENVIRONMENT))
+                    position = argument.find(value, position + len(value))
+        return _merged(spans)
+
+
+def _secret_values(variables: Mapping[bytes, bytes], names: Names) -> list[bytes]:
+    """Return the values that variables with the name of a secret have, the longest first.
 
     What is shorter than eight bytes, or a word of fewer than sixteen letters, is left out: a database's
     password ``postgres`` would take every ``postgres`` out of the record.
-
-    Args:
-        variables: the environment.
-        policy: which names are those of a secret.
     """
-    names = Names(policy.environment)
     found = {
         value
         for name, value in variables.items()
-        if name.lower() in names
-        and len(value) >= _LEAST_VALUE
-        and not (value.isalpha() and len(value) < _LEAST_WORD)
+        if len(value) >= _LEAST_VALUE
+        and name.lower() in names
+        and not (len(value) < _LEAST_WORD and value.isalpha())
     }
-    return tuple(sorted(found, key=len, reverse=True)[:_MOST_VALUES])
-
-
-def redact_command(
-    argv: Sequence[bytes], policy: Policy = DEFAULT, values: Collection[bytes] = ()
-) -> list[Json]:
-    """Return ``argv`` as it may be recorded.
-
-    Args:
-        argv: the arguments as typed, any bytes. argv[0] names the program and is kept as it is, but
-            for what the rules find inside it.
-        policy: what counts as secret by its name.
-        values: what is secret wherever it stands (:func:`secret_values`); used, never kept.
-
-    Returns:
-        One value for each argument: text (:func:`attest.canonical.text`), ``{"redacted": RULE}`` or
-        ``{"parts": […]}``.
-    """
-    names = Lookup(policy)
-    options = OptionValues(names)
-    return [_written(argument, _merged(_spans(argument, options, names, values))) for argument in argv]
-
-
-def redact_sentence(sentence: str, policy: Policy = DEFAULT, values: Collection[bytes] = ()) -> str:
-    """Return a sentence of nono's own, such as an error's message, without the secrets that it quotes.
-
-    Args:
-        sentence: text for people; surrogates stand for bytes that are not UTF-8.
-        policy: what counts as secret by its name.
-        values: what is secret wherever it stands.
-
-    Returns:
-        The sentence, with the word *redacted* in angle quotation marks where a secret stood.
-    """
-    data = sentence.encode("utf-8", "surrogateescape")
-    names = Lookup(policy)
-    kept = bytearray()
-    position = 0
-    for start, end, _ in _merged(_spans(data, OptionValues(names), names, values)):
-        kept += data[position:start] + _IN_A_SENTENCE
-        position = end
-    return bytes(kept + data[position:]).decode("utf-8", "surrogateescape")
-
-
-def _spans(
-    argument: bytes, options: OptionValues, names: Lookup, values: Collection[bytes]
-) -> Iterator[Span]:
-    script = options.expects_script
-    spans, whole = options.spans(argument)
-    yield from spans
-    if whole:
-        return
-    yield from place_spans(argument, names, script=script)
-    yield from ((start, end, TOKEN_SHAPE) for start, end in shape_spans(argument))
-    for value in values:
-        position = argument.find(value)
-        while position >= 0:
-            yield position, position + len(value), ENVIRONMENT
-            position = argument.find(value, position + len(value))
+    return sorted(found, key=len, reverse=True)[:_MOST_VALUES]
 
 
 def _written(argument: bytes, spans: list[Span]) -> Json:

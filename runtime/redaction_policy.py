@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES = 256
 MAX_NAMES = 256  # of each kind, as the schema of the intent has it
 
+NOT_REMOVED = "usage.not_removed"
+"""Code of the error about a name that cannot be removed from a policy."""
+
 # Whatever ends a name, in a shell, a URL, JSON or a program text.
 _FORBIDDEN = b" =:&?#;%\"'`,()<>[]{}|\\$"
 
@@ -114,7 +117,7 @@ class Policy(NamedTuple):
         removed = _names(flags, headers, query_keys, environment)
         for kind, names in removed.items():
             for name in sorted(names - getattr(self, kind)):
-                raise UsageError(f"not redacted anyway: {name.decode('ascii')}")
+                raise UsageError(f"not redacted anyway: {name.decode('ascii')}", code=NOT_REMOVED)
         narrowed = self._replace(**{kind: getattr(self, kind) - names for kind, names in removed.items()})
         for kind, names in removed.items():
             for name in sorted(names):
@@ -122,6 +125,7 @@ class Policy(NamedTuple):
                     if ending.startswith(b"*") and name.endswith(ending[1:]):
                         raise UsageError(
                             f"{ending.decode('ascii')} still covers {name.decode('ascii')}",
+                            code=NOT_REMOVED,
                             hint="remove that too",
                         )
         return narrowed

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from attest import canonical
 from runtime.errors import UsageError
-from runtime.redaction import RULES, redact_command, redact_sentence, secret_values
-from runtime.redaction_policy import DEFAULT
+from runtime.redaction import RULES, Redactor
+from runtime.redaction_policy import DEFAULT, Policy
 
 SECRET = "hunter2-SECRET"  # long and odd enough to occur nowhere by itself
 
@@ -29,6 +29,12 @@ ENVIRONMENT = (
     "MISTRAL_API_KEY OPENAI_API_KEY TOGETHER_API_KEY AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN GH_TOKEN "
     "GITHUB_TOKEN HUGGINGFACE_API_TOKEN NONO_PROXY_TOKEN"
 )
+
+
+def redact_command(
+    argv: list[bytes], policy: Policy = DEFAULT, variables: dict[bytes, bytes] | None = None
+) -> list[Any]:
+    return Redactor(policy, variables).command(argv)
 
 
 def redact(*arguments: str | bytes) -> list[Any]:
@@ -662,42 +668,41 @@ def test_values_of_the_environment_are_taken_out_wherever_they_stand() -> None:
         b"EDITOR": b"/usr/bin/vi-editor",
         b"A_SECRET": b"\xff\xfe-not-text",
         b"ONE_SECRET": b"averylongwordofletters",
+        b"MY_PIN": b"12345678",
     }
-    values = secret_values(variables)
-    assert set(values) == {
-        b"opaque-1234",
-        b"longer-opaque-1234",
-        b"\xff\xfe-not-text",
-        b"averylongwordofletters",
-    }
-    argv = [
-        b"x",
-        b"a=longer-opaque-1234.",
-        b"postgres",
-        b"short",
-        b"/usr/bin/vi-editor",
-        b"\xff\xfe-not-text",
-    ]
-    assert redact_command(argv, DEFAULT, values) == [
+    argv = [b"x", b"a=longer-opaque-1234.", *variables.values(), b"opaque-1234opaque-1234"]
+    gone = {"redacted": "environment"}
+    kept = ["short", "postgres", "/usr/bin/vi-editor"]
+    assert redact_command(argv, DEFAULT, variables) == [
         "x",
-        {"parts": ["a=", {"redacted": "environment"}, "."]},
-        "postgres",
-        "short",
-        "/usr/bin/vi-editor",
-        {"redacted": "environment"},
+        {"parts": ["a=", gone, "."]},
+        gone,
+        gone,
+        *kept,
+        gone,
+        gone,
+        "12345678",
+        {"parts": [gone, gone]},
     ]
-    narrowed = DEFAULT.unsafe_without(environment=[b"*token", b"*password", b"github_token"])
-    assert b"opaque-1234" not in secret_values(variables, narrowed)
-    assert secret_values({b"MY_PIN": b"12345678"}, DEFAULT.extended(environment=[b"my_pin"])) == (
-        b"12345678",
+    narrowed = DEFAULT.unsafe_without(environment=[b"*token", b"github_token"])
+    assert redact_command([b"x", b"opaque-1234"], narrowed, variables) == ["x", "opaque-1234"]
+    assert (
+        redact_command([b"x", b"12345678"], DEFAULT.extended(environment=[b"my_pin"]), variables)[1] == gone
     )
 
 
 def test_a_sentence_loses_what_it_quotes() -> None:
-    token = "ghp_" + BODY
-    assert redact_sentence(f"command not found: GITHUB_TOKEN={SECRET}") == (
-        "command not found: GITHUB_TOKEN=\u2039redacted\u203a"
+    redactor = Redactor(DEFAULT, {b"A_TOKEN": SECRET.encode()})
+    gone = "\u2039redacted\u203a"
+    assert (
+        redactor.sentence("command not found: GITHUB_TOKEN=abc") == f"command not found: GITHUB_TOKEN={gone}"
     )
-    assert redact_sentence(f"no {token} here") == "no \u2039redacted\u203a here"
-    assert redact_sentence(f"no {SECRET} here", DEFAULT, [SECRET.encode()]) == "no \u2039redacted\u203a here"
-    assert redact_sentence("no such file: /a\udcff/b\u00fc") == "no such file: /a\udcff/b\u00fc"
+    assert redactor.sentence(f"no ghp_{BODY} here, nor {SECRET}") == f"no {gone} here, nor {gone}"
+    assert redactor.sentence("no such file: /a\udcff/b\u00fc") == "no such file: /a\udcff/b\u00fc"
+
+
+def test_what_would_be_taken_out_is_found_in_other_texts() -> None:
+    redactor = Redactor(DEFAULT, {b"A_TOKEN": SECRET.encode()})
+    assert redactor.finds_in(SECRET.encode())
+    assert redactor.finds_in(b"ghp_" + BODY.encode())
+    assert not redactor.finds_in(b"build 42 of main")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from runtime.redaction import redact_command
+from runtime.redaction import Redactor
 
 CORPUS = Path(__file__).parents[1] / "vectors" / "redaction"
 ALPHABETS = {
@@ -94,7 +94,7 @@ def shown(line: list[Argument]) -> str:
 
 def needless(line: list[Argument]) -> list[str]:
     """Return what was taken out of a command line although no secret is in it."""
-    recorded = redact_command([argument.data for argument in line])
+    recorded = Redactor().command([argument.data for argument in line])
     return [
         argument.data[place.start : place.stop].decode()
         for argument, value in zip(line, recorded, strict=True)
@@ -114,7 +114,7 @@ def test_the_corpus_is_large_and_says_each_thing_once() -> None:
 
 @pytest.mark.parametrize("line", WITH, ids=shown)
 def test_no_secret_is_kept(line: list[Argument]) -> None:
-    recorded = redact_command([argument.data for argument in line])
+    recorded = Redactor().command([argument.data for argument in line])
     for argument, value in zip(line, recorded, strict=True):
         gone = {index for place in taken_out(argument, value) for index in place}
         assert argument.secret <= gone, (argument.data, value)
@@ -148,7 +148,7 @@ def test_hardly_anything_else_is_taken_out() -> None:
 def test_what_surrounds_a_secret_stays_readable() -> None:
     lost = public = 0
     for line in WITH:
-        recorded = redact_command([argument.data for argument in line])
+        recorded = Redactor().command([argument.data for argument in line])
         for argument, value in zip(line, recorded, strict=True):
             gone = {index for place in taken_out(argument, value) for index in place}
             public += len(argument.data) - len(argument.secret)

@@ -1,0 +1,41 @@
+"""The words in which a mistake in a file that somebody wrote, a profile or a configuration, is named."""
+
+from __future__ import annotations
+
+from runtime.path_names import shown
+
+_MAX_SHOWN = 100
+
+
+def kind_of(value: object) -> str:
+    """Return what a value of JSON or TOML is, for a message: ``must be a list, not a string``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a date or a time"
+
+
+def bounded(text: str) -> str:
+    """Return the beginning of ``text``, without what is not printable."""
+    printable = "".join(character if character.isprintable() else "?" for character in text[:_MAX_SHOWN])
+    return printable + ("…" if len(text) > _MAX_SHOWN else "")
+
+
+def quoted(text: str) -> str:
+    """Return the beginning of ``text`` as one word of a shell command."""
+    return shown(bounded(text).encode("utf-8", "surrogatepass"))
+
+
+def did_you_mean(key: str, known: tuple[str, ...]) -> str:
+    """Return the hint for an unknown key: the known one that it resembles, else all of them."""
+    import difflib  # noqa: PLC0415  # only a mistake pays for it
+
+    close = difflib.get_close_matches(key[:_MAX_SHOWN].lower().replace("-", "_"), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
