@@ -194,9 +194,9 @@ row_of: Callable[[Launch], tuple[Any, ...]] = attrgetter(*COLUMNS)
 
 
 def microseconds(time: str) -> int:
-    """Return an entry's time in microseconds of Unix time, or 0 if it is none."""
+    """Return an entry's time in microseconds of Unix time, or 0 if it is none or before."""
     try:
-        return (parse_instant(time) - _EPOCH) // _MICROSECOND
+        return max(0, (parse_instant(time) - _EPOCH) // _MICROSECOND)
     except MalformedError:
         return 0
 

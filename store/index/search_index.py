@@ -6,6 +6,7 @@ with the ledgers that this object was asked about, and the operation is done aga
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -27,7 +28,7 @@ from store.index.tables import LABEL, LAUNCH, REVISION
 from store.locations import cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from sqlalchemy import Connection, Engine, RowMapping
     from sqlalchemy.engine import URL
@@ -68,7 +69,7 @@ class SearchIndex:
             raise SearchIndexError(
                 f"no driver for the index's database: {error}",
                 code="index.driver",
-                hint="install it beside nono, or name another in the URL: postgresql+psycopg://…",
+                hint="pip install 'nono-attest[postgres]', and a URL that names it: postgresql+psycopg://…",
             ) from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unusable(error) from None
@@ -116,8 +117,11 @@ class SearchIndex:
         wanted = criteria or Criteria()
 
         def ask() -> list[LaunchRecord]:
-            with self._engine.connect() as connection:
-                return list(islice(_found(connection, self._id_of(ledger), wanted, limit), limit))
+            with (
+                self._engine.connect() as connection,
+                contextlib.closing(_found(connection, self._id_of(ledger), wanted, limit)) as found,
+            ):
+                return list(islice(found, limit))
 
         return self._attempt(ask)
 
@@ -213,24 +217,27 @@ def _parse(url: str) -> URL:
 
 def _found(
     connection: Connection, ledger_id: int, criteria: Criteria, limit: int | None
-) -> Iterator[LaunchRecord]:
+) -> Generator[LaunchRecord, None, None]:
     query = searching.query(connection, ledger_id, criteria)
+    if query is None:
+        return
     if criteria.lost or limit is None:
         # Whether an open launch still runs is not for the database to say, so it cannot count for us.
         connection = connection.execution_options(stream_results=True)
     else:
         query = query.limit(limit)
-    for rows in connection.execute(query).mappings().partitions(_ROWS_AT_ONCE):
-        for record in _records(connection, ledger_id, rows):
-            if not (criteria.lost and record.state == RUNNING):
-                yield record
+    with connection.execute(query) as result:
+        for rows in result.mappings().partitions(_ROWS_AT_ONCE):
+            for record in _records(connection, ledger_id, rows):
+                if not (criteria.lost and record.state == RUNNING):
+                    yield record
 
 
 def _records(connection: Connection, ledger_id: int, rows: Iterable[RowMapping]) -> Iterator[LaunchRecord]:
     labels: dict[int, dict[str, str]] = {row["first"]: {} for row in rows}
     for some in pieces(list(labels)):
         query = select(LABEL).where(LABEL.c.ledger_id == ledger_id, LABEL.c.first.in_(some))
-        for label in connection.execute(query.order_by(LABEL.c.name)).mappings():
+        for label in connection.execute(query).mappings():
             labels[checked(LABEL, label)["first"]][label["name"]] = label["value"]
     for row in rows:
         image = row["executable_path"], row["executable_sha256"]

@@ -4,10 +4,10 @@ Only what searching and listing need is here. Types are those that every databas
 from a ledger can be anything, so text is cut to the limits below and holds no NUL (PostgreSQL's text
 cannot). A change here is a new revision in ``migrations/``, and a test compares the two.
 
-How a search stays fast: launches are listed newest first, so every index of launches ends in ``at``
-and ``first``. A search by one value is then a range that is read backwards until enough is found, and a
-span of time only makes the range shorter. Substrings of commands have no index that every database has;
-so commands stand in a narrow table of their own, which lies in that same order.
+How a search stays fast (:mod:`store.index.searching`): launches are listed newest first, so every index of
+launches ends in ``at`` and ``first``. A search by one value is then a range that is read backwards until
+enough is found, and a span of time only makes the range shorter. Substrings of commands have no index that
+every database has; so commands stand in a narrow table of their own, which lies in that same order.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,13 +14,17 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, func, inspect, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from store.errors import SearchIndexError
-from store.index import SearchIndex, migrating
-from store.index.tables import METADATA, REVISION, VERSION_TABLE
+from store.index import SearchIndex, catching_up, migrating
+from store.index.bodies import LedgerBodies
+from store.index.index_file import engine_of
+from store.index.tables import LAUNCH, METADATA, REVISION, VERSION_TABLE
+from tests.store.first_revision import fill_first_revision
+from tests.store.recorded_launches import drafts, open_ledger, session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,3 +131,69 @@ def test_the_wheel_holds_the_migrations_where_they_are_looked_for() -> None:
     assert (directory / "env.py").is_file()
     assert (directory / "script.py.mako").is_file()
     assert (directory / "versions" / f"revision_{REVISION}.py").is_file()
+
+
+RELEASED = {
+    "0001": "24f02402b2da794dbd8d4403de784233e32245569dd1194564de5b532f708f0f",
+    "0002": "de717ebea52e052856b177c0d6e69802e53d52c92c1a078e5271e99a5c1db99b",
+}
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_a_released_revision_is_never_edited(revision: str) -> None:
+    """An index that has the revision would not be what the revision says; write the next one instead."""
+    file = Path(migrating.migrations_directory()) / "versions" / f"revision_{revision}.py"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == RELEASED[revision]
+
+
+def test_every_revision_is_pinned() -> None:
+    directory = Path(migrating.migrations_directory()) / "versions"
+    assert {path.stem for path in directory.glob("revision_*.py")} == {
+        f"revision_{name}" for name in RELEASED
+    }
+
+
+def test_an_index_of_the_first_revision_is_upgraded_in_place_and_filled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ledger = tmp_path / "ledger.db"
+    with open_ledger(ledger, tmp_path / "state") as opened:
+        for number in range(3):
+            opened.append(drafts(session_id(number)))
+    engine = engine_of(os.fsencode(tmp_path / "scratch.db"))
+    with engine.begin() as connection:
+        command.upgrade(migrating.configuration(connection), "0001")
+        fill_first_revision(connection, ledger)
+    with engine.begin() as connection:
+        migrating.upgrade(connection)
+    with engine.begin() as connection:
+        assert migrating.revision_of(connection) == REVISION
+        states = catching_up.known(connection)
+        assert {(state.host, state.size) for state in states} == {(os.uname().nodename, 0), ("elsewhere", 0)}
+        assert connection.scalar(select(func.count()).select_from(LAUNCH)) == 0
+    with LedgerBodies(os.fsencode(ledger)) as reader:
+        assert catching_up.catch_up(engine, reader).size == 13
+    with engine.begin() as connection, SearchIndex() as fresh:
+        assert connection.scalar(select(func.count()).select_from(LAUNCH)) == 3
+        assert fresh.count(fresh.catch_up(os.fsencode(ledger))) == 3
+    engine.dispose()
+
+
+def test_a_file_of_the_first_revision_is_replaced_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ledger = tmp_path / "ledger.db"
+    with open_ledger(ledger, tmp_path / "state") as opened:
+        opened.append(drafts(session_id(1)))
+    SearchIndex().close()
+    file = tmp_path / "cache" / "nono" / "index.db"
+    engine = engine_of(os.fsencode(file))
+    with engine.begin() as connection:
+        command.downgrade(migrating.configuration(connection), "0001")
+        fill_first_revision(connection, ledger)
+    engine.dispose()
+    with SearchIndex() as index:
+        (found,) = index.launches(index.catch_up(os.fsencode(ledger)))
+    assert (found.session, found.command) == (session_id(1), "echo 'hello world'")
