@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attest import canonical
 from runtime import binfmt_misc, shebang
 from runtime.capabilities import Access, is_beneath
+from runtime.environment import is_name
 from runtime.errors import CommandNotFoundError, ExecutableError
 from runtime.path_names import shown, walk
 
@@ -196,6 +197,8 @@ def resolve(command: bytes, path_variable: bytes | None, directory: bytes) -> by
         problem = _obstacle(os.path.join(directory, command))
         if problem is None:
             return command
+        if problem in _GOES_ON and _is_assignment(command):
+            raise _no_program(command)
         raise _failure(command, problem)
     denied: bytes | None = None
     for component in (DEFAULT_PATH if path_variable is None else path_variable).split(b":"):
@@ -210,6 +213,8 @@ def resolve(command: bytes, path_variable: bytes | None, directory: bytes) -> by
             raise _failure(candidate, problem)
     if denied is not None:
         raise _failure(denied, errno.EACCES)
+    if _is_assignment(command):
+        raise _no_program(command)
     raise CommandNotFoundError(
         f"command not found: {shown(command)}",
         hint="it is searched on the PATH that the child will have; name the file with a slash to bypass it",
@@ -512,6 +517,20 @@ def _obstacle(path: bytes) -> int | None:
     if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK, effective_ids=True):
         return errno.EACCES
     return None
+
+
+def _is_assignment(command: bytes) -> bool:
+    """Return whether a command is ``NAME=value``, as only a shell understands it."""
+    name, equals, _ = command.partition(b"=")
+    return bool(equals) and is_name(name)
+
+
+def _no_program(assignment: bytes) -> CommandNotFoundError:
+    """Return the error for one; its value can be a secret, and error messages end up in logs."""
+    name = assignment.partition(b"=")[0].decode("ascii")
+    return CommandNotFoundError(
+        f"a variable, not a command: {name}=…", hint=f"env {name}=VALUE COMMAND sets it for a command"
+    )
 
 
 def _failure(path: bytes, number: int) -> ExecutableError | CommandNotFoundError:
