@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runtime.errors import ConfigurationError, UsageError
 from runtime.redaction_policy import DEFAULT, NOT_REMOVED, Policy
@@ -45,14 +45,17 @@ _TOO_LARGE = "configuration.too_large"
 _CONTRADICTION = "configuration.contradiction"
 
 
-class Configuration(NamedTuple):
+class Configuration:
     """What is configured.
 
     Attributes:
         redaction: what counts as secret on a command line.
     """
 
-    redaction: Policy = DEFAULT
+    __slots__ = ("redaction",)
+
+    def __init__(self, *, redaction: Policy = DEFAULT) -> None:
+        self.redaction = redaction
 
 
 def read_configuration(directory: bytes) -> Configuration:

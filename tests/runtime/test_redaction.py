@@ -63,7 +63,7 @@ def test_the_lists_hold_those_of_the_design() -> None:
 
 
 def test_the_default_is_made_of_names_that_a_user_could_give_too() -> None:
-    assert DEFAULT.extended(**DEFAULT._asdict()) == DEFAULT
+    assert DEFAULT.extended(**DEFAULT.names()) == DEFAULT
 
 
 def test_the_rules_are_those_of_the_schema() -> None:
