@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -25,6 +26,8 @@ from tests.store.recorded_launches import (
     INTENT,
     NOT_STARTED,
     OUTCOME,
+    SHA,
+    START,
     changed,
     drafts,
     open_ledger,
@@ -659,3 +662,154 @@ def test_a_handover_moves_the_entry_that_names_the_key(ledger: Path, tmp_path: P
         opened.append(drafts(session_id(4)))
     state = state_of(ledger)
     assert (state.key_entry, state.consistent, state.size) == (13, True, 18)
+
+
+# --- batches ------------------------------------------------------------------------------------------
+
+
+KILLED_AFTER_BATCHES = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from store.index import SearchIndex, catching_up
+catching_up.BATCH = 500
+left = int(sys.argv[3])
+
+def progress(done, total):
+    global left
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+
+SearchIndex().catch_up(os.fsencode(sys.argv[2]), progress)
+"""
+
+
+def test_a_killed_catching_up_is_gone_on_with_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    with open_ledger(path, tmp_path / "state") as ledger:
+        ledger.append([draft for number in range(600) for draft in drafts(session_id(number), checked=False)])
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER_BATCHES, str(ROOT), str(path), "3"], check=False
+    )
+    assert child.returncode == -signal.SIGKILL
+    begun: list[int] = []
+    whole = LedgerBodies.bodies
+
+    def watched(reader: LedgerBodies, start: int, end: int) -> Iterator[tuple[int, bytes | None]]:
+        begun.append(start)
+        return whole(reader, start, end)
+
+    monkeypatch.setattr(LedgerBodies, "bodies", watched)
+    found = launches_of(path)
+    assert begun == [1_500]
+    assert [launch.entries for launch in found] == [4] * 600
+    assert {launch.state for launch in found} == {"complete"}
+    assert state_of(path).consistent
+
+
+def test_batches_that_the_ledger_does_not_begin_with_any_more_are_indexed_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    write(path, *range(300), tmp_path=tmp_path)
+    tamper(path, "UPDATE entry SET body = replace(body, 'hello world', 'jello world') WHERE idx = 5")
+    subprocess.run([sys.executable, "-c", KILLED_AFTER_BATCHES, str(ROOT), str(path), "1"], check=False)
+    tamper(path, "UPDATE entry SET body = replace(body, 'jello world', 'hello world') WHERE idx = 5")
+    state = state_of(path)
+    assert (state.size, state.consistent) == (1_201, True)
+    found = launches_of(path)
+    assert len(found) == 300
+    assert {launch.command for launch in found} == {"echo 'hello world'"}
+
+
+def test_a_damaged_ledger_is_listed_whole_in_batches_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from store.index import catching_up
+
+    monkeypatch.setattr(catching_up, "BATCH", 10)
+    path = tmp_path / "ledger.db"
+    write(path, *range(20), tmp_path=tmp_path)
+    tamper(path, "DELETE FROM entry WHERE idx IN (5, 6, 30)", "UPDATE entry SET body = '{' WHERE idx = 41")
+    state = state_of(path)
+    assert (state.size, state.consistent, state.skipped) == (81, False, 1)
+    found = launches_of(path)
+    assert len(found) == 20
+    assert sum(launch.entries for launch in found) == 80 - 4
+
+
+def test_a_head_that_claims_more_entries_than_there_are_does_not_stop_the_list(ledger: Path) -> None:
+    tamper(
+        ledger,
+        "UPDATE head SET note = replace(note, char(10) || '13' || char(10),"
+        " char(10) || '9007199254740991' || char(10))",
+    )
+    state = state_of(ledger)
+    assert (state.size, state.consistent) == (2**53 - 1, False)
+    assert len(launches_of(ledger)) == 3
+
+
+def test_progress_is_told_before_each_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from store.index import catching_up
+
+    monkeypatch.setattr(catching_up, "BATCH", 30)
+    path = tmp_path / "ledger.db"
+    write(path, *range(20), tmp_path=tmp_path)
+    told: list[tuple[int, int]] = []
+    with SearchIndex() as index:
+        index.catch_up(os.fsencode(path), lambda done, total: told.append((done, total)))
+        assert told == [(0, 81), (30, 81), (60, 81)]
+        index.catch_up(os.fsencode(path), lambda done, total: told.append((done, total)))
+    assert len(told) == 3
+
+
+def test_entries_out_of_their_canonical_form_are_listed_and_said_to_be_so(ledger: Path) -> None:
+    tamper(ledger, "UPDATE entry SET body = replace(body, ',\"kind\":', ', \"kind\":') WHERE idx = 5")
+    assert not state_of(ledger).consistent
+    found = launches_of(ledger)[1]
+    assert (found.first, found.command) == (5, "echo 'hello world'")
+    shown = reread(os.fsencode(ledger), found)
+    assert [item.fault for item in shown.entries] == ["not in its canonical form", None, None, None]
+
+
+def test_what_is_glanced_at_is_what_is_parsed() -> None:
+    """The index looks at starts and at the ends of entries without parsing them whole."""
+    from store.index.glances import Glances, parsed
+    from store.index.launches import Launch, row_of
+
+    glances = Glances()
+    capabilities = changed(START["capabilities"])
+    capabilities["files"] += [
+        {"access": "read", "asked": "/usr", "path": "/usr", "source": "group:x", "type": "directory"},
+        {"access": "read", "asked": "p", "path": "/p", "source": "profile", "type": "directory"},
+    ]
+    tricks = [
+        START,
+        changed(START, capabilities=capabilities),
+        changed(START, capabilities={"files": [{"source": "user"}, 5, None]}),
+        changed(START, capabilities={"blob": {"sha256": SHA, "size": 5}}),
+        changed(START, capabilities={"a": ',"capabilities_sha256":"', "b": 1}),
+        changed(START, capabilities={"capabilities_sha256": "x", "zz": {"executable": 1, "interpreters": 2}}),
+        changed(START, capabilities=[]),
+        changed(START, executable={"interpreters": 1, "path": "/x"}),
+        changed(START, executable=None),
+        {"executable": {"path": "/only"}},
+        {"kind": "decision", "seq": 1, "session": "x", "time": "y", "v": 1},
+        {},
+    ]
+    for data in tricks:
+        for kind in ("launch.start", "launch.intent", "hook.result"):
+            for session in (session_id(1), None, "no session"):
+                entry = entries.Entry(kind, session, 1, "2026-01-02T03:04:05.678901Z", data)
+                for body in (entry.encode(), entry.encode().replace(b',"kind":', b', "kind":')):
+                    glance, whole = glances.at(body), parsed(body)
+                    assert glance is not None
+                    assert whole is not None
+                    assert (glance.kind, glance.session, glance.time) == (kind, session, entry.time)
+                    rows = []
+                    for seen in (glances.data(glance), whole.data):
+                        assert seen is not None
+                        launch = Launch.begun(1, 2, "", entry.time)
+                        launch.add(3, kind, seen, lambda field: field)
+                        rows.append((row_of(launch), launch.image, launch.granted, launch.command))
+                    assert rows[0] == rows[1], data
