@@ -17,7 +17,7 @@ import pytest
 from tests.system.conftest import IS_ROOT, NONO, PYTHON
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Ended, Site
+    from tests.system.conftest import Site
 
 
 def sha256(path: str | Path) -> str:
@@ -114,44 +114,25 @@ def test_somebody_elses_program_is_held_by_its_state(site: Site) -> None:
 # --- swapped between the hash and the exec ---------------------------------------------------------
 
 
-def stopped_before_release(site: Site, command: Path, change: str) -> Ended:
-    """Launch under a tracer that changes the file when the launcher is about to write its start entry.
-
-    The start is durable before the child is released, so what changes here has been hashed and not executed.
-    """
-    return site.run(
-        "--", command, program=(sys.executable, "-I", "-c", RACE, change, str(command), str(NONO))
-    )
-
-
-# gdb in small: PTRACE_SYSCALL on the launcher alone, until it asks the ledger's log for durability the
-# second time after the fork; the change is made there, from outside of the sandbox.
+# Stops nono as soon as the command's process is there, which is after the script was opened and judged and
+# before it is executed; puts another script in its place; lets nono go on.
 RACE = """\
-import os, subprocess, sys, time
-change, command, nono, *arguments = sys.argv[1:]
+import os, signal, subprocess, sys
+command, nono, *arguments = sys.argv[1:]
+with open(command + ".new", "wb") as file:
+    file.write(b"#!/bin/sh\\necho swapped\\n")
+os.chmod(command + ".new", 0o755)
 process = subprocess.Popen([nono, *arguments])
-def forked():
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-        monitor = file.read().split()
-    if not monitor: return None
+def children(pid):
     try:
-        with open(f"/proc/{monitor[0]}/task/{monitor[0]}/children") as file:
-            child = file.read().split()
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return file.read().split()
     except OSError:
-        return None
-    return child or None
-import signal
-while not forked() and process.poll() is None:
+        return []
+while process.poll() is None and not any(children(monitor) for monitor in children(process.pid)):
     pass
 os.kill(process.pid, signal.SIGSTOP)
-if change == "write":
-    with open(command, "ab") as file:
-        file.write(b"# more")
-elif change == "replace":
-    with open(command + ".new", "wb") as file:
-        file.write(b"#!/bin/sh\\necho swapped\\n")
-    os.chmod(command + ".new", 0o755)
-    os.rename(command + ".new", command)
+os.rename(command + ".new", command)
 os.kill(process.pid, signal.SIGCONT)
 sys.exit(process.wait() % 256)
 """
@@ -163,7 +144,7 @@ def test_a_script_that_is_replaced_after_it_was_hashed_does_not_run(site: Site) 
     won = 0
     for _ in range(12):
         command = site.script("tool", "echo original")
-        ended = stopped_before_release(site, command, "replace")
+        ended = site.run("--", command, program=(sys.executable, "-I", "-c", RACE, str(command), str(NONO)))
         record = site.record()
         if b"swapped" in ended.stdout:
             pytest.fail(f"what was not hashed ran: {record.kinds} {ended.stderr}")
