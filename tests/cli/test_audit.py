@@ -504,6 +504,7 @@ def test_without_any_ledger_the_hint_says_how_to_get_one(home: Home) -> None:
         ["audit", "list"],
         ["audit", "show", "last"],
         ["audit", "snapshot", "x"],
+        ["audit", "tail"],
         ["ledger", "info"],
     ):
         status, out, err = home.run(*arguments)
@@ -552,6 +553,7 @@ def test_a_wrong_command_line_exits_2(home: Home, arguments: list[str]) -> None:
         ["audit", "list"],
         ["audit", "show"],
         ["audit", "snapshot"],
+        ["audit", "tail"],
         ["ledger"],
         ["ledger", "info"],
         ["ledger", "path"],
