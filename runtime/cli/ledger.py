@@ -12,7 +12,7 @@ from attest import entry as entries
 from attest.errors import NonoError
 from attest.keys import PublicKey
 from runtime.cli import ledger_keeping, ledger_proving
-from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
+from runtime.cli.chosen_ledger import add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.terminal import columns, write_bytes, write_lines
 from runtime.path_names import shown
 from store import locations, rolling
@@ -102,11 +102,10 @@ def _path(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from store.index import SearchIndex  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
     from store.index.bodies import LedgerBodies  # noqa: PLC0415  # likewise
 
     path = chosen_ledger(arguments.ledger)
-    with SearchIndex() as index:
+    with chosen_index() as index:
         ledger = index.catch_up(path)
         launches = index.count(ledger)
     with LedgerBodies(ledger.path) as reader:

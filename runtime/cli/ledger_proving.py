@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attest import entry as entries
 from attest.errors import MalformedError, NonoError
 from runtime.cli.chosen_launch import chosen_launch
-from runtime.cli.chosen_ledger import add_ledger_argument, chosen_ledger
+from runtime.cli.chosen_ledger import add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.terminal import write_bytes
 from runtime.path_names import shown
 from store.errors import LedgerError
@@ -81,9 +81,7 @@ def _closing_entry(path: bytes, which: str) -> tuple[int, str]:
     Raises:
         NonoError: no such launch, or it has none.
     """
-    from store.index import SearchIndex  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
-
-    with SearchIndex() as index:
+    with chosen_index() as index:
         launch = chosen_launch(index, index.catch_up(path), which)
     if launch.attestation is None:
         raise NonoError(
