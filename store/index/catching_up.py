@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from attest.checkpoint import Checkpoint
     from store.index.bodies import LedgerBodies
 
-BATCH = 20000
+BATCH = 20_000
 """Entries of one transaction; their rows are held in memory."""
 
 _UNDER_WAY = b""
@@ -234,27 +234,32 @@ def _index(
     begun: set[str] = set()
     earlier: set[str] = set()  # begun in an earlier batch, as far as this one tells
     for index, body in batch:
-        entry = glances.at(body)
-        if entry is None or not (entry.session is None or is_session(entry.session)):
+        glance = glances.at(body)
+        if glance is None:
             skipped += 1
-        elif entry.session is None:
-            key_entry = index if entry.kind == entries.KEY else key_entry
+            continue
+        kind, session, _, _, end = glance
+        if session is None:
+            key_entry = index if kind == entries.KEY else key_entry
+        elif end or is_session(session):
+            if session not in begun:
+                (begun if kind == entries.INTENT else earlier).add(session)
+            read.append((index, glance, session))
         else:
-            if entry.session not in begun:
-                (begun if entry.kind == entries.INTENT else earlier).add(entry.session)
-            read.append((index, entry, entry.session))
+            skipped += 1
     newest = _newest_launches(connection, ledger_id, sorted(earlier))
     had, new = list(newest.values()), []
-    for index, entry, session in read:
-        data = glances.data(entry)
+    for index, glance, session in read:
+        data = glances.data(glance)
         if data is None:
             skipped += 1
             continue
+        kind, _, time, _, _ = glance
         launch = newest.get(session)
-        if launch is None or entry.kind == entries.INTENT:
-            launch = newest[session] = Launch.begun(ledger_id, index, session, entry.time)
+        if launch is None or kind == entries.INTENT:
+            launch = newest[session] = Launch.begun(ledger_id, index, session, time)
             new.append(launch)
-        launch.add(index, entry.kind, data, reader.resolved)
+        launch.add(index, kind, data, reader.resolved)
     interned.settle(connection, had + new)
     update_rows(connection, LAUNCH, [row_of(launch) for launch in had])
     insert_rows(connection, LAUNCH, [row_of(launch) for launch in new])

@@ -12,7 +12,7 @@ evidence, and at worst it lists wrongly what a hostile ledger says wrongly.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -45,20 +45,11 @@ _SEARCHED: tuple[Json, ...] = ("user", "profile")
 """Sources of grants. What every launch is granted by default tells none from another."""
 
 
-class Glance(NamedTuple):
-    """What is seen of an entry.
+Glance = tuple[str, "str | None", str, bytes, int]
+"""What is seen of an entry: kind, session and time; its bytes, and where its data ends in them.
 
-    Attributes:
-        kind, session, time: the entry's members.
-        body: its bytes.
-        end: where its data ends in them; 0 where the data does not stand in its usual place.
-    """
-
-    kind: str
-    session: str | None
-    time: str
-    body: bytes
-    end: int
+The last is 0 where the data does not stand in its usual place. A plain tuple: there are millions of them.
+"""
 
 
 class Glances:
@@ -75,15 +66,11 @@ class Glances:
         tail = _TAIL.search(body, max(0, len(body) - _MAX_TAIL)) if body.startswith(_HEAD) else None
         if tail is None:
             entry = parsed(body)
-            return None if entry is None else Glance(entry.kind, entry.session, entry.time, body, 0)
+            return None if entry is None else (entry.kind, entry.session, entry.time, body, 0)
+        end = tail.start()
         kind, session, time = tail.groups()
-        return Glance(
-            kind.decode("ascii"),
-            None if session is None else session.decode("ascii"),
-            time.decode("ascii"),
-            body,
-            tail.start(),
-        )
+        named = None if session is None else str(session, "ascii")
+        return str(kind, "ascii"), named, str(time, "ascii"), body, end
 
     def data(self, glance: Glance) -> dict[str, Json] | None:
         """Return those members of the data that a row is made of, and maybe others.
@@ -91,13 +78,14 @@ class Glances:
         Returns:
             None if the data cannot be read.
         """
-        if glance.kind not in _NEEDED:
+        kind, _, _, body, end = glance
+        if kind not in _NEEDED:
             return {}
-        if glance.end == 0:
-            entry = parsed(glance.body)
+        if end == 0:
+            entry = parsed(body)
             return None if entry is None else entry.data
-        written = glance.body[_DATA_AT : glance.end]
-        found = self._of_start(written) if glance.kind == entries.START else None
+        written = body[_DATA_AT:end]
+        found = self._of_start(written) if kind == entries.START else None
         data = _loaded(written) if found is None else found
         return data if isinstance(data, dict) else None
 
