@@ -164,8 +164,8 @@ def test_entries_are_printed_as_they_come(ledger: Path) -> None:
 
 
 def test_json_lines_as_they_come(ledger: Path) -> None:
-    with following(ledger, "-n", "0", "--json") as child:
-        time.sleep(0.5)
+    with following(ledger, "-n", "1", "--json") as child:
+        assert json.loads(line(child))["index"] == 5  # now it follows
         write(ledger, 2)
         assert [json.loads(line(child))["index"] for _ in range(4)] == [6, 7, 8, 9]
 
