@@ -29,26 +29,35 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES = 640
 _LAUNCH_ENTRIES = 1_000
-_FIRST = {entry.INTENT, entry.START, entry.OUTCOME}
+_FIRST = {entry.INTENT, entry.START, entry.OUTCOME, entry.ATTESTATION}
 
 
 def build(workspace: Workspace, size: int) -> tuple[str, str]:
     """Make a ledger of ``size`` entries; return its path and that of its public key."""
-    directory = workspace.directory("large")
-    path, private = (os.path.join(directory, name) for name in ("ledger.db", "key.pem"))
-    nono = installed_command("nono")
-    _check([nono, "keygen", "--out", private], workspace)
-    _check([nono, "run", "--ledger", path, "--audit-sign-key", private, "--", "/bin/true"], workspace)
+    path, private, data = begin(workspace, "large")
     key = read_file(os.fsencode(private)).key
-    data = _first_launch(path)
     state = os.path.join(workspace.environment["XDG_STATE_HOME"], "nono")
     with Ledger.open(os.fsencode(path), key, state=os.fsencode(state)) as ledger:
-        at = len(data) + 2  # the first entry founds the ledger, and the first launch has its attestation
+        at = len(data) + 1  # the first entry founds the ledger
         while at < size:
             count = min(_LAUNCH_ENTRIES, size - at)
             _append_launch(ledger, key, data, count)
             at += count
     return path, private.removesuffix(".pem") + ".pub"
+
+
+def begin(workspace: Workspace, name: str) -> tuple[str, str, dict[str, dict[str, Json]]]:
+    """Make a ledger with one real launch in it.
+
+    Returns:
+        its path, that of its private key, and the data of the launch's entries, by kind.
+    """
+    directory = workspace.directory(name)
+    path, private = (os.path.join(directory, file) for file in ("ledger.db", "key.pem"))
+    nono = installed_command("nono")
+    _check([nono, "keygen", "--out", private], workspace)
+    _check([nono, "run", "--ledger", path, "--audit-sign-key", private, "--", "/bin/true"], workspace)
+    return path, private, _first_launch(path)
 
 
 def decision(session: str, seq: int) -> Draft:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+_MEDIAN = 0.5
 
 
 class BenchmarkError(Exception):
@@ -48,10 +52,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What must hold: the median of ``subject`` is below so many seconds, whatever a peer takes."""
+    """What must hold: ``subject`` is below so many seconds, whatever a peer takes.
+
+    Attributes:
+        subject: which.
+        seconds: how many.
+        of: what share of its samples must be below; the default speaks of the median.
+    """
 
     subject: str
     seconds: float
+    of: float = _MEDIAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,11 @@ class Measured:
     @property
     def ninetieth(self) -> float:
         """What nine in ten samples do not exceed, in seconds."""
-        return sorted(self.seconds)[(len(self.seconds) * 9 - 1) // 10]
+        return self.quantile(0.9)
+
+    def quantile(self, share: float) -> float:
+        """Return what this share of the samples does not exceed, in seconds."""
+        return sorted(self.seconds)[math.ceil(len(self.seconds) * share) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +124,10 @@ class Result:
                 if ratio > bar.at_most:
                     lines.append(f"{bar.ours} is {ratio:.3f}x of {bar.peer}; the bar is {bar.at_most:.2f}x")
         for ceiling in self.ceilings:
-            median = by_name[ceiling.subject].median
-            if median >= ceiling.seconds:
-                lines.append(f"{ceiling.subject} takes {median:.6f} s; the bar is {ceiling.seconds} s")
+            measured = by_name[ceiling.subject]
+            takes = measured.median if ceiling.of == _MEDIAN else measured.quantile(ceiling.of)
+            if takes >= ceiling.seconds:
+                lines.append(f"{ceiling.subject} takes {takes:.6f} s; the bar is {ceiling.seconds} s")
         return lines
 
 

@@ -18,12 +18,14 @@ import command_launch
 import library_launch
 import machine
 import proving
+import searching
 import table
 import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
 
-BENCHMARKS = {each.NAME: each for each in (command_launch, library_launch, verification, appending, proving)}
+_MODULES = (command_launch, library_launch, verification, appending, proving, searching)
+BENCHMARKS = {each.NAME: each for each in _MODULES}
 
 
 def main() -> int:
@@ -74,7 +76,9 @@ def _document(result: Result) -> dict[str, object]:
         ],
         "missing": [{"name": peer.name, "reason": peer.reason} for peer in result.missing],
         "bars": [{"ours": bar.ours, "peer": bar.peer, "at_most": bar.at_most} for bar in result.bars],
-        "ceilings": [{"subject": each.subject, "seconds": each.seconds} for each in result.ceilings],
+        "ceilings": [
+            {"subject": each.subject, "seconds": each.seconds, "of": each.of} for each in result.ceilings
+        ],
         "missed": result.missed(),
         "notes": result.notes,
     }

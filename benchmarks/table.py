@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from measuring import Ceiling
+
 if TYPE_CHECKING:
     from measuring import Result
 
@@ -42,8 +44,15 @@ def lines(result: Result) -> list[str]:
         elif not missed:
             text.append(f"  holds: {bar.ours} at most {bar.at_most:.2f}x of {bar.peer}")
     if not missed:
-        text += [f"  holds: {each.subject} below {duration(each.seconds)}" for each in result.ceilings]
+        text += [
+            f"  holds: {_share(each)}{each.subject} below {duration(each.seconds)}"
+            for each in result.ceilings
+        ]
     return text
+
+
+def _share(ceiling: Ceiling) -> str:
+    return "" if ceiling.of == Ceiling("", 0).of else f"{ceiling.of:.0%} of "
 
 
 def duration(seconds: float) -> str:
