@@ -387,7 +387,8 @@ class Site:
                     continue
                 if path.name.startswith(".") or path.suffix not in expected.get(path.parent.name, set()):
                     found.append(str(path))
-        kept = {*self.cache.glob("nono-filter-*.bpf"), self.cache / "running-images"}
+        kept = {*self.cache.glob("nono-filter-*.bpf"), *self.cache.glob("index.db*")}
+        kept.add(self.cache / "running-images")
         return [*found, *(str(path) for path in self.cache.rglob("*") if path not in kept)]
 
     def check(self) -> None:
