@@ -230,9 +230,9 @@ def test_an_output_without_a_digest_is_said_not_only_recorded(site: Site) -> Non
 def test_a_limit_that_is_no_number_of_launches(site: Site, limit: str) -> None:
     site.tidy = False
     assert site.run("--", "/bin/true").status == 0
-    ended = site.nono("audit", "list", "--limit", limit)
+    ended = site.nono("audit", "list", "--recent", limit)
     assert (ended.status, ended.stdout) == (1, b"")
-    assert ended.lines[0] == "nono: --limit is a number of launches"
+    assert ended.lines[0] == "nono: --recent is a number of launches"
     assert site.nono("audit", "list", "--limit", str(2**53 - 1)).status == 0
 
 
