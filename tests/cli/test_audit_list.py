@@ -331,7 +331,9 @@ def test_progress_is_shown_on_a_terminal_only_and_only_when_it_takes_long(
     try:
         done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=child, check=True)
         os.write(child, b"end")
-        shown = os.read(parent, 65_536).decode()
+        shown = ""
+        while not shown.endswith("end"):  # a terminal gives what it has got so far
+            shown += os.read(parent, 65_536).decode()
     finally:
         os.close(parent)
         os.close(child)
