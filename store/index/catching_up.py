@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 BATCH = 20_000
 """Entries of one transaction; their rows are held in memory."""
 
+_PIECE = 500
+"""Entries that are read at once: few enough to be still at hand when they are parsed after being hashed."""
+
 _UNDER_WAY = b""
 """The root of a ledger that is not caught up yet: no head has it."""
 
@@ -110,7 +113,7 @@ class _Work:
         self.state = state
         self._edge = edge
         self._whole = state.consistent
-        self._remembered = Interned(state.id), Glances()
+        self._interned, self._glances = Interned(state.id), Glances()
 
     @classmethod
     def at(cls, state: IndexedState) -> _Work | None:
@@ -130,17 +133,24 @@ class _Work:
     def take_batch(self, connection: Connection, reader: LedgerBodies, head: Checkpoint) -> None:
         """Index the next entries."""
         start = self.state.size
-        batch = list(islice(reader.bodies(start, head.size), BATCH))
-        end = batch[-1][0] + 1 if len(batch) == BATCH else head.size
-        self._whole = self._whole and len(batch) == end - start
-        if self._whole:
-            self._hash(batch)
-        key_entry, skipped = _index(connection, self.state.id, self._remembered, batch, reader)
+        rows = _Rows(connection, self.state.id, self._glances, reader)
+        bodies = islice(reader.bodies(start, head.size), BATCH)
+        end, count = start, 0
+        while piece := list(islice(bodies, _PIECE)):
+            end, count = piece[-1][0] + 1, count + len(piece)
+            self._whole = self._whole and count == end - start
+            if self._whole:
+                self._hash(piece)
+            rows.take(piece)
+        if count < BATCH:
+            self._whole = self._whole and end == head.size
+            end = head.size
+        rows.write(self._interned)
         self.state = replace(
             self.state,
             size=end,
-            key_entry=self.state.key_entry if key_entry is None else key_entry,
-            skipped=self.state.skipped + skipped,
+            key_entry=self.state.key_entry if rows.key_entry is None else rows.key_entry,
+            skipped=self.state.skipped + rows.skipped,
         )
 
     def is_at_odds_with(self, head: Checkpoint) -> bool:
@@ -220,79 +230,95 @@ def _write(connection: Connection, state: IndexedState) -> None:
 # --- entries --------------------------------------------------------------------------------------
 
 
-def _index(
-    connection: Connection,
-    ledger_id: int,
-    remembered: tuple[Interned, Glances],
-    batch: list[_Body],
-    reader: LedgerBodies,
-) -> tuple[int | None, int]:
-    """Index a batch; return the last entry that names a key, or None, and how many were skipped."""
-    interned, glances = remembered
-    key_entry, skipped = None, 0
-    read: list[tuple[int, Glance, str]] = []
-    begun: set[str] = set()
-    earlier: set[str] = set()  # begun in an earlier batch, as far as this one tells
-    for index, body in batch:
-        glance = glances.at(body)
-        if glance is None:
-            skipped += 1
-            continue
-        kind, session, _, _, end = glance
-        if session is None:
-            key_entry = index if kind == entries.KEY else key_entry
-        elif end or is_session(session):
-            if session not in begun:
-                (begun if kind == entries.INTENT else earlier).add(session)
-            read.append((index, glance, session))
-        else:
-            skipped += 1
-    newest = _newest_launches(connection, ledger_id, sorted(earlier))
-    had, new = list(newest.values()), []
-    for index, glance, session in read:
-        data = glances.data(glance)
-        if data is None:
-            skipped += 1
-            continue
-        kind, _, time, _, _ = glance
-        launch = newest.get(session)
-        if launch is None or kind == entries.INTENT:
-            launch = newest[session] = Launch.begun(ledger_id, index, session, time)
-            new.append(launch)
-        launch.add(index, kind, data, reader.resolved)
-    interned.settle(connection, had + new)
-    update_rows(connection, LAUNCH, [row_of(launch) for launch in had])
-    insert_rows(connection, LAUNCH, [row_of(launch) for launch in new])
-    insert_rows(
-        connection,
-        COMMAND,
-        [
-            (ledger_id, launch.at, launch.first, launch.command)
-            for launch in new
-            if launch.command is not None
-        ],
-    )
-    insert_rows(
-        connection,
-        LABEL,
-        [
-            (ledger_id, launch.first, name, value, launch.at)
-            for launch in new
-            for name, value in launch.labels.items()
-        ],
-    )
-    return key_entry, skipped
+class _Rows:
+    """The rows of one batch.
 
+    Attributes:
+        key_entry: the last entry that names a key, or None.
+        skipped: how many entries could not be read.
+    """
 
-def _newest_launches(connection: Connection, ledger_id: int, sessions: list[str]) -> dict[str, Launch]:
-    """Return the newest launch of each of the sessions that the index knows."""
-    found: dict[str, Launch] = {}
-    for some in pieces(sessions):
-        query = (
-            select(LAUNCH)
-            .where(LAUNCH.c.ledger_id == ledger_id, LAUNCH.c.session.in_(some))
-            .order_by(LAUNCH.c.first)
+    def __init__(
+        self, connection: Connection, ledger_id: int, glances: Glances, reader: LedgerBodies
+    ) -> None:
+        self._connection = connection
+        self._ledger_id = ledger_id
+        self._glances = glances
+        self._reader = reader
+        self._newest: dict[str, Launch] = {}
+        self._had: list[Launch] = []
+        self._new: list[Launch] = []
+        self.key_entry: int | None = None
+        self.skipped = 0
+
+    def take(self, piece: list[_Body]) -> None:
+        """Take entries in."""
+        read: list[tuple[int, Glance, str]] = []
+        begun: set[str] = set()
+        earlier: set[str] = set()  # begun in an earlier batch, as far as this one tells
+        newest, at = self._newest, self._glances.at
+        for index, body in piece:
+            glance = at(body)
+            if glance is None:
+                self.skipped += 1
+                continue
+            kind, session, _, _, end = glance
+            if session is None:
+                self.key_entry = index if kind == entries.KEY else self.key_entry
+            elif end or is_session(session):
+                if session not in newest and session not in begun:
+                    (begun if kind == entries.INTENT else earlier).add(session)
+                read.append((index, glance, session))
+            else:
+                self.skipped += 1
+        self._look_up(sorted(earlier))
+        data_of, resolved = self._glances.data, self._reader.resolved
+        for index, glance, session in read:
+            data = data_of(glance)
+            if data is None:
+                self.skipped += 1
+                continue
+            launch = newest.get(session)
+            if launch is None or glance[0] == entries.INTENT:
+                launch = newest[session] = Launch.begun(self._ledger_id, index, session, glance[2])
+                self._new.append(launch)
+            launch.add(index, glance[0], data, resolved)
+
+    def write(self, interned: Interned) -> None:
+        """Write the rows."""
+        connection, ledger_id = self._connection, self._ledger_id
+        interned.settle(connection, self._had + self._new)
+        update_rows(connection, LAUNCH, [row_of(launch) for launch in self._had])
+        insert_rows(connection, LAUNCH, [row_of(launch) for launch in self._new])
+        insert_rows(
+            connection,
+            COMMAND,
+            [
+                (ledger_id, launch.at, launch.first, launch.command)
+                for launch in self._new
+                if launch.command is not None
+            ],
         )
-        for row in connection.execute(query).mappings():
-            found[row["session"]] = Launch.of_row(checked(LAUNCH, row))
-    return found
+        insert_rows(
+            connection,
+            LABEL,
+            [
+                (ledger_id, launch.first, name, value, launch.at)
+                for launch in self._new
+                for name, value in launch.labels.items()
+            ],
+        )
+
+    def _look_up(self, sessions: list[str]) -> None:
+        """Take in the newest launch of each of the sessions that the index has."""
+        found: dict[str, Launch] = {}
+        for some in pieces(sessions):
+            query = (
+                select(LAUNCH)
+                .where(LAUNCH.c.ledger_id == self._ledger_id, LAUNCH.c.session.in_(some))
+                .order_by(LAUNCH.c.first)
+            )
+            for row in self._connection.execute(query).mappings():
+                found[row["session"]] = Launch.of_row(checked(LAUNCH, row))
+        self._newest.update(found)
+        self._had += found.values()
