@@ -14,7 +14,7 @@ chmod 755 "$home"
 as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups env -i \
     PATH=/usr/local/bin:/usr/bin:/bin HOME="$home" LANG=C.UTF-8 TMPDIR="$home/tmp" \
-    ${CI:+CI="$CI"} "$@"
+    "$@"
 }
 python=
 for candidate in "$(readlink -f "${PYTHON:-$(command -v python3)}")" /usr/local/bin/python3 /usr/bin/python3; do

@@ -103,9 +103,11 @@ def test_no_permission(bench: Bench, book: Book) -> None:
             "from verify.cli import main; os.setresuid(65534, 65534, 65534); sys.exit(main(sys.argv[1:]))"
         )
         place = bench.directory
-        while os.stat(place).st_uid == 0 and not os.stat(place).st_mode & 0o001:
+        while os.path.dirname(place) not in ("/", "/tmp", "/var"):
             os.chmod(place, 0o755)
             place = os.path.dirname(place)
+        os.chmod(place, 0o755)
+        os.chmod(bench.path("key.pub"), 0o644)
         done = subprocess.run(
             [sys.executable, "-c", code, bench.path("closed.db"), "-k", bench.path("key.pub")],
             check=False, capture_output=True, text=True, cwd=os.path.dirname(os.path.dirname(ROOT)),
