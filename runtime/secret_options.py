@@ -51,6 +51,22 @@ _CURL: _Options = {**_UNKNOWN, b"-b": _ASSIGNMENT, b"--cookie": _ASSIGNMENT}
 # Letters of curl that take nothing and may stand before one that does, in one word: `-sSu`.
 _CURL_SWITCHES = b"#0123469afgGiIjJklLnNOqRsSvZ"
 
+# They log in somewhere with a name and a password.
+_REGISTRY_CLIENTS = (
+    b"docker",
+    b"podman",
+    b"nerdctl",
+    b"buildah",
+    b"skopeo",
+    b"helm",
+    b"oras",
+    b"crane",
+    b"oc",
+    b"az",
+    b"cf",
+    b"ibmcloud",
+)
+
 _PROGRAMS: dict[bytes, _Options] = {
     b"curl": _CURL,
     b"http": {b"-a": _ANYTHING},
@@ -92,19 +108,8 @@ _PROGRAMS: dict[bytes, _Options] = {
     # Their -u and --user are something else, and their arguments have colons.
     **dict.fromkeys(
         (
-            b"docker",
+            *_REGISTRY_CLIENTS,
             b"docker-compose",
-            b"podman",
-            b"nerdctl",
-            b"buildah",
-            b"skopeo",
-            b"helm",
-            b"oras",
-            b"crane",
-            b"oc",
-            b"az",
-            b"cf",
-            b"ibmcloud",
             b"kubectl",
             b"gh",
             b"git",
@@ -131,23 +136,7 @@ _PROGRAMS: dict[bytes, _Options] = {
 
 # A program and one of its commands that has secrets of its own.
 _COMMANDS: dict[tuple[bytes, bytes], _Options] = {
-    **{
-        (program, b"login"): _PASSWORD
-        for program in (
-            b"docker",
-            b"podman",
-            b"nerdctl",
-            b"buildah",
-            b"skopeo",
-            b"helm",
-            b"oras",
-            b"crane",
-            b"oc",
-            b"az",
-            b"cf",
-            b"ibmcloud",
-        )
-    },
+    **{(program, b"login"): _PASSWORD for program in _REGISTRY_CLIENTS},
     (b"gh", b"secret"): {b"-b": _ANYTHING, b"--body": _ANYTHING},
     (b"kubectl", b"secret"): {b"--from-literal": _ASSIGNMENT},
 }
