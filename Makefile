@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
-.PHONY: help demo test test-here test-as-user lint format bench install clean system-packages
+.PHONY: help demo test test-here lint format bench install clean system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -40,9 +40,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.installed
 system-packages: # what tests need from the system; named when it cannot be installed
 	@sh tests/require-system-packages.sh
 
-test: test-here ## run every test
-
-test-as-user: test-here # as root: every test once more as an ordinary user, in a copy of its own
+test: test-here ## run every test; as root also once more as an ordinary user
 	@sh tests/as-ordinary-user.sh $(TESTS)
 
 test-here: $(VENV)/.installed $(VENV)/.test system-packages # every test, as whoever this is
