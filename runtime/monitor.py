@@ -27,8 +27,6 @@ from runtime import child, executable, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
-    import resource
-
     from runtime.executable import Held
 
 
@@ -100,9 +98,6 @@ def _supervise(
         os.waitpid(pid, 0)
         return
     channel.send({"pid": pid})
-    # os.wait4 imports it: now, while others work, rather than when the command waits at its exec stop.
-    import resource  # noqa: F401, PLC0415  # see above
-
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
     offspring = Offspring(pid, fenced=fenced)
@@ -113,19 +108,19 @@ def _supervise(
     channel.send(
         {
             "left": 0 if offspring.gone else len(children()),
-            "max_rss_bytes": usage.ru_maxrss * 1024,
+            "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
             "survivors": offspring.killed,
-            "system_us": round(usage.ru_stime * 1e6),
-            "user_us": round(usage.ru_utime * 1e6),
+            "system_us": usage.system_us,
+            "user_us": usage.user_us,
         },
     )
 
 
-def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, resource.struct_rusage] | None:
+def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
     """Wait for the exec stop, judge the image, let go; return how the child ended if it did before."""
     while True:
-        _, status, usage = os.wait4(pid, 0)
+        _, status, usage = syscalls.wait4(pid, 0)
         if not os.WIFSTOPPED(status):
             return status, usage
         if status >> 8 == signal.SIGTRAP | syscalls.PTRACE_EVENT_EXEC << 8:

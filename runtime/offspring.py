@@ -13,12 +13,8 @@ import contextlib
 import os
 import time
 from signal import SIGKILL, SIGTRAP
-from typing import TYPE_CHECKING
 
 from runtime import landlock_rules, syscalls
-
-if TYPE_CHECKING:
-    import resource
 
 KILL_SECONDS = 10.0
 KILL_PAUSE = 0.002
@@ -73,7 +69,7 @@ class Offspring:
         self._command = command
         self._fenced = fenced
         self._killing = False
-        self.ended: tuple[int, resource.struct_rusage] | None = None
+        self.ended: tuple[int, syscalls.Usage] | None = None
         self.gone = False
         self.killed = 0
 
@@ -85,7 +81,7 @@ class Offspring:
         """
         for _ in range(_BATCH):
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG | _WALL)
+                pid, status, usage = syscalls.wait4(-1, os.WNOHANG | _WALL)
             except ChildProcessError:
                 self.gone = True
                 return False
@@ -102,7 +98,7 @@ class Offspring:
                 self.killed += 1
         return True
 
-    def kill(self) -> tuple[int, resource.struct_rusage]:
+    def kill(self) -> tuple[int, syscalls.Usage]:
         """Kill all of them, reap them within a bounded while, and return how the command ended."""
         self._killing = True
         deadline = time.monotonic() + KILL_SECONDS

@@ -53,6 +53,9 @@ _LAST_DESCRIPTOR = 0xFFFFFFFF
 _NR_CLOSE_RANGE = 436
 _NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
 
+# Of wait4(2): struct rusage is two timevals and fourteen numbers, all of them long.
+_RUSAGE_WORDS = 18
+
 # Of signalfd(2).
 _SFD_CLOEXEC = os.O_CLOEXEC
 _SFD_NONBLOCK = os.O_NONBLOCK
@@ -103,6 +106,10 @@ _capset.restype = ctypes.c_int
 _ptrace = _libc["ptrace"]
 _ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _ptrace.restype = ctypes.c_long
+
+_wait4 = _libc["wait4"]
+_wait4.argtypes = (ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_void_p)
+_wait4.restype = ctypes.c_int
 
 _signalfd = _libc["signalfd"]
 _signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
@@ -257,6 +264,44 @@ def ptrace_event_message(pid: int) -> int:
     message = ctypes.c_ulong()
     _checked(int(_ptrace(_PTRACE_GETEVENTMSG, pid, None, ctypes.addressof(message))), "ptrace(GETEVENTMSG)")
     return message.value
+
+
+class Usage:
+    """What a process and the children that it waited for have used.
+
+    Attributes:
+        user_us: user time in microseconds.
+        system_us: system time in microseconds.
+        max_rss_bytes: largest resident set of one of them.
+    """
+
+    __slots__ = ("max_rss_bytes", "system_us", "user_us")
+
+    def __init__(self, user_us: int, system_us: int, max_rss_bytes: int) -> None:
+        self.user_us = user_us
+        self.system_us = system_us
+        self.max_rss_bytes = max_rss_bytes
+
+
+def wait4(pid: int, options: int) -> tuple[int, int, Usage]:
+    """Wait for a child as ``os.wait4``, which would import a module for its answer after the fork.
+
+    Returns:
+        Its pid (0 with WNOHANG when none has changed), its wait status, and what it used.
+
+    Raises:
+        OSError: ECHILD (``ChildProcessError``) when there is none.
+    """
+    status = ctypes.c_int()
+    # getrusage(2): two times of seconds and microseconds, then the largest resident set in KiB.
+    usage = (ctypes.c_long * _RUSAGE_WORDS)()
+    while True:
+        found = int(_wait4(pid, ctypes.byref(status), options, usage))
+        if found >= 0 or ctypes.get_errno() != errno.EINTR:
+            break
+    _checked(found, "wait4")
+    used = Usage(usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3], usage[4] * 1_024)
+    return found, status.value, used
 
 
 class SignalInfo:
