@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
@@ -29,7 +28,6 @@ _KEY_ID_BYTES = 4
 _DASH = "\u2014 "
 
 
-@dataclass(frozen=True, slots=True)
 class Verifier:
     """A key under a name, as a note knows it.
 
@@ -38,12 +36,23 @@ class Verifier:
         key: the public key.
     """
 
-    name: str
-    key: PublicKey
+    # Written out: to have a frozen dataclass made costs each launch a millisecond.
+    __slots__ = ("key", "name")
 
-    def __post_init__(self) -> None:
-        if not is_key_name(self.name):
+    def __init__(self, name: str, key: PublicKey) -> None:
+        if not is_key_name(name):
             raise MalformedError("a key name is not empty and has neither spaces nor '+'")
+        self.name = name
+        self.key = key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verifier) and (other.name, other.key) == (self.name, self.key)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.key))
+
+    def __repr__(self) -> str:
+        return f"Verifier({self.name!r}, {self.key!r})"
 
     def key_id(self) -> bytes:
         """Return the four bytes that stand before this key's signatures."""

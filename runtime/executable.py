@@ -473,7 +473,8 @@ def _is_privileged(descriptor: int, status: os.stat_result) -> bool:
 
 def _hash(image: OpenImage) -> Image:
     digest = hashlib.sha256()
-    buffer = bytearray(_READ_BYTES)
+    # One byte more than there is, to see it grow; to clear a megabyte for a small program takes longer.
+    buffer = bytearray(min(_READ_BYTES, image.size + 1))
     view = memoryview(buffer)
     size = 0
     header = b""

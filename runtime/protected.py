@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.capabilities import PROFILE, USER, Access, is_beneath
@@ -171,8 +170,6 @@ class _Place(NamedTuple):
         return name.startswith(self.leaf[:-1])
 
 
-# Not frozen: some hundred are made for each launch, and freezing triples their cost.
-@dataclass(slots=True, eq=False)
 class Protected:
     """One protected path.
 
@@ -183,10 +180,21 @@ class Protected:
         writing_only: whether reading it may be granted.
     """
 
-    path: bytes
-    places: tuple[_Place, ...]
-    group: str | None = None
-    writing_only: bool = False
+    # Written out: some hundred are made for each launch.
+    __slots__ = ("group", "path", "places", "writing_only")
+
+    def __init__(
+        self,
+        path: bytes,
+        places: tuple[_Place, ...],
+        group: str | None = None,
+        *,
+        writing_only: bool = False,
+    ) -> None:
+        self.path = path
+        self.places = places
+        self.group = group
+        self.writing_only = writing_only
 
     def exists(self) -> bool:
         """Return whether something is there now."""

@@ -28,7 +28,6 @@ import contextlib
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import blob, canonical, checkpoint, entry, tree
@@ -62,7 +61,6 @@ class Draft(NamedTuple):
     data: dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
 class Appended:
     """An entry that is durable.
 
@@ -72,9 +70,13 @@ class Appended:
         leaf: its leaf hash, 32 bytes.
     """
 
-    index: int
-    entry: entry.Entry
-    leaf: bytes
+    # Not a NamedTuple: one has an ``index`` of its own.
+    __slots__ = ("entry", "index", "leaf")
+
+    def __init__(self, index: int, written: entry.Entry, leaf: bytes) -> None:
+        self.index = index
+        self.entry = written
+        self.leaf = leaf
 
 
 class Ledger:
