@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 
 from attest.errors import MalformedError
@@ -13,7 +14,12 @@ _FIRST_YEAR = 1000
 def format_instant(unix_ns: int) -> str:
     """Write nanoseconds of Unix time as an instant; what lies below a microsecond is cut off."""
     seconds, rest = divmod(unix_ns // 1_000, 1_000_000)
-    return _write(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest))
+    return f"{_write_second(seconds)}.{rest:06d}Z"
+
+
+@functools.lru_cache(maxsize=8)  # a writer under load writes thousands of instants of one second
+def _write_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def parse_instant(text: str) -> datetime:

@@ -7,6 +7,7 @@ and ``key id = SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)[:4]``.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,7 +97,12 @@ def key_id(name: str, kind: bytes, key: PublicKey) -> bytes:
         kind: the signature type, one byte.
         key: the public key.
     """
-    return hashlib.sha256(name.encode() + b"\n" + kind + key.raw).digest()[:_KEY_ID_BYTES]
+    return _key_id(name, kind, key.raw)
+
+
+@functools.lru_cache(maxsize=64)  # a writer asks for its own with each head that it signs
+def _key_id(name: str, kind: bytes, raw: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + kind + raw).digest()[:_KEY_ID_BYTES]
 
 
 def encode_vkey(name: str, kind: bytes, key: PublicKey) -> str:

@@ -16,6 +16,7 @@ from measuring import BenchmarkError
 from workspace import installed_command
 
 from attest import canonical, entry, envelope
+from attest.keys import SigningKey
 from attest.statement import LaunchEvidence
 from runtime.session import new_session_id
 from runtime.signing_key import read_file
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from workspace import Workspace
 
     from attest.canonical import Json
-    from attest.keys import SigningKey
 
 ENTRY_BYTES = 640
 _LAUNCH_ENTRIES = 1_000
+_COMMIT = 5_000
 _FIRST = {entry.INTENT, entry.START, entry.OUTCOME, entry.ATTESTATION}
 
 
@@ -70,6 +71,28 @@ def decision(session: str, seq: int) -> Draft:
         "what": "file",
     }
     return Draft(entry.DECISION, session, seq, data)
+
+
+def of_decisions(directory: str, size: int, *, subject: str = "/etc/shadow") -> str:
+    """Make a ledger of so many refusals of one session; return its path.
+
+    Its key lies beside it, unencrypted, under the same name with ``.pem``; its state directory is
+    ``directory``.
+    """
+    path = os.path.join(directory, f"{size}.db")
+    session = new_session_id()
+    drafts = [
+        draft._replace(data={**draft.data, "subject": subject})
+        for draft in (decision(session, number) for number in range(_COMMIT))
+    ]
+    key = SigningKey.generate()
+    with open(path + ".pem", "xb") as file:
+        file.write(key.pem())
+    name, state = os.fsencode(path), os.fsencode(directory)
+    with Ledger.create(name, key, name="bench", tool_version="0", state=state) as ledger:
+        for at in range(1, size, _COMMIT):
+            ledger.append(drafts[: size - at])
+    return path
 
 
 def average_bytes(path: str) -> float:

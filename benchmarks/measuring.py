@@ -66,6 +66,23 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What must hold of something that is not a time.
+
+    Attributes:
+        what: what was measured.
+        value: what it came to.
+        at_most: the bar.
+        unit: of both.
+    """
+
+    what: str
+    value: float
+    at_most: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """The samples of one subject, in seconds, in the order in which they were taken."""
 
@@ -100,6 +117,7 @@ class Result:
         bars: what must hold.
         notes: what a reader of the figures should know.
         ceilings: what must hold too.
+        limits: what must hold of other things than time.
     """
 
     name: str
@@ -109,6 +127,7 @@ class Result:
     bars: tuple[Bar, ...] = ()
     notes: list[str] = field(default_factory=list)
     ceilings: tuple[Ceiling, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def ratio(self, peer: Measured) -> float:
         """Return the median of ours divided by the peer's."""
@@ -128,6 +147,11 @@ class Result:
             takes = measured.median if ceiling.of == _MEDIAN else measured.quantile(ceiling.of)
             if takes >= ceiling.seconds:
                 lines.append(f"{ceiling.subject} takes {takes:.6f} s; the bar is {ceiling.seconds} s")
+        lines += [
+            f"{limit.what} is {limit.value:,.2f} {limit.unit}; the bar is {limit.at_most:,.2f}"
+            for limit in self.limits
+            if limit.value > limit.at_most
+        ]
         return lines
 
 

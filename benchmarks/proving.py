@@ -7,14 +7,11 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from large_ledger import decision
+from large_ledger import of_decisions
 from measuring import Ceiling, Missing, Result, Subject, in_turn
 from workers import Worker
 
 from attest import tree
-from attest.keys import SigningKey
-from runtime.session import new_session_id
-from store import Draft, Ledger
 from store.proving import LedgerProver
 
 if TYPE_CHECKING:
@@ -31,15 +28,13 @@ BARS: tuple[Bar, ...] = ()
 _SIZE = 1_000_000
 _QUICK_SIZE = 100_000
 _SMALL_SIZE = 1_000
-_COMMIT = 5_000
-_SHORTENED = "/etc/shadow"
 
 
 def measure(workspace: Workspace, *, quick: bool) -> Result:
     """Prove one entry after another, each drawn at random; nothing is kept from one proof to the next."""
     size = _QUICK_SIZE if quick else _SIZE
     directory = workspace.directory("proving")
-    large, small = (_build(directory, each) for each in (size, _SMALL_SIZE))
+    large, small = (of_decisions(directory, each) for each in (size, _SMALL_SIZE))
     environment = workspace.environment
     missing = []
     with contextlib.ExitStack() as stack:
@@ -58,22 +53,6 @@ def measure(workspace: Workspace, *, quick: bool) -> Result:
     notes = [f"at most {_most_tiles(large, size)} tiles were read for a proof of ours"]
     ceilings = (Ceiling(OURS, 0.001),)
     return Result(NAME, f"a proof from {size:,} entries", measured, missing, BARS, notes, ceilings)
-
-
-def _build(directory: str, size: int) -> str:
-    """Make a ledger of so many small entries; return its path."""
-    path = os.path.join(directory, f"{size}.db")
-    session = new_session_id()
-    drafts = [
-        Draft(kind, of, number, {**data, "subject": _SHORTENED})
-        for kind, of, number, data in (decision(session, number) for number in range(_COMMIT))
-    ]
-    name, state = os.fsencode(path), os.fsencode(directory)
-    key = SigningKey.generate()
-    with Ledger.create(name, key, name="bench", tool_version="0", state=state) as ledger:
-        for at in range(1, size, _COMMIT):
-            ledger.append(drafts[: size - at])
-    return path
 
 
 def _write_tiles(path: str, directory: str) -> None:

@@ -19,12 +19,13 @@ import library_launch
 import machine
 import proving
 import searching
+import sharing
 import table
 import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
 
-_MODULES = (command_launch, library_launch, verification, appending, proving, searching)
+_MODULES = (command_launch, library_launch, verification, appending, sharing, proving, searching)
 BENCHMARKS = {each.NAME: each for each in _MODULES}
 
 
@@ -78,6 +79,10 @@ def _document(result: Result) -> dict[str, object]:
         "bars": [{"ours": bar.ours, "peer": bar.peer, "at_most": bar.at_most} for bar in result.bars],
         "ceilings": [
             {"subject": each.subject, "seconds": each.seconds, "of": each.of} for each in result.ceilings
+        ],
+        "limits": [
+            {"what": each.what, "value": each.value, "at_most": each.at_most, "unit": each.unit}
+            for each in result.limits
         ],
         "missed": result.missed(),
         "notes": result.notes,

@@ -48,6 +48,10 @@ def lines(result: Result) -> list[str]:
             f"  holds: {_share(each)}{each.subject} below {duration(each.seconds)}"
             for each in result.ceilings
         ]
+        text += [
+            f"  holds: {each.what} {each.value:,.2f} {each.unit}, at most {each.at_most:,.2f}"
+            for each in result.limits
+        ]
     return text
 
 

@@ -1,6 +1,7 @@
 """The ledger: a transparency log in one SQLite file, and the order in which it grows (design 2).
 
-The order of a commit *is* the design. Inside one ``BEGIN IMMEDIATE`` transaction:
+The order of a commit *is* the design. When it is this writer's turn (:mod:`store.turn`), inside one
+``BEGIN IMMEDIATE`` transaction:
 
 1. read the stored head; unless this very process signed it last, verify its signature under the key in
    force, that the edge hashes to its root, that the entries since the last verified head lead to that
@@ -39,6 +40,7 @@ from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
 from store.key_history import KeyHistory
 from store.reservation import reserve
+from store.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,10 +82,11 @@ class Appended:
 
 
 class Ledger:
-    """A ledger that is open for appending. One object belongs to one process and one thread.
+    """A ledger that is open for appending. One object belongs to one process and to one thread at a time.
 
-    Use :meth:`create` and :meth:`open`. While it is open, nothing in the process may open and close the
-    file by other means than SQLite (see :mod:`store.ledger_file`).
+    Use :meth:`create` and :meth:`open`, and :class:`store.group_commit.GroupCommit` where threads share it.
+    While it is open, nothing in the process may open and close the file by other means than SQLite (see
+    :mod:`store.ledger_file`).
 
     Attributes:
         path: the file, absolute.
@@ -97,9 +100,12 @@ class Ledger:
         connection: sqlite3.Connection,
         key: SigningKey,
         state: bytes,
+        *,
+        turn: Turn,
     ) -> None:
         self.path = path
         self._identity = identity
+        self._turn = turn
         self._places: list[ledger_file.Place] = []
         self._db = connection
         self._state = state
@@ -164,14 +170,18 @@ class Ledger:
             with contextlib.ExitStack() as undo:
                 connection = ledger_file.connect(path)
                 undo.callback(connection.close)
+                turn = Turn(os.path.join(state, b"turns"), os.path.basename(path))
+                undo.callback(turn.close)
+                turn.take()
                 # The writers' turn, although nothing is written: what cannot be written is found here, and
                 # the memory, which a writer renews after its commit, is never ahead of what is read.
                 connection.execute("BEGIN IMMEDIATE")
                 ledger_file.check_schema(connection, path)
-                ledger = cls(path, identity, connection, key, state)
+                ledger = cls(path, identity, connection, key, state, turn=turn)
                 undo.callback(ledger._memory.close)
                 ledger._take_up_head()
                 connection.execute("ROLLBACK")
+                turn.give_up()
                 ledger_file.make_durable(connection)
                 undo.pop_all()
         except sqlite3.Error as error:
@@ -181,6 +191,7 @@ class Ledger:
     def close(self) -> None:
         """Close the ledger; what was appended is durable already."""
         self._memory.close()
+        self._turn.close()
         self._db.close()
         while self._places:
             self._places.pop().close()
@@ -278,8 +289,9 @@ class Ledger:
             TamperedLedgerError: it is not what its key last signed.
         """
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._turn.take()
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 self._check_in_place()
                 self._require_unsealed()
                 self._take_up_head()
@@ -288,7 +300,9 @@ class Ledger:
                 head = checkpoint.Checkpoint(self.origin, self._edge.size, self._edge.root())
                 self._memory.seal(head.size, head.root)
             finally:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._turn.give_up()
         except sqlite3.Error as error:
             raise ledger_file.translate(error, self.path) from None
         except OSError as error:
@@ -304,8 +318,9 @@ class Ledger:
         if not drafts:
             raise LedgerError("nothing to append", code="ledger.empty_append")
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._turn.take()
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 self._check_in_place()
                 self._require_unsealed()
                 self._take_up_head()
@@ -323,6 +338,8 @@ class Ledger:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            finally:
+                self._turn.give_up()
         except sqlite3.Error as error:
             raise ledger_file.translate(error, self.path) from None
         self._signed, self._edge = (note.encode(), encoded), edge

@@ -171,7 +171,13 @@ def connect(path: bytes) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: SQLite cannot open it; see :func:`translate`.
     """
-    connection = sqlite3.connect(os.fsdecode(path), timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(
+        os.fsdecode(path),
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        # Threads may take turns with it (store.group_commit); two at once are the caller's to prevent.
+        check_same_thread=False,
+    )
     _be_careful(connection)
     connection.execute("PRAGMA recursive_triggers=ON")
     return connection

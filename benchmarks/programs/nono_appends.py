@@ -1,8 +1,13 @@
-"""Serve appends of one entry: the directory of the ledger, and the bytes of an entry, are the arguments."""
+"""Serve appends of one entry: the ledger, and the bytes of an entry, are the arguments.
+
+The ledger's key lies beside it. With ``peak`` for a third argument, print the peak memory in KiB after so
+many appends instead.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 from serving import serve
@@ -12,6 +17,8 @@ from attest.keys import SigningKey
 from runtime.session import new_session_id
 from store import Draft, Ledger
 
+_BEFORE_PEAK = 600
+
 
 def draft(subject: str) -> Draft:
     """Return a refusal, the entry that a long launch has most of."""
@@ -19,10 +26,16 @@ def draft(subject: str) -> Draft:
     return Draft(entry.DECISION, session, 1, {**data, "subject": subject})
 
 
-directory, size = os.fsencode(sys.argv[1]), int(sys.argv[2])
+path, size = os.fsencode(sys.argv[1]), int(sys.argv[2])
 session = new_session_id()
-path = os.path.join(directory, b"ledger.db")
-with Ledger.create(path, SigningKey.generate(), name="bench", tool_version="0", state=directory) as ledger:
+with open(path + b".pem", "rb") as file:
+    key = SigningKey.from_pem(file.read())
+with Ledger.open(path, key, state=os.path.dirname(path)) as ledger:
     (first,) = ledger.append([draft("/")])
     padded = draft("/" + "x" * (size - len(first.entry.encode())))
-    serve(lambda: ledger.append([padded]))
+    if sys.argv[3:] == ["peak"]:
+        for _ in range(_BEFORE_PEAK):
+            ledger.append([padded])
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    else:
+        serve(lambda: ledger.append([padded]))

@@ -21,7 +21,7 @@ _USUAL_COLUMNS = 80
 
 # What nono writes is English, and so is what argparse adds to it. To look for a translation that nobody
 # installs, argparse would have the locale module loaded: 2 ms of every launch.
-argparse._ = str  # type: ignore[attr-defined]  # not public, and where it is missing nothing asks for it
+argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: without it nothing would ask
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",

@@ -379,7 +379,13 @@ class Site:
 
     def left(self) -> list[str]:
         """Return what a launch should not have left: temporary files, side files of the ledger."""
-        expected = {"ledgers": {".db"}, "heads": {".head"}, "keys": {".pem", ".pub"}, "trust": {".pub"}}
+        expected = {
+            "heads": {".head"},
+            "keys": {".pem", ".pub"},
+            "ledgers": {".db"},
+            "trust": {".pub"},
+            "turns": {".turn"},
+        }
         found = [str(path) for path in self.temporary.iterdir()]
         for top in (self.state, self.config):
             for path in top.rglob("*"):

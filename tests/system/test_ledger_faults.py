@@ -29,7 +29,7 @@ CHANGING = (
     "openat", "pwrite64", "write", "ftruncate", "fdatasync", "fsync", "fallocate", "link", "unlink", "mkdir",
 )  # fmt: skip
 _CALL = re.compile(r"^(\w+)\(")
-_OF_A_LEDGER = re.compile(r"/nono/(ledgers|heads)\b")
+_OF_A_LEDGER = re.compile(r"/nono/(ledgers|heads|turns)\b")
 
 
 @dataclass(frozen=True)
