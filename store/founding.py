@@ -16,6 +16,7 @@ from attest import checkpoint, entry, ledger_format, origin, tree
 from attest.instant import format_instant
 from store.errors import LedgerError
 from store.ledger_file import connect, make_durable, translate
+from store.network_file_systems import require_local
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def found(
     temporary = os.path.join(directory, b".nono-%s" % os.urandom(12).hex().encode())
     try:
         make_private(directory)
+        require_local(directory, path)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         try:
             _write(temporary, key, name, tool_version, previous)

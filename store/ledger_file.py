@@ -16,6 +16,7 @@ import stat
 
 from attest import ledger_format
 from store.errors import LedgerError, TamperedLedgerError
+from store.network_file_systems import require_local
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for the others before it gives up."""
@@ -100,7 +101,8 @@ def check_file(path: bytes) -> Identity:
         which file was judged.
 
     Raises:
-        LedgerError: no regular file, another user's, writable by others, not a ledger of this version.
+        LedgerError: no regular file, another user's, writable by others, on a network file system, not a
+            ledger of this version.
         TamperedLedgerError: a rollback journal lies beside it.
     """
     shown = os.fsdecode(path)
@@ -109,6 +111,7 @@ def check_file(path: bytes) -> Identity:
         raise LedgerError(f"{shown} belongs to another user", code="ledger.owner")
     if status.st_mode & 0o022:
         raise LedgerError(f"{shown} can be written by others", code="ledger.mode", hint=f"chmod go-w {shown}")
+    require_local(path, path)
     check_header(path)
     if os.path.lexists(path + b"-journal"):
         raise tampered(

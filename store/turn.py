@@ -2,6 +2,7 @@
 
 SQLite's own wait sleeps ever longer, up to 100 ms, while the ledger lies idle: sixteen processes got a fifth
 of what one alone writes. A file lock that each asks for every millisecond leaves it idle for microseconds.
+Who has waited for longer asks less often: there are many then, or the machine has no time to spare.
 
 It is a courtesy and nothing more. SQLite's lock alone keeps writers apart; who has no state directory to
 put the file into, or waits here for too long behind a process that was stopped, goes on to that without.
@@ -16,7 +17,11 @@ import time
 from store.private_directories import make_private
 
 _PAUSE_SECONDS = 0.001
-_PATIENCE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 0.01
+_SHARE_OF_WAIT = 0.02
+"""A pause is this part of the time that was waited already, within the two bounds above."""
+
+_PATIENCE_SECONDS = 30.0
 
 
 class Turn:
@@ -38,16 +43,17 @@ class Turn:
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            deadline: float | None = None
+            begun: float | None = None
             while True:
                 try:
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     now = time.monotonic()
-                    deadline = now + _PATIENCE_SECONDS if deadline is None else deadline
-                    if now >= deadline:
+                    begun = now if begun is None else begun
+                    if now - begun >= _PATIENCE_SECONDS:
                         return
-                    time.sleep(_PAUSE_SECONDS)
+                    pause = _SHARE_OF_WAIT * (now - begun)
+                    time.sleep(min(max(pause, _PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
                 else:
                     return
         except OSError:

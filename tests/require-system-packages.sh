@@ -1,5 +1,5 @@
-# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, and a
-# PostgreSQL server of their own for the index.
+# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, a
+# PostgreSQL server of their own for the index, and a network file system that root mounts (sshfs).
 missing=
 command -v strace >/dev/null || missing="$missing strace"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
@@ -7,6 +7,10 @@ command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 if [ "$(id -u)" = 0 ] || [ "${CI:-}" = true ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ||
     missing="$missing postgresql"
+fi
+if [ "$(id -u)" = 0 ]; then
+  command -v sshfs >/dev/null || missing="$missing sshfs"
+  [ -x /usr/lib/openssh/sftp-server ] || missing="$missing openssh-sftp-server"
 fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

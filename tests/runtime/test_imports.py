@@ -37,7 +37,8 @@ OURS = {
     "runtime.secret_options", "runtime.secret_places", "runtime.secret_shapes", "runtime.session",
     "runtime.shebang", "runtime.signing_key", "runtime.supervision", "runtime.syscalls",
     "store", "store.errors", "store.founding", "store.head_memory", "store.key_history", "store.ledger",
-    "store.ledger_file", "store.locations", "store.open_sessions", "store.private_directories",
+    "store.ledger_file", "store.locations", "store.network_file_systems", "store.open_sessions",
+    "store.private_directories",
     "store.reservation", "store.turn",
 }  # fmt: skip
 """Every module of ours that a launch without a profile loads, with its key and its ledger there."""
