@@ -155,6 +155,7 @@ def rotate_ledger(
         if not unsafe_while_running:
             ledger.require_idle()
         successor = new()
-        key_files.trust(successor.public, config)
         appended = ledger.hand_over(successor, reason, unsafe_while_running=unsafe_while_running)
+        # Only now: a successor that is refused, a key that was retired for instance, is not to be trusted.
+        key_files.trust(successor.public, config)
     return Rotation(old.public, successor.public, (HandedOver(path, appended.index),), None)
