@@ -10,6 +10,7 @@ from verify.findings import CODES, Finding, Severity
 from verify.pins import Pin
 from verify.proof import verify_proof
 from verify.proof_verdict import ProofVerdict
+from verify.remembered import Held, Remembered
 from verify.verdict import Caveat, Verdict
 from verify.verification import verify
 
@@ -17,9 +18,11 @@ __all__ = [
     "CODES",
     "Caveat",
     "Finding",
+    "Held",
     "NotCheckedError",
     "Pin",
     "ProofVerdict",
+    "Remembered",
     "Severity",
     "Verdict",
     "verify",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attest import __version__, entry, tlog_proof
 from attest import origin as origins
 from attest.errors import NonoError
-from verify import pins, proof, proof_verdict, render, trust
+from verify import pins, proof, proof_verdict, remembered, render, trust
 from verify.errors import NotCheckedError
 from verify.findings import Finding
 from verify.verdict import Verdict
@@ -33,9 +33,15 @@ keys:
   Without it NONO_VERIFY_KEY is taken (a file, or the key itself), and without that the trust
   store. Keys are never taken from the ledger or from the folder that it lies in.
 
+memory:
+  An older copy of a ledger holds as well as the newest. What shows it is a checkpoint that is kept outside:
+  --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
+  fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
+
 examples:
   nono-verify ledger.db -k ci.pub
   nono-verify ledger.db -k ci.pub --format json
+  nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
   nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
@@ -100,9 +106,21 @@ def _verify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         pinned = _pins(options)
+        memory = [remembered.read(path) for path in options.checkpoint]
+        saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
+        if saved is not None:
+            memory.append(saved)
         verdict = verify(
-            options.ledger, pins=pinned, origin=options.origin, allow_running=options.allow_running
+            options.ledger,
+            pins=pinned,
+            origin=options.origin,
+            allow_running=options.allow_running,
+            remembered=memory,
         )
+        # Not over the checkpoint of another ledger, which was reported.
+        continued = all(held.continued for held in verdict.remembered)
+        if options.save_checkpoint is not None and verdict.head is not None and continued:
+            remembered.save(options.save_checkpoint, verdict.head.encode())
     except NotCheckedError as error:
         verdict = _not_checked(error)
     text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
@@ -122,6 +140,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_pins(parser)
     parser.add_argument(
         "--allow-running", action="store_true", help="do not object to launches that still run on this host"
+    )
+    memory = parser.add_argument_group("memory")
+    memory.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a signed checkpoint that the ledger must continue; can be given more than once",
+    )
+    memory.add_argument(
+        "--save-checkpoint",
+        metavar="FILE",
+        help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser

@@ -91,6 +91,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
     "blob.surplus": (_T, "a blob is named by no entry"),
+    # 7 Memory
+    "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
+    "memory.root": (_T, "the ledger is not the one that a remembered checkpoint of it covers"),
+    "memory.origin": (_U, "a remembered checkpoint is that of another ledger"),
     # A proof of one entry
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
     "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
@@ -111,6 +115,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "key.unreadable": (_X, "a key file that was named cannot be read"),
     "key.format": (_X, "what was named as a key is no public key that can be pinned"),
     "key.store": (_X, "the trust store cannot be read or changed as asked"),
+    "memory.unreadable": (_X, "a remembered checkpoint cannot be read"),
+    "memory.form": (_X, "what was named as a remembered checkpoint is none"),
+    "memory.signature": (_X, "a remembered checkpoint is signed by no key that is known here"),
+    "memory.unwritable": (_X, "the checkpoint cannot be saved"),
     # The report itself
     "findings.more": (_N, "there are more findings than are listed"),
 }

@@ -62,6 +62,9 @@ def as_text(verdict: Verdict) -> str:
             (pin.met for pin in verdict.pins if pin.met and pin.fingerprint == epoch.fingerprint), None
         )
         lines.append(f"  key: {epoch.fingerprint} from entry {epoch.first}{' (pinned)' if met else ''}")
+    for held in verdict.remembered:
+        how = "continued" if held.continued else "not continued"
+        lines.append(f"  remembered: {_number(held.size, 'entry', 'entries')} in {held.source} ({how})")
     if verdict.exit in {0, 3}:
         lines.append("  not excluded:")
         lines += [f"    - {caveat.message}" for caveat in verdict.not_excluded]

@@ -8,6 +8,7 @@
    checkpoint is kept at every handover and at every anchored size, and nowhere else.
 5. *Keys*: each handover begins an epoch; no key comes into force twice.
 6. *Launches*: the grammar of a session, and everything that two entries say about the same thing.
+7. *Memory*: the roots at the sizes that were remembered; :mod:`verify.remembered` compares them.
 
 The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
 is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
@@ -35,7 +36,7 @@ from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from attest.canonical import Json
     from verify.reader import LedgerFile
@@ -56,6 +57,8 @@ class Replayed:
         launches: how the launches ended.
         caveats: what the record itself says that it does not hold.
         continues: the origin of the ledger that this one continues, or None.
+        head: the head's signed note, as it is stored.
+        roots: the root at each size that was asked for and that the entries have, 32 bytes.
     """
 
     findings: Findings
@@ -66,20 +69,29 @@ class Replayed:
     launches: LaunchCounts
     caveats: Caveats
     continues: str | None
+    head: bytes
+    roots: dict[int, bytes]
 
 
-def replay(source: LedgerFile, *, allow_running: bool = False) -> Replayed:
+def replay(source: LedgerFile, *, allow_running: bool = False, sizes: Iterable[int] = ()) -> Replayed:
     """Replay a ledger, parts 1 to 6.
+
+    Args:
+        source: the ledger.
+        allow_running: do not object to launches that are known to run still.
+        sizes: at which further sizes the root is wanted, for part 7.
 
     Raises:
         NotCheckedError: the file cannot be read any more.
     """
-    return _Replay(source).run(allow_running=allow_running)
+    return _Replay(source, sizes).run(allow_running=allow_running)
 
 
 class _Replay:
-    def __init__(self, source: LedgerFile) -> None:
+    def __init__(self, source: LedgerFile, sizes: Iterable[int]) -> None:
         self._source = source
+        self._wanted = sorted(set(sizes), reverse=True)
+        self._roots: dict[int, bytes] = {}
         self._findings = Findings()
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
@@ -128,6 +140,8 @@ class _Replay:
             launches=self._launches.counts,
             caveats=self._launches.caveats,
             continues=self._continues,
+            head=head_note,
+            roots=self._roots,
         )
 
     @contextlib.contextmanager
@@ -173,6 +187,7 @@ class _Replay:
         """Take in every entry below ``size`` and return the index behind the last one."""
         sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
+        wanted = self._wanted
         for index, body in self._source.entries(size):
             if index != expected:
                 self._missing(expected, index)
@@ -185,6 +200,10 @@ class _Replay:
             take(index, data, leaf)
             if self._kept_row is not None and self._kept_row[0] == expected:
                 self._4_kept(expected)
+            if wanted and wanted[-1] == expected:
+                wanted.pop()
+                if self._whole:
+                    self._roots[expected] = self._tree.edge().root()
         return expected
 
     def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:

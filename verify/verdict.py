@@ -10,6 +10,7 @@ from verify.launches import LaunchCounts
 
 if TYPE_CHECKING:
     from attest.canonical import Json
+    from verify.remembered import Held
 
 SCHEMA = "urn:nono-attest:schema:v1:verdict"
 """Identifies the JSON form (``verify/schemas/verdict.json``)."""
@@ -57,7 +58,10 @@ class Verdict:
         pins: the pins that were given.
         epochs: the ledger's keys in the order in which they came into force.
         launches: how the launches ended.
-        freshness: ``unproven``: nothing outside of the file says that no later state exists.
+        freshness: ``unproven``: nothing outside of the file says how new it is; ``remembered``: it is no
+            older than a checkpoint that was remembered.
+        remembered: how it stands to the checkpoints that were given.
+        head: the signed checkpoint over all of it, where a pinned key signed it and everything holds.
         not_excluded: what even a verified ledger leaves open.
         hint: what to do when nothing could be checked, or None.
     """
@@ -71,6 +75,8 @@ class Verdict:
     epochs: tuple[EpochReport, ...] = ()
     launches: LaunchCounts = field(default_factory=LaunchCounts)
     freshness: str = "unproven"
+    remembered: tuple[Held, ...] = ()
+    head: str | None = None
     not_excluded: tuple[Caveat, ...] = ()
     hint: str | None = None
 
@@ -104,6 +110,11 @@ class Verdict:
                 "unfinished": self.launches.unfinished,
             },
             "freshness": self.freshness,
+            "remembered": [
+                {"source": held.source, "size": held.size, "continued": held.continued}
+                for held in self.remembered
+            ],
+            "head": self.head,
             "findings": [
                 {
                     "code": finding.code,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from verify import epochs, reader
 from verify.errors import NotCheckedError
 from verify.findings import Findings, Severity
+from verify.remembered import judge
 from verify.replay import replay
 from verify.verdict import Caveat, EpochReport, PinReport, Verdict
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from verify.launches import Caveats
     from verify.pins import Pin
+    from verify.remembered import Held, Remembered
     from verify.replay import Replayed
 
 
@@ -25,6 +27,7 @@ def verify(
     pins: Sequence[Pin] = (),
     origin: str | None = None,
     allow_running: bool = False,
+    remembered: Sequence[Remembered] = (),
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -33,29 +36,38 @@ def verify(
         pins: the keys that are trusted; one of them must be the ledger's.
         origin: the origin that the ledger must have; pinning it pins its genesis key.
         allow_running: do not object to launches that are known to run still.
+        remembered: checkpoints of it that were kept outside, see :mod:`verify.remembered`.
 
     Returns:
         The verdict; its ``exit`` is never 2.
 
     Raises:
-        NotCheckedError: the file cannot be read, is not SQLite, or is not a ledger (exit 2).
+        NotCheckedError: the file cannot be read, is not SQLite, or is not a ledger; or a remembered
+            checkpoint is nobody's that is known here (exit 2).
     """
     name = os.fsencode(path)
     for _ in range(reader.ATTEMPTS):
         with reader.open_ledger(name) as source:
             try:
-                replayed = replay(source, allow_running=allow_running)
+                replayed = replay(
+                    source,
+                    allow_running=allow_running,
+                    sizes=(each.checkpoint.size for each in remembered),
+                )
             except NotCheckedError:
                 if not source.changed():
                     raise
                 continue
             if not source.changed():
-                return _judge(replayed, pins, origin)
+                return _judge(replayed, pins, origin, remembered)
     raise NotCheckedError(f"{os.fsdecode(name)} changes while it is read", code="input.changing")
 
 
-def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdict:
+def _judge(
+    replayed: Replayed, pins: Sequence[Pin], origin: str | None, remembered: Sequence[Remembered]
+) -> Verdict:
     findings = replayed.findings
+    held = _hold_to_memory(replayed, pins, remembered)
     trusted = None
     if replayed.epochs is not None and replayed.size:
         trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
@@ -65,7 +77,8 @@ def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdi
         findings.add("entry.genesis", "the ledger has no genesis entry")
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
-    caveats = _not_excluded(replayed.caveats)
+    newest = max((each.size for each in held if each.continued), default=0)
+    caveats = _not_excluded(replayed.caveats, newest)
     if met is not None and met.vouched:
         caveats.insert(
             1,
@@ -98,7 +111,26 @@ def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdi
             for epoch in ([] if replayed.epochs is None else replayed.epochs.all)
         ),
         launches=replayed.launches,
+        freshness="remembered" if newest else "unproven",
+        remembered=held,
+        head=replayed.head.decode() if met is not None else None,
         not_excluded=tuple(caveats),
+    )
+
+
+def _hold_to_memory(
+    replayed: Replayed, pins: Sequence[Pin], remembered: Sequence[Remembered]
+) -> tuple[Held, ...]:
+    if replayed.epochs is None or replayed.origin is None or not replayed.size:
+        return ()  # what is broken was reported
+    keys = [*(epoch.key for epoch in replayed.epochs.all), *(pin.key for pin in pins)]
+    return judge(
+        remembered,
+        replayed.findings,
+        origin=replayed.origin,
+        size=replayed.size,
+        roots=replayed.roots,
+        keys=keys,
     )
 
 
@@ -114,13 +146,19 @@ def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], or
         findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
 
 
-def _not_excluded(recorded: Caveats) -> list[Caveat]:
-    caveats = [
-        Caveat(
+def _not_excluded(recorded: Caveats, newest: int) -> list[Caveat]:
+    if newest:
+        freshness = Caveat(
+            "freshness.remembered",
+            f"a later state: it is no older than the remembered checkpoint of {newest} entries,"
+            " but nothing says that it is the newest (freshness: remembered)",
+        )
+    else:
+        freshness = Caveat(
             "freshness.unproven",
             "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
         )
-    ]
+    caveats = [freshness]
     for count, code, message in (
         (
             recorded.stat_only,

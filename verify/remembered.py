@@ -1,0 +1,171 @@
+"""Remembered checkpoints: what a verifier kept outside of a ledger, to see that it was not set back.
+
+A file holds one signed checkpoint (C2SP tlog-checkpoint in a signed note), as ``--save-checkpoint`` writes it
+or as a witness or another log client has it: signatures of unknown keys are ignored. A ledger that holds has
+at least as many entries, and those up to that size give that root (RFC 9162, section 2.1.4); both are
+recomputed from the entries, so no consistency proof is needed.
+
+The signature under it matters when the two differ: then the key has signed two histories, or somebody wrote
+the file who has no key at all. Of the latter nothing follows for the ledger, so it is not checked against it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attest import checkpoint, note
+from attest.errors import MalformedError, SignatureError
+from verify.errors import NotCheckedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from attest.checkpoint import Checkpoint
+    from attest.keys import PublicKey
+    from attest.note import Note
+    from verify.findings import Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A checkpoint that somebody kept.
+
+    Attributes:
+        source: the file that it came from.
+        checkpoint: origin, size (at least 1) and root.
+        note: the note that it stands in; its signatures are not verified yet.
+    """
+
+    source: str
+    checkpoint: Checkpoint
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How a ledger stands to a remembered checkpoint: its file, its size, whether the ledger continues it."""
+
+    source: str
+    size: int
+    continued: bool
+
+
+def read(path: str) -> Remembered:
+    """Return the checkpoint in a file.
+
+    Raises:
+        NotCheckedError: it cannot be read (``memory.unreadable``), or is no checkpoint (``memory.form``).
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(note.MAX_BYTES + 1)
+    except OSError as error:
+        raise NotCheckedError(
+            f"cannot read the checkpoint {path}: {error.strerror}", code="memory.unreadable"
+        ) from None
+    except ValueError:
+        raise NotCheckedError(
+            "a path with a NUL character names no checkpoint", code="memory.unreadable"
+        ) from None
+    try:
+        parsed = note.parse(data)
+        found = checkpoint.parse_text(parsed.text)
+    except MalformedError as error:
+        raise NotCheckedError(
+            f"{path} is no checkpoint of a nono ledger: {error}",
+            code="memory.form",
+            hint="it is written by: nono-verify LEDGER -k KEY --save-checkpoint FILE",
+        ) from None
+    if not found.size:
+        raise NotCheckedError(f"{path} is a checkpoint of nothing", code="memory.form")
+    return Remembered(path, found, parsed)
+
+
+def read_saved(path: str) -> Remembered | None:
+    """Return the checkpoint that was saved in a file, or None when there is no such file yet.
+
+    Raises:
+        NotCheckedError: as :func:`read`.
+    """
+    return read(path) if os.path.lexists(path) else None
+
+
+def save(path: str, signed: bytes) -> None:
+    """Write a signed checkpoint in the place of ``path``, whole or not at all.
+
+    Raises:
+        NotCheckedError: it cannot be written (``memory.unwritable``).
+    """
+    temporary = f"{path}.{os.urandom(8).hex()}.new"
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(signed)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+    except OSError as error:
+        raise NotCheckedError(
+            f"cannot save the checkpoint {path}: {error.strerror}", code="memory.unwritable"
+        ) from None
+
+
+def judge(
+    remembered: Sequence[Remembered],
+    findings: Findings,
+    *,
+    origin: str,
+    size: int,
+    roots: Mapping[int, bytes],
+    keys: Sequence[PublicKey],
+) -> tuple[Held, ...]:
+    """Hold a ledger to what is remembered of it.
+
+    Args:
+        remembered: the checkpoints.
+        findings: told what differs.
+        origin: the ledger's origin, recomputed.
+        size: the number of entries under its head.
+        roots: the recomputed root at each remembered size that the ledger has.
+        keys: the keys whose word counts: the ledger's own, and those that are pinned.
+
+    Raises:
+        NotCheckedError: none of the keys signed a checkpoint (``memory.signature``).
+    """
+    held = []
+    for each in remembered:
+        before = each.checkpoint
+        if before.origin != origin:
+            findings.add("memory.origin", f"{each.source} remembers another ledger: {before.origin}")
+            held.append(Held(each.source, before.size, continued=False))
+            continue
+        try:
+            note.verify(each.note, [note.Verifier(origin, key) for key in dict.fromkeys(keys)])
+        except SignatureError as error:
+            raise NotCheckedError(
+                f"{each.source} is signed by none of the ledger's keys and none of the pinned ones: {error}",
+                code="memory.signature",
+                hint="where does it come from? without it the ledger can be checked, but not for its age",
+            ) from None
+        continued = False
+        if size < before.size:
+            findings.add(
+                "memory.older",
+                f"the ledger has {size} entries, but {before.size} when {each.source} was saved:"
+                " an older copy was put back, or its end was cut off",
+            )
+        elif roots.get(before.size) != before.root:
+            findings.add(
+                "memory.root",
+                f"the first {before.size} entries are not those of which {each.source} is the checkpoint",
+            )
+        else:
+            continued = True
+        held.append(Held(each.source, before.size, continued=continued))
+    return tuple(held)
