@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attest import __version__, entry, tlog_proof
 from attest import origin as origins
 from attest.errors import NonoError
+from attest.keys import without_key_text
 from verify import pins, proof, proof_verdict, render, trust
 from verify.errors import NotCheckedError
 from verify.findings import Finding
@@ -64,7 +65,7 @@ examples:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # Usage is one of the reasons why nothing was checked, and reads like the others.
-        _complain(f"not checked: {render.printable(message)}\n  hint: nono-verify --help\n")
+        _complain(f"not checked: {render.printable(without_key_text(message))}\n  hint: nono-verify --help\n")
         raise SystemExit(NOT_CHECKED)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

@@ -172,11 +172,11 @@ def _vkey(origin: str, key: PublicKey) -> str:
 def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
     if reference is None:
         reference = os.fsdecode(signing_key.default_path(locations.config_directory()))
+    signing_key.refuse_inline(reference)
     path = signing_key.file_of(reference)
     if path is None:
         key = signing_key.resolve(reference, source).key.public
-        where = "given on the command line" if signing_key.is_inline(reference) else reference
-        return _Shown(key, where, encrypted=source.used is not None)
+        return _Shown(key, reference, encrypted=source.used is not None)
     data = _read(path)
     if b"PRIVATE KEY-----" not in data:
         try:
@@ -216,13 +216,8 @@ def _public(data: bytes) -> PublicKey:
 def _rotate(arguments: argparse.Namespace) -> int:
     if len(arguments.reason) > _MAX_REASON or not arguments.reason.isprintable():
         raise UsageError(f"a reason is one line of at most {_MAX_REASON} characters", code="usage.reason")
-    for reference in (arguments.audit_sign_key, arguments.new):
-        if reference is not None and signing_key.is_inline(reference):
-            raise UsageError(
-                "a signing key on the command line can be read by every process",
-                code="usage.key_in_argv",
-                hint="put it into a variable and name that: env://NAME",
-            )
+    for reference in (arguments.audit_sign_key, arguments.new, arguments.out):
+        signing_key.refuse_inline(reference)
     if arguments.new is not None and arguments.encrypt:
         raise UsageError("--encrypt is for a key that is made, and --new names one that exists")
     source = passphrases.source(arguments.key_passphrase_env)

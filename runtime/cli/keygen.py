@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the key and say where it is and what it is called."""
+    signing_key.refuse_inline(arguments.out)
     config = locations.config_directory()
     default = signing_key.default_path(config)
     path = default if arguments.out is None else _chosen(os.fsencode(arguments.out))

@@ -185,12 +185,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     for flag in _PATHS:
         if "" in _values(arguments, flag):
             raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
-    if arguments.audit_sign_key is not None and signing_key.is_inline(arguments.audit_sign_key):
-        raise UsageError(
-            "a signing key on the command line can be read by every process, the launched one included",
-            code="usage.key_in_argv",
-            hint="put it into a variable and name that: --audit-sign-key env://NAME",
-        )
+    signing_key.refuse_inline(arguments.audit_sign_key)
     labels: dict[str, str] = {}
     for label in arguments.label:
         key, equals, value = label.partition("=")
