@@ -38,7 +38,7 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, homes
+from runtime.path_names import absolute, from_here, homes
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
 from runtime.redaction import Redactor
@@ -406,7 +406,7 @@ class Launch:
                 may_found=may_found,
             )
         else:
-            path = os.path.abspath(self._request.ledger)
+            path = from_here(self._request.ledger)
             if os.path.lexists(path):
                 self._ledger = Ledger.open(path, key, state=self._state)
             else:
@@ -548,7 +548,7 @@ class Launch:
         if self._ledger is not None:
             closed += ledger_files(self._ledger.path)
         elif request.ledger is not None:
-            closed += ledger_files(os.path.abspath(request.ledger))
+            closed += ledger_files(from_here(request.ledger))
         if self._key is not None:
             closed += self._key.files
         elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:

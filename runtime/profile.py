@@ -19,7 +19,7 @@ from runtime.document_words import bounded, did_you_mean, kind_of, quoted
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
-from runtime.path_names import absolute, homes, shown
+from runtime.path_names import absolute, from_here, homes, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ def read_profile(path: bytes) -> Profile:
     """
     home = next(iter(homes()), None)
     try:
-        where = absolute(path, workdir=os.getcwdb(), home=home)
+        where = absolute(path, workdir=b"/" if path[:1] in b"~/" else from_here(b"."), home=home)
     except UsageError as error:
         raise ProfileError(f"cannot read the profile: {error}", hint=error.hint) from None
     data = _read(where)

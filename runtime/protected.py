@@ -319,23 +319,31 @@ def own_code_paths() -> tuple[bytes, ...]:
     them) and what the dynamic loader reads.
     """
     found = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable]
-    found += [entry or os.getcwd() for entry in sys.path]
+    found += [entry or os.curdir for entry in sys.path]
+    # Compiled modules are read from there, instead of from beside their sources.
+    found += [sys.pycache_prefix or ""]
     for name in ("__main__", "attest", "runtime", "store", "verify"):
         module = sys.modules.get(name)
         found += getattr(module, "__path__", None) or [getattr(module, "__file__", None) or ""]
-    found = [path for path in found if not path.startswith("<")]  # a program on standard input has no file
-    paths = [os.path.abspath(os.fsencode(path)) for path in found if path]
+    paths = [path for entry in found if (path := _code_path(entry)) is not None]
     version = b"python%d.%d" % sys.version_info[:2]
     bases = [join(home, b".local") for home in homes()]
     bases.append(os.environb.get(b"PYTHONUSERBASE", b""))
     paths += [join(base, b"lib/" + version) for base in bases if base.startswith(b"/")]
-    # Compiled modules are read from there, instead of from beside their sources.
-    paths += [os.path.abspath(os.fsencode(sys.pycache_prefix))] if sys.pycache_prefix else []
     for variable in _LOADED_FROM:
         listed = os.environb.get(variable, b"").replace(b" ", b":").split(b":")
         paths += [entry for entry in listed if entry.startswith(b"/")]
     # A prefix of "/" would close the whole file system; its parts are listed anyway.
     return tuple(path for path in dict.fromkeys([*paths, *_LOADER]) if path != b"/")
+
+
+def _code_path(entry: str) -> bytes | None:
+    if not entry or entry.startswith("<"):  # a program on standard input has no file
+        return None
+    try:
+        return os.path.abspath(os.fsencode(entry))
+    except OSError:  # relative to a current directory that is gone: nothing is loaded from there either
+        return None
 
 
 class Guard:

@@ -22,7 +22,7 @@ from attest.errors import KeyFormatError, MalformedError
 from attest.keys import PublicKey, SigningKey, is_key_text
 from runtime import syscalls
 from runtime.errors import SigningKeyError, UsageError
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ def file_of(reference: str) -> bytes | None:
     """Return the path that a reference names, None if it names no file."""
     if is_inline(reference) or reference.startswith(("env://", "keyring://")):
         return None
-    return os.path.abspath(os.fsencode(reference.removeprefix("file://")))
+    return from_here(os.fsencode(reference.removeprefix("file://")))
 
 
 def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKey:
@@ -156,7 +156,7 @@ def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKe
     Raises:
         SigningKeyError: it is not that.
     """
-    path = os.path.abspath(path)
+    path = from_here(path)
     name = shown(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -16,7 +16,7 @@ from runtime.cli.audit_document import ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.terminal import Progress, write_lines
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store.reading import LedgerReader
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _snapshot(arguments: argparse.Namespace) -> int:
     path = chosen_ledger(arguments.ledger)
     if not arguments.file:
         raise NonoError("a snapshot needs a file to be written to", code="usage.invalid")
-    target = os.path.abspath(os.fsencode(arguments.file))
+    target = from_here(os.fsencode(arguments.file))
     with LedgerReader(path) as reader:
         reader.snapshot(target)
     with LedgerReader(target) as copy:

@@ -15,7 +15,7 @@ from runtime import key_files, key_rotation, signing_key
 from runtime.cli import complain, passphrases
 from runtime.cli.terminal import columns, write_lines
 from runtime.errors import SigningKeyError, UsageError
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store import locations
 from store.errors import LedgerError
 from store.overview import LedgerOverview, default_ledgers_of
@@ -222,13 +222,13 @@ def _rotate(arguments: argparse.Namespace) -> int:
         raise UsageError("--encrypt is for a key that is made, and --new names one that exists")
     source = passphrases.source(arguments.key_passphrase_env)
     named = arguments.ledger is not None
-    ledger = os.path.abspath(os.fsencode(arguments.ledger)) if named else None
+    ledger = from_here(os.fsencode(arguments.ledger)) if named else None
+    new = None if arguments.out is None else from_here(os.fsencode(arguments.out))
     if arguments.audit_sign_key is None and arguments.new is None and arguments.out is None:
+        new = signing_key.default_path(locations.config_directory())
         rotation = _rotate_host_key(arguments, ledger, source)
-        new: bytes | None = signing_key.default_path(locations.config_directory())
     else:
-        rotation = _rotate_ledger(arguments, ledger, source)
-        new = None if arguments.out is None else os.path.abspath(os.fsencode(arguments.out))
+        rotation = _rotate_ledger(arguments, ledger, source, new)
     _report(rotation, new, destroy=arguments.destroy_old)
     return 0
 
@@ -256,8 +256,10 @@ def _rotate_host_key(
     )
 
 
-def _rotate_ledger(arguments: argparse.Namespace, ledger: bytes | None, source: PassphraseSource) -> Rotation:
-    if arguments.new is None and arguments.out is None:
+def _rotate_ledger(
+    arguments: argparse.Namespace, ledger: bytes | None, source: PassphraseSource, out: bytes | None
+) -> Rotation:
+    if arguments.new is None and out is None:
         raise UsageError(
             "no new key", code="usage.new_key", hint="make one with --out FILE, or name one: --new REF"
         )
@@ -284,11 +286,11 @@ def _rotate_ledger(arguments: argparse.Namespace, ledger: bytes | None, source: 
 
     def new() -> SigningKey:
         variable = arguments.new_key_passphrase_env
-        if arguments.new is not None:
+        if out is None:
             return signing_key.resolve(arguments.new, passphrases.source(variable)).key
         encrypt = arguments.encrypt or variable is not None
         passphrase = passphrases.new(variable, _NEW_FLAG) if encrypt else None
-        return key_files.generate(os.path.abspath(os.fsencode(arguments.out)), passphrase)
+        return key_files.generate(out, passphrase)
 
     rotation = key_rotation.rotate_ledger(
         ledger,

@@ -16,7 +16,7 @@ def subcommands(name: str) -> list[tuple[str, ...]]:
     """Return a command and every command beneath it, as its own parser has them."""
     parser = cli.Parser(f"nono {name}")
     importlib.import_module(f"runtime.cli.{name}").add_arguments(parser)
-    found = [(name,)]
+    found: list[tuple[str, ...]] = [(name,)]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             found += [(name, choice) for choice in action.choices]
