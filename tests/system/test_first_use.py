@@ -221,8 +221,8 @@ def test_an_output_without_a_digest_is_said_not_only_recorded(site: Site) -> Non
     ended = site.run("--output", "a b", "--output", ".", "--output", "there", "--", "/bin/true")
     assert ended.status == 0
     assert [line for line in ended.lines if "digest" in line] == [
-        f"nono: the output '{site.project}/a b' has no digest: missing",
-        f"nono: the output {site.project} has no digest: not-regular",
+        f"nono: the output '{site.project}/a b' has no digest: missing (nono-verify exits 3 for it)",
+        f"nono: the output {site.project} has no digest: not-regular (nono-verify exits 3 for it)",
     ]
 
 
