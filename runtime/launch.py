@@ -553,11 +553,10 @@ class Launch:
             closed += self._key.files
         elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:
             closed.append(named)
-        obeyed = list(own_code_paths())
-        obeyed += [loaded.hook.script for loaded in self._hooks.values()]
+        obeyed = [loaded.hook.script for loaded in self._hooks.values()]
         if self._profile is not None:
             obeyed.append(self._profile.path)
-        return Untouchable(tuple(closed), tuple(obeyed))
+        return Untouchable(tuple(closed), own_code_paths(), tuple(obeyed))
 
     def _start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""

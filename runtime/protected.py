@@ -144,11 +144,13 @@ class Untouchable(NamedTuple):
 
     Attributes:
         read_write: closed to every access: ledger (:func:`ledger_files`), key, state, configuration.
-        write: closed to writing: own code (:func:`own_code_paths`), hooks, profiles.
+        write: closed to writing: own code (:func:`own_code_paths`).
+        obeyed: likewise, but its place is the user's choice: the profile and the hooks of this launch.
     """
 
     read_write: tuple[bytes, ...] = ()
     write: tuple[bytes, ...] = ()
+    obeyed: tuple[bytes, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -368,9 +370,11 @@ class Guard:
         self._seen: dict[bytes, bytes | None] = {}
         never = [_never(path, self._seen, writing_only=False) for path in untouchable.read_write]
         never += [
-            _never(path, self._seen, writing_only=True) for path in (*untouchable.write, *_KERNEL_INTERFACES)
+            _never(path, self._seen, writing_only=True)
+            for path in (*untouchable.write, *untouchable.obeyed, *_KERNEL_INTERFACES)
         ]
         self._never = _Map(never)
+        self._obeyed = frozenset(untouchable.obeyed)
         directories = homes() if home_directories is None else home_directories
         self._homes = {home: every_name(home, self._seen) for home in directories}
         self._denied_map: _Map | None = None
@@ -505,6 +509,9 @@ class Guard:
             if self.is_open(reading, names):
                 narrower = f"{reading.wording()} {narrower}".rstrip()
         hint = f"grant only {narrower}" if narrower else "let it write somewhere else"
+        if entry.path in self._obeyed:
+            away = f"keep {shown(entry.path)} outside of everything that the command may write to"
+            hint = f"{away}, or {hint}" if narrower else away
         if relation == _CONTAINS and entry.path == os.fsencode(sys.prefix):
             hint += f", or keep the virtual environment {shown(entry.path)} elsewhere"
         reaches = "other processes" if entry.path in _KERNEL_INTERFACES else "what nono itself runs or obeys"

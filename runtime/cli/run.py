@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
 EPILOG = """\
+A profile and the hooks that it names must lie outside of what the command may write to: it could change
+what is granted, or what runs unconfined, the next time.
+
 Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) and write to a private
 temporary directory that is gone afterwards: no home, no working directory.
 
@@ -34,7 +37,7 @@ exit codes:
 examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
-  nono run -p build.json --output dist/tool.whl --label run=42 -- make release
+  nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
 
