@@ -9,6 +9,7 @@ The bytes are read once, from one descriptor; what is hashed for the record is w
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -133,6 +134,8 @@ class _Reader:
     def parse(self, data: bytes) -> _Value:
         import json  # noqa: PLC0415  # only a launch with a profile pays for it
 
+        if data.startswith(codecs.BOM_UTF8):
+            raise self.error("", "begins with a byte order mark", hint="save it as UTF-8 without one")
         try:
             text = data.decode("utf-8")
             value: _Value = json.loads(
@@ -203,11 +206,18 @@ class _Reader:
             raise self.error(
                 f"{where}.timeout_secs", f"must be a whole number from 1 to {MAX_TIMEOUT_SECONDS}"
             )
+        required = self.flag(table.get("required", False), f"{where}.required")
+        if required and kind == "after":
+            raise self.error(
+                f"{where}.required",
+                "an after-hook cannot be required: the command has run, and nothing is left to refuse",
+                hint="leave it out; that an after-hook failed is said and recorded",
+            )
         return Hook(
             kind=kind,
             script=self._expanded(script, f"{where}.script"),
             timeout_seconds=timeout,
-            required=self.flag(table.get("required", False), f"{where}.required"),
+            required=required,
         )
 
     def _granted_path(self, value: _Value, where: str) -> bytes:
