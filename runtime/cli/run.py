@@ -30,6 +30,9 @@ what is granted, or what runs unconfined, the next time.
 Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) and write to a private
 temporary directory that is gone afterwards: no home, no working directory.
 
+Relative paths of grants, --bypass-protection and --output are in --workdir; those of --ledger, --profile,
+--audit-sign-key and --workdir itself where nono was called.
+
 exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
@@ -148,12 +151,13 @@ def run(arguments: argparse.Namespace) -> int:
         # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
+        what = "failed" if launch is not None and launch.has_run else "not_started"
         _write_status(
             arguments.status_fd,
             {
                 "dry_run": arguments.dry_run,
                 "exit_status": status,
-                "not_started": {"code": error.code, "message": message},
+                what: {"code": error.code, "message": message},
                 "session": session,
             },
         )

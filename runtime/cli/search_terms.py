@@ -71,7 +71,9 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--exit", metavar="CODE", help="that ended with this exit code")
     group.add_argument(
-        "--denied", action="store_true", help="to which something was denied, or that were not started"
+        "--denied",
+        action="store_true",
+        help="that were refused and not started, or have recorded refusals (those of the kernel are not yet)",
     )
     group.add_argument(
         "--lost", action="store_true", help="whose supervisor is gone before they ended (lost, unfinished)"

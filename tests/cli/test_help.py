@@ -55,3 +55,17 @@ def test_what_is_not_there_is_not_printed(
 def test_nor_by_the_verifier(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     assert verify_cli.main([*arguments, "--help"]) == 0
     assert re.search(r"\bNone\b", capsys.readouterr().out) is None
+
+
+def test_what_is_not_recorded_yet_is_not_promised(capfd: pytest.CaptureFixture[str]) -> None:
+    """No decision of the kernel is recorded: --denied finds the launches that nono refused."""
+    listing = " ".join(help_of(capfd, "audit", "list").split())
+    assert "that were refused and not started" in listing
+    assert "What the kernel refuses a command that runs is not recorded yet" in listing
+    assert "denied in the last" not in help_of(capfd, "audit")
+    assert "decision" not in help_of(capfd, "audit", "tail")
+
+
+def test_where_a_relative_path_is_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    said = " ".join(help_of(capfd, "run").split())
+    assert "Relative paths of grants, --bypass-protection and --output are in --workdir" in said

@@ -137,7 +137,8 @@ def test_a_grant_whose_name_is_no_text(site: Site) -> None:
 def test_what_does_not_exist_is_said_and_not_granted(site: Site) -> None:
     ended = site.run("--read", "no-such-directory", "--", "/bin/true")
     assert ended.status == 0
-    assert "nono: --read no-such-directory does not exist, so it is not granted" in ended.lines
+    missing = site.project / "no-such-directory"
+    assert f"nono: --read no-such-directory does not exist ({missing}), so it is not granted" in ended.lines
     assert [grant["asked"] for grant in site.record().intent["grants"]] == ["no-such-directory"]
 
 
