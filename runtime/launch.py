@@ -185,6 +185,11 @@ class Launch:
             return None
         return self._ledger.path, tuple(self._record.indices)
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the command was released to run, however that ended."""
+        return self._released
+
     def plan(self) -> LaunchPlan:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
