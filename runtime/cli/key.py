@@ -38,8 +38,9 @@ _SHOW_EPILOG = """\
 KEY is a private key as --audit-sign-key takes it, or the file of a public one. Of an encrypted private key
 whose public half lies beside it, that is read, and nobody is asked. The private part is never shown.
 
---json writes {"fingerprint", "where", "encrypted", "public_key", "vkeys", "ledgers": [{"path", "origin",
-"size", "vkey"}]}. A path that is not UTF-8 is {"base64": …}.
+--json writes {"fingerprint", "where", "encrypted", "read_from", "public_key", "vkeys", "ledgers": [{"path",
+"origin", "size", "vkey"}]}: "where" is the file's path, or the reference; "read_from" the public half's path
+when that was read. A path that is not UTF-8 is {"base64": …}.
 
 examples:
   nono key show
@@ -68,11 +69,19 @@ _MAX_PUBLIC_BYTES = 65_536
 
 
 class _Shown(NamedTuple):
-    """A key to be shown: what it is, where it lies, and whether it is encrypted (None: it is public)."""
+    """A key to be shown.
+
+    Attributes:
+        key: its public half.
+        where: the path of its file, or the reference that named it.
+        encrypted: whether it is; None for a public key.
+        read_from: the path of the public half that was read in the place of an encrypted key.
+    """
 
     key: PublicKey
-    where: str
+    where: bytes
     encrypted: bool | None
+    read_from: bytes | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +143,8 @@ def _show(arguments: argparse.Namespace) -> int:
         write_lines([json.dumps(_document(seen, ledgers, named), ensure_ascii=True, sort_keys=True)])
         return 0
     encrypted = {None: "public", True: "encrypted", False: "not encrypted"}[seen.encrypted]
-    rows = [("fingerprint", seen.key.fingerprint()), ("where", f"{seen.where} ({encrypted})")]
+    where = shown(seen.where) + (f", read from {shown(seen.read_from)}" if seen.read_from is not None else "")
+    rows = [("fingerprint", seen.key.fingerprint()), ("where", f"{where} ({encrypted})")]
     for ledger in ledgers:
         rows += [
             ("ledger", f"{shown(ledger.path)} ({ledger.head.size} entries)"),
@@ -148,8 +158,9 @@ def _show(arguments: argparse.Namespace) -> int:
 def _document(seen: _Shown, ledgers: list[LedgerOverview], named: list[str]) -> dict[str, object]:
     return {
         "fingerprint": seen.key.fingerprint(),
-        "where": seen.where,
+        "where": canonical.text(seen.where),
         "encrypted": seen.encrypted,
+        "read_from": None if seen.read_from is None else canonical.text(seen.read_from),
         "public_key": seen.key.pem().decode(),
         "vkeys": named,
         "ledgers": [
@@ -176,19 +187,19 @@ def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
     path = signing_key.file_of(reference)
     if path is None:
         key = signing_key.resolve(reference, source).key.public
-        return _Shown(key, reference, encrypted=source.used is not None)
+        return _Shown(key, os.fsencode(reference), encrypted=source.used is not None)
     data = _read(path)
     if b"PRIVATE KEY-----" not in data:
         try:
-            return _Shown(_public(data), shown(path), None)
+            return _Shown(_public(data), path, None)
         except NonoError:
             pass  # no public key either: the refusal says what it should have been
     elif b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data:
         beside = signing_key.public_half(path)
         if os.path.exists(beside):
-            return _Shown(_public(_read(beside)), f"{shown(path)}, read from {shown(beside)}", encrypted=True)
+            return _Shown(_public(_read(beside)), path, encrypted=True, read_from=beside)
     key = signing_key.read_file(path, source).key.public
-    return _Shown(key, shown(path), encrypted=source.used is not None)
+    return _Shown(key, path, encrypted=source.used is not None)
 
 
 def _read(path: bytes) -> bytes:

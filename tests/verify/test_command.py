@@ -10,8 +10,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import jsonschema  # type: ignore[import-untyped]  # published without type information
+import orjson
 import pytest
 
+from attest import canonical
 from attest.keys import SigningKey
 from attest.note import Verifier
 from verify import render, trust
@@ -182,6 +185,27 @@ def test_json_is_one_line_of_ascii(bench: Bench, book: Book) -> None:
     assert done.stdout.isascii()
     assert done.stdout.count(b"\n") == 1
     assert json.loads(done.stdout)["verdict"] == "not-met"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_path_that_is_not_utf_8_has_its_form_in_json(
+    bench: Bench, book: Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(os.path.join(ROOT, "verify", "schemas", "verdict.json"), encoding="utf-8") as file:
+        validator = jsonschema.Draft202012Validator(json.load(file))
+    path, key = bench.write(book), bench.path("k\udcff.pub")
+    with open(key, "wb") as file:
+        file.write(KEY.public.pem())
+    status, out, _ = said(capsys, path, "-k", key, "--format", "json")
+    document = orjson.loads(out)  # which takes no lone surrogate
+    validator.validate(document)
+    assert status == 0
+    assert canonical.text_bytes(document["pins"][0]["source"]) == os.fsencode(key)
+    for line in ((path, "-k", bench.path("none\udcff")), (bench.path("none\udcff"), "-k", key)):
+        status, out, _ = said(capsys, *line, "--format", "json")
+        document = orjson.loads(out)
+        validator.validate(document)
+        assert status == 2
 
 
 def test_a_terminal_that_knows_ascii_only(bench: Bench, book: Book) -> None:
