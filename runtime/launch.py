@@ -44,7 +44,7 @@ from runtime.record import LaunchRecord
 from runtime.redaction import Redactor
 from runtime.request import LaunchRequest
 from runtime.session import new_session_id
-from runtime.supervision import Ending, Signals, Supervision
+from runtime.supervision import FORWARDED, FORWARDED_ALONE, Ending, Signals, Supervision
 from store import locations
 from store.errors import LedgerError
 from store.ledger import Draft, Ledger
@@ -170,7 +170,7 @@ class Launch:
         with self._cleanup:
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
-            signals = Signals()
+            signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._open_record()
             try:

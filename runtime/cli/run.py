@@ -37,6 +37,9 @@ exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
+command too, and the record then shows the launch as unfinished.
+
 examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
