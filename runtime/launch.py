@@ -152,6 +152,7 @@ class Launch:
         self._key: ResolvedKey | None = None
         self._passphrase: bytes | None = None
         self._ledger: Ledger | None = None
+        self._sessions: OpenSessions | None = None
         self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
         self._released = False
@@ -437,8 +438,12 @@ class Launch:
             outputs=self._outputs,
             lost=lost,
         )
+        self._sessions = sessions
         for left in abandoned:
             sessions.forget(left)
+            # At the end, since it can take its time; nothing that the dead one had started still runs.
+            if left.temporary is not None and private_directory.is_one(left.temporary):
+                self._cleanup.callback(self._remove_private_directory, left.temporary)
 
     def _closing_draft(self, left: Abandoned) -> Draft | None:
         """Return the entry that says that a session was lost; None if it is closed, or never began."""
@@ -472,7 +477,8 @@ class Launch:
 
     def _private_directory(self) -> bytes:
         try:
-            path = private_directory.create()
+            remember = self._sessions.remember_temporary if self._sessions is not None else lambda _: None
+            path = private_directory.create(remember)
         except OSError as error:
             raise LaunchError(
                 f"cannot make the private temporary directory: {error.strerror}", code="launch.temporary"
