@@ -126,7 +126,7 @@ def test_closed_streams_do_not_change_the_exit_code(site: Site, closed: str) -> 
 @pytest.mark.parametrize(
     ("redirection", "status", "said"),
     [
-        (">/dev/full", 2, "not checked: the verdict cannot be written: No space left on device\n"),
+        (">/dev/full", 2, "not checked: standard output cannot be written: No space left on device\n"),
         (">&3", 2, ""),
         (">&-", 0, ""),
         (">&- 2>&-", 0, ""),
@@ -148,7 +148,7 @@ def test_the_verifiers_help_on_a_full_device(site: Site, arguments: str) -> None
     done = shell(site, f"nono_verify {arguments} > /dev/full")
     assert (done.returncode, done.stderr) == (
         2,
-        "not checked: the verdict cannot be written: No space left on device\n",
+        "not checked: standard output cannot be written: No space left on device\n",
     )
 
 
