@@ -197,6 +197,42 @@ def _is_checkpoint(message: bytes) -> bool:
     )
 
 
+_PEM_MARKS = ("-----BEGIN ", "PRIVATE KEY-----")
+_LEAST_DER_CHARACTERS = 48  # base64 of 36 bytes; the shortest key, a public one, has 44
+_ED25519_BASE64 = ("AQAwBQYDK2VwBCIEI", "AQEwBQYDK2VwBCIEI")  # a short PKCS#8 from its fourth byte on
+_TORN_BYTES = 3  # what a slip of the copying hand takes away or adds
+_IN_ITS_PLACE = "(a key)"
+
+
+def is_key_text(text: str) -> bool:
+    """Return whether a text is a key itself where the name of one is wanted: PEM, or base64 of its DER.
+
+    For whoever is about to show the text, so in doubt (a bit is missing, white space is in between) it is.
+    """
+    if any(mark in text for mark in _PEM_MARKS):
+        return True
+    compact = "".join(text.split())
+    if len(compact) < _LEAST_DER_CHARACTERS or not compact.startswith("M"):
+        return False
+    if compact[4:].startswith(_ED25519_BASE64):
+        return True
+    try:
+        der = base64.b64decode(compact.rstrip("=") + "=" * (-len(compact.rstrip("=")) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    # X.690: a sequence, and how long it is, in one, two or three bytes.
+    head = 2 + (der[1] & 0x7F if der[1] & 0x80 else 0)
+    length = int.from_bytes(der[2:head], "big") if head > 2 else der[1]
+    return der[0] == 0x30 and head <= 4 and abs(head + length - len(der)) <= _TORN_BYTES
+
+
+def without_key_text(message: str) -> str:
+    """Return a message without the keys that were typed where something else was wanted."""
+    starts = [message.index(mark) for mark in _PEM_MARKS if mark in message]
+    words = (message[: min(starts)] + _IN_ITS_PLACE if starts else message).split(" ")
+    return " ".join(_IN_ITS_PLACE if is_key_text(word.strip("'\"$,:;()=")) else word for word in words)
+
+
 def armour(der: bytes, label: bytes) -> bytes:
     """Return ``der`` as a PEM of ``label`` (RFC 7468)."""
     body = base64.b64encode(der)

@@ -109,7 +109,9 @@ def resolve(
                 found = _open(request, path, guard)
                 if found is None:
                     missing.append(request)
-                    warn(f"{request.wording()} does not exist, so it is not granted")
+                    # Relative to the working directory, which need not be where nono was called.
+                    where = "" if path == request.path else f" ({shown(path)})"
+                    warn(f"{request.wording()} does not exist{where}, so it is not granted")
             if found is not None:
                 opened.append(found)
         kept = _merge(opened)

@@ -38,13 +38,13 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, homes
+from runtime.path_names import absolute, from_here, homes
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
 from runtime.redaction import Redactor
 from runtime.request import LaunchRequest
 from runtime.session import new_session_id
-from runtime.supervision import Ending, Signals, Supervision
+from runtime.supervision import FORWARDED, FORWARDED_ALONE, Ending, Signals, Supervision
 from store import locations
 from store.errors import LedgerError
 from store.ledger import Draft, Ledger
@@ -152,6 +152,7 @@ class Launch:
         self._key: ResolvedKey | None = None
         self._passphrase: bytes | None = None
         self._ledger: Ledger | None = None
+        self._sessions: OpenSessions | None = None
         self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
         self._released = False
@@ -170,7 +171,7 @@ class Launch:
         with self._cleanup:
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
-            signals = Signals()
+            signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._open_record()
             try:
@@ -184,6 +185,11 @@ class Launch:
         if self._ledger is None or not self._record.indices:
             return None
         return self._ledger.path, tuple(self._record.indices)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the command was released to run, however that ended."""
+        return self._released
 
     def plan(self) -> LaunchPlan:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
@@ -406,7 +412,7 @@ class Launch:
                 may_found=may_found,
             )
         else:
-            path = os.path.abspath(self._request.ledger)
+            path = from_here(self._request.ledger)
             if os.path.lexists(path):
                 self._ledger = Ledger.open(path, key, state=self._state)
             else:
@@ -432,8 +438,12 @@ class Launch:
             outputs=self._outputs,
             lost=lost,
         )
+        self._sessions = sessions
         for left in abandoned:
             sessions.forget(left)
+            # At the end, since it can take its time; nothing that the dead one had started still runs.
+            if left.temporary is not None and private_directory.is_one(left.temporary):
+                self._cleanup.callback(self._remove_private_directory, left.temporary)
 
     def _closing_draft(self, left: Abandoned) -> Draft | None:
         """Return the entry that says that a session was lost; None if it is closed, or never began."""
@@ -467,7 +477,8 @@ class Launch:
 
     def _private_directory(self) -> bytes:
         try:
-            path = private_directory.create()
+            remember = self._sessions.remember_temporary if self._sessions is not None else lambda _: None
+            path = private_directory.create(remember)
         except OSError as error:
             raise LaunchError(
                 f"cannot make the private temporary directory: {error.strerror}", code="launch.temporary"
@@ -548,16 +559,15 @@ class Launch:
         if self._ledger is not None:
             closed += ledger_files(self._ledger.path)
         elif request.ledger is not None:
-            closed += ledger_files(os.path.abspath(request.ledger))
+            closed += ledger_files(from_here(request.ledger))
         if self._key is not None:
             closed += self._key.files
         elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:
             closed.append(named)
-        obeyed = list(own_code_paths())
-        obeyed += [loaded.hook.script for loaded in self._hooks.values()]
+        obeyed = [loaded.hook.script for loaded in self._hooks.values()]
         if self._profile is not None:
             obeyed.append(self._profile.path)
-        return Untouchable(tuple(closed), tuple(obeyed))
+        return Untouchable(tuple(closed), own_code_paths(), tuple(obeyed))
 
     def _start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""

@@ -29,8 +29,11 @@ def take(name: str) -> bytes:
     variable = os.fsencode(name)
     value = os.environb.get(variable)
     if not variable or value is None:
+        # Not named: it may be the passphrase itself, by mistake.
         raise SigningKeyError(
-            f"the variable of the passphrase is not set: {name or '(no name)'}", code="key.variable"
+            "the variable that is to hold the passphrase is not set",
+            code="key.variable",
+            hint="give the name of a variable, without $, and export it",
         )
     signing_key.forget_variable(variable)
     return check(value, f"in ${name}")

@@ -62,6 +62,24 @@ def absolute(path: bytes, *, workdir: bytes, home: bytes | None) -> bytes:
     return path if path.startswith(b"/") else join(workdir, path)
 
 
+def from_here(path: bytes) -> bytes:
+    """Return the absolute path that ``path`` means where nono was called, ``..`` by its text alone.
+
+    Raises:
+        UsageError: it is relative, and the current directory is gone or cannot be named
+            (``usage.directory_gone``).
+    """
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        what = "is gone" if isinstance(error, FileNotFoundError) else f"has no name here: {error.strerror}"
+        raise UsageError(
+            f"cannot tell where {shown(path)} is: the current directory {what}",
+            code="usage.directory_gone",
+            hint="change to another directory, or write the full path",
+        ) from None
+
+
 def homes() -> tuple[bytes, ...]:
     """Return the home directories of this user: $HOME first, then that of the user database.
 

@@ -9,15 +9,27 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import stat
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS = 10.0
 _NAMES = 4_096
 """How many names of a directory are held at once."""
 
 
-def create() -> bytes:
+_PREFIX = b"nono-"
+_RANDOM_BYTES = 10
+
+
+def create(announce: Callable[[bytes], None] = lambda _: None) -> bytes:
     """Make an empty directory under ``$TMPDIR`` or ``/tmp`` and return its canonical path.
+
+    Args:
+        announce: told the path before anything is there, so that whoever remembers it misses none.
 
     Raises:
         OSError: it cannot be made.
@@ -25,9 +37,24 @@ def create() -> bytes:
     base = os.environb.get(b"TMPDIR", b"")
     if not base.startswith(b"/") or not os.path.isdir(base):
         base = b"/tmp"  # only the parent; the directory itself is new, private and unguessable
-    path = os.path.join(os.path.realpath(base), b"nono-" + os.urandom(10).hex().encode())
+    path = os.path.join(os.path.realpath(base), _PREFIX + os.urandom(_RANDOM_BYTES).hex().encode())
+    announce(path)
     os.mkdir(path, 0o700)
     return path
+
+
+def is_one(path: bytes) -> bool:
+    """Return whether a path that was remembered still is such a directory: this user's alone, no link."""
+    directory, name = os.path.split(path)
+    if not name.startswith(_PREFIX) or len(name) != len(_PREFIX) + 2 * _RANDOM_BYTES:
+        return False
+    try:
+        status = os.lstat(path)
+        in_place = os.path.realpath(directory, strict=True) == directory
+    except OSError:
+        return False
+    private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700
+    return in_place and private and status.st_uid == os.geteuid()
 
 
 def remove(path: bytes) -> bool:

@@ -9,6 +9,7 @@ The bytes are read once, from one descriptor; what is hashed for the record is w
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -19,7 +20,7 @@ from runtime.document_words import bounded, did_you_mean, kind_of, quoted
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
-from runtime.path_names import absolute, homes, shown
+from runtime.path_names import absolute, from_here, homes, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ def read_profile(path: bytes) -> Profile:
     """
     home = next(iter(homes()), None)
     try:
-        where = absolute(path, workdir=os.getcwdb(), home=home)
+        where = absolute(path, workdir=b"/" if path[:1] in b"~/" else from_here(b"."), home=home)
     except UsageError as error:
         raise ProfileError(f"cannot read the profile: {error}", hint=error.hint) from None
     data = _read(where)
@@ -133,6 +134,8 @@ class _Reader:
     def parse(self, data: bytes) -> _Value:
         import json  # noqa: PLC0415  # only a launch with a profile pays for it
 
+        if data.startswith(codecs.BOM_UTF8):
+            raise self.error("", "begins with a byte order mark", hint="save it as UTF-8 without one")
         try:
             text = data.decode("utf-8")
             value: _Value = json.loads(
@@ -203,11 +206,18 @@ class _Reader:
             raise self.error(
                 f"{where}.timeout_secs", f"must be a whole number from 1 to {MAX_TIMEOUT_SECONDS}"
             )
+        required = self.flag(table.get("required", False), f"{where}.required")
+        if required and kind == "after":
+            raise self.error(
+                f"{where}.required",
+                "an after-hook cannot be required: the command has run, and nothing is left to refuse",
+                hint="leave it out; that an after-hook failed is said and recorded",
+            )
         return Hook(
             kind=kind,
             script=self._expanded(script, f"{where}.script"),
             timeout_seconds=timeout,
-            required=self.flag(table.get("required", False), f"{where}.required"),
+            required=required,
         )
 
     def _granted_path(self, value: _Value, where: str) -> bytes:

@@ -144,11 +144,13 @@ class Untouchable(NamedTuple):
 
     Attributes:
         read_write: closed to every access: ledger (:func:`ledger_files`), key, state, configuration.
-        write: closed to writing: own code (:func:`own_code_paths`), hooks, profiles.
+        write: closed to writing: own code (:func:`own_code_paths`).
+        obeyed: likewise, but its place is the user's choice: the profile and the hooks of this launch.
     """
 
     read_write: tuple[bytes, ...] = ()
     write: tuple[bytes, ...] = ()
+    obeyed: tuple[bytes, ...] = ()
 
 
 class _Place(NamedTuple):
@@ -319,23 +321,31 @@ def own_code_paths() -> tuple[bytes, ...]:
     them) and what the dynamic loader reads.
     """
     found = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable]
-    found += [entry or os.getcwd() for entry in sys.path]
+    found += [entry or os.curdir for entry in sys.path]
+    # Compiled modules are read from there, instead of from beside their sources.
+    found += [sys.pycache_prefix or ""]
     for name in ("__main__", "attest", "runtime", "store", "verify"):
         module = sys.modules.get(name)
         found += getattr(module, "__path__", None) or [getattr(module, "__file__", None) or ""]
-    found = [path for path in found if not path.startswith("<")]  # a program on standard input has no file
-    paths = [os.path.abspath(os.fsencode(path)) for path in found if path]
+    paths = [path for entry in found if (path := _code_path(entry)) is not None]
     version = b"python%d.%d" % sys.version_info[:2]
     bases = [join(home, b".local") for home in homes()]
     bases.append(os.environb.get(b"PYTHONUSERBASE", b""))
     paths += [join(base, b"lib/" + version) for base in bases if base.startswith(b"/")]
-    # Compiled modules are read from there, instead of from beside their sources.
-    paths += [os.path.abspath(os.fsencode(sys.pycache_prefix))] if sys.pycache_prefix else []
     for variable in _LOADED_FROM:
         listed = os.environb.get(variable, b"").replace(b" ", b":").split(b":")
         paths += [entry for entry in listed if entry.startswith(b"/")]
     # A prefix of "/" would close the whole file system; its parts are listed anyway.
     return tuple(path for path in dict.fromkeys([*paths, *_LOADER]) if path != b"/")
+
+
+def _code_path(entry: str) -> bytes | None:
+    if not entry or entry.startswith("<"):  # a program on standard input has no file
+        return None
+    try:
+        return os.path.abspath(os.fsencode(entry))
+    except OSError:  # relative to a current directory that is gone: nothing is loaded from there either
+        return None
 
 
 class Guard:
@@ -360,9 +370,11 @@ class Guard:
         self._seen: dict[bytes, bytes | None] = {}
         never = [_never(path, self._seen, writing_only=False) for path in untouchable.read_write]
         never += [
-            _never(path, self._seen, writing_only=True) for path in (*untouchable.write, *_KERNEL_INTERFACES)
+            _never(path, self._seen, writing_only=True)
+            for path in (*untouchable.write, *untouchable.obeyed, *_KERNEL_INTERFACES)
         ]
         self._never = _Map(never)
+        self._obeyed = frozenset(untouchable.obeyed)
         directories = homes() if home_directories is None else home_directories
         self._homes = {home: every_name(home, self._seen) for home in directories}
         self._denied_map: _Map | None = None
@@ -497,6 +509,9 @@ class Guard:
             if self.is_open(reading, names):
                 narrower = f"{reading.wording()} {narrower}".rstrip()
         hint = f"grant only {narrower}" if narrower else "let it write somewhere else"
+        if entry.path in self._obeyed:
+            away = f"keep {shown(entry.path)} outside of everything that the command may write to"
+            hint = f"{away}, or {hint}" if narrower else away
         if relation == _CONTAINS and entry.path == os.fsencode(sys.prefix):
             hint += f", or keep the virtual environment {shown(entry.path)} elsewhere"
         reaches = "other processes" if entry.path in _KERNEL_INTERFACES else "what nono itself runs or obeys"

@@ -1,9 +1,10 @@
 """The ledger's key: where it comes from, and what must be true of it before anything is launched.
 
 A reference is a path or ``file://`` to a PKCS#8 PEM, ``env://NAME`` (PEM or base64 DER in a variable that
-neither the child nor a hook gets), ``keyring://SERVICE/USER`` (the same in the desktop's keyring), or the
-base64 of the PKCS#8 DER itself. Without one the host key is used, ``$XDG_CONFIG_HOME/nono/keys/default.pem``,
-which the first launch makes. An encrypted key takes its passphrase from where the caller says.
+neither the child nor a hook gets), ``keyring://SERVICE/USER`` (the same in the desktop's keyring), or, for
+callers in Python alone, the key itself (PEM or base64 DER): the command line refuses that, and never echoes
+it. Without one the host key is used, ``$XDG_CONFIG_HOME/nono/keys/default.pem``; the first launch makes it.
+An encrypted key takes its passphrase from where the caller says.
 
 What few keys need is imported when such a key comes (:mod:`runtime.pkcs8`, :mod:`runtime.keyring_access`); so
 is what makes keys (:mod:`runtime.key_files`) and replaces the host key (:mod:`runtime.host_key_rotation`).
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
-from attest.keys import PublicKey, SigningKey
+from attest.keys import PublicKey, SigningKey, is_key_text
 from runtime import syscalls
-from runtime.errors import SigningKeyError
-from runtime.path_names import shown
+from runtime.errors import SigningKeyError, UsageError
+from runtime.path_names import from_here, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from runtime.pkcs8 import Passphrases
 
 MAX_BYTES = 16_384
-# Base64 of what every short PKCS#8 DER of an Ed25519 key has from its fourth byte on, in both versions.
-_PKCS8_BASE64 = ("AQAwBQYDK2VwBCIEI", "AQEwBQYDK2VwBCIEI")
-_PKCS8_BASE64_LENGTH = 64
+_MAX_SHOWN_NAME = 40  # a seed has 43 characters of base64, or 64 of hex
 
 
 class ResolvedKey(NamedTuple):
@@ -65,14 +64,14 @@ def resolve(reference: str, passphrases: Passphrases | None = None) -> ResolvedK
     Raises:
         SigningKeyError: it cannot be read or decrypted, is no Ed25519 key, or others can read it.
     """
+    if is_inline(reference):
+        return ResolvedKey(_parse(reference.encode("utf-8", "replace"), "that was given", passphrases))
     if reference.startswith("env://"):
         return _from_environment(reference.removeprefix("env://"), passphrases)
     if reference.startswith("keyring://"):
         from runtime import keyring_access  # noqa: PLC0415  # few keys lie there
 
         return ResolvedKey(_parse(keyring_access.read(reference), reference, passphrases))
-    if is_inline(reference):
-        return ResolvedKey(_parse(reference.encode(), "that was given", passphrases))
     return read_file(os.fsencode(reference.removeprefix("file://")), passphrases)
 
 
@@ -126,19 +125,29 @@ def read_public(path: bytes) -> PublicKey | None:
 
 
 def is_inline(reference: str) -> bool:
-    """Return whether a reference is the key itself: base64 of an Ed25519 PKCS#8 DER."""
-    return (
-        len(reference) >= _PKCS8_BASE64_LENGTH
-        and reference.startswith("M")
-        and reference[4:].startswith(_PKCS8_BASE64)
-    )
+    """Return whether a reference is the key itself (PEM, or base64 of DER), also behind a scheme's name."""
+    return is_key_text(reference.rpartition("://")[2])
+
+
+def refuse_inline(reference: str | None) -> None:
+    """Refuse a key itself where a command line names one; it is never echoed.
+
+    Raises:
+        UsageError: it is the key itself (``usage.key_in_argv``).
+    """
+    if reference is not None and is_inline(reference):
+        raise UsageError(
+            "a signing key on the command line can be read by every process, a launched one included",
+            code="usage.key_in_argv",
+            hint="put it into a variable and name that: env://NAME",
+        )
 
 
 def file_of(reference: str) -> bytes | None:
     """Return the path that a reference names, None if it names no file."""
     if is_inline(reference) or reference.startswith(("env://", "keyring://")):
         return None
-    return os.path.abspath(os.fsencode(reference.removeprefix("file://")))
+    return from_here(os.fsencode(reference.removeprefix("file://")))
 
 
 def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKey:
@@ -147,7 +156,7 @@ def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKe
     Raises:
         SigningKeyError: it is not that.
     """
-    path = os.path.abspath(path)
+    path = from_here(path)
     name = shown(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -189,8 +198,13 @@ def _from_environment(name: str, passphrases: Passphrases | None) -> ResolvedKey
     variable = os.fsencode(name)
     value = os.environb.get(variable)
     if not variable or value is None:
+        # What cannot be a name may be the key itself, in whatever form, and is not echoed.
+        is_name = name.isidentifier() and name.isascii() and len(name) <= _MAX_SHOWN_NAME
+        shown_name = name if is_name else "(not a name)"
         raise SigningKeyError(
-            f"the variable of the signing key is not set: {name or '(no name)'}", code="key.variable"
+            f"the variable of the signing key is not set: {shown_name}",
+            code="key.variable",
+            hint="export it, and give its name without $: env://NAME",
         )
     key = _parse(value, f"in ${name}", passphrases)
     forget_variable(variable)

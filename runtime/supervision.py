@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
 
+FORWARDED_ALONE = FORWARDED | {signal.SIGUSR1, signal.SIGUSR2}
+"""Likewise where the launcher does nothing but launch: a host program has uses of its own for these two."""
+
 SAME = "same"
 DIFFERENT = "different"
 UNCHECKED = "unchecked"
@@ -77,15 +80,18 @@ class Signals:
 
     Blocking begins before the intent, so that no signal can end nono between two entries.
 
+    Args:
+        forwarded: the signals.
+
     Attributes:
         mask: the signal mask before, which the command gets back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forwarded: frozenset[signal.Signals] = FORWARDED) -> None:
         # A terminal stops whoever writes to it from the background, where the command can have put nono.
-        blocked = FORWARDED | {signal.SIGTTOU}
+        blocked = forwarded | {signal.SIGTTOU}
         self.mask = frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
-        self.descriptor = syscalls.signalfd(frozenset(int(number) for number in FORWARDED))
+        self.descriptor = syscalls.signalfd(frozenset(int(number) for number in forwarded))
         self.seen: list[syscalls.SignalInfo] = []
 
     def read(self) -> list[syscalls.SignalInfo]:

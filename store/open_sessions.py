@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from attest import origin
+from attest import canonical, origin
+from attest.errors import MalformedError
 from store.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from attest.canonical import Json
 
 ANOTHER_BOOT = "another-boot"
 PROCESS_GONE = "process-gone"
@@ -54,12 +57,14 @@ class Abandoned(NamedTuple):
         first: no entry of it stands below this index.
         found: how that shows, in the words of ``launch.lost``.
         descriptor: its file, locked.
+        temporary: the private temporary directory that it may have left, or None.
     """
 
     session: str
     first: int
     found: str
     descriptor: int
+    temporary: bytes | None = None
 
 
 class OpenSessions:
@@ -73,6 +78,7 @@ class OpenSessions:
     def __init__(self, state: bytes, ledger_origin: str) -> None:
         self._directory = os.path.join(state, b"running", origin.split(ledger_origin)[1].encode())
         self._own: tuple[bytes, int] | None = None
+        self._mark: dict[str, Json] = {}
 
     def enter(self, session: str, first: int, supervisor: Supervisor) -> None:
         """Mark a session as open, kept by this process.
@@ -93,7 +99,8 @@ class OpenSessions:
             os.makedirs(self._directory, 0o700, exist_ok=True)
             descriptor = os.open(unnamed, flags, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.write(descriptor, orjson.dumps({"first": first, **supervisor._asdict()}))
+            self._mark = {"first": first, **supervisor._asdict()}
+            os.write(descriptor, orjson.dumps(self._mark))
             os.rename(unnamed, path)
         except OSError as error:
             raise LedgerError(
@@ -102,6 +109,17 @@ class OpenSessions:
                 hint="make nono's state directory writable",
             ) from None
         self._own = path, descriptor
+
+    def remember_temporary(self, path: bytes) -> None:
+        """Remember the session's private temporary directory, for whoever finds the session abandoned.
+
+        Args:
+            path: its path. One that is too long for a mark is not remembered.
+        """
+        data = orjson.dumps({**self._mark, "temporary": canonical.text(path)})
+        if self._own is not None and len(data) <= _MAX_BYTES:
+            with contextlib.suppress(OSError):  # what cannot be remembered is left behind, no worse
+                os.pwrite(self._own[1], data, 0)
 
     def leave(self, *, closed: bool) -> None:
         """Give up the session; the mark of one that is not ``closed`` is left for the next writer."""
@@ -125,10 +143,13 @@ class OpenSessions:
                 continue
             try:
                 mark = orjson.loads(os.read(descriptor, _MAX_BYTES))
+                left = mark.pop("temporary", None)
+                temporary = None if left is None else canonical.text_bytes(left)
                 first, kept_by = int(mark.pop("first")), Supervisor(**mark)
-            except (OSError, TypeError, KeyError, ValueError, AttributeError):
-                first, kept_by = 0, None  # cut off by a power cut: what it says is lost, not that it is free
-            yield Abandoned(os.fsdecode(name), first, _how_it_shows(kept_by, here), descriptor)
+            except (OSError, TypeError, KeyError, ValueError, AttributeError, MalformedError):
+                # Cut off by a power cut: what it says is lost, not that it is free.
+                first, kept_by, temporary = 0, None, None
+            yield Abandoned(os.fsdecode(name), first, _how_it_shows(kept_by, here), descriptor, temporary)
 
     def forget(self, abandoned: Abandoned) -> None:
         """Take an abandoned session's mark away."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 
+# SQLite's words for it, whoever only reads: a write-ahead log is read by way of shared memory in a file.
+_NEEDS_FILES_BESIDE_IT = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+
+
 class LedgerReader:
     """A ledger that is open for reading.
 
@@ -185,6 +189,14 @@ class LedgerReader:
 
     def _unreadable(self, error: Exception) -> LedgerError:
         shown = os.fsdecode(self.path)
+        if getattr(error, "sqlite_errorname", "").startswith(_NEEDS_FILES_BESIDE_IT):
+            return LedgerError(
+                f"cannot read {shown}: who reads a ledger needs {os.path.basename(shown)}-wal and -shm beside"
+                " it, and you may not write them",
+                code="ledger.readonly",
+                hint="take a snapshot as its owner (nono audit snapshot FILE), or copy it to a directory of"
+                f" yours; nono-verify {shown} reads it as it is",
+            )
         return LedgerError(
             f"cannot read {shown}: {error}", code="ledger.unreadable", hint=f"nono-verify {shown}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_front_door_holds_no_code(name: str) -> None:
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_says_that_it_is_typed(name: str) -> None:
     assert (ROOT / name / "py.typed").exists()
+
+
+def test_whom_a_report_goes_to_is_who_the_package_says_it_is_from() -> None:
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    names = {person["name"] for person in (*project["authors"], *project["maintainers"])}
+    assert names == {"nono maintainers"}
+    assert "Report privately to the nono maintainers" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")

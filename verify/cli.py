@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attest import __version__, entry, tlog_proof
 from attest import origin as origins
 from attest.errors import NonoError
+from attest.keys import without_key_text
 from verify import pins, proof, proof_verdict, remembered, render, trust
 from verify.errors import NotCheckedError
 from verify.findings import Finding
@@ -67,10 +68,26 @@ examples:
 """
 
 
+_TRUST_EPILOG = """\
+The store is $XDG_CONFIG_HOME/nono/trust, or ~/.config/nono/trust; any .pub file in it is trusted.
+A ledger file that is called trust is ./trust.
+
+exit codes:
+  0  done
+  2  no such key, or more than one; a file cannot be read or written; usage
+
+examples:
+  nono-verify trust add ci.pub
+  nono-verify trust list
+  nono-verify trust remove ci.pub
+  nono-verify trust remove d43a07c1     8 or more of the fingerprint's first digits
+"""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # Usage is one of the reasons why nothing was checked, and reads like the others.
-        _complain(f"not checked: {render.printable(message)}\n  hint: nono-verify --help\n")
+        _complain(f"not checked: {render.printable(without_key_text(message))}\n  hint: nono-verify --help\n")
         raise SystemExit(NOT_CHECKED)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -230,14 +247,15 @@ def _trust(arguments: list[str]) -> int:
     parser = _Parser(
         prog="nono-verify trust",
         description="The keys that nono-verify trusts when no other is named.",
-        epilog="A ledger file that is called trust is ./trust.",
+        epilog=_TRUST_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("add", help="trust a key").add_argument("key", metavar="KEY", help="public key file")
     actions.add_parser("list", help="list the keys that are trusted")
     actions.add_parser("remove", help="trust a key no longer").add_argument(
-        "key", metavar="KEY", help="public key file, or the first digits of its fingerprint"
+        "key", metavar="KEY", help="public key file, or 8 or more of the first digits of its fingerprint"
     )
     options = parser.parse_args(arguments)
     try:
@@ -270,7 +288,7 @@ def _write(text: str) -> None:
         # Python flushes once more at its end, and would then report the same again in its own words.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            _complain(f"not checked: the verdict cannot be written: {error.strerror}\n")
+            _complain(f"not checked: standard output cannot be written: {error.strerror}\n")
         raise SystemExit(NOT_CHECKED) from None
 
 

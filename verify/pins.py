@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
-from attest.keys import PublicKey
+from attest.keys import PublicKey, is_key_text
 from attest.note import Verifier
 from verify.errors import NotCheckedError
 
@@ -46,6 +46,12 @@ def read_file(path: str) -> Pin:
     Raises:
         NotCheckedError: it cannot be read, or holds no public key that may be used (``key.*``).
     """
+    if is_key_text(path):  # it may be a private one, so nothing of it is echoed
+        raise NotCheckedError(
+            "a key itself is given where the file of a public key is wanted",
+            code="key.format",
+            hint=f"name its file, or put a public key into {KEY_VARIABLE}",
+        )
     try:
         with open(path, "rb") as file:
             data = file.read(_MAX_KEY_BYTES + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from verify.findings import Finding, Severity
 from verify.render import printable
-from verify.verdict import WORDS
+from verify.verdict import WORDS, encodable
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -68,16 +68,14 @@ class ProofVerdict:
                 "seq": self.entry.seq,
                 "time": self.entry.time,
             },
-            "pins": [
-                {"fingerprint": pin.fingerprint, "source": pin.source, "met": pin.met} for pin in self.pins
-            ],
+            "pins": [pin.document() for pin in self.pins],
             "findings": [
                 {
                     "code": finding.code,
                     "index": finding.index,
                     "session": finding.session,
                     "severity": finding.severity.value,
-                    "message": finding.message,
+                    "message": encodable(finding.message),
                 }
                 for finding in self.findings
             ],

@@ -16,13 +16,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attest import checkpoint, note
+from attest import canonical, checkpoint, note
 from attest.errors import MalformedError, SignatureError
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from attest.canonical import Json
     from attest.checkpoint import Checkpoint
     from attest.keys import PublicKey
     from attest.note import Note
@@ -51,6 +52,11 @@ class Held:
     source: str
     size: int
     continued: bool
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form; a path that is not UTF-8 is ``{"base64": …}``."""
+        source = canonical.text(os.fsencode(self.source))
+        return {"source": source, "size": self.size, "continued": self.continued}
 
 
 def read(path: str) -> Remembered:

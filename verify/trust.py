@@ -1,6 +1,7 @@
 """The user's trust store: public keys in a directory of the user's own configuration, one file each.
 
-``$XDG_CONFIG_HOME/nono/trust/<fingerprint>.pub`` (``~/.config`` without it; on Windows ``%APPDATA%``).
+``$XDG_CONFIG_HOME/nono/trust/<fingerprint>.pub`` (``~/.config`` without it; on Windows ``%APPDATA%``), where
+``~`` is ``$HOME`` if that is absolute, else the home of the user database, as ``nono`` has it.
 Any ``*.pub`` there is pinned, whatever it is called: a host key's public half is put there when it
 is made, so that ``nono-verify ledger.db`` simply works for the one who made it.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".pub"
 _MAX_KEYS = 1_000
+_MIN_DIGITS = 8
 
 
 def directory(environment: Mapping[str, str]) -> str | None:
@@ -32,8 +34,18 @@ def directory(environment: Mapping[str, str]) -> str | None:
         base = environment.get("XDG_CONFIG_HOME", "")
         if not os.path.isabs(base):
             home = environment.get("HOME", "")
-            base = os.path.join(home, ".config") if os.path.isabs(home) else ""
+            base = os.path.join(home if os.path.isabs(home) else _account_home(), ".config")
     return os.path.join(base, "nono", "trust") if os.path.isabs(base) else None
+
+
+def _account_home() -> str:
+    """Return the home that the user database has: nono puts its keys there when HOME names none."""
+    import pwd  # noqa: PLC0415  # only where HOME is missing, and not on every system
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir or "/"
+    except KeyError:
+        return "/"
 
 
 def load(environment: Mapping[str, str]) -> tuple[Pin, ...]:
@@ -89,10 +101,14 @@ def remove(wanted: str, environment: Mapping[str, str]) -> list[str]:
         NotCheckedError: no such key, or more than one.
     """
     digits = wanted.lower()
-    is_prefix = (
-        8 <= len(digits) <= 64 and set(digits) <= set("0123456789abcdef") and not os.path.exists(wanted)
-    )
-    prefix = digits if is_prefix else pins.read_file(wanted).key.fingerprint()
+    is_hex = 0 < len(digits) <= 64 and set(digits) <= set("0123456789abcdef") and not os.path.exists(wanted)
+    if is_hex and len(digits) < _MIN_DIGITS:
+        raise NotCheckedError(
+            f"{wanted} is too little of a fingerprint: at least {_MIN_DIGITS} digits are needed",
+            code="key.store",
+            hint="nono-verify trust list shows them",
+        )
+    prefix = digits if is_hex else pins.read_file(wanted).key.fingerprint()
     found = [pin for pin in load(environment) if pin.key.fingerprint().startswith(prefix)]
     if len({pin.key for pin in found}) != 1:
         problem = "no key" if not found else "more than one key"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from attest import canonical
 from verify.findings import Finding, Severity
 from verify.launches import LaunchCounts
 
@@ -19,6 +21,11 @@ WORDS = {0: "verified", 1: "failed", 2: "not-checked", 3: "not-met"}
 """What each exit code is called in JSON."""
 
 
+def encodable(message: str) -> str:
+    """Return a message that every JSON reader takes: the bytes of a path that are not UTF-8 are escaped."""
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class PinReport:
     """A pin that was given: the key, where it came from, and whether the ledger meets it (and how)."""
@@ -26,6 +33,11 @@ class PinReport:
     fingerprint: str
     source: str
     met: str | None
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form; a path that is not UTF-8 is ``{"base64": …}``."""
+        source = canonical.text(os.fsencode(self.source))
+        return {"fingerprint": self.fingerprint, "source": source, "met": self.met}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +111,7 @@ class Verdict:
             "origin": self.origin,
             "size": self.size,
             "root": self.root,
-            "pins": [
-                {"fingerprint": pin.fingerprint, "source": pin.source, "met": pin.met} for pin in self.pins
-            ],
+            "pins": [pin.document() for pin in self.pins],
             "epochs": [{"fingerprint": epoch.fingerprint, "first": epoch.first} for epoch in self.epochs],
             "launches": {
                 "complete": self.launches.complete,
@@ -110,10 +120,7 @@ class Verdict:
                 "unfinished": self.launches.unfinished,
             },
             "freshness": self.freshness,
-            "remembered": [
-                {"source": held.source, "size": held.size, "continued": held.continued}
-                for held in self.remembered
-            ],
+            "remembered": [held.document() for held in self.remembered],
             "head": self.head,
             "findings": [
                 {
@@ -121,7 +128,7 @@ class Verdict:
                     "index": finding.index,
                     "session": finding.session,
                     "severity": finding.severity.value,
-                    "message": finding.message,
+                    "message": encodable(finding.message),
                 }
                 for finding in self.findings
             ],

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from attest import __version__
 from attest.errors import NonoError
+from attest.keys import without_key_text
 
 _USUAL_COLUMNS = 80
 
@@ -95,9 +96,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def complain(message: str, hint: str | None = None) -> None:
-    """Write an error and its hint to standard error, in one voice and without control characters."""
+    """Write an error and its hint to standard error, in one voice and without control characters.
+
+    Whatever was typed in the wrong place, a key is not among what is echoed.
+    """
     lines = [f"nono: {message}"] + ([f"nono: hint: {hint}"] if hint else [])
-    say("\n".join(lines))
+    say("\n".join(map(without_key_text, lines)))
 
 
 def say(text: str) -> None:

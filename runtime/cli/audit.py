@@ -7,16 +7,15 @@ here: that is what ``nono-verify`` is for, a program of its own that trusts noth
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import NonoError
 from runtime.cli import audit_list, audit_tail
-from runtime.cli.audit_document import ledger_document, warn, write_document
+from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.terminal import Progress, write_lines
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store.reading import LedgerReader
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   nono audit list                      the newest launches
-  nono audit list --denied --since 3d  those to which something was denied in the last three days
+  nono audit list --denied --since 3d  those that were refused in the last three days
   nono audit tail -f                   entries as they come
   nono audit show last                 all that is recorded about the newest one
   nono audit show 0192f3a4             … about the one whose session id begins so
@@ -124,7 +123,7 @@ def _show(arguments: argparse.Namespace) -> int:
         write_document(
             {
                 "ledger": ledger_document(ledger),
-                "launch": asdict(recorded.launch),
+                "launch": launch_document(ledger, recorded.launch),
                 "entries": [
                     {
                         "index": item.index,
@@ -150,7 +149,7 @@ def _snapshot(arguments: argparse.Namespace) -> int:
     path = chosen_ledger(arguments.ledger)
     if not arguments.file:
         raise NonoError("a snapshot needs a file to be written to", code="usage.invalid")
-    target = os.path.abspath(os.fsencode(arguments.file))
+    target = from_here(os.fsencode(arguments.file))
     with LedgerReader(path) as reader:
         reader.snapshot(target)
     with LedgerReader(target) as copy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from attest import canonical
@@ -11,7 +12,7 @@ from runtime.cli.terminal import write_lines
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
-    from store.index import IndexedState
+    from store.index import IndexedState, LaunchRecord
 
 
 def ledger_document(ledger: IndexedState) -> dict[str, Any]:
@@ -25,6 +26,11 @@ def ledger_document(ledger: IndexedState) -> dict[str, Any]:
         "consistent": ledger.consistent,
         "skipped": ledger.skipped,
     }
+
+
+def launch_document(ledger: IndexedState, launch: LaunchRecord) -> dict[str, Any]:
+    """Return a launch of ``ledger`` as the index has it, for JSON."""
+    return {"origin": ledger.origin, **asdict(launch)}
 
 
 def write_document(document: dict[str, Any]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import heapq
 import shutil
 import sys
-from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
 from runtime.cli import complain
-from runtime.cli.audit_document import ledger_document, warn, write_document
+from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_ledger import all_ledgers, chosen_index, chosen_ledger
 from runtime.cli.search_terms import TIMES, add_search_arguments, criteria
 from runtime.cli.terminal import Progress, columns, write_lines
@@ -35,6 +34,9 @@ states: complete, running, unfinished (it never closed, and is not known to run)
 one of "exit", "signal", "not_started", "duration_us", "labels", "entries", "decisions", "denied", and the
 index of its "first", "last", "intent", "start", "outcome", "attestation" and "lost" entries, or null. A path
 that is not UTF-8 is {{"base64": …}}.
+
+"decisions" and "denied" count the decisions that are recorded. What the kernel refuses a command that runs is
+not recorded yet, so --denied finds the launches that nono refused.
 
 What is searched is an index, not evidence: nono audit show reads a launch from its ledger. Of a command the
 first 4,096 characters are searched, and grants that every launch gets by default are not. With an index that
@@ -140,7 +142,7 @@ def _write(
 ) -> None:
     if arguments.json:
         described = [ledger_document(ledger) for ledger in ledgers]
-        launches = [{"origin": ledger.origin, **asdict(launch)} for ledger, launch in found]
+        launches = [launch_document(ledger, launch) for ledger, launch in found]
         head = {"ledgers": described} if arguments.all else {"ledger": described[0]}
         write_document({**head, "launches": launches})
     elif found:

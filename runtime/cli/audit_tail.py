@@ -38,7 +38,7 @@ recorded, or null if it cannot be read, and "fault" says why it is not of its sc
 examples:
   nono audit tail -n 20
   nono audit tail -f
-  nono audit tail -f --json | jq 'select(.entry.kind == "decision")'
+  nono audit tail -f --json | jq 'select(.entry.data.not_started) | .entry.session'
 """
 
 _POLL_SECONDS = 0.25

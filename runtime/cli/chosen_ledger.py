@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime import signing_key
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store import locations
 from store.errors import LedgerError
 from store.overview import default_ledgers_of
@@ -75,7 +75,7 @@ def chosen_ledger(named: str | None) -> bytes:
     if named == "":
         raise LedgerError("--ledger is given an empty path", code="ledger.missing")
     if named is not None:
-        return os.path.abspath(os.fsencode(named))
+        return from_here(os.fsencode(named))
     state = locations.state_directory()
     directory = locations.ledgers_directory(state)
     ledgers = _ledgers_in(directory)

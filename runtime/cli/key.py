@@ -15,7 +15,7 @@ from runtime import key_files, key_rotation, signing_key
 from runtime.cli import complain, passphrases
 from runtime.cli.terminal import columns, write_lines
 from runtime.errors import SigningKeyError, UsageError
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store import locations
 from store.errors import LedgerError
 from store.overview import LedgerOverview, default_ledgers_of
@@ -38,8 +38,9 @@ _SHOW_EPILOG = """\
 KEY is a private key as --audit-sign-key takes it, or the file of a public one. Of an encrypted private key
 whose public half lies beside it, that is read, and nobody is asked. The private part is never shown.
 
---json writes {"fingerprint", "where", "encrypted", "public_key", "vkeys", "ledgers": [{"path", "origin",
-"size", "vkey"}]}. A path that is not UTF-8 is {"base64": …}.
+--json writes {"fingerprint", "where", "encrypted", "read_from", "public_key", "vkeys", "ledgers": [{"path",
+"origin", "size", "vkey"}]}: "where" is the file's path, or the reference; "read_from" the public half's path
+when that was read. A path that is not UTF-8 is {"base64": …}.
 
 examples:
   nono key show
@@ -68,11 +69,19 @@ _MAX_PUBLIC_BYTES = 65_536
 
 
 class _Shown(NamedTuple):
-    """A key to be shown: what it is, where it lies, and whether it is encrypted (None: it is public)."""
+    """A key to be shown.
+
+    Attributes:
+        key: its public half.
+        where: the path of its file, or the reference that named it.
+        encrypted: whether it is; None for a public key.
+        read_from: the path of the public half that was read in the place of an encrypted key.
+    """
 
     key: PublicKey
-    where: str
+    where: bytes
     encrypted: bool | None
+    read_from: bytes | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +143,8 @@ def _show(arguments: argparse.Namespace) -> int:
         write_lines([json.dumps(_document(seen, ledgers, named), ensure_ascii=True, sort_keys=True)])
         return 0
     encrypted = {None: "public", True: "encrypted", False: "not encrypted"}[seen.encrypted]
-    rows = [("fingerprint", seen.key.fingerprint()), ("where", f"{seen.where} ({encrypted})")]
+    where = shown(seen.where) + (f", read from {shown(seen.read_from)}" if seen.read_from is not None else "")
+    rows = [("fingerprint", seen.key.fingerprint()), ("where", f"{where} ({encrypted})")]
     for ledger in ledgers:
         rows += [
             ("ledger", f"{shown(ledger.path)} ({ledger.head.size} entries)"),
@@ -148,8 +158,9 @@ def _show(arguments: argparse.Namespace) -> int:
 def _document(seen: _Shown, ledgers: list[LedgerOverview], named: list[str]) -> dict[str, object]:
     return {
         "fingerprint": seen.key.fingerprint(),
-        "where": seen.where,
+        "where": canonical.text(seen.where),
         "encrypted": seen.encrypted,
+        "read_from": None if seen.read_from is None else canonical.text(seen.read_from),
         "public_key": seen.key.pem().decode(),
         "vkeys": named,
         "ledgers": [
@@ -172,23 +183,23 @@ def _vkey(origin: str, key: PublicKey) -> str:
 def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
     if reference is None:
         reference = os.fsdecode(signing_key.default_path(locations.config_directory()))
+    signing_key.refuse_inline(reference)
     path = signing_key.file_of(reference)
     if path is None:
         key = signing_key.resolve(reference, source).key.public
-        where = "given on the command line" if signing_key.is_inline(reference) else reference
-        return _Shown(key, where, encrypted=source.used is not None)
+        return _Shown(key, os.fsencode(reference), encrypted=source.used is not None)
     data = _read(path)
     if b"PRIVATE KEY-----" not in data:
         try:
-            return _Shown(_public(data), shown(path), None)
+            return _Shown(_public(data), path, None)
         except NonoError:
             pass  # no public key either: the refusal says what it should have been
     elif b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data:
         beside = signing_key.public_half(path)
         if os.path.exists(beside):
-            return _Shown(_public(_read(beside)), f"{shown(path)}, read from {shown(beside)}", encrypted=True)
+            return _Shown(_public(_read(beside)), path, encrypted=True, read_from=beside)
     key = signing_key.read_file(path, source).key.public
-    return _Shown(key, shown(path), encrypted=source.used is not None)
+    return _Shown(key, path, encrypted=source.used is not None)
 
 
 def _read(path: bytes) -> bytes:
@@ -216,24 +227,19 @@ def _public(data: bytes) -> PublicKey:
 def _rotate(arguments: argparse.Namespace) -> int:
     if len(arguments.reason) > _MAX_REASON or not arguments.reason.isprintable():
         raise UsageError(f"a reason is one line of at most {_MAX_REASON} characters", code="usage.reason")
-    for reference in (arguments.audit_sign_key, arguments.new):
-        if reference is not None and signing_key.is_inline(reference):
-            raise UsageError(
-                "a signing key on the command line can be read by every process",
-                code="usage.key_in_argv",
-                hint="put it into a variable and name that: env://NAME",
-            )
+    for reference in (arguments.audit_sign_key, arguments.new, arguments.out):
+        signing_key.refuse_inline(reference)
     if arguments.new is not None and arguments.encrypt:
         raise UsageError("--encrypt is for a key that is made, and --new names one that exists")
     source = passphrases.source(arguments.key_passphrase_env)
     named = arguments.ledger is not None
-    ledger = os.path.abspath(os.fsencode(arguments.ledger)) if named else None
+    ledger = from_here(os.fsencode(arguments.ledger)) if named else None
+    new = None if arguments.out is None else from_here(os.fsencode(arguments.out))
     if arguments.audit_sign_key is None and arguments.new is None and arguments.out is None:
+        new = signing_key.default_path(locations.config_directory())
         rotation = _rotate_host_key(arguments, ledger, source)
-        new: bytes | None = signing_key.default_path(locations.config_directory())
     else:
-        rotation = _rotate_ledger(arguments, ledger, source)
-        new = None if arguments.out is None else os.path.abspath(os.fsencode(arguments.out))
+        rotation = _rotate_ledger(arguments, ledger, source, new)
     _report(rotation, new, destroy=arguments.destroy_old)
     return 0
 
@@ -261,8 +267,10 @@ def _rotate_host_key(
     )
 
 
-def _rotate_ledger(arguments: argparse.Namespace, ledger: bytes | None, source: PassphraseSource) -> Rotation:
-    if arguments.new is None and arguments.out is None:
+def _rotate_ledger(
+    arguments: argparse.Namespace, ledger: bytes | None, source: PassphraseSource, out: bytes | None
+) -> Rotation:
+    if arguments.new is None and out is None:
         raise UsageError(
             "no new key", code="usage.new_key", hint="make one with --out FILE, or name one: --new REF"
         )
@@ -289,11 +297,11 @@ def _rotate_ledger(arguments: argparse.Namespace, ledger: bytes | None, source: 
 
     def new() -> SigningKey:
         variable = arguments.new_key_passphrase_env
-        if arguments.new is not None:
+        if out is None:
             return signing_key.resolve(arguments.new, passphrases.source(variable)).key
         encrypt = arguments.encrypt or variable is not None
         passphrase = passphrases.new(variable, _NEW_FLAG) if encrypt else None
-        return key_files.generate(os.path.abspath(os.fsencode(arguments.out)), passphrase)
+        return key_files.generate(out, passphrase)
 
     rotation = key_rotation.rotate_ledger(
         ledger,

@@ -9,7 +9,7 @@ from runtime import key_files, signing_key
 from runtime.cli import passphrases
 from runtime.cli.terminal import write_lines
 from runtime.errors import UsageError
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store import locations
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the key and say where it is and what it is called."""
+    signing_key.refuse_inline(arguments.out)
     config = locations.config_directory()
     default = signing_key.default_path(config)
     path = default if arguments.out is None else _chosen(os.fsencode(arguments.out))
@@ -76,4 +77,4 @@ def _chosen(path: bytes) -> bytes:
         raise UsageError("--out names a file", hint="for instance: nono keygen --out ci.pem")
     if path.endswith(b".pub"):  # sooner or later it would be given away as what it is called
         raise UsageError("a private key is not called .pub", hint="its public half gets that name")
-    return os.path.abspath(path)
+    return from_here(path)

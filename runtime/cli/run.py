@@ -12,7 +12,7 @@ from attest.errors import NonoError
 from runtime import signing_key, syscalls
 from runtime.capabilities import USER, Access
 from runtime.cli import complain, say
-from runtime.errors import LaunchError, UsageError
+from runtime.errors import LaunchError, OutputError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
@@ -24,17 +24,26 @@ if TYPE_CHECKING:
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
 EPILOG = """\
+A profile and the hooks that it names must lie outside of what the command may write to: it could change
+what is granted, or what runs unconfined, the next time.
+
 Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) and write to a private
 temporary directory that is gone afterwards: no home, no working directory.
+
+Relative paths of grants, --bypass-protection and --output are in --workdir; those of --ledger, --profile,
+--audit-sign-key and --workdir itself where nono was called.
 
 exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
+command too, and the record then shows the launch as unfinished.
+
 examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
-  nono run -p build.json --output dist/tool.whl --label run=42 -- make release
+  nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
 
@@ -107,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a file whose digest is recorded at the end",
+        help="a file whose digest is recorded at the end; without one nono-verify exits 3 for the ledger",
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
@@ -129,17 +138,31 @@ def run(arguments: argparse.Namespace) -> int:
         request = _request(arguments)
         launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
         if arguments.dry_run:
-            _write_plan(request, launch.plan())
+            plan = launch.plan()
+            _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
+            _write_plan(request, plan)
             return 0
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
     except NonoError as error:
         status: int = getattr(error, "exit_status", FAILURE_STATUS)
-        refusal = {"code": error.code, "message": str(error)}
+        if isinstance(error, OutputError):  # the plan of a dry run; whoever reads no further need not be told
+            if str(error):
+                complain(str(error))
+            return status
+        # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
+        message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
+        what = "failed" if launch is not None and launch.has_run else "not_started"
         _write_status(
-            arguments.status_fd, {"exit_status": status, "not_started": refusal, "session": session}
+            arguments.status_fd,
+            {
+                "dry_run": arguments.dry_run,
+                "exit_status": status,
+                what: {"code": error.code, "message": message},
+                "session": session,
+            },
         )
         if not arguments.silent:
             complain(str(error), error.hint)
@@ -185,12 +208,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     for flag in _PATHS:
         if "" in _values(arguments, flag):
             raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
-    if arguments.audit_sign_key is not None and signing_key.is_inline(arguments.audit_sign_key):
-        raise UsageError(
-            "a signing key on the command line can be read by every process, the launched one included",
-            code="usage.key_in_argv",
-            hint="put it into a variable and name that: --audit-sign-key env://NAME",
-        )
+    signing_key.refuse_inline(arguments.audit_sign_key)
     labels: dict[str, str] = {}
     for label in arguments.label:
         key, equals, value = label.partition("=")
@@ -233,11 +251,12 @@ def _bytes(text: str | None) -> bytes | None:
 def _status(result: LaunchResult) -> dict[str, object]:
     ending = {"exit": result.exit} if result.exit is not None else {"signal": result.signal}
     return {
+        "dry_run": False,
         "duration_us": result.duration_us,
         "entries": list(result.entries),
         "executed_image": result.executed_image,
         "exit_status": result.exit_status,
-        "ledger": None if result.ledger is None else os.fsdecode(result.ledger),
+        "ledger": None if result.ledger is None else canonical.text(result.ledger),
         "outputs": list(result.outputs),
         "session": result.session,
         "survivors": result.survivors,
@@ -274,7 +293,8 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
     for output in result.outputs:
         if isinstance(output, dict) and "unhashed" in output:
             path = shown(canonical.text_bytes(output["path"]))
-            say(f"nono: the output {path} has no digest: {output['unhashed']}")
+            reason = output["unhashed"]
+            say(f"nono: the output {path} has no digest: {reason} (nono-verify exits 3 for it)")
     _say_where(f"recorded launch {result.session}", result.ledger, result.entries, key)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attest import canonical
 from attest.errors import NonoError
 from runtime.cli.terminal import printable, shorten
+from runtime.path_names import from_here
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +71,9 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--exit", metavar="CODE", help="that ended with this exit code")
     group.add_argument(
-        "--denied", action="store_true", help="to which something was denied, or that were not started"
+        "--denied",
+        action="store_true",
+        help="that were refused and not started, or have recorded refusals (those of the kernel are not yet)",
     )
     group.add_argument(
         "--lost", action="store_true", help="whose supervisor is gone before they ended (lost, unfinished)"
@@ -155,14 +158,14 @@ def _term(flag: str, text: str | None) -> str | None:
 
 
 def _path(text: str | None) -> str | None:
-    return None if _term("--path", text) is None else _searchable(os.path.abspath(os.fsencode(text or "")))
+    return None if _term("--path", text) is None else _searchable(from_here(os.fsencode(text or "")))
 
 
 def _executable(text: str | None) -> str | None:
     found = _term("--exe", text)
     if found is None or "/" not in found:
         return found
-    return _searchable(os.path.abspath(os.fsencode(text or "")))
+    return _searchable(from_here(os.fsencode(text or "")))
 
 
 def _searchable(name: bytes) -> str:

@@ -228,6 +228,8 @@ def test_show_as_json_is_the_record_itself(home: Home) -> None:
     reference = document["entries"][0]["entry"]["data"]["command"]["blob"]
     assert document["blobs"][reference["sha256"]] == big["command"]
     assert document["launch"]["session"] == session_id(1)
+    assert document["launch"] == home.json("audit", "list")["launches"][0]
+    assert document["launch"]["origin"] == document["ledger"]["origin"]
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM blob", "UPDATE blob SET salt = zeroblob(32)"])

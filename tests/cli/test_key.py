@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
+from attest import canonical
 from attest.keys import PublicKey, SigningKey
 from attest.note import Verifier
 from runtime import cli, key_files, signing_key
@@ -86,9 +87,23 @@ def test_the_host_key_and_its_ledger(home: Path, nono: Nono) -> None:
             {"origin": ledger.head.origin, "path": os.fsdecode(ledger.path), "size": 1, "vkey": vkey}
         ],
         "public_key": key.pem().decode(),
+        "read_from": None,
         "vkeys": [],
         "where": str(home / "config" / "nono" / "keys" / "default.pem"),
     }
+
+
+@pytest.mark.parametrize("name", ["a b'c", "a\udcff"])
+def test_a_path_is_itself_in_json(home: Path, nono: Nono, name: str) -> None:
+    """Neither quoted for a shell nor a part of a sentence; what is not UTF-8 has its form."""
+    made(home, name, b"secret")
+    document = json.loads(nono("key", "show", home / f"{name}.pem", "--json")[1])
+    assert canonical.text_bytes(document["where"]) == os.fsencode(home / f"{name}.pem")
+    assert canonical.text_bytes(document["read_from"]) == os.fsencode(home / f"{name}.pub")
+    assert document["encrypted"] is True
+    (home / f"{name}.pub").rename(home / "x.pub")
+    document = json.loads(nono("key", "show", home / "x.pub", "--json")[1])
+    assert (document["where"], document["encrypted"], document["read_from"]) == (f"{home}/x.pub", None, None)
 
 
 def test_never_the_private_part(home: Path, nono: Nono) -> None:

@@ -138,6 +138,12 @@ WRONG: list[tuple[object, str, str | None]] = [
     ({"session_hooks": {"before": {**HOOK, "timeout_secs": True}}}, "timeout_secs: must be a whole", None),
     ({"session_hooks": {"before": {**HOOK, "timeout_secs": 1.5}}}, "timeout_secs: must be a whole", None),
     ({"session_hooks": {"before": {**HOOK, "required": 1}}}, "before.required: must be true or false", None),
+    (
+        {"session_hooks": {"after": {**HOOK, "required": True}}},
+        "after.required: an after-hook cannot be",
+        "leave",
+    ),
+    ({"session_hooks": {"after": {**HOOK, "required": 1}}}, "after.required: must be true or false", None),
 ]
 
 
@@ -165,7 +171,7 @@ def test_a_mistake_is_named_with_its_place_and_the_schema_refuses_it_too(
         (b'{"network": NaN}', "not JSON (NaN)"),
         (b'{"network": -Infinity}', "not JSON (-Infinity)"),
         (b"\xff{}", "at byte 0: not UTF-8"),
-        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
         ("{}".encode("utf-16"), "not UTF-8"),
         (b"// comment\n{}", "not JSON"),
         (b"[" * 200_000, "nested too deeply"),
@@ -256,6 +262,12 @@ PROFILES = _maybe(
         "session_hooks": _maybe({"before": HOOKS, "after": HOOKS}),
     }
 )
+
+
+def test_a_byte_order_mark_is_called_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="begins with a byte order mark") as caught:
+        read_profile(write(tmp_path, b"\xef\xbb\xbf{}"))
+    assert caught.value.hint == "save it as UTF-8 without one"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)

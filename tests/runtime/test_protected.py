@@ -307,6 +307,24 @@ def test_a_refusal_prints_the_corrected_command(tmp_path: Path) -> None:
     assert caught.value.hint == "grant only filesystem.write '$WORKDIR/src' filesystem.write '$WORKDIR/te st'"
 
 
+def test_a_profile_or_a_hook_is_to_be_kept_elsewhere(tmp_path: Path) -> None:
+    """To read the working directory alone is no answer for a command that is to write there."""
+    profile = os.fsencode(tmp_path / "build.json")
+    (tmp_path / "build.json").touch()
+    judged_by = guard(Untouchable(obeyed=(profile,)))
+    base = os.fsencode(tmp_path)
+    judge(judged_by, base, access=Access.READ)
+    asked = GrantRequest(Access.READWRITE, b"$WORKDIR", directory=True, source=PROFILE)
+    away = f"keep {tmp_path}/build.json outside of everything that the command may write to"
+    with pytest.raises(GrantError) as caught:
+        judged_by.judge(asked, base, path=base)
+    assert caught.value.hint == f"{away}, or grant only filesystem.read '$WORKDIR'"
+    written = GrantRequest(Access.WRITE, profile, directory=False)
+    with pytest.raises(GrantError) as caught:
+        judged_by.judge(written, profile, path=profile)
+    assert caught.value.hint == away
+
+
 def test_a_suggested_command_is_one_that_would_pass(tmp_path: Path) -> None:
     for name in ("a", "state", "z"):
         (tmp_path / name).mkdir()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attest import canonical
 from tests.system.conftest import IS_ROOT, NONO
 
 if TYPE_CHECKING:
@@ -257,6 +258,45 @@ def test_a_status_descriptor_that_nobody_reads_ends_nothing(site: Site) -> None:
     os.close(writer)
     assert ended.status == 7
     assert "status cannot be written" in ended.stderr
+
+
+def test_paths_that_are_not_utf_8_have_their_form_in_the_status(site: Site) -> None:
+    key, ledger = site.key(), os.fsencode(site.base) + b"/l\xff.db"
+    ended, status = site.status("--ledger", ledger, "--audit-sign-key", key, "--", "/bin/true")
+    assert (ended.status, "status cannot be written" in ended.stderr) == (0, False)
+    assert canonical.text_bytes(status["ledger"]) == ledger
+    # A message is text, so what is not UTF-8 in it is replaced, not escaped.
+    ended, status = site.status("--workdir", b"/no/such/\xff", "--", "/bin/true")
+    assert (ended.status, "status cannot be written" in ended.stderr) == (125, False)
+    assert "/no/such/\N{REPLACEMENT CHARACTER}" in status["not_started"]["message"]
+
+
+def test_a_dry_run_has_a_status_too(site: Site) -> None:
+    ended, status = site.status("--dry-run", "--", "/bin/true")
+    assert (ended.status, status) == (0, {"dry_run": True, "exit_status": 0, "session": None})
+    ended, status = site.status("--dry-run", "--", "no-such-command")
+    assert ended.status == 127
+    assert status["not_started"]["code"] == "executable.missing"
+    assert {**status, "not_started": None} == {
+        "dry_run": True,
+        "exit_status": 127,
+        "not_started": None,
+        "session": None,
+    }
+    assert site.status("--", "/bin/true")[1]["dry_run"] is False
+
+
+def test_a_plan_that_nobody_reads_to_its_end_is_no_reason_to_say_so(site: Site) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = site.start("run", "--dry-run", "--", "/bin/true", stdout=writer).wait()
+    os.close(writer)
+    assert ended.status == 125
+    assert all(line != "nono: " for line in ended.lines)
+    with open("/dev/full", "wb") as full:
+        ended = site.start("run", "--dry-run", "--", "/bin/true", stdout=full).wait()
+    assert ended.status == 125
+    assert "nono: cannot write to standard output: No space left on device" in ended.lines
 
 
 def test_the_command_does_not_inherit_the_status_descriptor(site: Site) -> None:

@@ -126,7 +126,7 @@ def test_closed_streams_do_not_change_the_exit_code(site: Site, closed: str) -> 
 @pytest.mark.parametrize(
     ("redirection", "status", "said"),
     [
-        (">/dev/full", 2, "not checked: the verdict cannot be written: No space left on device\n"),
+        (">/dev/full", 2, "not checked: standard output cannot be written: No space left on device\n"),
         (">&3", 2, ""),
         (">&-", 0, ""),
         (">&- 2>&-", 0, ""),
@@ -148,7 +148,7 @@ def test_the_verifiers_help_on_a_full_device(site: Site, arguments: str) -> None
     done = shell(site, f"nono_verify {arguments} > /dev/full")
     assert (done.returncode, done.stderr) == (
         2,
-        "not checked: the verdict cannot be written: No space left on device\n",
+        "not checked: standard output cannot be written: No space left on device\n",
     )
 
 
@@ -221,8 +221,8 @@ def test_an_output_without_a_digest_is_said_not_only_recorded(site: Site) -> Non
     ended = site.run("--output", "a b", "--output", ".", "--output", "there", "--", "/bin/true")
     assert ended.status == 0
     assert [line for line in ended.lines if "digest" in line] == [
-        f"nono: the output '{site.project}/a b' has no digest: missing",
-        f"nono: the output {site.project} has no digest: not-regular",
+        f"nono: the output '{site.project}/a b' has no digest: missing (nono-verify exits 3 for it)",
+        f"nono: the output {site.project} has no digest: not-regular (nono-verify exits 3 for it)",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.conftest import IS_ROOT, PYTHON
+from tests.system.conftest import IS_ROOT, PYTHON, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,8 @@ def test_a_grant_whose_name_is_no_text(site: Site) -> None:
 def test_what_does_not_exist_is_said_and_not_granted(site: Site) -> None:
     ended = site.run("--read", "no-such-directory", "--", "/bin/true")
     assert ended.status == 0
-    assert "nono: --read no-such-directory does not exist, so it is not granted" in ended.lines
+    missing = site.project / "no-such-directory"
+    assert f"nono: --read no-such-directory does not exist ({missing}), so it is not granted" in ended.lines
     assert [grant["asked"] for grant in site.record().intent["grants"]] == ["no-such-directory"]
 
 
@@ -277,6 +278,24 @@ def test_a_profile_grants_blocks_and_hooks(site: Site, outside: Path) -> None:
     (result,) = [entry["data"] for entry in record.entries if entry["kind"] == "hook.result"]
     assert (result["exported"], result["dropped"]) == (["FROM_HOOK"], ["LD_PRELOAD"])
     assert os.fsencode(site.project) in record.files()
+
+
+def test_the_profile_of_the_readme_works_as_it_is_written(site: Site) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "`nono run -p ~/.nono/build.json -- make`" in " ".join(text.split())
+    profile = site.home / ".nono" / "build.json"
+    profile.parent.mkdir()
+    profile.write_text(text.partition("```json\n")[2].partition("```")[0], encoding="utf-8")
+    (site.home / ".gitconfig").touch()
+    ended = site.run("-p", profile, "--", "/bin/sh", "-c", "echo built > result")
+    assert ended.status == 0, ended.stderr
+    assert (site.project / "result").read_text() == "built\n"
+    # Where the command could change it, it is not taken, and the way out leaves the command its grant.
+    inside = site.file("build.json", profile.read_text())
+    ended = site.run("-p", "build.json", "--", "/bin/true")
+    assert ended.status == 125
+    hint = f"nono: hint: keep {inside} outside of everything that the command may write to, or grant only "
+    assert any(line.startswith(hint) for line in ended.lines), ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -97,6 +98,32 @@ def test_when_the_monitor_dies_the_command_dies_and_the_launch_fails(site: Site)
     gone_within(pids, 1.0)
     # Nobody saw how the command ended, so nothing is said of it.
     assert site.record().kinds == ["launch.intent", "launch.start"]
+    assert site.run("--", "/bin/true").status == 0
+
+
+def test_the_status_of_a_command_that_ran_does_not_say_that_it_was_not_started(site: Site) -> None:
+    site.verdict = 3
+    reader, writer = os.pipe()
+    launch = site.start(
+        "run",
+        "--status-fd",
+        str(writer),
+        "--",
+        "/bin/sh",
+        "-c",
+        "echo up; exec sleep 600",
+        pass_fds=(writer,),
+    )
+    os.close(writer)
+    assert launch.process.stdout is not None
+    assert launch.process.stdout.readline() == b"up\n"
+    os.kill(launch.monitor(), signal.SIGKILL)
+    assert launch.wait().status == 125
+    with open(reader, "rb") as file:
+        status = json.loads(file.read())
+    assert status["failed"]["code"] == "launch.monitor"
+    assert "not_started" not in status
+    assert status["session"] == site.record().session
     assert site.run("--", "/bin/true").status == 0
 
 

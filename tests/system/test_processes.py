@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from runtime.supervision import FORWARDED_ALONE
 from tests.system.conftest import NONO, PYTHON, wait_for
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 COUNTER = """\
 import os, signal, sys, time
 got = []
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2"):
+    number = signal.Signals["SIG" + name]
     signal.signal(number, lambda number, frame: got.append(number))
 open("ready", "w").close()
 while not got:
@@ -40,8 +42,9 @@ def counter(site: Site) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_to_nono_reaches_the_command_once(site: Site, number: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"])
+def test_a_signal_to_nono_reaches_the_command_once(site: Site, name: str) -> None:
+    number = signal.Signals[f"SIG{name}"]
     launch = site.start(*counter(site))
     wait_for((site.project / "ready").exists, "the command is ready")
     launch.process.send_signal(number)
@@ -86,7 +89,7 @@ def test_signals_after_the_command_do_not_end_the_record(site: Site) -> None:
     profile = site.profile(session_hooks={"after": {"script": str(after)}})
     launch = site.start("run", "-p", profile, "--", "/bin/sh", "-c", "exit 9")
     wait_for((site.base / "waiting").exists, "the after-hook runs")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in FORWARDED_ALONE:
         launch.process.send_signal(number)
     (site.base / "go").touch()
     assert launch.wait().status == 9

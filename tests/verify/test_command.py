@@ -10,8 +10,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import jsonschema  # type: ignore[import-untyped]  # published without type information
+import orjson
 import pytest
 
+from attest import canonical
 from attest.keys import SigningKey
 from attest.note import Verifier
 from verify import render, trust
@@ -135,8 +138,54 @@ def test_the_trust_store_is_never_in_the_folder_at_hand() -> None:
     assert trust.directory({"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/nono/trust"
     assert trust.directory({"XDG_CONFIG_HOME": "", "HOME": "/h"}) == "/h/.config/nono/trust"
     assert trust.directory({"XDG_CONFIG_HOME": "config", "HOME": "/h"}) == "/h/.config/nono/trust"
-    assert trust.directory({"XDG_CONFIG_HOME": "config", "HOME": "."}) is None
-    assert trust.directory({}) is None
+    # Without a HOME that names a place it is the account's, where nono keeps its keys as well.
+    pwd = pytest.importorskip("pwd")
+    own = f"{pwd.getpwuid(os.getuid()).pw_dir}/.config/nono/trust"
+    for home in ({"HOME": "."}, {"HOME": ""}, {}):
+        assert trust.directory({"XDG_CONFIG_HOME": "config", **home}) == own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nono runs on Linux")
+@pytest.mark.parametrize("home", [None, "", "relative", "/h"])
+def test_the_trust_store_is_where_nono_puts_its_keys(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    from runtime import key_files
+    from store import locations
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    ours = os.path.dirname(key_files.trusted_path(KEY.public, locations.config_directory()))
+    assert trust.directory(os.environ) == os.fsdecode(ours)
+
+
+def test_a_fingerprint_of_too_few_digits_is_called_that(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = said(capsys, "trust", "remove", "d43a")
+    assert (status, out) == (2, "")
+    assert err == (
+        "not checked: d43a is too little of a fingerprint: at least 8 digits are needed\n"
+        "  hint: nono-verify trust list shows them\n"
+    )
+    help_text = " ".join(said(capsys, "trust", "--help")[1].split())
+    assert "8 or more of the fingerprint's first digits" in help_text
+    assert "nono-verify trust add ci.pub" in help_text
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("x.db",)], ids=" ".join)
+def test_what_cannot_be_written_is_not_always_a_verdict(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "verify", *arguments],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"not checked: standard output cannot be written: No space left on device\n"
 
 
 def test_a_key_that_lies_beside_the_ledger_is_not_taken(bench: Bench, book: Book) -> None:
@@ -182,6 +231,27 @@ def test_json_is_one_line_of_ascii(bench: Bench, book: Book) -> None:
     assert done.stdout.isascii()
     assert done.stdout.count(b"\n") == 1
     assert json.loads(done.stdout)["verdict"] == "not-met"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_path_that_is_not_utf_8_has_its_form_in_json(
+    bench: Bench, book: Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open(os.path.join(ROOT, "verify", "schemas", "verdict.json"), encoding="utf-8") as file:
+        validator = jsonschema.Draft202012Validator(json.load(file))
+    path, key = bench.write(book), bench.path("k\udcff.pub")
+    with open(key, "wb") as file:
+        file.write(KEY.public.pem())
+    status, out, _ = said(capsys, path, "-k", key, "--format", "json")
+    document = orjson.loads(out)  # which takes no lone surrogate
+    validator.validate(document)
+    assert status == 0
+    assert canonical.text_bytes(document["pins"][0]["source"]) == os.fsencode(key)
+    for line in ((path, "-k", bench.path("none\udcff")), (bench.path("none\udcff"), "-k", key)):
+        status, out, _ = said(capsys, *line, "--format", "json")
+        document = orjson.loads(out)
+        validator.validate(document)
+        assert status == 2
 
 
 def test_a_terminal_that_knows_ascii_only(bench: Bench, book: Book) -> None:

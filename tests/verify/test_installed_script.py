@@ -6,6 +6,7 @@ installation would lay them out; its dependencies come from the environment that
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import site
@@ -160,6 +161,43 @@ def test_the_user_site(home: str, tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.stdout == f"{kept} True\n"
     assert site.getsitepackages()
+
+
+INTERRUPTIBLE = """
+import _signal, builtins, sys
+script, real, said = sys.argv.pop(1), builtins.__import__, []
+def watched(name, *rest, **named):
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        said.append(name)
+    return real(name, *rest, **named)
+builtins.__import__ = watched
+text = open(script).read()
+try:
+    exec(compile(text, script, "exec"), {"__name__": "__main__", "__file__": script})
+except SystemExit:
+    pass
+builtins.__import__ = real
+sys.stdout.write("interruptible: " + " ".join(said[:1]))
+"""
+
+
+@pytest.mark.parametrize("name", ["nono", "nono-verify"])
+def test_an_interruption_while_anything_is_imported_is_no_traceback(
+    home: str, tmp_path: Path, name: str
+) -> None:
+    """SIGINT ends a program that has not begun, before its first import can be interrupted."""
+    if name == "nono" and sys.platform != "linux":
+        pytest.skip("nono runs on Linux")
+    done = subprocess.run(
+        [os.path.join(home, "bin", "python"), "-I", "-c", INTERRUPTIBLE, os.path.join(home, "bin", name)],
+        check=False, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    # The first import of all is that of the module that sets it; then come those of main(), which catches it.
+    assert done.stdout.rpartition("interruptible: ")[2] == "_signal", done.stderr
+    with open(os.path.join(ROOT, "scripts", name), encoding="utf-8") as file:
+        statements = ast.parse(file.read()).body
+    assert ast.unparse(statements[1]) == "import _signal"
+    assert "SIG_DFL" in ast.unparse(statements[3])
 
 
 def test_both_scripts_clean_the_path_in_the_same_way() -> None:
