@@ -208,13 +208,14 @@ def _continuing(
     ledger_origin: str, remembered: RememberedHead | None, state: bytes, beside: Iterable[bytes]
 ) -> bytes | None:
     successor = None if remembered is None else remembered.successor
-    if successor is not None and (successor.founded or _is_there(successor)):
+    continued = successor is not None and (successor.founded or _is_there(successor))
+    if successor is not None and continued and os.path.lexists(successor.path):
         return successor.path
-    for directory in dict.fromkeys([*beside, ledgers_directory(state)]):
+    for directory in dict.fromkeys([*beside, ledgers_directory(state)]):  # it may have been moved there
         found = successor_in(directory, ledger_origin)
         if found is not None:
             return found
-    return None
+    return successor.path if successor is not None and continued else None
 
 
 def _is_there(successor: Successor) -> bool:

@@ -304,7 +304,8 @@ def _finishing(
     name = arguments.name
     if isinstance(error, MalformedError):  # it was not a name
         name = None
-    return "finish it with: " + unfinished_roll.command(
+    before = "" if error is None or error.hint is None else f"{error.hint}; then "
+    return f"{before}finish it with: " + unfinished_roll.command(
         ledger=path,
         successor=successor,
         key=arguments.audit_sign_key,

@@ -220,7 +220,7 @@ def test_a_roll_that_fails_behind_the_seal_says_so_and_names_the_command_that_fi
     home: Path, nono: Nono, ci: tuple[str | Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: Unlinked) -> None:
-        raise LedgerError("no space left", code="ledger.full")
+        raise LedgerError("no space left", code="ledger.full", hint="free some")
 
     with monkeypatch.context() as patched:
         patched.setattr(Unlinked, "link", full)
@@ -228,7 +228,7 @@ def test_a_roll_that_fails_behind_the_seal_says_so_and_names_the_command_that_fi
     assert (status, out) == (1, "")
     assert (
         f"nono: no space left; {home}/a.db is sealed at 1 entries, and nothing continues it yet\n"
-        "nono: hint: finish it with: nono ledger roll "
+        "nono: hint: free some; then finish it with: nono ledger roll "
     ) in err
     # The place was taken meanwhile: another has to be named.
     (home / "b c.db").write_text("")

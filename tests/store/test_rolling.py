@@ -176,6 +176,11 @@ def test_a_sealed_ledger_has_one_successor_wherever_it_is(place: Place, first: s
         _roll(place, second)
     assert caught.value.code == "ledger.rolled"
     assert caught.value.hint == f"{place.directory / first} is not there any more: put it back"
+    (place.directory / "moved").rename(place.directory / "moved.db")
+    with pytest.raises(LedgerError) as caught:
+        _roll(place, second)
+    assert (caught.value.code, caught.value.hint) == ("ledger.rolled", None)
+    assert f"{place.directory / 'moved.db'} continues it" in str(caught.value)
     with pytest.raises(SealedLedgerError) as sealed:
         place.open()
     assert sealed.value.hint == f"name the ledger that continues it: --ledger '{place.directory / first}'"
