@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from runtime import key_files
 from runtime.errors import SigningKeyError
 from runtime.signing_key import default_path, host_public_key, public_half, read_public
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ def lock(config: bytes) -> Iterator[None]:
     """
     directory = os.path.dirname(default_path(config))
     try:
-        os.makedirs(directory, 0o700, exist_ok=True)
+        make_private(directory)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise key_files.unwritable(directory, error) from None

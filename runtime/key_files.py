@@ -13,6 +13,7 @@ from attest.keys import SigningKey
 from runtime.errors import SigningKeyError
 from runtime.path_names import shown
 from runtime.signing_key import public_half
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from attest.keys import PublicKey
@@ -35,7 +36,7 @@ def generate(path: bytes, passphrase: bytes | None = None, *, trusting: bytes | 
             raise exists(existing)
     key = SigningKey.generate()
     try:
-        os.makedirs(os.path.dirname(path) or b".", 0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         write_new(path, private_pem(key, passphrase), 0o600)
         if trusting is not None:
             trust(key.public, trusting)
@@ -84,7 +85,7 @@ def trust(key: PublicKey, config: bytes) -> bytes:
     """
     path = trusted_path(key, config)
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         write_new(path, key.pem(), 0o644)
     except FileExistsError:
         pass  # the name is the key's fingerprint

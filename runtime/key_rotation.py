@@ -14,12 +14,12 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest.keys import SigningKey
-from runtime import host_key_rotation, key_files, signing_key
+from runtime import host_key_rotation, key_files, signing_key, unfinished_roll
 from runtime.errors import SigningKeyError
 from runtime.path_names import shown
 from store.errors import LedgerError
 from store.ledger import Ledger
-from store.overview import default_ledgers_of, overview
+from store.overview import default_ledgers_of, judged_ledgers_of, overview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,10 +96,13 @@ def rotate_host_key(
         if os.path.lexists(following):
             begun = signing_key.read_file(following, begun_passphrases).key
         successor = None if begun is None else begun.public
-        paths = [seen.path for seen in default_ledgers_of(old.public, state=state)]
+        unfinished_roll.refuse(old.public, state=state)
         handed = []
         if successor is not None:
             handed += [HandedOver(seen.path, None) for seen in default_ledgers_of(successor, state=state)]
+        # One that cannot be read is not left behind: without the old key nothing could be appended to it.
+        found = judged_ledgers_of(old.public, state=state, may_have_none=bool(handed))
+        paths = [seen.path for seen in found]
         if ledger is not None and ledger not in paths:
             if overview(ledger, state=state).key == successor:
                 handed.append(HandedOver(ledger, None))

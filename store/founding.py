@@ -45,45 +45,98 @@ def found(
         LedgerError: it exists (``ledger.exists``), or cannot be made there.
         MalformedError: the name is not of that form.
     """
-    shown = os.fsdecode(path)
-    if b"\0" in path:
-        raise LedgerError(f"no file can be named {shown!r}", code="ledger.create")
-    directory = os.path.dirname(path)
-    temporary = os.path.join(directory, b".nono-%s" % os.urandom(12).hex().encode())
-    try:
-        make_private(directory)
-        require_local(directory, path)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(Unlinked(path, key, name, tool_version, previous)) as unlinked:
+        unlinked.link()
+
+
+class Unlinked:
+    """A ledger that is whole and durable, under a temporary name beside the one that it is to have.
+
+    Until :meth:`link` nobody finds it; :meth:`close` removes the temporary name. For the arguments and errors
+    see :func:`found`.
+
+    Attributes:
+        origin: its origin.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        key: SigningKey,
+        name: str,
+        tool_version: str,
+        previous: checkpoint.Checkpoint | None,
+    ) -> None:
+        shown = os.fsdecode(path)
+        if b"\0" in path:
+            raise LedgerError(f"no file can be named {shown!r}", code="ledger.create")
+        self._path = path
+        self._closed = False
+        self._directory = os.path.dirname(path)
+        self._temporary = os.path.join(self._directory, b".nono-%s" % os.urandom(12).hex().encode())
+        nonce = os.urandom(origin.NONCE_BYTES)
+        self.origin = origin.derive(name, key.public.spki(), nonce)
         try:
-            _write(temporary, key, name, tool_version, previous)
-            _sync(temporary, os.O_RDONLY)
-            _link(temporary, path)
-        finally:
+            make_private(self._directory)
+            require_local(self._directory, path)
+            os.close(os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            try:
+                _write(self._temporary, key, (self.origin, nonce), tool_version, previous)
+                _sync(self._temporary, os.O_RDONLY)
+            except BaseException:
+                self.close()
+                raise
+        except OSError as error:
+            raise self._unmade(error) from None
+        except sqlite3.Error as error:
+            raise translate(error, path) from None
+
+    def link(self) -> None:
+        """Give it its name, durably.
+
+        Raises:
+            LedgerError: something has that name (``ledger.exists``), or it cannot be given.
+        """
+        try:
+            os.link(self._temporary, self._path)
+            self.close()
+            _sync(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        except FileExistsError:
+            raise LedgerError(f"{os.fsdecode(self._path)} exists already", code="ledger.exists") from None
+        except OSError as error:
+            raise self._unmade(error) from None
+
+    def close(self) -> None:
+        """Remove the temporary name, if it is there.
+
+        Raises:
+            LedgerError: it cannot be removed.
+        """
+        if self._closed:
+            return
+        try:
             for suffix in (b"", b"-wal", b"-shm", b"-journal"):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary + suffix)
-        _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise LedgerError(
-            f"cannot make a ledger at {shown}: {error.strerror}", code="ledger.create"
-        ) from None
-    except sqlite3.Error as error:
-        raise translate(error, path) from None
+                    os.unlink(self._temporary + suffix)
+        except OSError as error:
+            raise self._unmade(error) from None
+        self._closed = True
 
-
-def _link(temporary: bytes, path: bytes) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise LedgerError(f"{os.fsdecode(path)} exists already", code="ledger.exists") from None
+    def _unmade(self, error: OSError) -> LedgerError:
+        return LedgerError(
+            f"cannot make a ledger at {os.fsdecode(self._path)}: {error.strerror}", code="ledger.create"
+        )
 
 
 def _write(
-    path: bytes, key: SigningKey, name: str, tool_version: str, previous: checkpoint.Checkpoint | None
+    path: bytes,
+    key: SigningKey,
+    identity: tuple[str, bytes],
+    tool_version: str,
+    previous: checkpoint.Checkpoint | None,
 ) -> None:
-    """Write tables, genesis entry and first head into the empty file at ``path``."""
-    nonce = os.urandom(origin.NONCE_BYTES)
-    ledger_origin = origin.derive(name, key.public.spki(), nonce)
+    """Write tables, genesis entry and first head into the empty file at ``path``; identity: origin, nonce."""
+    ledger_origin, nonce = identity
     data: dict[str, Json] = {
         "format": ledger_format.FORMAT_VERSION,
         "nonce": nonce.hex(),

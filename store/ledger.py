@@ -429,9 +429,18 @@ class Ledger:
             raise self._sealed(remembered)
 
     def _sealed(self, remembered: RememberedHead) -> SealedLedgerError:
+        successor = remembered.successor
+        if successor is not None and successor.founded:
+            hint = f"name the ledger that continues it: --ledger {_quoted(successor.path)}"
+        else:
+            hint = (
+                "name the ledger that continues it, or found that with:"
+                f" nono ledger roll --ledger {_quoted(self.path)} --to FILE"
+                " (and its --audit-sign-key, unless that is the host key)"
+            )
         return SealedLedgerError(
             f"{os.fsdecode(self.path)} was sealed at {remembered.size} entries",
-            hint="name the ledger that continues it, or found that with: nono ledger roll",
+            hint=hint,
             head=checkpoint.Checkpoint(self.origin, remembered.size, remembered.root),
         )
 
@@ -608,3 +617,8 @@ class Ledger:
                 code="ledger.full",
                 hint="free some space on that file system",
             ) from None
+
+
+def _quoted(path: bytes) -> str:
+    """Return a path as one word of a shell command; nothing is imported for it where a launch may end."""
+    return "'" + os.fsdecode(path).replace("'", "'\\''") + "'"

@@ -113,7 +113,7 @@ def open_default_ledger(
         try:
             return Ledger.open(path, key, state=state)
         except SealedLedgerError as error:
-            sealed.append(error.head)
+            sealed.append((path, error.head))
         except LedgerError as error:
             if error.code != "ledger.other_key":
                 raise
@@ -123,25 +123,40 @@ def open_default_ledger(
         )
     free = free_path(state, key.public.fingerprint())
     try:
-        return Ledger.create(
-            free,
-            key,
-            name=name,
-            tool_version=tool_version,
-            state=state,
-            previous=_not_continued(sealed, state) if sealed else None,
-        )
+        if sealed:
+            following = _continue_one(sealed, free, key, state=state, name=name, tool_version=tool_version)
+            if following is not None:
+                return following
+        return Ledger.create(free, key, name=name, tool_version=tool_version, state=state)
     except LedgerError as error:
         if error.code != "ledger.exists":
             raise
     return Ledger.open(free, key, state=state)  # another launch was faster, and its ledger serves
 
 
-def _not_continued(sealed: list[Checkpoint], state: bytes) -> Checkpoint | None:
+def _continue_one(
+    sealed: list[tuple[bytes, Checkpoint]],
+    free: bytes,
+    key: SigningKey,
+    *,
+    state: bytes,
+    name: str,
+    tool_version: str,
+) -> Ledger | None:
+    """Found what continues the first of the sealed ledgers that nothing continues; None if there is none."""
     from store import rolling  # noqa: PLC0415  # once in the life of a ledger, and it imports this module
 
-    directory = ledgers_directory(state)
-    return next((head for head in sealed if rolling.successor_in(directory, head.origin) is None), None)
+    for path, head in sealed:
+        try:
+            return rolling.found_next(
+                path, head, key, successor=free, name=name, tool_version=tool_version, state=state
+            )
+        except LedgerError as error:
+            if error.code != "ledger.rolled":
+                raise
+            if os.path.lexists(free):  # just now, by another launch
+                return Ledger.open(free, key, state=state)
+    return None
 
 
 def all_ledgers(state: bytes) -> list[bytes]:

@@ -18,6 +18,7 @@ import orjson
 from attest import canonical, origin
 from attest.errors import MalformedError
 from store.errors import LedgerError
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ class OpenSessions:
         unnamed = path + b".new"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            os.makedirs(self._directory, 0o700, exist_ok=True)
+            make_private(self._directory)
             descriptor = os.open(unnamed, flags, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._mark = {"first": first, **supervisor._asdict()}

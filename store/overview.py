@@ -38,6 +38,20 @@ class LedgerOverview(NamedTuple):
     sealed: bool
 
 
+class LedgersOfKey(NamedTuple):
+    """The ledgers in the state directory that one key has in force.
+
+    Attributes:
+        usable: those that are not sealed; the first is the one that a launch with that key opens.
+        sealed: those that this host sealed.
+        unreadable: files that could not be judged, and why; those first that have the key's own names.
+    """
+
+    usable: list[LedgerOverview]
+    sealed: list[LedgerOverview]
+    unreadable: list[tuple[bytes, LedgerError]]
+
+
 def overview(path: bytes, *, state: bytes) -> LedgerOverview:
     """Return what the ledger at ``path`` says of itself.
 
@@ -48,11 +62,21 @@ def overview(path: bytes, *, state: bytes) -> LedgerOverview:
     Raises:
         LedgerError: it cannot be read, or is no ledger.
     """
-    with LedgerReader(path) as reader:
-        head = reader.head()
-        return LedgerOverview(
-            path, head, reader.key_in_force(), reader.previous(), is_sealed(head.origin, state=state)
-        )
+    try:
+        with LedgerReader(path) as reader:
+            head = reader.head()
+            return LedgerOverview(
+                path, head, reader.key_in_force(), reader.previous(), is_sealed(head.origin, state=state)
+            )
+    except LedgerError as error:
+        if error.code == "ledger.unreadable" and not os.access(os.path.dirname(path), os.W_OK):
+            directory = os.fsdecode(os.path.dirname(path))
+            raise LedgerError(
+                f"{error}: {directory} cannot be written, where SQLite keeps files beside the ledger",
+                code=error.code,
+                hint=f"make {directory} yours to write",
+            ) from None
+        raise
 
 
 def is_sealed(ledger_origin: str, *, state: bytes) -> bool:
@@ -76,11 +100,43 @@ def default_ledgers_of(key: PublicKey, *, state: bytes) -> list[LedgerOverview]:
     Raises:
         LedgerError: the directory cannot be read.
     """
+    return ledgers_of(key, state=state).usable
+
+
+def judged_ledgers_of(key: PublicKey, *, state: bytes, may_have_none: bool = False) -> list[LedgerOverview]:
+    """As :func:`default_ledgers_of`, for whoever acts on what is not among them.
+
+    Args:
+        key: the key.
+        state: the state directory.
+        may_have_none: whether it is known that the key need not have any.
+
+    Raises:
+        LedgerError: the directory cannot be read; or a file cannot that has one of the key's own names, or
+            that could be its only ledger.
+    """
+    found = ledgers_of(key, state=state)
+    own = set(locations.default_ledgers(state, key.fingerprint()))
+    for path, error in found.unreadable:
+        if path in own or not (found.usable or may_have_none):
+            raise error
+    return found.usable
+
+
+def ledgers_of(key: PublicKey, *, state: bytes) -> LedgersOfKey:
+    """Return what there is in the state directory of the ledgers that ``key`` has in force.
+
+    Raises:
+        LedgerError: the directory cannot be read.
+    """
     named = [path for path in locations.default_ledgers(state, key.fingerprint()) if os.path.lexists(path)]
-    found = []
+    found = LedgersOfKey([], [], [])
     for path in [*reversed(named), *(path for path in locations.all_ledgers(state) if path not in named)]:
-        with contextlib.suppress(LedgerError):
+        try:
             seen = overview(path, state=state)
-            if seen.key == key and not seen.sealed:
-                found.append(seen)
+        except LedgerError as error:
+            found.unreadable.append((path, error))
+        else:
+            if seen.key == key:
+                (found.sealed if seen.sealed else found.usable).append(seen)
     return found

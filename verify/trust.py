@@ -8,6 +8,7 @@ is made, so that ``nono-verify ledger.db`` simply works for the one who made it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -82,12 +83,27 @@ def add(key_file: str, environment: Mapping[str, str]) -> str:
         raise NotCheckedError("there is no home directory for a trust store", code="key.store")
     path = os.path.join(place, pin.key.fingerprint() + _SUFFIX)
     try:
-        os.makedirs(place, 0o700, exist_ok=True)
-        with open(path, "wb") as file:
+        _make_private(place)
+        # Whatever the umask: whoever could write to it could have his own key trusted.
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
             file.write(pin.key.pem())
     except OSError as error:
         raise NotCheckedError(f"cannot write {path}: {error.strerror}", code="key.store") from None
     return path
+
+
+def _make_private(place: str) -> None:
+    """Make a directory and each missing one above it with mode 0700; ``os.makedirs`` does so for the last.
+
+    As :func:`store.private_directories.make_private`: the verifier imports nothing of what it judges.
+    """
+    missing = []
+    while place != os.path.dirname(place) and not os.path.isdir(place):  # up to a root, or a drive
+        missing.append(place)
+        place = os.path.dirname(place)
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # what is no directory shows one level down
+            os.mkdir(directory, 0o700)
 
 
 def remove(wanted: str, environment: Mapping[str, str]) -> list[str]:

@@ -15,6 +15,7 @@ from runtime.cli.terminal import write_lines
 from runtime.errors import EnforcementError
 from runtime.path_names import shown
 from store import locations
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Try everything and say what was found."""
     cache = locations.cache_directory()
     try:
-        os.makedirs(cache, 0o700, exist_ok=True)
+        make_private(cache)
         findings = enforcement_probe.probe(cache)
         protects = running_images.protected(cache)
     except OSError as error:

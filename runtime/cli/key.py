@@ -11,7 +11,7 @@ from attest import origin as origins
 from attest.errors import NonoError
 from attest.keys import PublicKey
 from attest.note import Verifier
-from runtime import key_files, key_rotation, signing_key
+from runtime import key_files, key_rotation, signing_key, unfinished_roll
 from runtime.cli import complain, passphrases
 from runtime.cli.terminal import columns, write_lines
 from runtime.errors import SigningKeyError, UsageError
@@ -280,6 +280,13 @@ def _rotate_ledger(
     else:
         old = signing_key.resolve(arguments.audit_sign_key, source)
     own = [seen.path for seen in default_ledgers_of(old.key.public, state=state)]
+    if ledger is None or arguments.destroy_old:
+        unfinished_roll.refuse(
+            old.key.public,
+            state=state,
+            reference=arguments.audit_sign_key,
+            passphrase_variable=arguments.key_passphrase_env,
+        )
     if ledger is None:
         if not own:
             raise LedgerError(

@@ -7,20 +7,21 @@ import os
 from typing import TYPE_CHECKING
 
 from attest import __version__, canonical
-from runtime import host, signing_key
-from runtime.cli import passphrases, say
+from attest.errors import MalformedError, NonoError
+from runtime import host, signing_key, unfinished_roll
+from runtime.cli import complain, passphrases, say
 from runtime.cli.terminal import columns, printable, write_lines
 from runtime.errors import UsageError
 from runtime.path_names import shown
 from store import locations, rolling
-from store.errors import LedgerError
+from store.errors import LedgerError, TamperedLedgerError
 from store.ledger import Ledger
-from store.overview import LedgerOverview, default_ledgers_of, overview
+from store.overview import LedgerOverview, judged_ledgers_of, overview
 
 if TYPE_CHECKING:
     import argparse
 
-    from attest.keys import SigningKey
+    from attest.keys import PublicKey, SigningKey
 
 _INIT_EPILOG = """\
 A launch founds its ledger itself where there is none; this is for founding one beforehand, and for its name.
@@ -40,7 +41,8 @@ example:
 
 _ROLL_EPILOG = """\
 Nothing more is appended to the sealed ledger by this host. Its successor names its origin, size and root in
-its first entry, so the two hold together. Both verify, each for itself; keep both.
+its first entry, so the two hold together. Both verify, each for itself; keep both. If this is interrupted,
+the same command again finishes it.
 
 examples:
   nono ledger roll
@@ -116,21 +118,39 @@ def _notify(text: str) -> None:
     say(f"nono: {text}")
 
 
+def _absolute(name: str) -> bytes:
+    try:
+        return os.path.abspath(os.fsencode(name))
+    except FileNotFoundError:
+        raise UsageError(
+            "the working directory is gone",
+            code="usage.working_directory",
+            hint=f"change to another, or write the full path in the place of {shown(os.fsencode(name))}",
+        ) from None
+
+
 # --- init -------------------------------------------------------------------------------------------
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    named = None if arguments.ledger is None else _absolute(arguments.ledger)
     key, state = _key(arguments), locations.state_directory()
-    if arguments.ledger is not None:
-        path = os.path.abspath(os.fsencode(arguments.ledger))
+    if named is not None:
+        path = named
     else:
-        own = default_ledgers_of(key.public, state=state)
+        own = judged_ledgers_of(key.public, state=state)
         if own:
             raise LedgerError(
                 f"this key has a ledger: {shown(own[0].path)}",
                 code="ledger.exists",
                 hint="begin the next one with: nono ledger roll; or found one elsewhere: --ledger FILE",
             )
+        unfinished_roll.refuse(
+            key.public,
+            state=state,
+            reference=arguments.audit_sign_key,
+            passphrase_variable=arguments.key_passphrase_env,
+        )
         path = locations.free_path(state, key.public.fingerprint())
     name = host.ledger_name() if arguments.name is None else arguments.name
     with Ledger.create(path, key, name=name, tool_version=__version__, state=state) as ledger:
@@ -204,26 +224,91 @@ def _roll(arguments: argparse.Namespace) -> int:
             "--ledger and --to go together: the next ledger of one that is named is named too",
             hint="nono ledger roll --ledger FILE --to FILE",
         )
+    named = None if arguments.ledger is None else (_absolute(arguments.ledger), _absolute(arguments.to))
     key, state = _key(arguments), locations.state_directory()
-    if arguments.ledger is not None:
-        path, successor = (os.path.abspath(os.fsencode(name)) for name in (arguments.ledger, arguments.to))
-    else:
-        own = default_ledgers_of(key.public, state=state)
-        if not own:
-            raise LedgerError(
-                "this key has no ledger in the state directory that could be rolled",
-                code="ledger.none",
-                hint="name one: --ledger FILE --to FILE",
-            )
-        path, successor = own[0].path, locations.free_path(state, key.public.fingerprint())
-    with rolling.roll(
-        path,
-        key,
-        successor=successor,
-        name=arguments.name,
-        tool_version=__version__,
-        state=state,
-        unsafe_while_running=arguments.unsafe_while_running,
-    ) as ledger:
-        write_lines([*columns([("sealed", shown(path))]), *_founded(ledger, key)])
+    path, successor = named or _own(key.public, state)
+    try:
+        with rolling.roll(
+            path,
+            key,
+            successor=successor,
+            name=arguments.name,
+            tool_version=__version__,
+            state=state,
+            unsafe_while_running=arguments.unsafe_while_running,
+        ) as ledger:
+            rows = [*columns([("sealed", shown(path))]), *_founded(ledger, key)]
+    except NonoError as error:
+        said = _left(path, state)
+        # Neither with another key nor after repair by hand would the same command finish it.
+        if said is None or isinstance(error, TamperedLedgerError) or error.code == "ledger.other_key":
+            raise
+        raise LedgerError(
+            f"{error}; {said}", code=error.code, hint=_finishing(arguments, named, error)
+        ) from None
+    except KeyboardInterrupt:
+        said = _left(path, state)
+        if said is None:
+            complain(f"interrupted: {_unchanged(path, state)}")
+        else:
+            complain(f"interrupted: {said}", _finishing(arguments, named))
+        raise
+    write_lines(rows)
     return 0
+
+
+def _own(key: PublicKey, state: bytes) -> tuple[bytes, bytes]:
+    """Return the key's ledger in the state directory, and where the next one goes."""
+    own = [seen.path for seen in judged_ledgers_of(key, state=state)]
+    if not own:  # one that was sealed and has no successor: whoever rolled it was interrupted
+        own = [seen.path for seen in rolling.unfinished_rolls_of(key, state=state)]
+    if not own:
+        raise LedgerError(
+            "this key has no ledger in the state directory that could be rolled",
+            code="ledger.none",
+            hint="name one: --ledger FILE --to FILE",
+        )
+    return own[0], locations.free_path(state, key.fingerprint())
+
+
+def _left(path: bytes, state: bytes) -> str | None:
+    """Return how a roll that failed has left the ledger, None if it is not half done or cannot be seen."""
+    try:
+        seen = rolling.unfinished_roll(path, state=state)
+    except LedgerError:
+        return None
+    if seen is None:
+        return None
+    return f"{shown(path)} is sealed at {seen.head.size} entries, and nothing continues it yet"
+
+
+def _unchanged(path: bytes, state: bytes) -> str:
+    """Return what there is to say of a ledger whose roll is not half done."""
+    try:
+        seen = overview(path, state=state)
+        beside = [os.path.dirname(path)]
+        followed = rolling.successor_of(seen.head.origin, state=state, beside=beside) if seen.sealed else None
+    except LedgerError as error:
+        return str(error)
+    if followed is None:
+        return f"{shown(path)} is not sealed, and goes on"
+    return f"{shown(path)} is sealed, and {shown(followed)} continues it"
+
+
+def _finishing(
+    arguments: argparse.Namespace, named: tuple[bytes, bytes] | None, error: NonoError | None = None
+) -> str:
+    path, successor = named or (None, None)
+    if successor is not None and os.path.lexists(successor):
+        successor = None  # another has to be named
+    name = arguments.name
+    if isinstance(error, MalformedError):  # it was not a name
+        name = None
+    before = "" if error is None or error.hint is None else f"{error.hint}; then "
+    return f"{before}finish it with: " + unfinished_roll.command(
+        ledger=path,
+        successor=successor,
+        key=arguments.audit_sign_key,
+        passphrase_variable=arguments.key_passphrase_env,
+        name=name,
+    )

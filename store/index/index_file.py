@@ -25,6 +25,7 @@ from sqlalchemy import NullPool, create_engine, event
 from store.errors import SearchIndexError
 from store.index import migrating
 from store.index.tables import REVISION, VERSION_TABLE
+from store.private_directories import make_private
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -65,7 +66,7 @@ class IndexFile:
 
     def __init__(self, path: bytes) -> None:
         self.path = path
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._lock = os.open(path + b".lock", flags, 0o600)
         try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from attest.keys import SigningKey
-from runtime import cli, key_files, signing_key
-from store import Ledger
+from runtime import cli, key_files, signing_key, unfinished_roll
+from runtime.cli import ledger_keeping
+from store import Ledger, LedgerError, rolling
+from store.founding import Unlinked
 from store.overview import overview
 from verify import pins, trust, verify
 
@@ -43,6 +46,11 @@ Nono = Any  # the fixture above
 
 def ledgers(home: Path) -> list[Path]:
     return sorted((home / "state" / "nono" / "ledgers").glob("[!.]*.db"))
+
+
+def kept(home: Path) -> list[Path]:
+    """Return all ledgers and keys."""
+    return sorted(path for path in home.rglob("*") if path.suffix in {".db", ".pem", ".pub"})
 
 
 def state(home: Path) -> bytes:
@@ -177,3 +185,227 @@ def test_a_ledger_that_is_named_needs_a_name_for_the_next_one(home: Path, nono: 
     assert (status, "was rolled already" in err) == (1, True)
     status, _, err = nono("roll", *key)
     assert (status, "no ledger in the state directory" in err) == (1, True)
+
+
+# --- a roll that fails, or is interrupted -----------------------------------------------------------
+
+
+def hinted(err: str) -> list[str]:
+    """Return the arguments of the command that the hint names, which finishes the roll."""
+    words = shlex.split(err.rpartition("nono ledger ")[2])
+    assert words[0] == "roll"
+    return words
+
+
+@pytest.fixture
+def ci(home: Path, nono: Nono) -> tuple[str | Path, ...]:
+    """A ledger of a key of its own, and the flags that name both."""
+    key_files.generate(os.fsencode(home / "ci key.pem"))
+    key = ("--audit-sign-key", home / "ci key.pem")
+    assert nono("init", "--ledger", home / "a.db", *key)[0] == 0
+    return ("--ledger", home / "a.db", *key)
+
+
+def test_a_place_where_nothing_can_be_founded_leaves_the_ledger_as_it_was(
+    home: Path, nono: Nono, ci: tuple[str | Path, ...]
+) -> None:
+    (home / "file").write_text("")
+    status, out, err = nono("roll", *ci, "--to", home / "file" / "b.db")
+    assert (status, out) == (1, "")
+    assert err == f"nono: cannot make a ledger at {home}/file/b.db: Not a directory\n"
+    assert not overview(os.fsencode(home / "a.db"), state=state(home)).sealed
+
+
+def test_a_roll_that_fails_behind_the_seal_says_so_and_names_the_command_that_finishes_it(
+    home: Path, nono: Nono, ci: tuple[str | Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Unlinked) -> None:
+        raise LedgerError("no space left", code="ledger.full", hint="free some")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Unlinked, "link", full)
+        status, out, err = nono("roll", *ci, "--to", home / "b c.db", "--name", "build")
+    assert (status, out) == (1, "")
+    assert (
+        f"nono: no space left; {home}/a.db is sealed at 1 entries, and nothing continues it yet\n"
+        "nono: hint: free some; then finish it with: nono ledger roll "
+    ) in err
+    # The place was taken meanwhile: another has to be named.
+    (home / "b c.db").write_text("")
+    status, _, other = nono(*hinted(err))
+    assert status == 1
+    assert "exists already; " in other
+    assert hinted(other)[4] == "FILE"
+    (home / "b c.db").unlink()
+    status, out, err = nono(*hinted(err))
+    assert (status, err) == (0, "")
+    seen = overview(os.fsencode(home / "b c.db"), state=state(home))
+    assert seen.previous == overview(os.fsencode(home / "a.db"), state=state(home)).head
+    assert seen.head.origin.startswith("build/")
+
+
+def test_another_key_does_not_finish_it(home: Path, nono: Nono, ci: tuple[str | Path, ...]) -> None:
+    seal(home / "a.db", home / "ci key.pem", home)
+    status, _, err = nono("roll", "--ledger", home / "a.db", "--to", home / "b.db")
+    assert status == 1
+    assert "belongs to another key" in err
+    assert "finish it" not in err
+    assert nono("roll", *ci, "--to", home / "b.db")[0] == 0
+
+
+def seal(path: Path, key: Path, home: Path) -> None:
+    """Do what a roll had done when it was killed."""
+    signing = signing_key.read_file(os.fsencode(key)).key
+    with Ledger.open(os.fsencode(path), signing, state=state(home)) as ledger:
+        ledger.seal()
+
+
+@pytest.fixture
+def interrupted(home: Path, nono: Nono) -> Path:
+    """The host key's ledger, sealed; nothing continues it."""
+    assert nono("init")[0] == 0
+    (path,) = ledgers(home)
+    seal(path, home / "config" / "nono" / "keys" / "default.pem", home)
+    return path
+
+
+def test_the_same_command_finishes_a_roll_that_was_killed(home: Path, nono: Nono, interrupted: Path) -> None:
+    status, out, err = nono("roll")
+    assert (status, err) == (0, "")
+    assert f"sealed  {interrupted}\n" in out
+    (following,) = set(ledgers(home)) - {interrupted}
+    sealed = overview(os.fsencode(interrupted), state=state(home))
+    assert overview(os.fsencode(following), state=state(home)).previous == sealed.head
+    assert nono("roll")[0] == 0
+    assert [each["sealed"] for each in listed(nono)].count(False) == 1
+    assert len({each["previous"]["origin"] for each in listed(nono) if each["previous"]}) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ledger", "init"], ["key", "rotate"], ["key", "rotate", "--out", "next.pem"]]
+)
+def test_what_would_lose_the_link_is_refused_until_it_is_finished(
+    home: Path,
+    nono: Nono,
+    interrupted: Path,
+    *,
+    arguments: list[str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(home)
+    before = kept(home)
+    assert cli.main(arguments) == 1
+    err = capfd.readouterr().err
+    assert f"nono: {interrupted} is sealed and nothing continues it yet" in err
+    assert "nono: hint: finish that first: nono ledger roll\n" in err
+    assert kept(home) == before
+    assert nono(*hinted(err))[0] == 0
+    assert cli.main(arguments) == (0 if arguments[0] == "key" else 1)
+    capfd.readouterr()
+    (previous,) = (each["previous"] for each in listed(nono) if each["previous"])
+    assert previous["origin"] == overview(os.fsencode(interrupted), state=state(home)).head.origin
+
+
+def test_beside_a_ledger_in_use_the_command_names_the_sealed_one(home: Path, nono: Nono) -> None:
+    """One that was handed over to the key is opened first, and would be what is rolled."""
+    assert nono("init")[0] == 0
+    (first,) = ledgers(home)
+    pem = home / "config" / "nono" / "keys" / "default.pem"
+    key, other = signing_key.read_file(os.fsencode(pem)).key, SigningKey.generate()
+    second = first.with_name("0.db")
+    with Ledger.create(os.fsencode(second), other, name="x", tool_version="0", state=state(home)) as ledger:
+        ledger.hand_over(key, "test")
+    seal(first, pem, home)
+    with pytest.raises(LedgerError) as caught:
+        unfinished_roll.refuse(key.public, state=state(home))
+    assert nono(*hinted(str(caught.value.hint)))[0] == 0
+    unfinished_roll.refuse(key.public, state=state(home))
+    assert not overview(os.fsencode(second), state=state(home)).sealed
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "said"),
+    [
+        (Ledger, "seal", "{a} is not sealed, and goes on\n"),
+        (
+            Unlinked,
+            "link",
+            "{a} is sealed at 1 entries, and nothing continues it yet\nnono: hint: finish it ",
+        ),
+        (
+            rolling,
+            "_link",
+            "{a} is sealed at 1 entries, and nothing continues it yet\nnono: hint: finish it ",
+        ),
+        (ledger_keeping, "_founded", "{a} is sealed, and {b} continues it\n"),
+    ],
+)
+def test_an_interrupt_says_what_state_things_are_in(
+    home: Path,
+    nono: Nono,
+    ci: tuple[str | Path, ...],
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    said: str,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, interrupt)
+        status, out, err = nono("roll", *ci, "--to", home / "b.db")
+    assert (status, out) == (130, "")
+    assert "nono: interrupted: " + said.format(a=home / "a.db", b=home / "b.db") in err
+    if "finish" in said:
+        assert nono(*hinted(err))[0] == 0
+
+
+def test_a_working_directory_that_is_gone(home: Path, nono: Nono, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "gone").mkdir()
+    monkeypatch.chdir(home / "gone")
+    (home / "gone").rmdir()
+    for arguments in (
+        ("init", "--ledger", "x.db"),
+        ("roll", "--ledger", "x.db", "--to", home / "y.db"),
+        ("roll", "--ledger", home / "x.db", "--to", "y.db"),
+    ):
+        status, out, err = nono(*arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("nono: the working directory is gone\nnono: hint: ")
+
+
+# --- ledgers that cannot be read --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["ledger", "roll"], ["ledger", "init"], ["key", "rotate"]])
+def test_a_ledger_that_cannot_be_read_is_not_taken_for_none(
+    home: Path, nono: Nono, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert nono("init")[0] == 0
+    (path,) = ledgers(home)
+    path.write_text("damaged")
+    before = sorted(home.rglob("*"))
+    assert cli.main(arguments) == 1
+    assert f"nono: {path} is not a nono ledger\n" in capfd.readouterr().err
+    assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize("arguments", [["ledger", "roll"], ["key", "rotate"]])
+def test_a_directory_that_cannot_be_written_is_what_is_said(
+    home: Path, nono: Nono, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert nono("init")[0] == 0
+    directory = ledgers(home)[0].parent
+    directory.chmod(0o555)
+    if os.access(directory, os.W_OK):
+        pytest.skip("root writes everywhere")
+    try:
+        assert cli.main(arguments) == 1
+    finally:
+        directory.chmod(0o700)
+    err = capfd.readouterr().err
+    assert f"{directory} cannot be written" in err
+    assert f"nono: hint: make {directory} yours to write\n" in err

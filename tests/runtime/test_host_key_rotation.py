@@ -340,9 +340,9 @@ class Point(NamedTuple):
     line: str
 
 
-def _points(host: Host) -> list[Point]:
+def _points(host: Host, *command: str) -> list[Point]:
     trace = host.base.parent / "trace"
-    done = host.nono("key", "rotate", before=("strace", "-y", "-s", "0", "-o", str(trace)))
+    done = host.nono(*command, before=("strace", "-y", "-s", "0", "-o", str(trace)))
     if os.environ.get("CI") != "true" and "ptrace" in done.stderr.lower():
         pytest.skip(f"tracing is not permitted here: {done.stderr}")
     assert done.returncode == 0, done.stderr
@@ -358,18 +358,23 @@ def _points(host: Host) -> list[Point]:
     return found
 
 
-def _killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
-    """Kill a rotation at one point, judge what is left, and go on; return whether it was killed."""
-    other = Host(base / f"killed-{number}")
-    shutil.copytree(host.base, other.base)
-    done = other.nono(
-        "key", "rotate",
+def _kill_at(host: Host, point: Point, *command: str) -> bool:
+    """Run a command and kill it at one point; return whether it was killed."""
+    done = host.nono(
+        *command,
         before=(
             "strace", "-o", "/dev/null", "-e", f"trace={point.call}",
             "-e", f"inject={point.call}:signal=KILL:when={point.number}",
         ),
     )  # fmt: skip
-    killed = done.returncode != 0
+    return done.returncode != 0
+
+
+def _killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
+    """Kill a rotation at one point, judge what is left, and go on; return whether it was killed."""
+    other = Host(base / f"killed-{number}")
+    shutil.copytree(host.base, other.base)
+    killed = _kill_at(other, point, "key", "rotate")
     other.check()
     if number % 2:  # a launch comes next, or the rotation again
         other.launch()
@@ -383,17 +388,61 @@ def _killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
     return killed
 
 
-def test_a_rotation_that_is_killed_anywhere_loses_nothing(host: Host, tmp_path: Path) -> None:
+def _require_strace() -> None:
     if shutil.which("strace") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("strace is not installed: faults cannot be injected")
         pytest.skip("strace is not installed")
+
+
+def test_a_rotation_that_is_killed_anywhere_loses_nothing(host: Host, tmp_path: Path) -> None:
+    _require_strace()
     template = Host(tmp_path / "template")
     shutil.copytree(host.base, template.base)
-    points = _points(host)
+    points = _points(host, "key", "rotate")
     assert {point.call for point in points} >= {"link", "rename", "unlink", "fsync", "pwrite64", "write"}
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         killed = list(pool.map(lambda item: _killed_at(template, tmp_path, *item), enumerate(points)))
     print(f"{len(points)} points, {sum(killed)} kills, {time.monotonic() - began:.0f} s")
+    assert sum(killed) >= len(points) - 1
+
+
+def _roll_killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
+    """Kill a roll at one point, go on in one of three ways, and judge the chain; return if it was killed."""
+    other = Host(base / f"killed-{number}")
+    shutil.copytree(host.base, other.base)
+    killed = _kill_at(other, point, "ledger", "roll")
+    if number % 3 == 0:
+        other.launch()
+    elif number % 3 == 1 and "finish that first" in (done := other.nono("key", "rotate")).stderr:
+        assert done.stderr.endswith("nono: hint: finish that first: nono ledger roll\n")
+    rolled = other.nono("ledger", "roll")
+    assert rolled.returncode == 0, (point, rolled.stderr)
+    other.launch()
+    seen = [
+        overview(os.fsencode(path), state=other.state)
+        for path in (other.base / "state" / "nono" / "ledgers").glob("[!.]*.db")
+    ]
+    heads = {each.head.origin: each.head for each in seen}
+    assert 2 <= len(seen) <= 3, point
+    assert [each.sealed for each in seen].count(False) == 1, point
+    links = [each.previous for each in seen if each.previous is not None]
+    assert sorted(links) == sorted(each.head for each in seen if each.sealed), point
+    assert all(heads[link.origin] == link for link in links)
+    for each in seen:
+        assert verify(each.path, pins=trust.load(other.environment)).exit == 0
+    shutil.rmtree(other.base)
+    return killed
+
+
+def test_a_roll_that_is_killed_anywhere_leaves_one_chain(host: Host, tmp_path: Path) -> None:
+    _require_strace()
+    template = Host(tmp_path / "template")
+    shutil.copytree(host.base, template.base)
+    points = _points(host, "ledger", "roll")
+    assert {point.call for point in points} >= {"link", "unlink", "fsync", "pwrite64"}
+    with ThreadPoolExecutor(2) as pool:
+        killed = list(pool.map(lambda item: _roll_killed_at(template, tmp_path, *item), enumerate(points)))
+    print(f"{len(points)} points, {sum(killed)} kills")
     assert sum(killed) >= len(points) - 1
