@@ -74,6 +74,7 @@ class PassphraseSource:
             self.used = self._value
             yield self._value
         elif self._ask is not None:
-            for _ in range(ATTEMPTS):
-                self.used = self._ask(shown)
+            for attempt in range(1, ATTEMPTS + 1):
+                again = f" (that did not open it; try {attempt} of {ATTEMPTS})" if attempt > 1 else ""
+                self.used = self._ask(shown + again)
                 yield self.used

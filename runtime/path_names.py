@@ -67,7 +67,7 @@ def from_here(path: bytes) -> bytes:
 
     Raises:
         UsageError: it is relative, and the current directory is gone or cannot be named
-            (``usage.directory_gone``).
+            (``directory.gone``).
     """
     try:
         return os.path.abspath(path)
@@ -75,7 +75,7 @@ def from_here(path: bytes) -> bytes:
         what = "is gone" if isinstance(error, FileNotFoundError) else f"has no name here: {error.strerror}"
         raise UsageError(
             f"cannot tell where {shown(path)} is: the current directory {what}",
-            code="usage.directory_gone",
+            code="directory.gone",
             hint="change to another directory, or write the full path",
         ) from None
 

@@ -69,7 +69,8 @@ class LaunchRequest(NamedTuple):
         """Refuse a request that makes no sense.
 
         Raises:
-            UsageError: no command, or labels that the record does not take.
+            UsageError: no command, labels that the record does not take, or what is for the record alone
+                where there is none.
         """
         if not self.command or not self.command[0]:
             raise UsageError(
@@ -77,6 +78,13 @@ class LaunchRequest(NamedTuple):
             )
         if any(b"\0" in argument for argument in self.command):
             raise UsageError("an argument holds a NUL byte", code="usage.command")
+        for_the_record = {"a ledger": self.ledger, "labels": self.labels, "outputs": self.outputs}
+        useless = [name for name, given in for_the_record.items() if given]
+        if useless and not self.audit:
+            raise UsageError(
+                f"nothing is to be recorded, and {' and '.join(useless)} would be for the record alone",
+                hint="leave out --no-audit, or what is for the record",
+            )
         if len(self.labels) > MAX_LABELS:
             raise UsageError(f"more than {MAX_LABELS} labels", code="usage.label")
         for key, value in self.labels.items():

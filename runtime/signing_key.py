@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from runtime.pkcs8 import Passphrases
 
 MAX_BYTES = 16_384
+_PUBLIC_PEM = b"-----BEGIN PUBLIC KEY-----"
+_SCHEMES = ("env", "file", "keyring")
 _MAX_SHOWN_NAME = 40  # a seed has 43 characters of base64, or 64 of hex
 
 
@@ -72,7 +74,7 @@ def resolve(reference: str, passphrases: Passphrases | None = None) -> ResolvedK
         from runtime import keyring_access  # noqa: PLC0415  # few keys lie there
 
         return ResolvedKey(_parse(keyring_access.read(reference), reference, passphrases))
-    return read_file(os.fsencode(reference.removeprefix("file://")), passphrases)
+    return read_file(os.fsencode(_path(reference)), passphrases)
 
 
 def host_key(
@@ -144,10 +146,26 @@ def refuse_inline(reference: str | None) -> None:
 
 
 def file_of(reference: str) -> bytes | None:
-    """Return the path that a reference names, None if it names no file."""
+    """Return the path that a reference names, None if it names no file.
+
+    Raises:
+        SigningKeyError: it is of an unknown scheme (``key.scheme``).
+        UsageError: it is relative, and the current directory is gone.
+    """
     if is_inline(reference) or reference.startswith(("env://", "keyring://")):
         return None
-    return from_here(os.fsencode(reference.removeprefix("file://")))
+    return from_here(os.fsencode(_path(reference)))
+
+
+def _path(reference: str) -> str:
+    scheme, colon, _ = reference.partition("://")
+    if colon and scheme.isalnum() and scheme not in _SCHEMES:
+        raise SigningKeyError(
+            f"no key is named by {scheme}://",
+            code="key.scheme",
+            hint="name a path, file://PATH, env://NAME or keyring://SERVICE/USER",
+        )
+    return reference.removeprefix("file://")
 
 
 def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKey:
@@ -172,13 +190,15 @@ def read_file(path: bytes, passphrases: Passphrases | None = None) -> ResolvedKe
             raise SigningKeyError(f"the signing key {name} is not a regular file", code="key.not_regular")
         if status.st_uid not in (os.geteuid(), 0):
             raise SigningKeyError(f"the signing key {name} belongs to another user", code="key.owner")
-        if status.st_mode & 0o077:
+        data = os.read(descriptor, MAX_BYTES + 1)
+        if status.st_mode & 0o077 and not data.lstrip().startswith(
+            _PUBLIC_PEM
+        ):  # that may be; it is said below
             raise SigningKeyError(
                 f"the signing key {name} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
                 code="key.mode",
                 hint=f"chmod 600 {name}",
             )
-        data = os.read(descriptor, MAX_BYTES + 1)
     except OSError as error:
         raise SigningKeyError(
             f"cannot read the signing key {name}: {error.strerror}", code="key.unreadable"
@@ -205,6 +225,12 @@ def _from_environment(name: str, passphrases: Passphrases | None) -> ResolvedKey
             f"the variable of the signing key is not set: {shown_name}",
             code="key.variable",
             hint="export it, and give its name without $: env://NAME",
+        )
+    if not value.strip():
+        raise SigningKeyError(
+            f"the variable of the signing key is empty: {name}",
+            code="key.variable",
+            hint="a secret that a pipeline does not hand out is often empty",
         )
     key = _parse(value, f"in ${name}", passphrases)
     forget_variable(variable)

@@ -87,7 +87,7 @@ examples:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # Usage is one of the reasons why nothing was checked, and reads like the others.
-        _complain(f"not checked: {render.printable(without_key_text(message))}\n  hint: nono-verify --help\n")
+        _complain(f"not checked: {render.printable(without_key_text(message))}\n  hint: {self.prog} --help\n")
         raise SystemExit(NOT_CHECKED)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

@@ -99,7 +99,10 @@ def as_text(verdict: ProofVerdict) -> str:
     if verdict.hint is not None:
         lines.append(f"  hint: {verdict.hint}")
     if verdict.exit in {0, 3}:
-        lines.append(f"  ledger: {verdict.origin}, {verdict.size} entries, root {verdict.root}")
+        lines.append(
+            f"  ledger: {verdict.origin}, {verdict.size} {'entry' if verdict.size == 1 else 'entries'},"
+            f" root {verdict.root}"
+        )
         if verdict.entry is not None:
             lines.append(f"  entry: {_described(verdict.entry)}")
         lines += [f"  key: {pin.fingerprint} (pinned)" for pin in verdict.pins if pin.met]

@@ -51,7 +51,10 @@ def as_text(verdict: Verdict) -> str:
             lines.append(f"  hint: {verdict.hint}")
         return "".join(f"{printable(line)}\n" for line in lines)
     if verdict.origin is not None:
-        lines.append(f"  ledger: {verdict.origin}, {verdict.size} entries, root {verdict.root}")
+        lines.append(
+            f"  ledger: {verdict.origin}, {_number(verdict.size or 0, 'entry', 'entries')},"
+            f" root {verdict.root}"
+        )
     launches = verdict.launches
     lines.append(
         f"  launches: {launches.complete} complete, {launches.running} running,"

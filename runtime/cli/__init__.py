@@ -44,6 +44,27 @@ Each command has its own help: nono COMMAND --help
 """
 
 
+_EXIT_CODES = """
+exit codes:
+  0  done
+  1  it could not be done, or not all of it; standard error says why
+  2  usage: the command line cannot be meant
+"""
+_USAGE_STATUS = 2
+_WITH_THESE_EXIT_CODES = frozenset({"audit", "key", "keygen", "ledger"})
+_NAMES_OF_SOMETHING = {
+    "audit_sign_key": "--audit-sign-key",
+    "entry": "--entry",
+    "file": "FILE",
+    "key": "KEY",
+    "ledger": "--ledger",
+    "new": "--new",
+    "out": "--out",
+    "to": "--to",
+}
+"""Where an empty word names nothing; a path would be taken for the current directory."""
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """As argparse has it, but told how wide a line is.
 
@@ -72,11 +93,14 @@ class Parser(argparse.ArgumentParser):
         usage_status: exit code for a wrong command line.
     """
 
-    def __init__(self, prog: str, *, description: str = "", epilog: str = "", usage_status: int = 2) -> None:
+    def __init__(
+        self, prog: str, *, description: str = "", epilog: str = "", usage_status: int = _USAGE_STATUS
+    ) -> None:
+        common = prog.split()[1:2]
         super().__init__(
             prog=prog,
             description=description,
-            epilog=epilog,
+            epilog=epilog + _EXIT_CODES if _WITH_THESE_EXIT_CODES.issuperset(common) and common else epilog,
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
@@ -86,6 +110,20 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong with the command line, and where its help is."""
         complain(message, f"{self.prog} --help")
         sys.exit(self._usage_status)
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace:
+        """Return what the arguments say; what is wrong with them is said with the help of the subcommand."""
+        found, surplus = self.parse_known_args(arguments)
+        if surplus:
+            self._typed(arguments).error(f"unrecognized arguments: {' '.join(surplus)}")
+        return found
+
+    def _typed(self, arguments: list[str]) -> argparse.ArgumentParser:
+        """Return the parser of the subcommand that was typed, this one where there is none."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # argparse names it nowhere else
+                return next((action.choices[word] for word in arguments if word in action.choices), self)
+        return self
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End after help or version, which argparse has written without looking whether it could."""
@@ -129,27 +167,40 @@ def main(argv: list[str] | None = None) -> int:
     failure = 1
     try:
         if name not in COMMANDS:
-            return _without_command(arguments)
+            _without_command(arguments)
         module = importlib.import_module(f"runtime.cli.{name}")
         failure = getattr(module, "FAILURE_STATUS", failure)
         parser = Parser(
             f"nono {name}",
             description=COMMANDS[name].capitalize() + ".",
             epilog=getattr(module, "EPILOG", ""),
-            usage_status=getattr(module, "USAGE_STATUS", 2),
+            usage_status=getattr(module, "USAGE_STATUS", _USAGE_STATUS),
         )
         module.add_arguments(parser)
-        status: int = module.run(parser.parse_args(arguments[1:]))
+        parsed = parser.parse(arguments[1:])
+        if name != "run":
+            _refuse_empty_names(parsed)
+        status: int = module.run(parsed)
     except NonoError as error:
         if str(error):  # whoever reads no further need not be told why we stopped
             complain(str(error), error.hint)
         # 126 and 127 are words of a launch; elsewhere they would say what the help does not.
-        return getattr(error, "exit_status", failure) if name == "run" else failure
+        if name == "run":
+            return getattr(error, "exit_status", failure)
+        return _USAGE_STATUS if error.code.startswith("usage.") else failure
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status
+
+
+def _refuse_empty_names(arguments: argparse.Namespace) -> None:
+    for name, typed in _NAMES_OF_SOMETHING.items():
+        if getattr(arguments, name, None) == "":
+            raise NonoError(
+                f"{typed} is given an empty path", code="usage.empty", hint="is a variable not set?"
+            )
 
 
 def _fault(error: Exception, status: int) -> int:
@@ -160,7 +211,7 @@ def _fault(error: Exception, status: int) -> int:
     return status
 
 
-def _without_command(arguments: list[str]) -> int:
+def _without_command(arguments: list[str]) -> NoReturn:
     parser = Parser(
         "nono",
         description="Run a command inside a kernel sandbox and leave evidence that a stranger can check.",
@@ -170,5 +221,12 @@ def _without_command(arguments: list[str]) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
+    first = arguments[0] if arguments else ""
+    if first.startswith("-") and first not in ("-h", "--help", "--version", "--"):
+        complain(
+            f"{first} is no flag of nono itself: a command comes first",
+            "to launch something: nono run [FLAGS] -- COMMAND; the commands: nono --help",
+        )
+        sys.exit(_USAGE_STATUS)
     parser.parse_args(arguments)
     parser.error("the command comes first: nono COMMAND")  # nono -- run: what was meant is not clear

@@ -14,7 +14,7 @@ from runtime.cli import audit_list, audit_tail
 from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
-from runtime.cli.terminal import Progress, write_lines
+from runtime.cli.terminal import Progress, number, write_lines
 from runtime.path_names import from_here, shown
 from store.reading import LedgerReader
 
@@ -155,6 +155,9 @@ def _snapshot(arguments: argparse.Namespace) -> int:
     with LedgerReader(target) as copy:
         size = copy.head().size
     write_lines(
-        [f"{size} entries of {shown(path)}", f"check it with: nono-verify {shown(target)}"],
+        [
+            f"{number(size, 'entry', 'entries')} of {shown(path)}",
+            f"check it with: nono-verify {shown(target)}",
+        ],
     )
     return 0

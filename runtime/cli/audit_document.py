@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from runtime.cli import complain
-from runtime.cli.terminal import write_lines
+from runtime.cli.terminal import number, write_lines
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
@@ -49,4 +49,4 @@ def warn(ledger: IndexedState) -> None:
     if not ledger.consistent:
         complain("the ledger's entries do not lead to its own head: it was changed or damaged", check)
     if ledger.skipped:
-        complain(f"{ledger.skipped} entries cannot be read and are not listed", check)
+        complain(f"{number(ledger.skipped, 'entry', 'entries')} cannot be read and not listed", check)

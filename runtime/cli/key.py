@@ -13,7 +13,7 @@ from attest.keys import PublicKey
 from attest.note import Verifier
 from runtime import key_files, key_rotation, signing_key, unfinished_roll
 from runtime.cli import complain, passphrases
-from runtime.cli.terminal import columns, write_lines
+from runtime.cli.terminal import columns, number, write_lines
 from runtime.errors import SigningKeyError, UsageError
 from runtime.path_names import from_here, shown
 from store import locations
@@ -147,7 +147,7 @@ def _show(arguments: argparse.Namespace) -> int:
     rows = [("fingerprint", seen.key.fingerprint()), ("where", f"{where} ({encrypted})")]
     for ledger in ledgers:
         rows += [
-            ("ledger", f"{shown(ledger.path)} ({ledger.head.size} entries)"),
+            ("ledger", f"{shown(ledger.path)} ({number(ledger.head.size, 'entry', 'entries')})"),
             ("verifier key", _vkey(ledger.head.origin, seen.key)),
         ]
     rows += [("verifier key", vkey) for vkey in named]
@@ -181,6 +181,7 @@ def _vkey(origin: str, key: PublicKey) -> str:
 
 
 def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
+    default = reference is None
     if reference is None:
         reference = os.fsdecode(signing_key.default_path(locations.config_directory()))
     signing_key.refuse_inline(reference)
@@ -188,7 +189,7 @@ def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
     if path is None:
         key = signing_key.resolve(reference, source).key.public
         return _Shown(key, os.fsencode(reference), encrypted=source.used is not None)
-    data = _read(path)
+    data = _read(path, "the first launch makes it, and so does: nono keygen" if default else None)
     if b"PRIVATE KEY-----" not in data:
         try:
             return _Shown(_public(data), path, None)
@@ -202,7 +203,7 @@ def _look_at(reference: str | None, source: PassphraseSource) -> _Shown:
     return _Shown(key, path, encrypted=source.used is not None)
 
 
-def _read(path: bytes) -> bytes:
+def _read(path: bytes, hint: str | None = None) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -211,7 +212,7 @@ def _read(path: bytes) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise SigningKeyError(
-            f"cannot read the key {shown(path)}: {error.strerror}", code="key.unreadable"
+            f"cannot read the key {shown(path)}: {error.strerror}", code="key.unreadable", hint=hint
         ) from None
 
 
@@ -300,7 +301,9 @@ def _rotate_ledger(
             raise UsageError("--destroy-old: the old key is in no file")
         others = [path for path in own if path != ledger]
         if others:
-            raise UsageError(f"--destroy-old: the old key still has {shown(others[0])} in force")
+            raise SigningKeyError(
+                f"--destroy-old: the old key still has {shown(others[0])} in force", code="key.in_force"
+            )
 
     def new() -> SigningKey:
         variable = arguments.new_key_passphrase_env

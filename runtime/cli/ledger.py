@@ -13,7 +13,7 @@ from attest.errors import NonoError
 from attest.keys import PublicKey
 from runtime.cli import ledger_keeping, ledger_proving
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_index, chosen_ledger
-from runtime.cli.terminal import columns, write_bytes, write_lines
+from runtime.cli.terminal import columns, number, write_bytes, write_lines
 from runtime.path_names import shown
 from store import locations, rolling
 from store.errors import LedgerError
@@ -139,20 +139,26 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _lines(document: dict[str, Any], path: bytes) -> list[str]:
     remembered = document["memory"]["size"]
-    launches = _number(document["launches"], "launch", "launches")
+    launches = number(document["launches"], "launch", "launches")
     rows = [
         ("path", shown(path)),
         ("origin", document["origin"]),
         ("format", f"version {document['format']}"),
-        ("size", f"{_number(document['size'], 'entry', 'entries')}, {launches}, {document['bytes']:,} bytes"),
+        ("size", f"{number(document['size'], 'entry', 'entries')}, {launches}, {document['bytes']:,} bytes"),
         ("root", document["root"]),
         ("key", document["key"] or "cannot be read"),
         ("first entry", document["first"]),
         ("last entry", document["last"]),
-        ("memory", document["memory"]["state"] + ("" if remembered is None else f" ({remembered} entries)")),
+        (
+            "memory",
+            document["memory"]["state"]
+            + ("" if remembered is None else f" ({number(remembered, 'entry', 'entries')})"),
+        ),
     ]
     if isinstance(document["previous"], dict):
-        rows.append(("continues", "{origin} at {size} entries".format_map(document["previous"])))
+        previous = document["previous"]
+        size = number(previous.get("size", 0), "entry", "entries")
+        rows.append(("continues", f"{previous.get('origin')} at {size}"))
     if document["sealed"]:
         rows.append(("sealed", "nothing more is appended to it here"))
     if document["next"] is not None:
@@ -160,13 +166,9 @@ def _lines(document: dict[str, Any], path: bytes) -> list[str]:
     if not document["consistent"]:
         rows.append(("NOTE", "its entries do not lead to its own head: it was changed or damaged"))
     if document["skipped"]:
-        rows.append(("NOTE", f"{document['skipped']} entries cannot be read"))
+        rows.append(("NOTE", f"{number(document['skipped'], 'entry', 'entries')} cannot be read"))
     rows.append(("check with", f"nono-verify {shown(path)}"))
     return columns(rows)
-
-
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
 
 
 def _next(ledger: IndexedState) -> Json:

@@ -10,9 +10,9 @@ from attest import __version__, canonical
 from attest.errors import MalformedError, NonoError
 from runtime import host, signing_key, unfinished_roll
 from runtime.cli import complain, passphrases, say
-from runtime.cli.terminal import columns, printable, write_lines
+from runtime.cli.terminal import columns, number, printable, write_lines
 from runtime.errors import UsageError
-from runtime.path_names import shown
+from runtime.path_names import from_here, shown
 from store import locations, rolling
 from store.errors import LedgerError, TamperedLedgerError
 from store.ledger import Ledger
@@ -118,22 +118,11 @@ def _notify(text: str) -> None:
     say(f"nono: {text}")
 
 
-def _absolute(name: str) -> bytes:
-    try:
-        return os.path.abspath(os.fsencode(name))
-    except FileNotFoundError:
-        raise UsageError(
-            "the working directory is gone",
-            code="usage.working_directory",
-            hint=f"change to another, or write the full path in the place of {shown(os.fsencode(name))}",
-        ) from None
-
-
 # --- init -------------------------------------------------------------------------------------------
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    named = None if arguments.ledger is None else _absolute(arguments.ledger)
+    named = None if arguments.ledger is None else from_here(os.fsencode(arguments.ledger))
     key, state = _key(arguments), locations.state_directory()
     if named is not None:
         path = named
@@ -212,7 +201,7 @@ def _row(path: bytes, seen: LedgerOverview | LedgerError, host_key: str | None) 
     said = ["host key"] if fingerprint == host_key else []
     said += ["sealed"] if seen.sealed else []
     said += [f"continues {seen.previous.origin}"] if seen.previous is not None else []
-    return shown(path), f"{seen.head.size} entries", f"{fingerprint[:16]}…", ", ".join(said)
+    return shown(path), number(seen.head.size, "entry", "entries"), f"{fingerprint[:16]}…", ", ".join(said)
 
 
 # --- roll -------------------------------------------------------------------------------------------
@@ -224,7 +213,9 @@ def _roll(arguments: argparse.Namespace) -> int:
             "--ledger and --to go together: the next ledger of one that is named is named too",
             hint="nono ledger roll --ledger FILE --to FILE",
         )
-    named = None if arguments.ledger is None else (_absolute(arguments.ledger), _absolute(arguments.to))
+    named = None
+    if arguments.ledger is not None:
+        named = (from_here(os.fsencode(arguments.ledger)), from_here(os.fsencode(arguments.to)))
     key, state = _key(arguments), locations.state_directory()
     path, successor = named or _own(key.public, state)
     try:

@@ -212,7 +212,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
     labels: dict[str, str] = {}
     for label in arguments.label:
         key, equals, value = label.partition("=")
-        if not equals:
+        if not equals or not key:
             raise UsageError(f"not a label: {label!r}", code="usage.label", hint="write --label KEY=VALUE")
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")

@@ -60,6 +60,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 
 
+def number(count: int, one: str, many: str) -> str:
+    """Return a count and its noun."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def shorten(text: str, limit: int) -> str:
     """Return at most ``limit`` characters of ``text``; what is cut off is named by its length."""
     if len(text) <= limit:

@@ -203,7 +203,7 @@ def test_a_value_that_cannot_be_meant_is_refused_by_the_name_of_its_flag(
     home.write(1)
     flag, *rest = arguments
     status, out, err = home.run(*([f"{flag}={rest[0]}", *rest[1:]] if flag == "--exit" else arguments))
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith(f"nono: {says}")
     assert "\nnono: hint: " in err
     assert len(err) < 500

@@ -110,7 +110,7 @@ def test_a_number_that_is_none_is_refused(
     ledger: Path, capfd: pytest.CaptureFixture[str], entries: str
 ) -> None:
     status, lines, err = tail(capfd, "--ledger", str(ledger), "-n", entries)
-    assert (status, lines) == (1, [])
+    assert (status, lines) == (2, [])
     assert err == "nono: --entries is a number of entries\nnono: hint: 0 to 1,000,000\n"
 
 

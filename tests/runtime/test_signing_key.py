@@ -100,6 +100,29 @@ def test_a_file_that_others_can_open(file: Path, mode: int) -> None:
     assert error.hint == f"chmod 600 {file}"
 
 
+def test_a_public_half_is_called_that_whatever_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "key.pub").write_bytes(KEY.public.pem())
+    (tmp_path / "key.pub").chmod(0o644)
+    error = refused(str(tmp_path / "key.pub"))
+    assert (error.code, "it is a public key; its private half is wanted" in str(error)) == ("key.type", True)
+
+
+@pytest.mark.parametrize("reference", ["foo://x", "http://host/key.pem", "ENV://KEY"])
+def test_an_unknown_scheme_is_no_path(reference: str) -> None:
+    error = refused(reference)
+    assert error.code == "key.scheme"
+    assert "env://NAME" in (error.hint or "")
+    with pytest.raises(SigningKeyError):
+        signing_key.file_of(reference)
+
+
+@pytest.mark.parametrize("value", ["", " \n"])
+def test_a_variable_that_is_empty_is_called_that(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TEST_KEY", value)
+    error = refused("env://TEST_KEY")
+    assert (error.code, str(error)) == ("key.variable", "the variable of the signing key is empty: TEST_KEY")
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
     (tmp_path / "loop").symlink_to("loop")
