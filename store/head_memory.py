@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attest import canonical, checkpoint, origin
 from attest.errors import MalformedError
 from store.errors import LedgerError
-from store.private_directories import make_private
+from store.private_directories import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,16 +229,8 @@ class HeadMemory:
         if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
             self.close()
         if self._descriptor is None:
-            self._descriptor = self._open()
+            self._descriptor = open_private(self.path)
         return self._descriptor
-
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
-            make_private(self._directory)
-            return os.open(self.path, flags, 0o600)
 
     def _parse(self, data: bytes) -> RememberedHead | None:
         # A file that was made and never reached the disk says nothing; one that is cut off says too much.

@@ -1,4 +1,4 @@
-"""Directories of this user alone: whoever could write to one could replace what lies in it."""
+"""Directories and files of this user alone: whoever could write there could replace what nono relies on."""
 
 from __future__ import annotations
 
@@ -22,3 +22,17 @@ def make_private(path: bytes) -> None:
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):  # what is no directory shows one level down
             os.mkdir(directory, 0o700)
+
+
+def open_private(path: bytes) -> int:
+    """Open a file for reading and writing, made (0600) if it is missing, with its directories; no link.
+
+    Raises:
+        OSError: it cannot be opened or made.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        return os.open(path, flags, 0o600)

@@ -14,7 +14,7 @@ import fcntl
 import os
 import time
 
-from store.private_directories import make_private
+from store.private_directories import open_private
 
 _PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.01
@@ -34,7 +34,6 @@ class Turn:
     """
 
     def __init__(self, directory: bytes, name: bytes) -> None:
-        self._directory = directory
         self._path = os.path.join(directory, name + b".turn")
         self._descriptor: int | None = None
 
@@ -42,7 +41,7 @@ class Turn:
         """Wait for the turn, but not for ever; afterwards it is this writer's, or there is none to be had."""
         try:
             if self._descriptor is None:
-                self._descriptor = self._open()
+                self._descriptor = open_private(self._path)
             begun: float | None = None
             while True:
                 try:
@@ -71,11 +70,3 @@ class Turn:
             self.give_up()
             os.close(self._descriptor)
             self._descriptor = None
-
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(self._path, flags, 0o600)
-        except FileNotFoundError:
-            make_private(self._directory)
-            return os.open(self._path, flags, 0o600)
