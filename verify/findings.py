@@ -90,6 +90,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.withheld": (_U, "a value that lay beside an entry was taken away"),
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
+    "blob.size": (_T, "a blob is longer than 16 MiB, or its entry says so"),
     "blob.surplus": (_T, "a blob is named by no entry"),
     # A proof of one entry
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),

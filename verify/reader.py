@@ -32,15 +32,13 @@ from urllib.parse import quote_from_bytes
 import apsw
 
 from attest import ledger_format
+from attest.blob import MAX_ROW_BYTES
 from verify.errors import NotCheckedError
 from verify.locks import has_live_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-
-MAX_VALUE_BYTES = 16 << 20
-"""The longest value of a row; blobs are the only ones that come near."""
 
 ATTEMPTS = 3
 """How often a file that changes while it is read is tried."""
@@ -58,7 +56,7 @@ _STEPS_PER_CALL = 10_000
 _STEPS_FREE = 10_000_000
 
 _LIMITS = {
-    apsw.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES + 4_096,
+    apsw.SQLITE_LIMIT_LENGTH: MAX_ROW_BYTES,
     apsw.SQLITE_LIMIT_SQL_LENGTH: 4_096,
     apsw.SQLITE_LIMIT_COLUMN: 16,
     apsw.SQLITE_LIMIT_EXPR_DEPTH: 16,
@@ -87,6 +85,10 @@ _Trace: TypeAlias = "tuple[tuple[int, ...] | None, ...]"
 
 class DamagedError(Exception):
     """SQLite found the database damaged while it was read: a finding, not a reason to stop checking."""
+
+
+class TooLongError(DamagedError):
+    """A value is longer than any of a ledger may be."""
 
 
 class LedgerFile:
@@ -206,7 +208,11 @@ class LedgerFile:
         return self._rows("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size")
 
     def blob(self, digest: bytes) -> tuple[object, object] | None:
-        """Return salt and data of the blob under ``digest``, or None."""
+        """Return salt and data of the blob under ``digest``, or None.
+
+        Raises:
+            TooLongError: it is longer than a blob may be.
+        """
         for salt, data in self._rows("SELECT salt, data FROM blob WHERE sha256 = ?", digest):
             return salt, data
         return None
@@ -236,7 +242,9 @@ class LedgerFile:
     def _rows(self, query: str, *bindings: int | bytes) -> Iterator[tuple[object, ...]]:
         try:
             yield from self._db.execute(query, bindings)
-        except (apsw.CorruptError, apsw.TooBigError, apsw.NotADBError) as error:
+        except apsw.TooBigError as error:
+            raise TooLongError(str(error)) from None
+        except (apsw.CorruptError, apsw.NotADBError) as error:
             raise DamagedError(str(error)) from None
         except (apsw.NoMemError, MemoryError):
             raise DamagedError("reading it takes more memory than any ledger needs") from None
