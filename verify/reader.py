@@ -115,7 +115,7 @@ class LedgerFile:
         self.mode = mode
         self._trace = trace
         self._directory = directory
-        self.size = os.stat(opened).st_size
+        self.size = 0 if trace[0] is None else trace[0][_SIZE_AT]
         page = int.from_bytes(header[16:18], "big")
         self.page_bytes = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
         self._calls_left = (_STEPS_FREE + self.size) // _STEPS_PER_CALL
@@ -267,25 +267,43 @@ def open_ledger(path: bytes) -> LedgerFile:
         NotCheckedError: it cannot be read, is not SQLite, or is not a ledger.
     """
     real = _resolve(path)
-    header = _header(real)
-    _check_header(real, header)
+    refused: NotCheckedError | None = None
     for _ in range(ATTEMPTS):
         trace = _look(real)
-        if trace[2] is not None:
-            raise NotCheckedError(
-                f"{_shown(real)}-journal lies beside it; a ledger never has one",
-                code="input.journal",
-                hint="take a copy with: nono audit snapshot FILE",
-            )
-        wal = trace[1]
-        if wal is None or not wal[_SIZE_AT]:
-            return LedgerFile(real, "immutable", trace, real, header)
-        if _is_live(real):
-            return LedgerFile(real, "live", trace, real, header)
-        copy = _read_copy(real, trace, header)
-        if copy is not None:
-            return copy
-    raise NotCheckedError(f"{_shown(real)} changes while it is copied", code="input.changing")
+        try:
+            source = _open(real, trace)
+        except NotCheckedError as error:
+            if _look(real) == trace:
+                raise
+            refused = error  # of a state that is gone, or of none that there ever was
+        else:
+            if source is not None:
+                return source
+            refused = None
+    raise refused or NotCheckedError(f"{_shown(real)} changes while it is copied", code="input.changing")
+
+
+def _open(real: bytes, trace: _Trace) -> LedgerFile | None:
+    """Open the file as it was seen, or return None when it changed while it was copied.
+
+    The header is read behind the look: what it says of the file's length belongs to what was seen.
+    """
+    if trace[0] is None:
+        raise NotCheckedError(f"{_shown(real)} does not exist")
+    if trace[2] is not None:
+        raise NotCheckedError(
+            f"{_shown(real)}-journal lies beside it; a ledger never has one",
+            code="input.journal",
+            hint="take a copy with: nono audit snapshot FILE",
+        )
+    header = _header(real)
+    _check_header(real, header)
+    wal = trace[1]
+    if wal is None or not wal[_SIZE_AT]:
+        return LedgerFile(real, "immutable", trace, real, header)
+    if _is_live(real):
+        return LedgerFile(real, "live", trace, real, header)
+    return _read_copy(real, trace, header)
 
 
 def _resolve(path: bytes) -> bytes:
