@@ -107,6 +107,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "input.journal": (_X, "a rollback journal lies beside the file"),
     "input.changing": (_X, "the file was changed each time that it was read"),
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
+    "input.memory": (_X, "there was not enough memory to read the file"),
     "input.busy": (_X, "others kept the file locked"),
     "input.usage": (_X, "the request makes no sense"),
     "key.unreadable": (_X, "a key file that was named cannot be read"),
