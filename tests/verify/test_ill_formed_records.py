@@ -424,7 +424,7 @@ def test_a_digest_without_its_salt_is_no_blob(
 def test_the_longest_blob(bench: Bench, new_book: Callable[..., Book], shapes: Any, size: int) -> None:
     """The writer stores what the verifier reads, up to one bound that both have from one place."""
     book = new_book()
-    command = ["x" * (size - 4)]
+    command: Any = ["x" * (size - 4)]
     assert len(encode(command)) == size
     intent = shapes.changed(shapes.INTENT, command=book.beside(command))
     book.launch(intent=intent)

@@ -283,7 +283,7 @@ def test_a_wal_that_is_taken_in_while_it_is_copied(
 ) -> None:
     path, writer, book = written
     writer.kill()
-    true, copied = reader._copy, []
+    true, copied = reader._copy, list[bytes]()
 
     def copy(source: bytes, target: bytes) -> None:
         if source.endswith(b".db" + suffix) and not copied:
