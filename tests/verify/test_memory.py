@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,16 @@ import apsw
 import pytest
 
 from attest import entry
-from verify import NotCheckedError, Pin, heap, reader, verify
+from verify import NotCheckedError, Pin, heap, launches, reader, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.verify.conftest import Bench, Book
+
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads its peak from /proc")
 
 
 @pytest.fixture
@@ -101,3 +107,58 @@ def test_what_is_no_ledger_gives_its_share_back(bench: Bench, book: Book) -> Non
     with pytest.raises(NotCheckedError):
         reader.open_ledger(os.fsencode(path))
     assert apsw.hard_heap_limit(-1) == 0
+
+
+def test_more_open_launches_than_are_remembered(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    """What a launch said is read again when its time comes, whatever came between."""
+    book = new_book()
+    sessions = [book.new_session() for _ in range(3 * launches.MAX_REMEMBERED)]
+    hooked = shapes.changed(shapes.INTENT, hooks={"after": shapes.HOOK})
+    for session in sessions:
+        book.add(entry.INTENT, session, hooked)
+    for session in sessions[::2]:
+        book.add(entry.START, session, shapes.START)
+    for session in reversed(sessions):
+        started = session in sessions[::2]
+        book.add(entry.OUTCOME, session, shapes.OUTCOME if started else shapes.REFUSED)
+    for session in sessions[:-1]:
+        book.add(entry.HOOK_RESULT, session, shapes.changed(shapes.HOOK_RESULT, hook="after"))
+        book.attest(session)
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (3, ["launch.unfinished"])
+    assert said.document["launches"]["complete"] == len(sessions) - 1
+    book.attest(sessions[-1], shapes.STRANGER)
+    assert bench.verify(bench.write(book)).codes == ["launch.signature"]
+
+
+PEAK = """
+import sys
+from verify.cli import main
+status = main(sys.argv[1:])
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+sys.exit(status)
+"""
+
+
+def peak_kilobytes(path: str, expected: int) -> int:
+    """Verify in a process of its own and return the most memory that it had."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, path], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == expected, done.stdout + done.stderr
+    return int(done.stdout.split()[-1])
+
+
+@linux
+def test_open_launches_with_large_intents_take_no_memory(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    fat = shapes.changed(shapes.INTENT, command=[{"parts": ["a", {"redacted": "flag"}]}] * 1_500)
+    for _ in range(600):
+        book.add(entry.INTENT, book.new_session(), fat)
+    path = bench.write(book)
+    assert os.path.getsize(path) > 30_000_000
+    assert peak_kilobytes(path, 3) < 120_000
