@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 SALT_BYTES = 32
 
+MAX_BYTES = 1 << 24
+"""The most data that one blob may have: the writer refuses more, and so does the verifier."""
+
+MAX_ROW_BYTES = MAX_BYTES + 4_096
+"""What SQLite must be able to hold, in a value and in a row, for a blob of that size to be stored and read:
+digest, salt and the row's header come on top of the data."""
+
 
 class Blob(NamedTuple):
     """A value beside the entries.

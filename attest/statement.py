@@ -33,28 +33,50 @@ class LaunchEvidence:
         last: the ledger index of the entry that was added last.
     """
 
-    __slots__ = ("_intent", "_leaves", "_outcome", "_start", "edge", "first", "last")
+    __slots__ = ("_executable", "_leaves", "_outputs", "_session", "_summary", "edge", "first", "last")
 
     def __init__(self) -> None:
         self.edge = Edge()
         self.first = self.last = -1
-        self._intent: Entry | None = None
-        self._start: Entry | None = None
-        self._outcome: Entry | None = None
+        self._session: str | None = None
+        self._executable: dict[str, Json] | None = None
+        self._outputs: Json = None
         self._leaves: dict[str, Json] = {"intent": None, "outcome": None, "start": None}
+        self._summary: dict[str, Json] = {"executable": None, "capabilities_sha256": None}
 
     def add(self, index: int, entry: Entry, leaf: bytes) -> None:
-        """Take in the session's next entry, which stands at ``index`` of the ledger."""
+        """Take in the session's next entry, which stands at ``index`` of the ledger.
+
+        Of its data only what the statement says is kept.
+        """
         if self.first < 0:
             self.first = index
         self.last = index
         self.edge.append(leaf)
+        data = entry.data
         if entry.kind == entries.INTENT:
-            self._intent, self._leaves["intent"] = entry, leaf.hex()
+            self._session, self._leaves["intent"] = entry.session, leaf.hex()
+            self._summary["hooks"] = {
+                name: _named(_object(hook)) for name, hook in _object(data["hooks"]).items()
+            }
+            self._summary["labels"] = data["labels"]
         elif entry.kind == entries.START:
-            self._start, self._leaves["start"] = entry, leaf.hex()
+            self._leaves["start"] = leaf.hex()
+            interpreters = data["interpreters"]
+            assert isinstance(interpreters, list)
+            self._executable = _named(_object(data["executable"]))
+            self._summary["executable"] = {
+                **self._executable,
+                "interpreters": [_named(_object(image)) for image in interpreters],
+            }
+            self._summary["capabilities_sha256"] = data["capabilities_sha256"]
         elif entry.kind == entries.OUTCOME:
-            self._outcome, self._leaves["outcome"] = entry, leaf.hex()
+            self._outputs, self._leaves["outcome"] = data["outputs"], leaf.hex()
+            self._summary["started"] = data.get("started")
+            self._summary["ended"] = data["ended"]
+            self._summary["outcome"] = {
+                name: data[name] for name in ("exit", "signal", "not_started") if name in data
+            }
 
     def statement(self, origin: str) -> dict[str, Json]:
         """Return the statement about the launch, for the ledger ``origin``.
@@ -62,55 +84,31 @@ class LaunchEvidence:
         Raises:
             MalformedError: intent or outcome are missing, so there is nothing to state.
         """
-        if self._intent is None or self._outcome is None:
+        if self._session is None or self._outputs is None:
             raise MalformedError("a launch without intent or outcome has no statement")
         return {
             "_type": STATEMENT_TYPE,
-            "subject": [self._executable_subject(), *_output_subjects(self._outcome)],
+            "subject": [self._first_subject(), *_output_subjects(self._outputs)],
             "predicateType": PREDICATE_TYPE,
             "predicate": {
-                "session": self._intent.session,
+                "session": self._session,
                 "origin": origin,
                 "first": self.first,
                 "last": self.last,
                 "n": self.edge.size,
                 "root": self.edge.root().hex(),
                 "leaves": dict(self._leaves),
-                "summary": self._summary(self._intent, self._outcome),
+                "summary": dict(self._summary),
             },
         }
 
-    def _executable_subject(self) -> Json:
-        if self._start is None:
-            assert self._intent is not None
-            return {"name": f"launch:{self._intent.session}", "digest": {"sha256": self._leaves["intent"]}}
-        return _subject(_object(self._start.data["executable"]))
-
-    def _summary(self, intent: Entry, outcome: Entry) -> dict[str, Json]:
-        start = self._start.data if self._start is not None else None
-        executable: Json = None
-        if start is not None:
-            interpreters = start["interpreters"]
-            assert isinstance(interpreters, list)
-            executable = {
-                **_named(_object(start["executable"])),
-                "interpreters": [_named(_object(image)) for image in interpreters],
-            }
-        return {
-            "executable": executable,
-            "capabilities_sha256": start["capabilities_sha256"] if start is not None else None,
-            "hooks": {name: _named(_object(hook)) for name, hook in _object(intent.data["hooks"]).items()},
-            "labels": intent.data["labels"],
-            "started": outcome.data.get("started"),
-            "ended": outcome.data["ended"],
-            "outcome": {
-                name: outcome.data[name] for name in ("exit", "signal", "not_started") if name in outcome.data
-            },
-        }
+    def _first_subject(self) -> Json:
+        if self._executable is None:
+            return {"name": f"launch:{self._session}", "digest": {"sha256": self._leaves["intent"]}}
+        return _subject(self._executable)
 
 
-def _output_subjects(outcome: Entry) -> list[Json]:
-    outputs = outcome.data["outputs"]
+def _output_subjects(outputs: Json) -> list[Json]:
     assert isinstance(outputs, list)
     return [_subject(_object(output)) for output in outputs if "sha256" in _object(output)]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from attest import schema
-from attest.blob import SALT_BYTES, Blob, is_reference
+from attest.blob import MAX_BYTES, SALT_BYTES, Blob, is_reference
 from attest.entry import BLOB_FIELDS
 from attest.errors import MalformedError
+from verify.reader import TooLongError
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -63,7 +64,18 @@ class BlobCheck:
         assert isinstance(inner, dict)
         digest = bytes.fromhex(str(inner["sha256"]))
         self._named.add(digest)
-        row = self._source.blob(digest)
+        row = None
+        too_long = int(str(inner["size"])) > MAX_BYTES
+        if not too_long:
+            try:
+                row = self._source.blob(digest)
+            except TooLongError:
+                too_long = True
+        if too_long:
+            self._findings.add(
+                "blob.size", f"has a {field} beside it that is longer than {MAX_BYTES} bytes", index, session
+            )
+            return None
         if row is None:
             self.withheld += 1
             self._findings.add(

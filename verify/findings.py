@@ -90,6 +90,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.withheld": (_U, "a value that lay beside an entry was taken away"),
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
+    "blob.size": (_T, "a blob is longer than 16 MiB, or its entry says so"),
     "blob.surplus": (_T, "a blob is named by no entry"),
     # 7 Memory
     "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
@@ -110,6 +111,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "input.journal": (_X, "a rollback journal lies beside the file"),
     "input.changing": (_X, "the file was changed each time that it was read"),
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
+    "input.memory": (_X, "there was not enough memory to read the file"),
     "input.busy": (_X, "others kept the file locked"),
     "input.usage": (_X, "the request makes no sense"),
     "key.unreadable": (_X, "a key file that was named cannot be read"),

@@ -8,8 +8,9 @@
     intent, (hook.result | decision)*, start                       (a direct launch)
     any prefix of these, lost
 
-Sessions interleave, so each open one has a state of its own; a closed one leaves its id. Memory: an
-open session keeps its intent, start and outcome; a closed one about 100 bytes.
+Sessions interleave, so each open one has a state of its own; a closed one leaves its id. Memory: what is
+asked of an open session's entries once more is kept for the newest few of them, and read again for others;
+beside that an open session takes about a kilobyte, no matter how large its entries are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from attest import canonical, entry, envelope
-from attest.errors import NonoError
+from attest.errors import MalformedError, NonoError
 from attest.statement import LaunchEvidence
-from attest.tree import TILE_WIDTH
+from attest.tree import TILE_WIDTH, hash_leaf
+from verify.errors import NotCheckedError
 from verify.growing_tree import GrowingTree
 from verify.processes import is_running
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from verify.blobs import BlobCheck
     from verify.findings import Findings
+    from verify.reader import LedgerFile
 
 
 class _Phase(Enum):
@@ -47,6 +50,9 @@ _PLACES = {
     entry.ATTESTATION: {_Phase.ENDED},
 }
 
+
+MAX_REMEMBERED = 64
+"""Of how many open sessions it is kept what their entries said."""
 
 _CLOSING = {entry.ATTESTATION, entry.LOST}
 
@@ -72,35 +78,37 @@ class Caveats:
     survivors: int = 0
 
 
+class _Said:
+    """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
+
+    __slots__ = ("evidence", "hooks", "outputs", "strategy")
+
+    def __init__(self, intent: dict[str, Json]) -> None:
+        self.evidence = LaunchEvidence()
+        self.hooks = _object(intent["hooks"])
+        self.outputs = intent["outputs"]
+        self.strategy = intent["strategy"]
+
+
 class _Session:
     """One open session.
 
     ``broken`` is set with the first finding about its shape: what follows from that is not reported again.
     """
 
-    __slots__ = (
-        "broken",
-        "decisions",
-        "evidence",
-        "hooks",
-        "index",
-        "intent",
-        "next",
-        "phase",
-        "started",
-        "tree",
-    )
+    __slots__ = ("broken", "decisions", "hooks", "last", "next", "phase", "said", "started", "stated", "tree")
 
-    def __init__(self, index: int, intent: dict[str, Json]) -> None:
-        self.index = index
-        self.intent = intent
-        self.evidence = LaunchEvidence()
+    def __init__(self, index: int) -> None:
+        self.stated: tuple[int, ...] = (index,)
+        """Where the entries stand that its statement is about: intent, start, outcome."""
+        self.last = index
+        self.said: _Said | None = None
         self.tree = GrowingTree()
         self.phase = _Phase.ASKED
         self.started = False
         self.next = 0
         self.decisions = 0
-        self.hooks: set[str] = set()
+        self.hooks: frozenset[str] = frozenset()
         self.broken = False
 
 
@@ -113,13 +121,15 @@ class Launches:
         origin: the ledger's origin, to be set once it is known; statements name it.
     """
 
-    def __init__(self, blobs: BlobCheck, findings: Findings) -> None:
+    def __init__(self, source: LedgerFile, blobs: BlobCheck, findings: Findings) -> None:
         self.counts = LaunchCounts()
         self.caveats = Caveats()
         self.origin: str | None = None
+        self._source = source
         self._blobs = blobs
         self._findings = findings
         self._open: dict[str, _Session] = {}
+        self._remembered: dict[str, _Session] = {}
         self._closed: set[bytes] = set()
 
     def add(self, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None) -> None:
@@ -136,7 +146,7 @@ class Launches:
         if session is None:
             if kind not in entry.KINDS:
                 return  # what it means outside of an open session, only a later version can say
-            session = self._begin(index, name, kind, document["data"])
+            session = self._begin(index, name, kind)
             if session is None:
                 return
         elif kind == entry.INTENT:
@@ -152,7 +162,7 @@ class Launches:
         leaves.append(leaf)
         if len(leaves) == TILE_WIDTH:
             session.tree.fold()
-        session.evidence.last = index
+        session.last = index
         if kind == entry.DECISION:  # what there is most of, and it may stand anywhere behind the intent
             session.decisions += 1
         elif kind in entry.KINDS:
@@ -161,23 +171,19 @@ class Launches:
     def finish(self, *, allow_running: bool) -> None:
         """Report what has no end."""
         for name, session in self._open.items():
-            data = session.intent
-            host, supervisor = data["host"], data["supervisor"]
-            assert isinstance(host, dict)
-            assert isinstance(supervisor, dict)
-            if is_running(host, supervisor):
+            index = session.stated[0]
+            intent, _ = self._read_again(index)
+            if is_running(_object(intent.data["host"]), _object(intent.data["supervisor"])):
                 self.counts.running += 1
                 if not allow_running:
-                    self._findings.add(
-                        "launch.running", "began a launch that still runs", session.index, name
-                    )
+                    self._findings.add("launch.running", "began a launch that still runs", index, name)
             else:
                 self.counts.unfinished += 1
-                self._findings.add("launch.unfinished", "began a launch that has no end", session.index, name)
+                self._findings.add("launch.unfinished", "began a launch that has no end", index, name)
 
     # --- one session -----------------------------------------------------------------------------
 
-    def _begin(self, index: int, name: str, kind: str, data: dict[str, Json]) -> _Session | None:
+    def _begin(self, index: int, name: str, kind: str) -> _Session | None:
         raw = bytes.fromhex(name)
         if raw in self._closed:
             self._findings.add("launch.reused", "belongs to a session that was closed before", index, name)
@@ -186,17 +192,53 @@ class Launches:
             self._findings.add("launch.intent", "belongs to a session without an intent", index, name)
             self._closed.add(raw)
             return None
-        session = self._open[name] = _Session(index, data)
+        session = self._open[name] = _Session(index)
         return session
+
+    def _said(self, session: _Session, name: str) -> _Said:
+        """Return what the session's entries said so far."""
+        said = session.said
+        if said is not None:
+            return said
+        for index in session.stated:
+            parsed, leaf = self._read_again(index)
+            if said is None:
+                said = _Said(parsed.data)
+            said.evidence.add(index, parsed, leaf)
+        assert said is not None
+        self._remember(session, name, said)
+        return said
+
+    def _remember(self, session: _Session, name: str, said: _Said) -> None:
+        if len(self._remembered) == MAX_REMEMBERED:
+            oldest = next(iter(self._remembered))
+            self._remembered.pop(oldest).said = None
+        self._remembered[name] = session
+        session.said = said
+
+    def _read_again(self, index: int) -> tuple[entry.Entry, bytes]:
+        """Return an entry that was taken in before, and its leaf hash."""
+        body = self._source.body(index) or b""
+        try:
+            return entry.parse(body), hash_leaf(body)
+        except MalformedError:  # it was read as an entry, so the file was changed under our hands
+            raise NotCheckedError("the ledger changes while it is read", code="input.changing") from None
 
     def _take(self, session: _Session, index: int, document: dict[str, Any], leaf: bytes) -> None:
         """Take in an intent, a hook's result, a start or an outcome."""
         name, kind, data = document["session"], document["kind"], document["data"]
-        self._check_place(session, kind, index, name)
+        has_place = self._check_place(session, kind, index, name)
         if kind == entry.HOOK_RESULT:
             self._hook(session, index, name, data["hook"])
             return
-        session.evidence.add(index, entry.Entry(kind, name, document["seq"], document["time"], data), leaf)
+        parsed = entry.Entry(kind, name, document["seq"], document["time"], data)
+        if index == session.stated[0]:
+            said = _Said(data)
+            said.evidence.add(index, parsed, leaf)
+            self._remember(session, name, said)
+        elif has_place and kind != entry.INTENT:  # else there is one of it already
+            self._said(session, name).evidence.add(index, parsed, leaf)
+            session.stated = (*session.stated, index)
         if kind == entry.INTENT:
             self._blobs.check(kind, data, index, name)
         elif kind == entry.START:
@@ -204,10 +246,12 @@ class Launches:
         else:
             self._outcome(session, index, name, data)
 
-    def _check_place(self, session: _Session, kind: str, index: int, name: str) -> None:
+    def _check_place(self, session: _Session, kind: str, index: int, name: str) -> bool:
         places = _PLACES.get(kind)
-        if places is not None and session.phase not in places:
-            self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
+        if places is None or session.phase in places:
+            return True
+        self._report(session, "launch.order", f"cannot stand {session.phase.value}", index, name)
+        return False
 
     def _end(
         self, session: _Session, index: int, name: str, document: dict[str, Any], key: PublicKey | None
@@ -222,9 +266,8 @@ class Launches:
     def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.STARTED
         session.started = True
-        hooks = session.intent["hooks"]
-        assert isinstance(hooks, dict)
-        if "before" in hooks and "before" not in session.hooks:
+        said = self._said(session, name)
+        if "before" in said.hooks and "before" not in session.hooks:
             self._report(
                 session, "launch.hook_missing", "starts without the before-hook's result", index, name
             )
@@ -242,7 +285,7 @@ class Launches:
         held = {image["held"] for image in images if isinstance(image, dict)}
         self.caveats.stat_only += "stat-only" in held
         self.caveats.by_path += "by-path" in held
-        if session.intent["strategy"] == "direct":
+        if said.strategy == "direct":
             self.counts.complete += 1
             self._close(name)
 
@@ -270,7 +313,7 @@ class Launches:
         ran = "not_started" not in data  # a start says that all was ready; exec can still fail
         if ran and not session.started:
             self._report(session, "launch.outcome", "ends a launch that did not start", index, name)
-        declared = session.intent["outputs"]
+        declared = self._said(session, name).outputs
         outputs = [output for output in _list(data["outputs"]) if isinstance(output, dict)]
         reported: list[Json] = [output["path"] for output in outputs]
         if reported != declared and (session.started or reported):
@@ -297,8 +340,7 @@ class Launches:
         self.caveats.survivors += isinstance(left, int) and left > 0
 
     def _hook(self, session: _Session, index: int, name: str, hook: str) -> None:
-        hooks = session.intent["hooks"]
-        assert isinstance(hooks, dict)
+        hooks = self._said(session, name).hooks
         right_phase = _Phase.ASKED if hook == "before" else _Phase.ENDED
         if hook not in hooks:
             self._report(
@@ -308,15 +350,13 @@ class Launches:
             self._report(session, "launch.hook", f"is a second result of the {hook}-hook", index, name)
         elif session.phase is not right_phase:
             self._report(session, "launch.hook", f"is of the {hook}-hook, {session.phase.value}", index, name)
-        session.hooks.add(hook)
+        session.hooks |= {hook}
 
     def _attested(
         self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
     ) -> None:
         self._check_place(session, entry.ATTESTATION, index, name)
-        hooks = session.intent["hooks"]
-        assert isinstance(hooks, dict)
-        if session.started and "after" in hooks and "after" not in session.hooks:
+        if session.started and "after" in self._said(session, name).hooks and "after" not in session.hooks:
             self._report(
                 session, "launch.hook_missing", "closes without the after-hook's result", index, name
             )
@@ -336,20 +376,27 @@ class Launches:
                 "launch.signature", f"has an attestation that does not hold: {error}", index, name
             )
             return
-        if session.phase is not _Phase.ENDED:
-            return  # there is nothing that could have been stated, and it was reported
-        session.evidence.edge = session.tree.edge()
-        if payload != canonical.encode(session.evidence.statement(self.origin)):
+        if session.phase is not _Phase.ENDED or session.broken:
+            return  # there is nothing, or more than one thing, that could have been stated; it was reported
+        evidence = self._said(session, name).evidence
+        evidence.edge, evidence.last = session.tree.edge(), session.last
+        if payload != canonical.encode(evidence.statement(self.origin)):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
     def _close(self, name: str) -> None:
         del self._open[name]
+        self._remembered.pop(name, None)
         self._closed.add(bytes.fromhex(name))
 
     def _report(self, session: _Session, code: str, what: str, index: int, name: str) -> None:
         if not session.broken:
             session.broken = True
             self._findings.add(code, what, index, name)
+
+
+def _object(value: Json) -> dict[str, Json]:
+    assert isinstance(value, dict)
+    return value
 
 
 def _list(value: Json) -> list[Json]:

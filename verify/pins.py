@@ -7,6 +7,7 @@ verifier key names a ledger too, so it pins that origin with the key.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ KEY_VARIABLE = "NONO_VERIFY_KEY"
 
 _MAX_KEY_BYTES = 65_536
 _PEM = b"-----BEGIN "
+_VERIFIER_KEY = re.compile(r"\s*[^+\s]+\+[0-9A-Fa-f]{8}\+\S*\s*")
+"""What has the shape of a verifier key is one, well formed or not, and never the name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Pin, ...]:
     value = environment.get(KEY_VARIABLE, "")
     if not value:
         return ()
-    if value.lstrip().startswith(_PEM.decode()) or (value.count("+") >= 2 and not os.path.exists(value)):
+    # Whether such a file exists must not matter: the folder at hand may be the one that is being checked.
+    if value.lstrip().startswith(_PEM.decode()) or _VERIFIER_KEY.fullmatch(value):
         return (parse(os.fsencode(value), KEY_VARIABLE),)
     return (read_file(value),)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import sys
@@ -32,22 +33,17 @@ from urllib.parse import quote_from_bytes
 import apsw
 
 from attest import ledger_format
+from attest.blob import MAX_ROW_BYTES
 from verify.errors import NotCheckedError
+from verify.heap import HEAP
 from verify.locks import has_live_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-MAX_VALUE_BYTES = 16 << 20
-"""The longest value of a row; blobs are the only ones that come near."""
-
 ATTEMPTS = 3
 """How often a file that changes while it is read is tried."""
-
-_HEAP_BYTES = 64 << 20
-"""What SQLite may allocate in this process, all connections of apsw together: some of its own steps
-take a whole row into memory, however long, and no other limit reaches them."""
 
 _HEADER_BYTES = 100  # SQLite's "Database File Format", section 1.3
 _MAGIC = b"SQLite format 3\x00"
@@ -58,7 +54,7 @@ _STEPS_PER_CALL = 10_000
 _STEPS_FREE = 10_000_000
 
 _LIMITS = {
-    apsw.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES + 4_096,
+    apsw.SQLITE_LIMIT_LENGTH: MAX_ROW_BYTES,
     apsw.SQLITE_LIMIT_SQL_LENGTH: 4_096,
     apsw.SQLITE_LIMIT_COLUMN: 16,
     apsw.SQLITE_LIMIT_EXPR_DEPTH: 16,
@@ -82,11 +78,31 @@ _SWITCHES = {
     apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: 1,
 }
 
+_OUT_OF_MEMORY = re.compile(r"code[ =](7|3082)\b")
+"""SQLITE_NOMEM and SQLITE_IOERR_NOMEM, as ``integrity_check`` spells result codes."""
+
+# Lengths stand in a row's header: whatever they say, nothing of the values is read.
+_TOO_LONG = tuple(
+    f"SELECT 1 FROM {table} WHERE octet_length({column}) > ? LIMIT 1"  # noqa: S608  # both names stand below
+    for table, columns in (
+        ("blob", ("data", "salt", "sha256")),
+        ("entry", ("body",)),
+        ("tile", ("data", "root")),
+        ("head", ("note", "edge")),
+        ("checkpoint", ("note",)),
+    )
+    for column in columns
+)
+
 _Trace: TypeAlias = "tuple[tuple[int, ...] | None, ...]"
 
 
 class DamagedError(Exception):
     """SQLite found the database damaged while it was read: a finding, not a reason to stop checking."""
+
+
+class TooLongError(DamagedError):
+    """A value is longer than any of a ledger may be."""
 
 
 class LedgerFile:
@@ -113,38 +129,47 @@ class LedgerFile:
         self.mode = mode
         self._trace = trace
         self._directory = directory
-        self.size = os.stat(opened).st_size
+        self.size = 0 if trace[0] is None else trace[0][_SIZE_AT]
         page = int.from_bytes(header[16:18], "big")
         self.page_bytes = int.from_bytes(header[28:32], "big") * (65_536 if page == 1 else page)
         self._calls_left = (_STEPS_FREE + self.size) // _STEPS_PER_CALL
+        HEAP.enter()
+        self._is_open = True
         try:
-            self._db = _connect(opened, mode)
-            self._db.set_progress_handler(self._spend, _STEPS_PER_CALL)
-            self._db.execute("BEGIN")
-            ours = self._is_ours()
-        except apsw.NotADBError:
-            raise NotCheckedError(f"{_shown(path)} is not an SQLite database") from None
-        except (
-            apsw.SQLError,
-            apsw.CorruptError,
-            apsw.TooBigError,
-            apsw.InterruptError,
-            apsw.AuthError,
-            MemoryError,
-        ):
-            ours = False
-        except (apsw.Error, UnicodeDecodeError) as error:
-            raise _not_readable(path, error) from None
+            ours = self._begin(opened)
+        except BaseException:
+            self.close()
+            raise
         if not ours:
             self.close()
             raise NotCheckedError(f"{_shown(path)} is not a nono ledger", code="input.not_a_ledger")
 
     def close(self) -> None:
         """Close the file, and take a private copy of it away."""
+        if not self._is_open:
+            return
+        self._is_open = False
         if hasattr(self, "_db"):
             self._db.close()
+        HEAP.leave()
         if self._directory is not None:
             self._directory.cleanup()
+
+    def _begin(self, opened: bytes) -> bool:
+        """Connect, begin the snapshot, and return whether it is one of a ledger."""
+        try:
+            self._db = _connect(opened, self.mode)
+            self._db.set_progress_handler(self._spend, _STEPS_PER_CALL)
+            self._db.execute("BEGIN")
+            return self._is_ours()
+        except apsw.NotADBError:
+            raise NotCheckedError(f"{_shown(self.path)} is not an SQLite database") from None
+        except (apsw.SQLError, apsw.CorruptError, apsw.TooBigError, apsw.InterruptError, apsw.AuthError):
+            return False
+        except (apsw.NoMemError, MemoryError):
+            raise _out_of_memory(self.path) from None
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise _not_readable(self.path, error) from None
 
     def __enter__(self) -> LedgerFile:
         return self
@@ -159,11 +184,18 @@ class LedgerFile:
         return self.mode == "immutable" and _look(self.path) != self._trace
 
     def integrity(self) -> str | None:
-        """Return SQLite's own complaint about the database, or None."""
+        """Return SQLite's own complaint about the database, or None.
+
+        Raises:
+            NotCheckedError: there was not enough memory for the check.
+        """
         try:
             ((answer,),) = self._rows("PRAGMA integrity_check(1)")
         except DamagedError as error:
             return str(error)
+        if _OUT_OF_MEMORY.search(str(answer)):
+            # It goes on where it could not allocate, and reports that among its complaints.
+            return str(self._too_long_or_out_of_memory())
         return None if answer == "ok" else str(answer)
 
     def heads(self) -> list[tuple[object, ...]]:
@@ -206,7 +238,11 @@ class LedgerFile:
         return self._rows("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size")
 
     def blob(self, digest: bytes) -> tuple[object, object] | None:
-        """Return salt and data of the blob under ``digest``, or None."""
+        """Return salt and data of the blob under ``digest``, or None.
+
+        Raises:
+            TooLongError: it is longer than a blob may be.
+        """
         for salt, data in self._rows("SELECT salt, data FROM blob WHERE sha256 = ?", digest):
             return salt, data
         return None
@@ -236,16 +272,30 @@ class LedgerFile:
     def _rows(self, query: str, *bindings: int | bytes) -> Iterator[tuple[object, ...]]:
         try:
             yield from self._db.execute(query, bindings)
-        except (apsw.CorruptError, apsw.TooBigError, apsw.NotADBError) as error:
+        except apsw.TooBigError as error:
+            raise TooLongError(str(error)) from None
+        except (apsw.CorruptError, apsw.NotADBError) as error:
             raise DamagedError(str(error)) from None
         except (apsw.NoMemError, MemoryError):
-            raise DamagedError("reading it takes more memory than any ledger needs") from None
+            raise self._too_long_or_out_of_memory() from None
         except UnicodeDecodeError:
             raise DamagedError("text that is not UTF-8 where bytes should be") from None
         except apsw.InterruptError:
             raise DamagedError("reading it takes more steps than any ledger of its length needs") from None
         except apsw.Error as error:
             raise _not_readable(self.path, error) from None
+
+    def _too_long_or_out_of_memory(self) -> TooLongError:
+        """Return the error for memory that ran out, if that was because a value is too long.
+
+        Raises:
+            NotCheckedError: nothing is too long, so it was this process that had not enough.
+        """
+        for query in _TOO_LONG:
+            with contextlib.suppress(apsw.Error, MemoryError):
+                if self._db.execute(query, (MAX_ROW_BYTES,)).fetchall():
+                    return TooLongError("a value in it is longer than any of a ledger may be")
+        raise _out_of_memory(self.path)
 
     def _spend(self) -> bool:
         self._calls_left -= 1
@@ -259,25 +309,43 @@ def open_ledger(path: bytes) -> LedgerFile:
         NotCheckedError: it cannot be read, is not SQLite, or is not a ledger.
     """
     real = _resolve(path)
-    header = _header(real)
-    _check_header(real, header)
+    refused: NotCheckedError | None = None
     for _ in range(ATTEMPTS):
         trace = _look(real)
-        if trace[2] is not None:
-            raise NotCheckedError(
-                f"{_shown(real)}-journal lies beside it; a ledger never has one",
-                code="input.journal",
-                hint="take a copy with: nono audit snapshot FILE",
-            )
-        wal = trace[1]
-        if wal is None or not wal[_SIZE_AT]:
-            return LedgerFile(real, "immutable", trace, real, header)
-        if _is_live(real):
-            return LedgerFile(real, "live", trace, real, header)
-        copy = _read_copy(real, trace, header)
-        if copy is not None:
-            return copy
-    raise NotCheckedError(f"{_shown(real)} changes while it is copied", code="input.changing")
+        try:
+            source = _open(real, trace)
+        except NotCheckedError as error:
+            if _look(real) == trace:
+                raise
+            refused = error  # of a state that is gone, or of none that there ever was
+        else:
+            if source is not None:
+                return source
+            refused = None
+    raise refused or NotCheckedError(f"{_shown(real)} changes while it is copied", code="input.changing")
+
+
+def _open(real: bytes, trace: _Trace) -> LedgerFile | None:
+    """Open the file as it was seen, or return None when it changed while it was copied.
+
+    The header is read behind the look: what it says of the file's length belongs to what was seen.
+    """
+    if trace[0] is None:
+        raise NotCheckedError(f"{_shown(real)} does not exist")
+    if trace[2] is not None:
+        raise NotCheckedError(
+            f"{_shown(real)}-journal lies beside it; a ledger never has one",
+            code="input.journal",
+            hint="take a copy with: nono audit snapshot FILE",
+        )
+    header = _header(real)
+    _check_header(real, header)
+    wal = trace[1]
+    if wal is None or not wal[_SIZE_AT]:
+        return LedgerFile(real, "immutable", trace, real, header)
+    if _is_live(real):
+        return LedgerFile(real, "live", trace, real, header)
+    return _read_copy(real, trace, header)
 
 
 def _resolve(path: bytes) -> bytes:
@@ -414,8 +482,6 @@ def _connect(path: bytes, mode: str) -> apsw.Connection:
     if sys.platform == "win32":
         name = "/" + name.replace("%3A", ":", 1)
     query = {"immutable": "mode=ro&immutable=1", "live": "mode=ro&readonly_shm=1", "copy": "mode=ro"}[mode]
-    if not apsw.hard_heap_limit(-1):
-        apsw.hard_heap_limit(_HEAP_BYTES)
     db = apsw.Connection(f"file:{name}?{query}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     for switch, value in _SWITCHES.items():
         db.config(switch, value)
@@ -440,6 +506,8 @@ def _authorize(
     if action in {apsw.SQLITE_SELECT, apsw.SQLITE_TRANSACTION}:
         return apsw.SQLITE_OK
     if action == apsw.SQLITE_READ and first in _TABLES:
+        return apsw.SQLITE_OK
+    if action == apsw.SQLITE_FUNCTION and second == "octet_length":
         return apsw.SQLITE_OK
     if action == apsw.SQLITE_PRAGMA and first in _PRAGMAS and second in {None, "1"}:
         return apsw.SQLITE_OK
@@ -466,6 +534,14 @@ def _not_readable(path: bytes, error: Exception) -> NotCheckedError:
     if isinstance(error, apsw.BusyError):
         return NotCheckedError(f"{_shown(path)} is busy", code="input.busy", hint="try again")
     return NotCheckedError(f"{_shown(path)} cannot be read: {error}")
+
+
+def _out_of_memory(path: bytes) -> NotCheckedError:
+    return NotCheckedError(
+        f"{_shown(path)} cannot be read: there is not enough memory",
+        code="input.memory",
+        hint="give it more memory, or let fewer verifications run at once",
+    )
 
 
 def _shown(path: bytes) -> str:

@@ -96,7 +96,7 @@ class _Replay:
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
-        self._launches = Launches(self._blobs, self._findings)
+        self._launches = Launches(source, self._blobs, self._findings)
         self._forms = {
             kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
         }

@@ -8,6 +8,7 @@ import datetime
 import functools
 import json
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -329,3 +330,28 @@ def test_what_is_no_predicate_is_refused(value: canonical.Json) -> None:
         schema.check_predicate(value)
     assert caught.value.code == "predicate.schema"
     assert not judge(schema.PREDICATE).is_valid(value)
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "objects for arguments": ("launch.intent", {"command": [{}] * 20_000}, "data/command"),
+    "parts of nothing": ("launch.intent", {"command": [{"parts": [{}] * 20_000}]}, "data/command"),
+    "objects for paths": ("launch.intent", {"bypass_protection": [{}] * 20_000}, "data/bypass_protection/0"),
+    "empty grants": ("launch.intent", {"grants": [{}] * 20_000}, "data/grants"),
+    "empty profiles": ("launch.intent", {"profile": [{}] * 20_000}, "data/profile/0"),
+    "strange members": ("launch.intent", {f"{number:x}": 0 for number in range(6_000)}, "data"),
+    "one number": ("launch.intent", {"user": {"gid": 0, "groups": [0, -1], "uid": 0}}, "data/user/groups/1"),
+    "empty outputs": ("launch.outcome", {"outputs": [{}] * 20_000}, "data/outputs/0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_without_listing_all_that_is(name: str) -> None:
+    """An entry of the largest size that is wrong all over must cost no more than one that holds."""
+    kind, members, where = WRONG[name]
+    document = copy.deepcopy(next(good for good in GOOD if good["kind"] == kind))
+    document["data"].update(members)
+    began = time.process_time()
+    with pytest.raises(MalformedError) as caught:
+        schema.check_entry(document)
+    assert str(caught.value) == f"not of its schema at {where}"
+    assert time.process_time() - began < 0.5

@@ -147,7 +147,7 @@ def test_nothing_reaches_a_terminal_raw(tmp_path: Path, capfd: pytest.CaptureFix
         assert len(lines) == 9
         assert all(text.isprintable() for text in lines)
         assert "owned" in lines[1]
-    assert json.loads(lines[7])["fault"] == "not of its schema at data"
+    assert json.loads(lines[7])["fault"] == "not of its schema at data/exit"
 
 
 def test_entries_are_printed_as_they_come(ledger: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -103,6 +104,24 @@ def test_the_key_in_the_environment(bench: Bench, book: Book, monkeypatch: pytes
     assert bench.verify(path, key=None).codes == ["key.none_pinned"]
     monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("missing.pub"))
     assert bench.verify(path, key=None).status == 2
+
+
+def test_a_verifier_key_in_the_environment_is_never_a_file(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout that has a file of the key's very name must not replace the key."""
+    path, vkey = bench.write(book), Verifier(book.origin, KEY.public).vkey()
+    other = Verifier(book.origin, SigningKey(b"\x03" * 32).public).vkey()
+    broken = vkey[:-4] + "AAA="
+    monkeypatch.chdir(bench.directory)
+    for name, planted in ((other, "key.pub"), (vkey, "stranger.pub"), (broken, "key.pub")):
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        shutil.copy(bench.path(planted), name)
+    for value, expected in (
+        (vkey, []), (f" {vkey}\n", []), (other, ["key.not_pinned"]), (broken, ["key.format"]),
+    ):  # fmt: skip
+        monkeypatch.setenv("NONO_VERIFY_KEY", value)
+        assert bench.verify(path, key=None).codes == expected
 
 
 def test_a_key_that_is_named_alone_counts(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from attest import entry
+from attest import blob, entry
 from attest.canonical import encode
 from attest.keys import SigningKey
 
@@ -418,3 +418,32 @@ def test_a_digest_without_its_salt_is_no_blob(
         bench.write(book), ("INSERT INTO blob VALUES (?, x'', ?)", (hashlib.sha256(data).digest(), data))
     )
     assert bench.verify(path).codes == ["blob.digest"]
+
+
+@pytest.mark.parametrize("size", [blob.MAX_BYTES, blob.MAX_BYTES + 1, 30_000_000])
+def test_the_longest_blob(bench: Bench, new_book: Callable[..., Book], shapes: Any, size: int) -> None:
+    """The writer stores what the verifier reads, up to one bound that both have from one place."""
+    book = new_book()
+    command: Any = ["x" * (size - 4)]
+    assert len(encode(command)) == size
+    intent = shapes.changed(shapes.INTENT, command=book.beside(command))
+    book.launch(intent=intent)
+    said = bench.verify(bench.write(book))
+    if size == blob.MAX_BYTES:
+        assert (said.status, said.codes) == (0, [])
+    else:
+        assert said.status == 1
+        assert ("blob.size", 1) in [(found["code"], found["index"]) for found in said.document["findings"]]
+        assert {"launch.statement", "launch.signature"}.isdisjoint(said.codes)
+
+
+def test_a_blob_that_only_says_to_be_of_a_size(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    book.launch(
+        intent=shapes.changed(
+            shapes.INTENT, command={"blob": {"sha256": "0" * 64, "size": blob.MAX_BYTES + 1}}
+        )
+    )
+    assert bench.verify(bench.write(book)).codes == ["blob.size"]

@@ -253,6 +253,68 @@ def test_a_file_that_changes_while_it_is_read_is_not_judged(
     assert verify(path).exit == 3  # changed once, quiet afterwards
 
 
+def test_it_may_grow_before_it_is_looked_at(
+    bench: Bench, new_book: Callable[..., Book], monkeypatch: pytest.MonkeyPatch, shapes: Any
+) -> None:
+    """What the header says of the length must belong to the very state that is judged."""
+    book = new_book()
+    book.launch()
+    path = bench.write(book)
+    for _ in range(40):
+        book.launch()
+    later = bench.write(book)
+    true, looks = reader._look, []
+
+    def look(real: bytes) -> reader._Trace:
+        looks.append(real)
+        if len(looks) == 1:
+            shutil.copyfile(later, path)
+        return true(real)
+
+    monkeypatch.setattr(reader, "_look", look)
+    verdict = verify(path, pins=[Pin(shapes.KEY.public)])
+    assert (verdict.exit, verdict.size) == (0, len(book.bodies))
+
+
+@linux
+@pytest.mark.parametrize("suffix", [b"", b"-wal"])
+def test_a_wal_that_is_taken_in_while_it_is_copied(
+    written: tuple[str, Writer, Book], monkeypatch: pytest.MonkeyPatch, shapes: Any, suffix: bytes
+) -> None:
+    path, writer, book = written
+    writer.kill()
+    true, copied = reader._copy, list[bytes]()
+
+    def copy(source: bytes, target: bytes) -> None:
+        if source.endswith(b".db" + suffix) and not copied:
+            copied.append(source)
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            assert not os.path.exists(path + "-wal")
+        true(source, target)
+
+    monkeypatch.setattr(reader, "_copy", copy)
+    verdict = verify(path, pins=[Pin(shapes.KEY.public)])
+    assert copied
+    assert (verdict.exit, verdict.size) == (0, len(book.bodies))
+
+
+def test_what_goes_away_for_good_does_not_exist(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.write(book)
+    true = reader._look
+
+    def look(real: bytes) -> reader._Trace:
+        if os.path.exists(real):
+            os.unlink(real)
+        return true(real)
+
+    monkeypatch.setattr(reader, "_look", look)
+    with pytest.raises(NotCheckedError, match="does not exist"):
+        verify(path)
+
+
 @linux
 def test_it_may_grow_all_the_while(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     """Verify again and again while another process appends and checkpoints: 0 or 2, never 1."""
