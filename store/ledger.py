@@ -379,6 +379,12 @@ class Ledger:
                 if error.code != "entry.too_large" or not left:
                     raise
             value, name = max(left, key=lambda pair: len(pair[0]))
+            if len(value) > blob.MAX_BYTES:  # the verifier would take the ledger for damaged, for ever
+                raise MalformedError(
+                    f"{name} has {len(value)} bytes, and at most {blob.MAX_BYTES} may lie beside an entry",
+                    code="entry.too_large",
+                    hint="put what is so long into a file, and name that",
+                )
             beside = blob.Blob(os.urandom(blob.SALT_BYTES), value)
             self._db.execute("INSERT INTO blob VALUES (?, ?, ?)", (beside.digest(), beside.salt, beside.data))
             data[name] = beside.reference()

@@ -14,15 +14,12 @@ import os
 import sqlite3
 import stat
 
-from attest import ledger_format
+from attest import blob, ledger_format
 from store.errors import LedgerError, TamperedLedgerError
 from store.network_file_systems import require_local
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for the others before it gives up."""
-
-_MAX_VALUE_BYTES = 1 << 26
-"""No value of a ledger comes near it: the largest is a command line that lies beside its entry."""
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -188,7 +185,7 @@ def connect(path: bytes) -> sqlite3.Connection:
 
 def _be_careful(connection: sqlite3.Connection) -> None:
     connection.text_factory = bytes
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, blob.MAX_ROW_BYTES)
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
 

@@ -16,6 +16,7 @@ from attest.keys import SigningKey
 from store import Draft, Ledger, LedgerError
 from store.reading import LedgerReader
 from tests.store.place import INTENT, Place, drafts
+from verify import Pin, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,6 +122,33 @@ def test_what_does_not_fit_lies_beside_the_entry(place: Place) -> None:
     assert beside.value(reference) == command
     with LedgerReader(place.path) as reader:
         assert reader.value(reader.entry(1).data["command"]) == command
+
+
+def _command_of(size: int) -> list[canonical.Json]:
+    """Return a command whose canonical form has so many bytes."""
+    return ["x" * (size - 4)]
+
+
+def test_the_largest_that_lies_beside_an_entry_verifies(place: Place) -> None:
+    with place.found() as ledger:
+        ledger.append(drafts(command=_command_of(blob.MAX_BYTES)))
+    place.check()
+    ((size,),) = place.select("SELECT length(data) FROM blob")
+    assert size == blob.MAX_BYTES
+    pin = Pin(place.key.public)
+    assert [finding.code for finding in verify(place.path, pins=[pin]).findings] == ["launch.unfinished"]
+
+
+def test_what_the_verifier_would_not_read_is_not_written(place: Place) -> None:
+    with place.found(1) as ledger:
+        before = place.head()
+        with pytest.raises(MalformedError) as caught:
+            ledger.append(drafts(command=_command_of(blob.MAX_BYTES + 1)))
+        assert caught.value.code == "entry.too_large"
+        assert caught.value.hint
+        assert (place.head(), place.select("SELECT count(*) FROM blob")) == (before, [(0,)])
+        ledger.append(drafts())
+    assert len(place.check()) == 3
 
 
 def test_what_does_not_fit_anywhere_leaves_no_trace(place: Place) -> None:
