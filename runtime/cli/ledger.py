@@ -172,11 +172,12 @@ def _lines(document: dict[str, Any], path: bytes) -> list[str]:
 
 
 def _next(ledger: IndexedState) -> Json:
-    """Return the ledger that says that it continues this one, beside it or in the state directory."""
-    for directory in (os.path.dirname(ledger.path), locations.ledgers_directory(locations.state_directory())):
-        path = rolling.successor_in(directory, ledger.origin)
-        if path is not None:
-            return canonical.text(path)
+    """Return the ledger that continues this one, as far as this host knows."""
+    with contextlib.suppress(LedgerError):  # what cannot be read says nothing, and the rest is worth showing
+        path = rolling.successor_of(
+            ledger.origin, state=locations.state_directory(), beside=[os.path.dirname(ledger.path)]
+        )
+        return None if path is None else canonical.text(path)
     return None
 
 

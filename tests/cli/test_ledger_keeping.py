@@ -168,6 +168,13 @@ def test_a_chain_of_rolled_ledgers_verifies_and_says_what_follows_what(home: Pat
         assert verify(path, pins=trust.load(os.environ)).exit == 0
 
 
+def test_a_successor_elsewhere_is_shown(home: Path, nono: Nono) -> None:
+    first, second = str(home / "one" / "a.ledger"), str(home / "two" / "b.ledger")
+    assert nono("init", "--ledger", first)[0] == 0
+    assert nono("roll", "--ledger", first, "--to", second)[0] == 0
+    assert json.loads(nono("info", "--json", "--ledger", first)[1])["next"] == second
+
+
 def test_a_ledger_that_is_named_needs_a_name_for_the_next_one(home: Path, nono: Nono) -> None:
     key_files.generate(os.fsencode(home / "ci.pem"))
     key = ("--audit-sign-key", home / "ci.pem")
