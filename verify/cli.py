@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NOT_CHECKED = 2
 
+_FORMATS = ("text", "json", "sarif", "junit", "github")
+
 _EPILOG = """\
 exit codes:
   0  everything holds, under a pinned key
@@ -33,6 +35,10 @@ keys:
   -k FILE pins a key (PEM, or a verifier key "name+id+key"); it can be given more than once.
   Without it NONO_VERIFY_KEY is taken (a file, or the key itself), and without that the trust
   store. Keys are never taken from the ledger or from the folder that it lies in.
+
+formats:
+  sarif is SARIF 2.1.0, junit is JUnit XML; github annotates a workflow's step and adds to its summary. The
+  exit code is the same in each.
 
 memory:
   An older copy of a ledger holds as well as the newest. What shows it is a checkpoint that is kept outside:
@@ -140,9 +146,45 @@ def _verify(arguments: list[str]) -> int:
             remembered.save(options.save_checkpoint, verdict.head.encode())
     except NotCheckedError as error:
         verdict = _not_checked(error)
-    text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
-    _write(text)
+    _write(_as_format(options.format, verdict, options.ledger))
+    if options.format == "github" and not _summarise(verdict, options.ledger):
+        return NOT_CHECKED
     return verdict.exit
+
+
+def _as_format(name: str, verdict: Verdict, ledger: str) -> str:
+    """Return a verdict in one of :data:`_FORMATS`; what only some of them need is loaded for those."""
+    if name == "json":
+        return render.as_json(verdict)
+    if name == "sarif":
+        from verify.sarif import as_sarif  # noqa: PLC0415  # see above
+
+        return as_sarif(verdict, ledger)
+    if name == "junit":
+        from verify.junit import as_junit  # noqa: PLC0415  # see above
+
+        return as_junit(verdict, ledger)
+    if name == "github":
+        from verify.github import as_annotations  # noqa: PLC0415  # see above
+
+        return as_annotations(verdict, ledger)
+    return render.as_text(verdict)
+
+
+def _summarise(verdict: Verdict, ledger: str) -> bool:
+    """Append to the summary of the step, if there is one; return False when it cannot be written."""
+    from verify.github import SUMMARY_VARIABLE, as_summary  # noqa: PLC0415  # for this format alone
+
+    path = os.environ.get(SUMMARY_VARIABLE, "")
+    if not path:
+        return True
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(as_summary(verdict, ledger))
+    except OSError as error:
+        _complain(f"not checked: the summary of the step cannot be written: {error.strerror}\n")
+        return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,6 +197,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
     _add_pins(parser)
+    parser.add_argument(
+        "--format",
+        choices=_FORMATS,
+        default="text",
+        metavar="F",
+        help=f"{', '.join(_FORMATS)}: how the verdict is written",
+    )
     parser.add_argument(
         "--allow-running", action="store_true", help="do not object to launches that still run on this host"
     )
@@ -186,9 +235,6 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
         help="a public key that is trusted; the ledger must be one of these keys'",
     )
     parser.add_argument("--origin", metavar="O", help="the ledger must have this origin, name/id")
-    parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how the verdict is written"
-    )
 
 
 def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
@@ -227,6 +273,9 @@ def _proof(arguments: list[str]) -> int:
     parser.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
     parser.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
     _add_pins(parser)
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="how the verdict is written"
+    )
     options = parser.parse_args(arguments)
     try:
         pinned = _pins(options)

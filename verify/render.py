@@ -37,12 +37,12 @@ def as_json(verdict: Verdict) -> str:
 
 def as_text(verdict: Verdict) -> str:
     """Return the verdict in words; its first line says it all."""
-    lines = [_first_line(verdict)]
-    headline = next(iter(verdict.decisive()), None)
+    lines = [headline(verdict)]
+    decisive = next(iter(verdict.decisive()), None)
     lines += [
         f"  also: {finding.message} [{finding.code}]"
         for finding in verdict.findings[:_MORE_FINDINGS]
-        if finding is not headline
+        if finding is not decisive
     ]
     if len(verdict.findings) > _MORE_FINDINGS:
         lines.append(f"  also: {len(verdict.findings) - _MORE_FINDINGS} more; --format json lists them")
@@ -74,7 +74,8 @@ def as_text(verdict: Verdict) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def _first_line(verdict: Verdict) -> str:
+def headline(verdict: Verdict) -> str:
+    """Return the line that says it all; not escaped yet, see :func:`printable`."""
     finding = next(iter(verdict.decisive()), None)
     if verdict.exit == 0 or finding is None:
         pin = next((pin for pin in verdict.pins if pin.met), None)
