@@ -203,7 +203,7 @@ class Launch:
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()
-        exported = self._before_hook(private)
+        exported = self._before_hook()
         grants = self._resolve_grants(private=private)
         directory = self._start_directory(grants)
         variables = self._environment(grants, exported, private)
@@ -479,11 +479,13 @@ class Launch:
         if not private_directory.remove(path):
             self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
 
-    def _before_hook(self, private: bytes) -> Mapping[bytes, bytes]:
+    def _before_hook(self) -> Mapping[bytes, bytes]:
         loaded = self._hooks.get("before")
         if loaded is None:
             return {}
-        result = self._run_hook(loaded, private, None)
+        with contextlib.suppress(OSError):  # then the file of the exports cannot be made, and the hook failed
+            make_private(self._state)
+        result = self._run_hook(loaded, None)
         if result.failed and loaded.hook.required:
             raise HookError(f"the required before-hook failed: {_how_hook_ended(result)}")
         return result.exported
@@ -491,11 +493,9 @@ class Launch:
     def _after_hook(self, exit_status: int) -> None:
         loaded = self._hooks.get("after")
         if loaded is not None:
-            self._run_hook(loaded, self._state, exit_status)
+            self._run_hook(loaded, exit_status)
 
-    def _run_hook(
-        self, loaded: hooks.LoadedHook, directory: bytes, exit_status: int | None
-    ) -> hooks.HookResult:
+    def _run_hook(self, loaded: hooks.LoadedHook, exit_status: int | None) -> hooks.HookResult:
         from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
 
         result = hooks.run(
@@ -504,7 +504,8 @@ class Launch:
             key_names=self._key_names(),
             session=self.session,
             workdir=self._workdir,
-            directory=directory,
+            # Not the launch's own temporary directory: that of another launch can be granted for writing.
+            directory=self._state,
             exit_code=exit_status,
         )
         self._record.hook_result(result)
