@@ -17,6 +17,7 @@ Whatever fails after the intent and before the release becomes an outcome that s
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -38,7 +39,7 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, homes
+from runtime.path_names import absolute, homes, shown
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
 from runtime.redaction import Redactor
@@ -166,15 +167,16 @@ class Launch:
             LaunchError: nothing was launched; the record, if there is one, says why.
             LedgerError: the record could not be begun, or could not be finished.
         """
-        _require_one_thread()
-        with self._cleanup:
+        with self._naming_failures(), self._cleanup:
+            _require_one_thread()
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals()
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._open_record()
             try:
-                return self._perform(signals)
+                with self._naming_failures():
+                    return self._perform(signals)
             except BaseException as error:
                 self._refuse(error)
                 raise
@@ -191,7 +193,7 @@ class Launch:
         Raises:
             LaunchError: it would be refused.
         """
-        with self._cleanup:
+        with self._naming_failures(), self._cleanup:
             self._take_request()
             grants = self._resolve_grants(private=None)
             directory = self._start_directory(grants)
@@ -294,6 +296,24 @@ class Launch:
             self._notify = notify
             for text in texts:
                 notify(text)
+
+    @contextlib.contextmanager
+    def _naming_failures(self) -> Iterator[None]:
+        """Say what the system refused, wherever it did; once the command runs, that is a fault of ours."""
+        try:
+            yield
+        except OSError as error:
+            if self._released:
+                raise
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            where = (
+                f": {shown(os.fsencode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+            )
+            raise LaunchError(
+                f"the launch cannot be prepared: {why}{where}",
+                code="launch.failed",
+                hint="raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else None,
+            ) from error
 
     def _refuse(self, error: BaseException) -> None:
         """Record why nothing ran; what already ran has its outcome, or none that anybody knows."""
