@@ -8,7 +8,7 @@ every mount alike. What ``stat`` says is no match for that: on btrfs and on over
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runtime.capabilities import is_beneath
 from runtime.path_names import join, normalise
@@ -21,7 +21,7 @@ _LAYERS = (b"lowerdir", b"lowerdir+", b"datadir+", b"upperdir")
 _AT = 4
 
 
-class Mount(NamedTuple):
+class Mount:
     """One mount.
 
     Attributes:
@@ -31,14 +31,22 @@ class Mount(NamedTuple):
         at: where, absolute.
         kind: the type of the file system.
         options: those of the file system, as mountinfo has them.
+
+    Args:
+        line: the first five fields of its line, and the rest of it; ``at`` without its escapes.
     """
 
-    number: bytes
-    device: bytes
-    root: bytes
-    at: bytes
-    kind: bytes
-    options: bytes
+    # Written out: to make a named tuple takes a launch longer than to read the mounts.
+    __slots__ = ("at", "device", "kind", "number", "options", "root")
+
+    def __init__(self, line: list[bytes]) -> None:
+        self.number, _, self.device, root, self.at, others = line
+        # A hyphen ends the optional fields; blanks inside of a field are escaped.
+        self.kind, source, self.options = (*others.partition(b" - ")[2].split(b" "), b"", b"")[:3]
+        if self.kind in _NFS and b":/" in source:
+            # Whatever is mounted of one NFS file system has the root "/"; the source names the directory.
+            root = b"/" + source.partition(b":/")[2]
+        self.root = _plain(root)
 
     def inner(self, path: bytes) -> bytes:
         """Return what ``path``, which lies on this mount, is called inside the file system."""
@@ -67,7 +75,8 @@ class Mounts:
 
     def __init__(self, text: bytes) -> None:
         # There can be hundreds, of which few matter: those are taken apart when they are asked for.
-        self._lines = [line.split(b" ", _AT + 1) for line in text.splitlines()]
+        # A carriage return is no end of a line: it stands in a name as it is.
+        self._lines = [line.split(b" ", _AT + 1) for line in text.split(b"\n") if line]
         if b"\\" in text:
             for line in self._lines:
                 line[_AT] = _plain(line[_AT])
@@ -90,34 +99,22 @@ class Mounts:
             if at == b"/":
                 return None
             at = at[: at.rindex(b"/")] or b"/"
-        return _mount(self._top[at])
+        return Mount(self._top[at])
 
     def beneath(self, directory: bytes) -> list[Mount]:
         """Return the mounts inside the canonical ``directory``; that on itself is none of them."""
         above = directory if directory == b"/" else directory + b"/"
-        return [
-            _mount(line) for line in self._lines if line[_AT].startswith(above) and line[_AT] != directory
-        ]
+        return [Mount(line) for line in self._lines if line[_AT].startswith(above) and line[_AT] != directory]
 
     def showing(self, device: bytes, inner: bytes) -> Iterator[tuple[Mount, bytes]]:
         """Yield each mount that shows ``inner`` of a file system, or a part of it, and at which path."""
         for line in self._lines:
             if line[2] == device:
-                mount = _mount(line)
+                mount = Mount(line)
                 if is_beneath(inner, mount.root):
                     yield mount, _moved(inner, mount.root, mount.at)
                 elif is_beneath(mount.root, inner):
                     yield mount, mount.at
-
-
-def _mount(line: list[bytes]) -> Mount:
-    number, _, device, root, at, others = line
-    # A hyphen ends the optional fields; blanks inside of a field are escaped.
-    kind, source, options = (*others.partition(b" - ")[2].split(b" "), b"", b"")[:3]
-    if kind in _NFS and b":/" in source:
-        # Whatever is mounted of one NFS file system has the root "/"; the source names the directory.
-        root = b"/" + source.partition(b":/")[2]
-    return Mount(number, device, _plain(root), at, kind, options)
 
 
 def _moved(path: bytes, old: bytes, new: bytes) -> bytes:

@@ -529,7 +529,7 @@ class Guard:
             kind = shown(mount.kind)
             raise _mount_error(request, f"{through} ({kind}), and a write there reaches other processes")
         for other, name in self._mounts.showing(mount.device, inner):
-            if other != mount:  # by its own name it has been judged
+            if other.number != mount.number:  # by its own name it has been judged
                 self._judge_elsewhere(request, name, through, other)
         if mount.at == b"/":  # what an overlay is made of lies outside of a root
             return
@@ -559,14 +559,10 @@ class Guard:
     def _is_shown(self, entry: Protected, name: bytes, relation: str, other: Mount | None) -> bool:
         """Return whether ``entry`` is on the mount at whose ``name`` it was met, and not on one over it."""
         assert self._mounts is not None
-        return (
-            other is None
-            or relation == _INSIDE
-            or any(
-                is_beneath(place.path, name) and self._mounts.holding(place.path) == other
-                for place in entry.places
-            )
-        )
+        if other is None or relation == _INSIDE:
+            return True
+        held = (self._mounts.holding(place.path) for place in entry.places if is_beneath(place.path, name))
+        return any(mount is not None and mount.number == other.number for mount in held)
 
     def _never_error(
         self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str

@@ -70,6 +70,7 @@ def test_escapes() -> None:
     (mount,) = there.beneath(b"/")
     assert (mount.root, mount.at) == (b"/a b", b"/c\\d\n")
     assert mount.inner(b"/c\\d\n/e") == b"/a b/e"
+    assert [mount.at for mount in mounts("8:1 / /a\rb ext4").beneath(b"/")] == [b"/a\rb"]
 
 
 def test_the_directories_of_an_overlay() -> None:
