@@ -178,8 +178,8 @@ def run(
         key_names: variables that hold a signing key or its passphrase; the hook does not get them.
         session: the session id.
         workdir: absolute start directory of the command.
-        directory: absolute path of an existing directory that only this user can enter; the file of
-            the exports is made there and removed again.
+        directory: absolute path of an existing directory that only this user can enter and that no
+            launch is ever granted; the file of the exports is made there and removed again.
         exit_code: of an after-hook: the exit code of ``nono run``.
 
     Returns:
@@ -487,5 +487,5 @@ def _read_bounded(descriptor: int, limit: int) -> bytes | None:
 def _remove(path: bytes) -> None:
     try:
         os.unlink(path)
-    except OSError:  # the hook removed it, or put a directory there; the caller's clean-up takes that
+    except OSError:  # the hook removed it, or put a directory there, which then stays
         return

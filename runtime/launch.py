@@ -17,6 +17,7 @@ Whatever fails after the intent and before the release becomes an outcome that s
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -38,7 +39,7 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, from_here, homes
+from runtime.path_names import absolute, from_here, homes, shown
 from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.record import LaunchRecord
 from runtime.redaction import Redactor
@@ -167,15 +168,16 @@ class Launch:
             LaunchError: nothing was launched; the record, if there is one, says why.
             LedgerError: the record could not be begun, or could not be finished.
         """
-        _require_one_thread()
-        with self._cleanup:
+        with self._naming_failures(), self._cleanup:
+            _require_one_thread()
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._open_record()
             try:
-                return self._perform(signals)
+                with self._naming_failures():
+                    return self._perform(signals)
             except BaseException as error:
                 self._refuse(error)
                 raise
@@ -197,7 +199,7 @@ class Launch:
         Raises:
             LaunchError: it would be refused.
         """
-        with self._cleanup:
+        with self._naming_failures(), self._cleanup:
             self._take_request()
             grants = self._resolve_grants(private=None)
             directory = self._start_directory(grants)
@@ -209,7 +211,7 @@ class Launch:
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()
-        exported = self._before_hook(private)
+        exported = self._before_hook()
         grants = self._resolve_grants(private=private)
         directory = self._start_directory(grants)
         variables = self._environment(grants, exported, private)
@@ -300,6 +302,24 @@ class Launch:
             self._notify = notify
             for text in texts:
                 notify(text)
+
+    @contextlib.contextmanager
+    def _naming_failures(self) -> Iterator[None]:
+        """Say what the system refused, wherever it did; once the command runs, that is a fault of ours."""
+        try:
+            yield
+        except OSError as error:
+            if self._released:
+                raise
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            where = (
+                f": {shown(os.fsencode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
+            )
+            raise LaunchError(
+                f"the launch cannot be prepared: {why}{where}",
+                code="launch.failed",
+                hint="raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else None,
+            ) from error
 
     def _refuse(self, error: BaseException) -> None:
         """Record why nothing ran; what already ran has its outcome, or none that anybody knows."""
@@ -490,11 +510,13 @@ class Launch:
         if not private_directory.remove(path):
             self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
 
-    def _before_hook(self, private: bytes) -> Mapping[bytes, bytes]:
+    def _before_hook(self) -> Mapping[bytes, bytes]:
         loaded = self._hooks.get("before")
         if loaded is None:
             return {}
-        result = self._run_hook(loaded, private, None)
+        with contextlib.suppress(OSError):  # then the file of the exports cannot be made, and the hook failed
+            make_private(self._state)
+        result = self._run_hook(loaded, None)
         if result.failed and loaded.hook.required:
             raise HookError(f"the required before-hook failed: {_how_hook_ended(result)}")
         return result.exported
@@ -502,11 +524,9 @@ class Launch:
     def _after_hook(self, exit_status: int) -> None:
         loaded = self._hooks.get("after")
         if loaded is not None:
-            self._run_hook(loaded, self._state, exit_status)
+            self._run_hook(loaded, exit_status)
 
-    def _run_hook(
-        self, loaded: hooks.LoadedHook, directory: bytes, exit_status: int | None
-    ) -> hooks.HookResult:
+    def _run_hook(self, loaded: hooks.LoadedHook, exit_status: int | None) -> hooks.HookResult:
         from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
 
         result = hooks.run(
@@ -515,7 +535,8 @@ class Launch:
             key_names=self._key_names(),
             session=self.session,
             workdir=self._workdir,
-            directory=directory,
+            # Not the launch's own temporary directory: that of another launch can be granted for writing.
+            directory=self._state,
             exit_code=exit_status,
         )
         self._record.hook_result(result)

@@ -84,12 +84,13 @@ def homes() -> tuple[bytes, ...]:
     """Return the home directories of this user: $HOME first, then that of the user database.
 
     Both count: a tool that is told another HOME writes there, everything else uses the account's.
-    Relative and empty values are ignored; without either the result is empty.
+    Relative and empty values are ignored; without either the result is empty. ``..`` is left in place:
+    after a symbolic link only the kernel knows where it leads.
     """
     found: list[bytes] = []
     from_environment = os.environb.get(b"HOME", b"")
     if from_environment.startswith(b"/"):
-        found.append(normalise(from_environment))
+        found.append(_tidied(from_environment))
     import pwd  # noqa: PLC0415  # only where homes are asked for
 
     try:
@@ -97,8 +98,12 @@ def homes() -> tuple[bytes, ...]:
     except KeyError:  # a container's bare uid
         account = b""
     if account.startswith(b"/"):
-        found.append(normalise(account))
+        found.append(_tidied(account))
     return tuple(dict.fromkeys(found))
+
+
+def _tidied(path: bytes) -> bytes:
+    return path if b".." in path.split(b"/") else normalise(path)
 
 
 def walk(

@@ -15,12 +15,14 @@ inode). The protected paths have all their names too, so a ``~/.ssh`` that is a 
 protects both. Names are compared by component: ``.sshfoo`` is not ``.ssh``. Nothing need exist.
 
 A symbolic link *inside* a granted directory that leads to something denied is harmless: Landlock
-judges the file that the kernel arrives at, and no rule covers that.
+judges the file that the kernel arrives at, and no rule covers that. A *mount* inside of it is not: the
+rule holds for what is mounted there as well, so each one is judged by what it shows (``runtime.mounts``).
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runtime.grant_request import GrantRequest
+    from runtime.mounts import Mount, Mounts
 
 # Paths below the home directory. A star stands at one end of the last component, nowhere else.
 DENIED: dict[str, tuple[bytes, ...]] = {
@@ -123,6 +126,16 @@ _LOADED_FROM = (
 # Kernel interfaces: a write there reaches other processes, nono's among them (oom_score_adj and
 # autogroup of the supervisor, cgroup.kill and cgroup.freeze, as root also core_pattern).
 _KERNEL_INTERFACES = (b"/proc", b"/sys")
+
+# File systems of the same kind, wherever somebody mounts one once more: each mount of proc has a number
+# of its own, so nothing but the type tells it.
+_KERNEL_FILE_SYSTEMS = frozenset(
+    {
+        *(b"binfmt_misc", b"bpf", b"cgroup", b"cgroup2", b"configfs", b"cpuset", b"debugfs", b"efivarfs"),
+        *(b"fusectl", b"nfsd", b"proc", b"pstore", b"resctrl", b"rpc_pipefs", b"securityfs", b"selinuxfs"),
+        *(b"smackfs", b"sysfs", b"tracefs"),
+    }
+)
 
 # Directories that are never granted as they are, for any access, and what they would open.
 _WHOLE_TREES = {
@@ -379,6 +392,7 @@ class Guard:
         self._homes = {home: every_name(home, self._seen) for home in directories}
         self._denied_map: _Map | None = None
         self._identities: dict[tuple[int, int], list[bytes]] | None = None
+        self._mounts: Mounts | None = None
         self._lifted: set[bytes] = set()
         self._lifted_beneath: dict[bytes, list[bytes]] = {}
         for path in bypass:
@@ -406,6 +420,10 @@ class Guard:
         if canonical is not None:
             names += [canonical, *self._aliases(canonical)]
         self.judge_names(request, tuple(dict.fromkeys(names)))
+        # A file that is only read has nothing below it, and its aliases are judged above.
+        opens_more = request.directory or request.access is not Access.READ
+        if canonical is not None and opens_more and request.source in (USER, PROFILE):
+            self._judge_mounts(request, canonical)
 
     def judge_default(self, request: GrantRequest, canonical: bytes) -> None:
         """Refuse a grant that nobody asked for; judged by where it is, nobody chose its name.
@@ -492,6 +510,72 @@ class Guard:
                 for name in self._identities.get(identity, ()):
                     yield normalise(name + b"/" + canonical[len(at) :])
 
+    def _judge_mounts(self, request: GrantRequest, canonical: bytes) -> None:
+        """Refuse a grant below which, or on which, something is mounted that must not be granted."""
+        if self._mounts is None:
+            from runtime.mounts import Mounts  # noqa: PLC0415  # not for a launch without such a grant
+
+            try:
+                self._mounts = Mounts.read()
+            except OSError as error:
+                raise GrantError(
+                    f"cannot grant {request.wording()}: what is mounted in it cannot be seen:"
+                    f" {os.strerror(error.errno or 0).lower()}",
+                    code="grant.unusable",
+                    hint="/proc/self/mountinfo must be readable",
+                ) from None
+        own = self._mounts.holding(canonical)
+        if own is not None:
+            self._judge_shown(request, own, own.inner(canonical), f"it lies on the mount {shown(own.at)}")
+        for mount in self._mounts.beneath(canonical) if request.directory else ():
+            _refuse_devices(request, mount)
+            self._judge_shown(request, mount, mount.root, f"{shown(mount.at)} is mounted in it")
+            if own is None:  # in a chroot the mount that holds what is protected is not listed
+                self.judge_names(request, tuple(self._aliases(mount.at)))
+
+    def _judge_shown(self, request: GrantRequest, mount: Mount, inner: bytes, through: str) -> None:
+        """Refuse ``request`` if through ``mount``, of which it opens ``inner``, it opens what it must not."""
+        assert self._mounts is not None
+        writing = request.access is not Access.READ
+        if writing and mount.kind in _KERNEL_FILE_SYSTEMS:
+            kind = shown(mount.kind)
+            raise _mount_error(request, f"{through} ({kind}), and a write there reaches other processes")
+        for other, name in self._mounts.showing(mount.device, inner):
+            if other.number != mount.number:  # by its own name it has been judged
+                self._judge_elsewhere(request, name, through, other)
+        if mount.at == b"/":  # what an overlay is made of lies outside of a root
+            return
+        for layer, written in mount.layers():
+            name = normalise(layer + b"/" + inner)
+            reading = request if written else request.with_access(Access.READ)
+            for known in every_name(name):
+                self._judge_elsewhere(reading, known, through, None)
+
+    def _judge_elsewhere(self, request: GrantRequest, name: bytes, through: str, other: Mount | None) -> None:
+        """Refuse what is at ``name``, as far as ``other`` shows it there; None stands for whatever does."""
+        writing = request.access is not Access.READ
+        for entry, relation in self._never.meet(name, directory=request.directory):
+            if (writing or not entry.writing_only) and self._is_shown(entry, name, relation, other):
+                reason = (
+                    "and a write there reaches what nono itself runs or obeys"
+                    if entry.writing_only
+                    else "which no command may reach"
+                )
+                raise _mount_error(request, f"{through} and shows {shown(entry.path)}, {reason}")
+        for entry, relation in self._denied.meet(name, directory=request.directory):
+            if not self._is_lifted(entry, name) and self._is_shown(entry, name, relation, other):
+                lift = f"--bypass-protection {shown(entry.path)} lifts this protection"
+                reason = f"which is protected (group {entry.group})"
+                raise _mount_error(request, f"{through} and shows {shown(entry.path)}, {reason}", lift)
+
+    def _is_shown(self, entry: Protected, name: bytes, relation: str, other: Mount | None) -> bool:
+        """Return whether ``entry`` is on the mount at whose ``name`` it was met, and not on one over it."""
+        assert self._mounts is not None
+        if other is None or relation == _INSIDE:
+            return True
+        held = (self._mounts.holding(place.path) for place in entry.places if is_beneath(place.path, name))
+        return any(mount is not None and mount.number == other.number for mount in held)
+
     def _never_error(
         self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str
     ) -> GrantError:
@@ -570,6 +654,32 @@ def _identity(path: bytes) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _mount_error(request: GrantRequest, what: str, lift: str | None = None) -> GrantError:
+    hint = "grant what lies beside it, or unmount it"
+    return GrantError(
+        f"cannot grant {request.wording()}: {what}",
+        code="grant.untouchable" if lift is None else "grant.protected",
+        hint=hint if lift is None else f"{hint}; {lift}",
+    )
+
+
+def _refuse_devices(request: GrantRequest, mount: Mount) -> None:
+    """Refuse a grant in which disks or other sessions' terminals are mounted; one harmless device may be."""
+    if mount.kind not in (b"devtmpfs", b"devpts"):
+        return
+    if mount.kind == b"devtmpfs":
+        try:
+            mode = os.stat(mount.at).st_mode
+        except OSError:
+            mode = stat.S_IFDIR  # what cannot be seen could be all of them
+        if not stat.S_ISDIR(mode) and not stat.S_ISBLK(mode):
+            return
+    opens = _WHOLE_TREES[b"/dev" if mount.kind == b"devtmpfs" else b"/dev/pts"]
+    raise _mount_error(
+        request, f"{shown(mount.at)} is mounted in it ({shown(mount.kind)}), which opens {opens}"
+    )
 
 
 def _refuse_whole_trees(request: GrantRequest, names: tuple[bytes, ...]) -> None:

@@ -59,6 +59,10 @@ _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 _TIOCSETD = 0x5423
 
+# linux/fcntl.h and asm-generic/fcntl.h
+_F_SETLEASE = 1024
+_F_WRLCK = 1
+
 _PRIO_PROCESS = 0
 _IOPRIO_WHO_PROCESS = 1
 
@@ -128,6 +132,10 @@ def rules(network: Network) -> Iterator[Rule]:
     yield from _other_process_rules()
     for request in (_TIOCSTI, _TIOCLINUX, _TIOCSETD):
         yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
+    # A lease for writing takes no more than a descriptor for reading, and holds up whoever opens the file,
+    # to read it as well, for up to 45 s. One for reading stays: nono itself holds programs still with it.
+    lease = (Comparison(1, "is", _F_SETLEASE), Comparison(2, "is", _F_WRLCK))
+    yield Rule("fcntl", errno.EACCES, lease)
     yield from _socket_rules(network)
 
 
@@ -157,6 +165,9 @@ def _socket_rules(network: Network) -> Iterator[Rule]:
     yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b1000, 0b1000),))
     if network is Network.BLOCKED:
         yield Rule("socket", errno.EACCES)
+        # What is left are the ends of a pair, and to those a name could be given, an abstract one as well.
+        yield Rule("bind", errno.EACCES)
+        yield Rule("listen", errno.EACCES)
         return
     yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX),))
     allowed = (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)

@@ -19,7 +19,7 @@ from runtime import protected
 from runtime.capabilities import PROFILE, USER, Access, group_source
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
-from runtime.path_names import absolute, every_name, homes, normalise, shown, walk
+from runtime.path_names import absolute, every_name, homes, join, normalise, shown, walk
 from runtime.protected import DENIED, Guard, Untouchable, ledger_files, own_code_paths
 
 HOME = b"/home/somebody"  # never made: nothing that is denied need exist
@@ -182,6 +182,26 @@ def test_a_home_reached_by_a_link(tmp_path: Path) -> None:
         home=os.fsencode(tmp_path / "home"), bypass=(os.fsencode(tmp_path / "data" / ".ssh" / "config"),)
     )
     judge(lifted, os.fsencode(tmp_path / "home" / ".ssh" / "config"), directory=False)
+
+
+def test_dot_dot_after_a_link_in_home_is_the_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "home" / ".ssh").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("elsewhere/deep")
+    monkeypatch.setenv("HOME", f"{tmp_path}/link/../home")
+    really = os.fsencode(tmp_path / "elsewhere" / "home")
+    assert os.path.samefile(homes()[0], really)
+    for path in (b"/.ssh", b"/.ssh/id", b"/.cargo/credentials.toml", b""):
+        assert refusal(Guard(Untouchable()), really + path).code == "grant.protected"
+    lifted = Guard(Untouchable(), bypass=[join(homes()[0], b".ssh")])
+    judge(lifted, really + b"/.ssh")
+    refusal(lifted, really + b"/.aws")
+
+
+@pytest.mark.parametrize("value", ["/home//u/", "/home/./u"])
+def test_a_home_without_dot_dot_is_tidied(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", value)
+    assert homes()[0] == b"/home/u"
 
 
 def test_each_link_on_the_way_is_judged(tmp_path: Path) -> None:

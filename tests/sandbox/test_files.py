@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import functools
 import os
 import stat
@@ -11,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import Access
+from runtime.capabilities import Access, Network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.sandbox.conftest import Box
 
 DENIED = errno.EACCES
+
+
+NR_FCNTL = {"x86_64": 72, "aarch64": 25}[os.uname().machine]
 
 
 def read(path: bytes) -> str:
@@ -223,3 +229,28 @@ def test_a_read_grant_reads_and_a_write_grant_writes(box: Box) -> None:
     box.assert_open(lambda: read(box.path("readable/file")))
     box.assert_open(lambda: write(box.path("writable/file")))
     box.assert_closed(lambda: read(box.path("writable/file")), DENIED)
+
+
+@pytest.mark.parametrize("wide", [0, 1 << 32], ids=["int", "upper half"])
+def test_a_lease_for_writing(box: Box, raw_call: Callable[..., int], wide: int) -> None:
+    """It takes a descriptor for reading, and holds up whoever opens the file, outside too, for 45 s."""
+
+    def probe() -> int:
+        descriptor = os.open(box.path("readable/file"), os.O_RDONLY)
+        return raw_call(NR_FCNTL, descriptor, wide | fcntl.F_SETLEASE, wide | fcntl.F_WRLCK)
+
+    box.assert_closed(probe, DENIED, network=Network.BLOCKED)
+    box.assert_closed(probe, DENIED, network=Network.ALL)
+
+
+@pytest.mark.parametrize("kind", [fcntl.F_RDLCK, fcntl.F_UNLCK])
+def test_a_lease_for_reading_and_other_locks_stay(box: Box, kind: int) -> None:
+    """With the one nono, which may be started inside, holds a program still; the others are only advice."""
+
+    def probe() -> int:
+        descriptor = os.open(box.path("readable/file"), os.O_RDONLY)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.lockf(os.open(box.path("granted/file"), os.O_RDWR), fcntl.LOCK_EX)
+        return fcntl.fcntl(descriptor, fcntl.F_SETLEASE, kind)
+
+    box.assert_open(probe)

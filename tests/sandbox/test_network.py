@@ -245,3 +245,23 @@ def test_a_pair_reaches_nobody_else(box: Box) -> None:
 
             assert box.inside(probe).errno == errno.EISCONN
         os.unlink(path)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
+def test_an_end_of_a_pair_takes_no_name(box: Box, kind: int) -> None:
+    """Abstract names belong to nobody: whoever takes one first keeps a service outside from its own."""
+
+    def probe(name: bytes | str) -> None:
+        one, _ = socket.socketpair(socket.AF_UNIX, kind)
+        one.bind(name)
+
+    box.assert_closed(lambda: probe(f"\0nono-test-pair-{os.getpid()}"), EACCES)
+    box.assert_closed(lambda: probe(box.path(f"granted/{os.getpid()}-{os.urandom(4).hex()}")), EACCES)
+
+
+def test_no_end_of_a_pair_listens(box: Box) -> None:
+    def probe() -> None:
+        one, _ = socket.socketpair(socket.AF_UNIX)
+        one.listen()
+
+    box.assert_closed(probe, EACCES, outside_errno=errno.EINVAL)

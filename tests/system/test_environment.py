@@ -276,3 +276,35 @@ def test_inside_a_sandbox_the_outer_ledger_is_out_of_reach(site: Site) -> None:
     ended = site.run(*nested(site, "--", "/bin/sh", "-c", "exit 23"))
     assert ended.status == 125
     assert len(site.records()) == 1
+
+
+def test_another_sandbox_does_not_set_a_launchs_variables_through_its_hook(site: Site) -> None:
+    """The file of the exports once lay in TMPDIR, which another launch may have been granted."""
+    hook = site.hook(
+        "hook",
+        f'echo ASKED=1 >> "$NONO_ENV_FILE"; touch {site.base}/ready;'
+        f" until [ -e {site.base}/go ]; do sleep 0.02; done",
+    )
+    profile = site.profile(session_hooks={"before": {"script": str(hook)}})
+    launch = site.start("run", "-p", profile, "--", "/usr/bin/env")
+    wait_for((site.base / "ready").exists, "the hook runs")
+    attack = "find {} -name 'exports-*' -exec sh -c 'echo STOLEN=1 >> \"$0\" && echo wrote' '{{}}' ';'; :"
+    outside = subprocess.run(
+        ["/bin/sh", "-c", attack.format(site.base).replace("STOLEN=1", "")], capture_output=True, check=True
+    )
+    assert outside.stdout == b"wrote\n"
+    assert site.shell(attack.format(site.base), "--allow", site.base).status == 125
+    places = f"{site.temporary} {site.state}"
+    inside = site.shell(attack.format(places), "--allow", site.temporary, "--allow", site.project)
+    assert (inside.status, inside.stdout) == (0, b"")
+    (site.base / "go").touch()
+    ended = launch.wait()
+    assert b"ASKED=1" in ended.stdout.splitlines()
+    assert b"STOLEN" not in ended.stdout
+
+
+def test_the_exports_of_a_hook_need_no_record(site: Site) -> None:
+    hook = site.hook("hook", 'echo ASKED=1 >> "$NONO_ENV_FILE"')
+    profile = site.profile(session_hooks={"before": {"script": str(hook)}})
+    ended = site.run("-p", profile, "--no-audit", "--", "/usr/bin/env")
+    assert b"ASKED=1" in ended.stdout.splitlines(), ended.stderr

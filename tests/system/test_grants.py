@@ -214,6 +214,24 @@ def test_a_protected_directory_needs_its_own_word(site: Site) -> None:
     assert site.record().intent["bypass_protection"] == [str(keys)]
 
 
+def test_a_home_behind_a_link_and_dot_dot_is_protected_all_the_same(site: Site) -> None:
+    (site.home / ".ssh").mkdir()
+    (site.home / ".ssh" / "id").write_text("secret\n")
+    (site.base / "link").symlink_to(site.home / ".ssh")
+    home = f"{site.base}/link/../../home"
+    assert os.path.samefile(home, site.home)
+    environment = {"HOME": home}
+    command = ("--", "/bin/cat", str(site.home / ".ssh" / "id"))
+    for granted in (site.home / ".ssh", site.home):
+        ended = site.run("--read", granted, *command, env=environment)
+        assert (ended.status, ended.stdout) == (125, b"")
+        assert "--bypass-protection" in ended.stderr
+    lifted = site.run(
+        "--read", site.home / ".ssh", "--bypass-protection", "~/.ssh", *command, env=environment
+    )
+    assert (lifted.status, lifted.stdout) == (0, b"secret\n"), lifted.stderr
+
+
 def test_the_hint_of_a_refusal_works(site: Site) -> None:
     (site.home / ".ssh").mkdir()
     (site.home / "work").mkdir()

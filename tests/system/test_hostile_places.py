@@ -290,3 +290,17 @@ def test_control_characters_never_reach_the_terminal_raw(site: Site, hostile: st
         assert not any(
             line.startswith("nono: recorded launch ") and "entries" not in line for line in ended.lines
         )
+
+
+def test_a_low_limit_of_open_files_is_said_and_no_fault(site: Site) -> None:
+    assert site.run("--", "/bin/true").status == 0
+    site.tidy = False  # what cannot be opened can hardly be removed; nono says that as well
+    refused = 0
+    for limit in range(8, 24):
+        program = ("/bin/sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", NONO)
+        ended = site.run("--allow", site.project, "--", "/bin/true", program=program)
+        assert ended.status in (0, 125, 126), (limit, ended.stderr)
+        assert "Traceback" not in ended.stderr, (limit, ended.stderr)
+        refused += "the launch cannot be prepared: too many open files" in ended.stderr
+        assert ("ulimit -n" in ended.stderr) == ("cannot be prepared: too many" in ended.stderr)
+    assert refused > 0
