@@ -415,13 +415,14 @@ class Launch:
                 )
         self._cleanup.callback(self._ledger.close)
         self._refuse_streams(self._ledger.path)
-        self._ledger.reserve_closing_space()
         here = host.supervisor()
         sessions = OpenSessions(self._state, self._ledger.origin)
         abandoned = list(sessions.abandoned(here))
         lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
         sessions.enter(self.session, self._ledger.size, here)
         self._cleanup.callback(lambda: sessions.leave(closed=self._record.is_closed))
+        # Marked before they are counted: of launches that begin at once the last one counts them all.
+        self._ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
         self._record = LaunchRecord(self.session, self._ledger, key, self._redactor)
         self._record.intent(
             self._request,

@@ -39,7 +39,7 @@ from store.errors import LedgerError, SealedLedgerError
 from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
 from store.key_history import KeyHistory
-from store.reservation import reserve
+from store.reservation import CLOSING_BYTES, reserve
 from store.turn import Turn
 
 if TYPE_CHECKING:
@@ -589,8 +589,14 @@ class Ledger:
 
     # --- room ---------------------------------------------------------------------------------
 
-    def reserve_closing_space(self) -> bool:
-        """Allocate room in the write-ahead log for what closes a launch, before the command runs.
+    def reserve_closing_space(self, launches: int) -> bool:
+        """Allocate room in the write-ahead log for what closes each launch, before the next command runs.
+
+        All that are open share what lies behind the end of the log, so it is for all of them; one more has
+        room for what begins them.
+
+        Args:
+            launches: how many are open, this one included.
 
         Returns:
             False where the file system cannot do that.
@@ -599,7 +605,7 @@ class Ledger:
             LedgerError: there is no such room (``ledger.full``), or the log cannot be written.
         """
         try:
-            return reserve(self.path + b"-wal")
+            return reserve(self.path + b"-wal", (launches + 1) * CLOSING_BYTES)
         except PermissionError as error:
             raise ledger_file.read_only(self.path, str(error.strerror)) from None
         except OSError as error:

@@ -19,7 +19,7 @@ _fallocate = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-def reserve(path: bytes, size: int = CLOSING_BYTES) -> bool:
+def reserve(path: bytes, size: int) -> bool:
     """Allocate ``size`` bytes beyond the end of the file at ``path``.
 
     Returns:
