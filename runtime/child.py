@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from attest.errors import NonoError
-from runtime import enforcement, syscalls
+from runtime import enforcement, own_limits, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,7 @@ class Plan(NamedTuple):
         directory: descriptor of its start directory.
         signal_mask: the mask to restore.
         own_group: whether it gets a process group of its own.
+        limits: the caller's limits that nono has lifted for itself.
     """
 
     prepared: Prepared
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
     directory: int
     signal_mask: frozenset[int]
     own_group: bool
+    limits: Sequence[own_limits.Limit]
 
 
 def run(plan: Plan, report: int, release: int, failure: int) -> None:
@@ -113,6 +115,7 @@ def _volunteer_for_oom() -> None:
 def _execute(plan: Plan, failure: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan.signal_mask)
     try:
+        own_limits.put_back(plan.limits)  # as late as possible: this process, too, has to end up there
         os.execve(plan.image, list(plan.argv), plan.environment)
     except OSError as error:
         os.write(failure, b"%d" % (error.errno or 0))

@@ -25,7 +25,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import __version__, entry
 from attest.errors import NonoError
-from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
+from runtime import (
+    enforcement,
+    environment,
+    executable,
+    host,
+    outputs,
+    own_limits,
+    private_directory,
+    signing_key,
+)
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.configuration import read_configuration
 from runtime.default_grants import DEFAULT_GRANTS
@@ -155,6 +164,7 @@ class Launch:
         self._ledger: Ledger | None = None
         self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
+        self._limits: tuple[own_limits.Limit, ...] = ()
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
@@ -171,6 +181,8 @@ class Launch:
         """
         _require_one_thread()
         with self._cleanup:
+            self._limits = own_limits.lift()
+            self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals()
@@ -542,15 +554,16 @@ class Launch:
     ) -> hooks.HookResult:
         from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
 
-        result = hooks.run(
-            loaded,
-            environment=self._request.variables,
-            key_names=self._key_names(),
-            session=self.session,
-            workdir=self._workdir,
-            directory=directory,
-            exit_code=exit_status,
-        )
+        with own_limits.as_before(self._limits):
+            result = hooks.run(
+                loaded,
+                environment=self._request.variables,
+                key_names=self._key_names(),
+                session=self.session,
+                workdir=self._workdir,
+                directory=directory,
+                exit_code=exit_status,
+            )
         self._record.hook_result(result)
         if result.failed:
             self._notify(f"the {loaded.hook.kind}-hook failed: {_how_hook_ended(result)}")
@@ -685,6 +698,7 @@ class Launch:
                 environment=variables.variables,
                 directory=descriptor,
                 signals=signals,
+                limits=self._limits,
             )
         finally:
             os.close(descriptor)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runtime.enforcement import Prepared
     from runtime.executable import Held
+    from runtime.own_limits import Limit
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
@@ -142,6 +143,7 @@ class Supervision:
         environment: Mapping[bytes, bytes],
         directory: int,
         signals: Signals,
+        limits: Sequence[Limit],
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there and traced.
 
@@ -165,6 +167,7 @@ class Supervision:
             environment=environment,
             directory=directory,
             signal_mask=signals.mask,
+            limits=limits,
             own_group=not any(os.isatty(number) for number in range(3)),
         )
         pipes = (report_end, release_end, failure_end)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -609,6 +610,14 @@ class Ledger:
         except PermissionError as error:
             raise ledger_file.read_only(self.path, str(error.strerror)) from None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise LedgerError(
+                    f"no room for the closing entries of {os.fsdecode(self.path)} within the limit on file"
+                    " sizes",
+                    code="ledger.full",
+                    hint="raise it (ulimit -f unlimited), or set it for the command: nono run -- sh -c "
+                    "'ulimit -f N; exec COMMAND'",
+                ) from None
             raise LedgerError(
                 f"no room for the closing entries of {os.fsdecode(self.path)}: {error.strerror}",
                 code="ledger.full",

@@ -31,7 +31,7 @@ OURS = {
     "runtime.configuration", "runtime.default_grants", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
-    "runtime.monitor", "runtime.offspring", "runtime.outputs", "runtime.path_names",
+    "runtime.monitor", "runtime.offspring", "runtime.outputs", "runtime.own_limits", "runtime.path_names",
     "runtime.private_directory", "runtime.privileges", "runtime.protected", "runtime.record",
     "runtime.redaction", "runtime.redaction_policy", "runtime.request", "runtime.seccomp_filter",
     "runtime.secret_options", "runtime.secret_places", "runtime.secret_shapes", "runtime.session",

@@ -149,6 +149,17 @@ def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
     assert found == [True, True, True, True]
 
 
+def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> None:
+    found = host(
+        "import resource\n"
+        "asked = {1: (1 << 26, 1 << 27), 7: (99, 999)}\n"
+        "for number, pair in asked.items(): resource.setrlimit(number, pair)\n"
+        "launch(['/bin/true'])\n"
+        "say([list(resource.getrlimit(number)) == list(pair) for number, pair in asked.items()])"
+    )
+    assert found == [True, True]
+
+
 def test_a_signal_to_the_host_reaches_command_and_host(host: Callable[..., Any]) -> None:
     found = host(
         "got = []\n"
