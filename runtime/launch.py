@@ -30,6 +30,7 @@ from runtime import (
     environment,
     executable,
     host,
+    out_of_memory,
     outputs,
     own_limits,
     private_directory,
@@ -165,6 +166,7 @@ class Launch:
         self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
         self._limits: tuple[own_limits.Limit, ...] = ()
+        self._place: out_of_memory.Place | None = None
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
@@ -554,7 +556,7 @@ class Launch:
     ) -> hooks.HookResult:
         from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
 
-        with own_limits.as_before(self._limits):
+        with self._as_before():
             result = hooks.run(
                 loaded,
                 environment=self._request.variables,
@@ -570,6 +572,14 @@ class Launch:
         for name, reason in result.dropped:
             self._notify(f"the {loaded.hook.kind}-hook's export {os.fsdecode(name)} was dropped: {reason}")
         return result
+
+    @contextlib.contextmanager
+    def _as_before(self) -> Iterator[None]:
+        """Have what is for nono alone put back meanwhile, for a hook."""
+        with own_limits.as_before(self._limits), contextlib.ExitStack() as stack:
+            if self._place is not None:
+                stack.enter_context(self._place.left())
+            yield
 
     def _key_names(self) -> tuple[bytes, ...]:
         """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
@@ -691,6 +701,8 @@ class Launch:
         signals: Signals,
     ) -> Supervision:
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._place = out_of_memory.Place()
+        self._cleanup.callback(self._place.leave)
         try:
             supervision = Supervision.begin(
                 held=held,
@@ -699,6 +711,7 @@ class Launch:
                 directory=descriptor,
                 signals=signals,
                 limits=self._limits,
+                oom_score=self._place.command,
             )
         finally:
             os.close(descriptor)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runtime import child, executable, syscalls
+from runtime import child, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _supervise(
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    out_of_memory.stand_before_nono()
     # Ledger and key stay with the launcher; so does its end of everything.
     _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
     fenced = fence(plan.prepared.abi)

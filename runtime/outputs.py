@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import orjson
 
 from attest import canonical
+from runtime import out_of_memory
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def unhashed(paths: Sequence[bytes]) -> list[Json]:
 def _report(expected: Sequence[bytes], writer: int) -> NoReturn:
     """Be the reading process: one line of JSON for each path."""
     try:
+        out_of_memory.stand_before_nono()
         for path in expected:
             os.write(writer, orjson.dumps(_hash(path)) + b"\n")
     finally:

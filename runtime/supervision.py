@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from runtime import child, monitor, offspring, syscalls
+from runtime import child, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecutableError, LaunchError
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Supervision:
         self._monitor = monitor_pid
         self._others = offspring.children() - {monitor_pid}
         self._pidfd = -1
+        self._ballast = out_of_memory.Ballast()
         self._image: tuple[str, str | None] = UNCHECKED, None
         self.pid = 0
 
@@ -144,6 +145,7 @@ class Supervision:
         directory: int,
         signals: Signals,
         limits: Sequence[Limit],
+        oom_score: int,
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there and traced.
 
@@ -168,6 +170,7 @@ class Supervision:
             directory=directory,
             signal_mask=signals.mask,
             limits=limits,
+            oom_score=oom_score,
             own_group=not any(os.isatty(number) for number in range(3)),
         )
         pipes = (report_end, release_end, failure_end)
@@ -207,6 +210,7 @@ class Supervision:
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
         os.write(self._acknowledge, b"\x01")
+        self._ballast.take()  # while the child restricts itself, and before it is released
 
     def achieved(self) -> dict[str, bool]:
         """Wait for the child's report and return what it reached, for each feature.
@@ -279,6 +283,7 @@ class Supervision:
             reason = message["image"]
             self._image = (SAME if reason is None else DIFFERENT), reason
             return None
+        self._ballast.drop()
         if "status" not in message:
             return self._take_over()
         return Ending(
@@ -363,6 +368,7 @@ class Supervision:
         """Make sure that nothing of this run is left; after the end this only cleans up."""
         # The monitor kills the child when its peer is gone, and its whole offspring with it.
         self._hang_up()
+        self._ballast.drop()
         for descriptor in (self._messages, self._report, self._release, self._failure):
             os.close(descriptor)
         with contextlib.suppress(ChildProcessError):
