@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
 
+_TAKE_OVER_CPU_SECONDS = 0.5
+
 SAME = "same"
 DIFFERENT = "different"
 UNCHECKED = "unchecked"
@@ -336,7 +338,13 @@ class Supervision:
         ended: tuple[int, syscalls.Usage] | None = None
         killed = 0
         deadline = time.monotonic() + offspring.KILL_SECONDS
-        while (orphans := offspring.children() - self._others) and time.monotonic() < deadline:
+        # The limit that may have ended the monitor is this process's as well, and the record comes first.
+        end_of_time = time.process_time() + _TAKE_OVER_CPU_SECONDS
+        while (
+            (orphans := offspring.children() - self._others)
+            and time.monotonic() < deadline
+            and time.process_time() < end_of_time
+        ):
             for pid in orphans:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(pid, signal.SIGKILL)
