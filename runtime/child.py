@@ -7,7 +7,6 @@ and ends in ``os._exit``; no Python frame above this one ever runs again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from attest.errors import NonoError
-from runtime import enforcement, syscalls
+from runtime import enforcement, out_of_memory, own_limits, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +25,6 @@ REPORT_BYTES = 65_536
 """The most that a report may hold."""
 
 _NOT_STARTED = 125
-
-_OOM_SCORE = "/proc/self/oom_score_adj"
-_OOM_STEP = 500
-_OOM_MAX = 1000
 
 
 class Plan(NamedTuple):
@@ -43,6 +38,8 @@ class Plan(NamedTuple):
         directory: descriptor of its start directory.
         signal_mask: the mask to restore.
         own_group: whether it gets a process group of its own.
+        limits: the caller's limits that nono has lifted for itself.
+        oom_score: its place among those that are ended when memory runs out.
     """
 
     prepared: Prepared
@@ -52,6 +49,8 @@ class Plan(NamedTuple):
     directory: int
     signal_mask: frozenset[int]
     own_group: bool
+    limits: Sequence[own_limits.Limit]
+    oom_score: int
 
 
 def run(plan: Plan, report: int, release: int, failure: int) -> None:
@@ -83,7 +82,7 @@ def _restrict(plan: Plan, report: int) -> None:
         # What Python changed for itself; ignored signals that were inherited stay ignored.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        _volunteer_for_oom()
+        out_of_memory.write(plan.oom_score)  # without it where /proc is read-only
         syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
         achieved = enforcement.restrict_self(plan.prepared)
     except NonoError as error:
@@ -95,24 +94,10 @@ def _restrict(plan: Plan, report: int) -> None:
     os.write(report, orjson.dumps({"achieved": achieved}))
 
 
-def _volunteer_for_oom() -> None:
-    """Have the kernel end the command before nono when memory runs out (proc_pid_oom_score_adj(5)).
-
-    It ends the largest process first, which is nono when the command keeps its memory where it counts for
-    nobody (a memfd): the record would never be finished. The command can write nothing in /proc.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        descriptor = os.open(_OOM_SCORE, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            score = min(int(os.read(descriptor, 16)) + _OOM_STEP, _OOM_MAX)
-            os.pwrite(descriptor, b"%d" % score, 0)
-        finally:
-            os.close(descriptor)
-
-
 def _execute(plan: Plan, failure: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan.signal_mask)
     try:
+        own_limits.put_back(plan.limits)  # as late as possible: this process, too, has to end up there
         os.execve(plan.image, list(plan.argv), plan.environment)
     except OSError as error:
         os.write(failure, b"%d" % (error.errno or 0))

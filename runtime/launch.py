@@ -11,7 +11,8 @@
 9. the exec stop: the image that runs is compared with the one that was hashed
 10. wait; kill what is left; outputs hashed; **outcome durable**; after-hook; **attestation**; clean-up
 
-Whatever fails after the intent and before the release becomes an outcome that says *not started*.
+Whatever fails after the intent and before the release becomes an outcome that says *not started*; whatever
+fails after that ends the command, and its outcome says how it ended.
 """
 
 from __future__ import annotations
@@ -25,11 +26,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import __version__, entry
 from attest.errors import NonoError
-from runtime import enforcement, environment, executable, host, outputs, private_directory, signing_key
+from runtime import (
+    enforcement,
+    environment,
+    executable,
+    host,
+    out_of_memory,
+    outputs,
+    own_limits,
+    private_directory,
+    signing_key,
+)
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.configuration import read_configuration
 from runtime.default_grants import DEFAULT_GRANTS
-from runtime.errors import EnforcementError, HookError, LaunchError, UsageError
+from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
@@ -156,7 +167,11 @@ class Launch:
         self._sessions: OpenSessions | None = None
         self._record = LaunchRecord(self.session, None, None, self._redactor)
         self._supervision: Supervision | None = None
+        self._limits: tuple[own_limits.Limit, ...] = ()
+        self._place: out_of_memory.Place | None = None
         self._released = False
+        self._started = self._clock = 0
+        self._ending: Ending | None = None
         self._places: tuple[bytes, ...] = ()
 
     # --- the order ----------------------------------------------------------------------------
@@ -170,6 +185,8 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             _require_one_thread()
+            self._limits = own_limits.lift()
+            self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
             self._take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
@@ -179,7 +196,10 @@ class Launch:
                 with self._naming_failures():
                     return self._perform(signals)
             except BaseException as error:
-                self._refuse(error)
+                if self._released:
+                    self._finish_regardless(error)
+                else:
+                    self._refuse(error)
                 raise
 
     def recorded(self) -> tuple[bytes, tuple[int, ...]] | None:
@@ -247,12 +267,15 @@ class Launch:
             pid=supervision.pid,
         )
         self._explain(_plan(capabilities, images, variables, directory))
-        started, clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        supervision.release()
-        self._released = True
-        ending = supervision.wait(signals)
-        duration_us = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock) // 1_000
-        return self._finish(ending, started, duration_us)
+        self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._released = True  # from here on it may run, whatever happens here
+        try:
+            supervision.release()
+        except ExecutableError:
+            self._released = False
+            raise
+        self._ending = supervision.wait(signals)
+        return self._finish(self._ending)
 
     def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
         """Say what the command would have outside, and what it has that it need not."""
@@ -266,23 +289,18 @@ class Launch:
         if self._network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
 
-    def _finish(self, ending: Ending, started_ns: int, duration_us: int) -> LaunchResult:
+    def _finish(self, ending: Ending) -> LaunchResult:
+        duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
-            hashed = outputs.hash_outputs(self._outputs, self._places)
-            self._record.outcome(ending, outputs=hashed, started_ns=started_ns, duration_us=duration_us)
-            if ending.image_reason is not None:
-                self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
-            if ending.left:
-                self._notify(f"{ending.left} processes of the command could not be ended")
-            exit_status = ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
-            self._after_hook(exit_status)
-            self._record.attest()
+            hashed = self._hash_outputs()
+            self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
+            self._close(ending)
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
             signal=ending.signal,
-            exit_status=exit_status,
+            exit_status=_exit_status(ending),
             executed_image=ending.image,
             duration_us=duration_us,
             survivors=ending.survivors,
@@ -290,6 +308,47 @@ class Launch:
             ledger=self._ledger.path if self._ledger is not None else None,
             entries=tuple(self._record.indices),
         )
+
+    def _finish_regardless(self, error: BaseException) -> None:
+        """Record how the command ended although something failed since its release, and raises afterwards.
+
+        What failed can be nono itself, or a signal handler of the host. A ledger that refuses the outcome
+        has said so already.
+        """
+        if not self._record.is_open or isinstance(error, LedgerError) or self._supervision is None:
+            return
+        ending = self._ending or self._supervision.end()
+        _restart_output()
+        with self._saying_later():
+            self._record.outcome(
+                ending,
+                outputs=outputs.unhashed(self._outputs),
+                started_ns=self._started,
+                duration_us=self._since_release(),
+            )
+            self._close(ending)
+
+    def _since_release(self) -> int:
+        return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock) // 1_000
+
+    def _hash_outputs(self) -> list[Json]:
+        try:
+            return outputs.hash_outputs(self._outputs, self._places)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the outcome is owed
+            why = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
+            self._notify(f"the outputs could not be hashed: {why}")
+            return outputs.unhashed(self._outputs)
+
+    def _close(self, ending: Ending) -> None:
+        """Do what comes after the outcome."""
+        if ending.monitor_lost:
+            self._notify("the monitor was lost, so the command was killed")
+        if ending.image_reason is not None:
+            self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
+        if ending.left:
+            self._notify(f"{ending.left} processes of the command could not be ended")
+        self._after_hook(_exit_status(ending))
+        self._record.attest()
 
     @contextlib.contextmanager
     def _saying_later(self) -> Iterator[None]:
@@ -322,11 +381,9 @@ class Launch:
             ) from error
 
     def _refuse(self, error: BaseException) -> None:
-        """Record why nothing ran; what already ran has its outcome, or none that anybody knows."""
-        if self._supervision is not None and not self._released:
-            self._supervision.abandon()
-            self._supervision = None
-        if not self._record.is_open or self._released:
+        """Record why nothing ran."""
+        self._abandon()
+        if not self._record.is_open:
             return
         code = error.code if isinstance(error, NonoError) else "launch.failed"
         if isinstance(error, KeyboardInterrupt):
@@ -441,13 +498,14 @@ class Launch:
                 )
         self._cleanup.callback(self._ledger.close)
         self._refuse_streams(self._ledger.path)
-        self._ledger.reserve_closing_space()
         here = host.supervisor()
         sessions = OpenSessions(self._state, self._ledger.origin)
         abandoned = list(sessions.abandoned(here))
         lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
         sessions.enter(self.session, self._ledger.size, here)
         self._cleanup.callback(lambda: sessions.leave(closed=self._record.is_closed))
+        # Marked before they are counted: of launches that begin at once the last one counts them all.
+        self._ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
         self._record = LaunchRecord(self.session, self._ledger, key, self._redactor)
         self._record.intent(
             self._request,
@@ -529,22 +587,31 @@ class Launch:
     def _run_hook(self, loaded: hooks.LoadedHook, exit_status: int | None) -> hooks.HookResult:
         from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
 
-        result = hooks.run(
-            loaded,
-            environment=self._request.variables,
-            key_names=self._key_names(),
-            session=self.session,
-            workdir=self._workdir,
-            # Not the launch's own temporary directory: that of another launch can be granted for writing.
-            directory=self._state,
-            exit_code=exit_status,
-        )
+        with self._as_before():
+            result = hooks.run(
+                loaded,
+                environment=self._request.variables,
+                key_names=self._key_names(),
+                session=self.session,
+                workdir=self._workdir,
+                # Not the launch's own temporary directory: that of another launch can be granted for writing.
+                directory=self._state,
+                exit_code=exit_status,
+            )
         self._record.hook_result(result)
         if result.failed:
             self._notify(f"the {loaded.hook.kind}-hook failed: {_how_hook_ended(result)}")
         for name, reason in result.dropped:
             self._notify(f"the {loaded.hook.kind}-hook's export {os.fsdecode(name)} was dropped: {reason}")
         return result
+
+    @contextlib.contextmanager
+    def _as_before(self) -> Iterator[None]:
+        """Have what is for nono alone put back meanwhile, for a hook."""
+        with own_limits.as_before(self._limits), contextlib.ExitStack() as stack:
+            if self._place is not None:
+                stack.enter_context(self._place.left())
+            yield
 
     def _key_names(self) -> tuple[bytes, ...]:
         """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
@@ -665,6 +732,8 @@ class Launch:
         signals: Signals,
     ) -> Supervision:
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._place = out_of_memory.Place()
+        self._cleanup.callback(self._place.leave)
         try:
             supervision = Supervision.begin(
                 held=held,
@@ -672,6 +741,8 @@ class Launch:
                 environment=variables.variables,
                 directory=descriptor,
                 signals=signals,
+                limits=self._limits,
+                oom_score=self._place.command,
             )
         finally:
             os.close(descriptor)
@@ -821,6 +892,10 @@ def _restart_output() -> None:
     """Undo a ``tcflow(TCOOFF)`` that the command left: whoever writes there would wait for ever."""
     with contextlib.suppress(OSError):  # no terminal
         fcntl.ioctl(_STANDARD_ERROR, _TCXONC, _TCOON)
+
+
+def _exit_status(ending: Ending) -> int:
+    return ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
 
 
 def _how_hook_ended(result: hooks.HookResult) -> str:

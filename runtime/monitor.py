@@ -23,11 +23,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runtime import child, executable, syscalls
+from runtime import child, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     from runtime.executable import Held
+
+
+_REAP_PAUSE_MS = 5
 
 
 class Channel:
@@ -75,6 +78,7 @@ def _supervise(
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    out_of_memory.stand_before_nono()
     # Ledger and key stay with the launcher; so does its end of everything.
     _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
     fenced = fence(plan.prepared.abi)
@@ -145,6 +149,9 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
     poll.register(channel.launcher, select.POLLIN)
     # Also when it cannot be reaped yet: a process that the command left may trace it, and never wait for it.
     poll.register(command := os.pidfd_open(pid), select.POLLIN)
+    urgent = select.poll()
+    urgent.register(channel.launcher, select.POLLIN)
+    urgent.register(command, select.POLLIN)
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
     more = True
     while offspring.ended is None:
@@ -152,8 +159,9 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()
-        # The launcher sends nothing more, so this is its end, and then all of it ends.
-        if channel.launcher in ready or command in ready:
+        # The launcher sends nothing more, so this is its end, and then all of it ends. What ends in crowds is
+        # reaped in crowds: the command decides how often, and the time is the monitor's.
+        if channel.launcher in ready or command in ready or (not more and urgent.poll(_REAP_PAUSE_MS)):
             return
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import orjson
 
 from attest import canonical
+from runtime import out_of_memory
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,47 +75,62 @@ def hash_outputs(paths: Sequence[bytes], expected: Sequence[bytes]) -> list[Json
     A process of its own reads them: whatever stands at a path (a file on a server that does not answer,
     a trace that never ends, the ledger itself, whose locks a close in this process would drop) can
     neither stall nor harm the one that keeps the record.
+
+    Raises:
+        OSError: there can be no such process; :func:`unhashed` is what to say then.
     """
     if not paths:
         return []
     reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _report(expected, writer)
-    os.close(writer)
     try:
-        found = _collect(reader, len(paths))
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _report(expected, writer)
+        finally:
+            os.close(writer)
+        try:
+            found, in_time = _collect(reader, len(paths))
+        finally:
+            _end(pid)
     finally:
         os.close(reader)
-        _end(pid)
-    found += [{"unhashed": "too-slow"}] * (len(paths) - len(found))
+    # When it ended before its time was over, somebody ended it: the kernel, for want of memory.
+    found += [{"unhashed": "unreadable" if in_time else "too-slow"}] * (len(paths) - len(found))
     return [{"path": canonical.text(path), **said} for path, said in zip(paths, found, strict=True)]
+
+
+def unhashed(paths: Sequence[bytes]) -> list[Json]:
+    """Return what the outcome says of the declared outputs when nothing can read them."""
+    return [{"path": canonical.text(path), "unhashed": "unreadable"} for path in paths]
 
 
 def _report(expected: Sequence[bytes], writer: int) -> NoReturn:
     """Be the reading process: one line of JSON for each path."""
     try:
+        out_of_memory.stand_before_nono()
         for path in expected:
             os.write(writer, orjson.dumps(_hash(path)) + b"\n")
     finally:
         os._exit(0)
 
 
-def _collect(reader: int, count: int) -> list[dict[str, Json]]:
-    """Return what the reading process says in time."""
+def _collect(reader: int, count: int) -> tuple[list[dict[str, Json]], bool]:
+    """Return what the reading process says in time, and whether that was not over yet."""
     deadline = time.monotonic() + _SECONDS
     poll = select.poll()
     poll.register(reader, select.POLLIN)
-    said = b""
+    said, in_time = b"", True
     while said.count(b"\n") < count:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1_000):
+            in_time = False
             break
         piece = os.read(reader, _READ_BYTES)
         if not piece:
             break
         said += piece
-    return [orjson.loads(line) for line in said.split(b"\n")[:-1]]
+    return [orjson.loads(line) for line in said.split(b"\n")[:-1]], in_time
 
 
 def _end(pid: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from runtime import child, monitor, offspring, syscalls
+from runtime import child, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecutableError, LaunchError
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
     from runtime.enforcement import Prepared
     from runtime.executable import Held
+    from runtime.own_limits import Limit
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
 
 FORWARDED_ALONE = FORWARDED | {signal.SIGUSR1, signal.SIGUSR2}
 """Likewise where the launcher does nothing but launch: a host program has uses of its own for these two."""
+
+_TAKE_OVER_CPU_SECONDS = 0.5
 
 SAME = "same"
 DIFFERENT = "different"
@@ -48,6 +51,7 @@ class Ending(NamedTuple):
         max_rss_bytes: largest resident set.
         survivors: processes that were still there and were killed.
         left: processes that could not be ended.
+        monitor_lost: whether the monitor ended first, so that the launcher did what is the monitor's.
     """
 
     status: int
@@ -58,6 +62,7 @@ class Ending(NamedTuple):
     max_rss_bytes: int
     survivors: int
     left: int
+    monitor_lost: bool = False
 
     @property
     def exit(self) -> int | None:
@@ -134,6 +139,8 @@ class Supervision:
         self._monitor = monitor_pid
         self._others = offspring.children() - {monitor_pid}
         self._pidfd = -1
+        self._ballast = out_of_memory.Ballast()
+        self._image: tuple[str, str | None] = UNCHECKED, None
         self.pid = 0
 
     @classmethod
@@ -145,6 +152,8 @@ class Supervision:
         environment: Mapping[bytes, bytes],
         directory: int,
         signals: Signals,
+        limits: Sequence[Limit],
+        oom_score: int,
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there and traced.
 
@@ -168,6 +177,8 @@ class Supervision:
             environment=environment,
             directory=directory,
             signal_mask=signals.mask,
+            limits=limits,
+            oom_score=oom_score,
             own_group=not any(os.isatty(number) for number in range(3)),
         )
         pipes = (report_end, release_end, failure_end)
@@ -207,6 +218,7 @@ class Supervision:
         self.pid = pid
         self._pidfd = os.pidfd_open(pid)
         os.write(self._acknowledge, b"\x01")
+        self._ballast.take()  # while the child restricts itself, and before it is released
 
     def achieved(self) -> dict[str, bool]:
         """Wait for the child's report and return what it reached, for each feature.
@@ -242,38 +254,56 @@ class Supervision:
     def wait(self, signals: Signals) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
 
-        Raises:
-            LaunchError: the monitor was lost; the command was killed.
+        When the monitor is lost, this process kills the command and says how it ended all the same.
         """
-        image, reason = UNCHECKED, None
         poll = select.poll()
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         self._forward(signals.seen)
-        while True:
+        ending: Ending | None = None
+        while ending is None:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if signals.descriptor in ready:
                 self._forward(signals.read())
-            if self._messages not in ready:
-                continue
-            message = self._message()
-            if not message:
-                self._kill_orphans()
-                raise LaunchError("the monitor was lost, so the command was killed", code="launch.monitor")
-            if "image" in message:
-                reason = message["image"]
-                image = SAME if reason is None else DIFFERENT
-            if "status" in message:
-                return Ending(
-                    status=message["status"],
-                    image=image,
-                    image_reason=reason,
-                    user_us=message["user_us"],
-                    system_us=message["system_us"],
-                    max_rss_bytes=message["max_rss_bytes"],
-                    survivors=message["survivors"],
-                    left=message["left"],
-                )
+            if self._messages in ready:
+                ending = self._hear()
+        return ending
+
+    def end(self) -> Ending:
+        """Kill the command and what it left, whatever state the run is in, and say how it ended."""
+        self._hang_up()
+        poll = select.poll()
+        poll.register(self._messages, select.POLLIN)
+        deadline = time.monotonic() + 2 * offspring.KILL_SECONDS
+        while poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+            ending = self._hear()
+            if ending is not None:
+                return ending
+        # Its end of the pipe is open, so it is there, and the number is its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._monitor, signal.SIGKILL)
+        return self._take_over()
+
+    def _hear(self) -> Ending | None:
+        """Take the monitor's next message; return how the command ended when it says that, or is gone."""
+        message = self._message()
+        if "image" in message:
+            reason = message["image"]
+            self._image = (SAME if reason is None else DIFFERENT), reason
+            return None
+        self._ballast.drop()
+        if "status" not in message:
+            return self._take_over()
+        return Ending(
+            status=message["status"],
+            image=self._image[0],
+            image_reason=self._image[1],
+            user_us=message["user_us"],
+            system_us=message["system_us"],
+            max_rss_bytes=message["max_rss_bytes"],
+            survivors=message["survivors"],
+            left=message["left"],
+        )
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:
@@ -300,29 +330,68 @@ class Supervision:
         message: dict[str, Any] = orjson.loads(line)
         return message
 
-    def _kill_orphans(self) -> None:
-        """Kill the command, and what it left if that has become ours: ``nono run`` is a subreaper."""
+    def _take_over(self) -> Ending:
+        """Do what the lost monitor can do no more: kill the command, and what it left if that is ours now.
+
+        ``nono run`` is a subreaper and learns how the command ended. A host that is none does not, and says
+        what it did itself: it was killed.
+        """
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         # The monitor's children have a new parent when it can be waited for.
         with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored this waits all the same
             os.waitpid(self._monitor, 0)
+        ended: tuple[int, syscalls.Usage] | None = None
+        killed = 0
         deadline = time.monotonic() + offspring.KILL_SECONDS
-        while orphans := offspring.children() - self._others:
+        # The limit that may have ended the monitor is this process's as well, and the record comes first.
+        end_of_time = time.process_time() + _TAKE_OVER_CPU_SECONDS
+        while (
+            (orphans := offspring.children() - self._others)
+            and time.monotonic() < deadline
+            and time.process_time() < end_of_time
+        ):
             for pid in orphans:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, os.WNOHANG)
-            if time.monotonic() > deadline:
-                return
+                    found, status, usage = syscalls.wait4(pid, os.WNOHANG)
+                    if found == self.pid:
+                        ended = status, usage
+                    elif found:
+                        killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             time.sleep(offspring.KILL_PAUSE)
+        gone = select.poll()
+        gone.register(self._pidfd, select.POLLIN)
+        gone.poll(max(0.0, deadline - time.monotonic()) * 1_000)
+        # Nobody has counted what a stranger inherited, and what nobody counted is not said to be gone.
+        left = len(orphans) if ended is not None else max(1, len(orphans))
+        status, usage = ended or (signal.SIGKILL, syscalls.Usage(0, 0, 0))
+        return Ending(
+            status=status,
+            image=self._image[0],
+            image_reason=self._image[1],
+            user_us=usage.user_us,
+            system_us=usage.system_us,
+            max_rss_bytes=usage.max_rss_bytes,
+            survivors=killed,
+            left=left,
+            monitor_lost=True,
+        )
 
     def abandon(self) -> None:
         """Make sure that nothing of this run is left; after the end this only cleans up."""
         # The monitor kills the child when its peer is gone, and its whole offspring with it.
-        for descriptor in (self._acknowledge, self._messages, self._report, self._release, self._failure):
+        self._hang_up()
+        self._ballast.drop()
+        for descriptor in (self._messages, self._report, self._release, self._failure):
             os.close(descriptor)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._monitor, 0)
         if self._pidfd >= 0:
             os.close(self._pidfd)
+
+    def _hang_up(self) -> None:
+        """Let the monitor see that its launcher wants no more of this run."""
+        if self._acknowledge >= 0:
+            os.close(self._acknowledge)
+            self._acknowledge = -1

@@ -53,6 +53,9 @@ _LAST_DESCRIPTOR = 0xFFFFFFFF
 _NR_CLOSE_RANGE = 436
 _NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
 
+# Of getrlimit(2): struct rlimit is two 64-bit numbers, soft and hard.
+RLIM_INFINITY = (1 << 64) - 1
+
 # Of wait4(2): struct rusage is two timevals and fourteen numbers, all of them long.
 _RUSAGE_WORDS = 18
 
@@ -88,6 +91,7 @@ class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
+_ResourceLimit = ctypes.c_uint64 * 2
 _CapabilityPair = _CapabilityData * 2
 _SignalSet = ctypes.c_ulong * _SIGSET_WORDS
 
@@ -103,6 +107,10 @@ _capset = _libc["capset"]
 _capset.argtypes = (ctypes.POINTER(_CapabilityHeader), ctypes.POINTER(_CapabilityData))
 _capset.restype = ctypes.c_int
 
+_prlimit = _libc["prlimit"]
+_prlimit.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_prlimit.restype = ctypes.c_int
+
 _ptrace = _libc["ptrace"]
 _ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _ptrace.restype = ctypes.c_long
@@ -114,6 +122,11 @@ _wait4.restype = ctypes.c_int
 _signalfd = _libc["signalfd"]
 _signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
 _signalfd.restype = ctypes.c_int
+
+# Made once: a command that makes orphans decides how often they are needed. Launches have one thread.
+_status = ctypes.c_int()
+_STATUS_HERE = ctypes.byref(_status)
+_usage = (ctypes.c_long * _RUSAGE_WORDS)()
 
 # Each ["syscall"] is a function object of its own, so each can have its own argument types.
 _seccomp = _libc["syscall"]
@@ -210,6 +223,28 @@ def close_range(first: int, last: int = _LAST_DESCRIPTOR, flags: int = 0) -> Non
     _checked(int(_close_range(_NR_CLOSE_RANGE, first, last, flags)), "close_range")
 
 
+def getrlimit(resource: int) -> tuple[int, int]:
+    """Return the soft and the hard limit of a resource, each RLIM_INFINITY when there is none (getrlimit(2)).
+
+    The ``resource`` module would cost each launch a third of a millisecond.
+
+    Raises:
+        OSError: EINVAL for what is no resource.
+    """
+    limit = _ResourceLimit()
+    _checked(int(_prlimit(0, resource, None, ctypes.byref(limit))), "prlimit")
+    return limit[0], limit[1]
+
+
+def setrlimit(resource: int, soft: int, hard: int) -> None:
+    """Set the limits of a resource for this process (setrlimit(2)).
+
+    Raises:
+        OSError: EPERM for a hard limit above the one now, without CAP_SYS_RESOURCE.
+    """
+    _checked(int(_prlimit(0, resource, ctypes.byref(_ResourceLimit(soft, hard)), None)), "prlimit")
+
+
 def ptrace_traceme() -> None:
     """Ask to be traced by the parent (PTRACE_TRACEME).
 
@@ -292,16 +327,15 @@ def wait4(pid: int, options: int) -> tuple[int, int, Usage]:
     Raises:
         OSError: ECHILD (``ChildProcessError``) when there is none.
     """
-    status = ctypes.c_int()
-    # getrusage(2): two times of seconds and microseconds, then the largest resident set in KiB.
-    usage = (ctypes.c_long * _RUSAGE_WORDS)()
     while True:
-        found = int(_wait4(pid, ctypes.byref(status), options, usage))
+        found = int(_wait4(pid, _STATUS_HERE, options, _usage))
         if found >= 0 or ctypes.get_errno() != errno.EINTR:
             break
     _checked(found, "wait4")
-    used = Usage(usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3], usage[4] * 1_024)
-    return found, status.value, used
+    # getrusage(2): two times of seconds and microseconds, then the largest resident set in KiB.
+    seconds, micros, system_seconds, system_micros, kibibytes = _usage[:5]
+    used = Usage(seconds * 1_000_000 + micros, system_seconds * 1_000_000 + system_micros, kibibytes * 1_024)
+    return found, _status.value, used
 
 
 class SignalInfo:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -39,7 +40,7 @@ from store.errors import LedgerError, SealedLedgerError
 from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
 from store.key_history import KeyHistory
-from store.reservation import reserve
+from store.reservation import CLOSING_BYTES, reserve
 from store.turn import Turn
 
 if TYPE_CHECKING:
@@ -604,8 +605,14 @@ class Ledger:
 
     # --- room ---------------------------------------------------------------------------------
 
-    def reserve_closing_space(self) -> bool:
-        """Allocate room in the write-ahead log for what closes a launch, before the command runs.
+    def reserve_closing_space(self, launches: int) -> bool:
+        """Allocate room in the write-ahead log for what closes each launch, before the next command runs.
+
+        All that are open share what lies behind the end of the log, so it is for all of them; one more has
+        room for what begins them.
+
+        Args:
+            launches: how many are open, this one included.
 
         Returns:
             False where the file system cannot do that.
@@ -614,10 +621,18 @@ class Ledger:
             LedgerError: there is no such room (``ledger.full``), or the log cannot be written.
         """
         try:
-            return reserve(self.path + b"-wal")
+            return reserve(self.path + b"-wal", (launches + 1) * CLOSING_BYTES)
         except PermissionError as error:
             raise ledger_file.read_only(self.path, str(error.strerror)) from None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise LedgerError(
+                    f"no room for the closing entries of {os.fsdecode(self.path)} within the limit on file"
+                    " sizes",
+                    code="ledger.full",
+                    hint="raise it (ulimit -f unlimited), or set it for the command: nono run -- sh -c "
+                    "'ulimit -f N; exec COMMAND'",
+                ) from None
             raise LedgerError(
                 f"no room for the closing entries of {os.fsdecode(self.path)}: {error.strerror}",
                 code="ledger.full",

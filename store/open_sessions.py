@@ -158,6 +158,13 @@ class OpenSessions:
             os.unlink(os.path.join(self._directory, abandoned.session.encode()))
         os.close(abandoned.descriptor)
 
+    def count(self) -> int:
+        """Return how many sessions are marked as open, dead ones included."""
+        try:
+            return sum(len(name) == _SESSION_LENGTH for name in os.listdir(self._directory))
+        except OSError:
+            return 0
+
     def kept(self) -> list[str]:
         """Return the sessions that somebody keeps, a bounded number of them."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,17 @@ def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
     assert found == [True, True, True, True]
 
 
+def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> None:
+    found = host(
+        "import resource\n"
+        "asked = {1: (1 << 26, 1 << 27), 7: (99, 999)}\n"
+        "for number, pair in asked.items(): resource.setrlimit(number, pair)\n"
+        "launch(['/bin/true'])\n"
+        "say([list(resource.getrlimit(number)) == list(pair) for number, pair in asked.items()])"
+    )
+    assert found == [True, True]
+
+
 def test_a_signal_to_the_host_reaches_command_and_host(host: Callable[..., Any]) -> None:
     found = host(
         "got = []\n"
@@ -178,6 +190,50 @@ def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> 
         "    os.waitpid(helper, 0); say('interrupted')\n"
     )
     assert found == "interrupted"
+
+
+@pytest.mark.parametrize("subreaper", [False, True])
+def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
+    host: Callable[..., Any], subreaper: bool
+) -> None:
+    found = host(
+        f"from runtime import syscalls\nsyscalls.prctl(36, {subreaper:d})\n"
+        "def late(*_): raise TimeoutError('too late')\n"
+        "signal.signal(signal.SIGALRM, late)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1.5)\n"
+        "script = 'sleep 600 & echo $$ > pid; exec sleep 600'\n"
+        "try:\n"
+        "    launch(['/bin/sh', '-c', script], allow=['.'], outputs=['pid'], ledger='../l.db')\n"
+        "except TimeoutError:\n"
+        "    say([os.path.exists('/proc/' + open('pid').read().strip()), os.path.abspath('../l.db')])\n"
+    )
+    assert found[0] is False
+    *_, outcome, attestation = entries(found[1])
+    assert attestation["kind"] == "launch.attestation"
+    assert outcome["data"]["signal"] == signal.SIGKILL
+    assert outcome["data"]["outputs"][0]["unhashed"] == "unreadable"
+    assert outcome["data"]["counts"]["survivors"] == 1
+
+
+def test_a_host_that_is_no_subreaper_says_what_it_cannot_know(host: Callable[..., Any]) -> None:
+    """What a lost monitor leaves becomes somebody else's, and is not said to be gone."""
+    found = host(
+        "pid = os.getpid()\n"
+        "helper = os.fork()\n"
+        "if helper == 0:\n"
+        "    def children(of): return open(f'/proc/{of}/task/{of}/children').read().split()\n"
+        "    while not os.path.exists('ready'): time.sleep(0.01)\n"
+        "    (monitor,) = set(children(pid)) - {str(os.getpid())}\n"
+        "    os.kill(int(monitor), signal.SIGKILL); os._exit(0)\n"
+        "result = launch(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'], ledger='../l.db')\n"
+        "os.waitpid(helper, 0)\n"
+        "say([result.signal, result.exit_status, os.path.abspath('../l.db')])\n"
+    )
+    assert found[:2] == [signal.SIGKILL, 128 + signal.SIGKILL]
+    *_, outcome, _ = entries(found[2])
+    assert outcome["data"]["counts"] == {
+        "decisions": 0, "decisions_dropped": 0, "survivors": 0, "survivors_left": 1,
+    }  # fmt: skip
 
 
 def test_what_is_said_goes_to_notify(host: Callable[..., Any]) -> None:

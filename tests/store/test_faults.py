@@ -276,7 +276,7 @@ def test_a_full_disk_stops_no_launch_from_closing(small_disk: Path) -> None:
     place = Place(small_disk)
     with place.found(1) as ledger:
         ledger.append(drafts())
-        if not ledger.reserve_closing_space():
+        if not ledger.reserve_closing_space(1):
             pytest.skip("this file system cannot allocate beforehand")
         _fill(small_disk)
         _append(ledger, 20)  # outcome, hook result and attestation are three
@@ -293,7 +293,7 @@ def test_a_full_disk_without_reservation_refuses_the_launch(small_disk: Path) ->
     with place.found(1) as ledger:
         _fill(small_disk)
         with pytest.raises(LedgerError) as caught:
-            ledger.reserve_closing_space()
+            ledger.reserve_closing_space(1)
         assert caught.value.code == "ledger.full"
         with pytest.raises(LedgerError) as caught:
             _append(ledger, 20)

@@ -86,6 +86,17 @@ def test_one_writer_at_a_time_deals_with_the_dead(tmp_path: Path) -> None:
     assert list(second.abandoned(HERE)) == []
 
 
+def test_all_that_are_marked_are_counted(tmp_path: Path) -> None:
+    own, other = (OpenSessions(os.fsencode(tmp_path), ORIGIN) for _ in range(2))
+    assert own.count() == 0
+    own.enter(SESSION, 0, HERE)
+    other.enter("f" * 32, 0, HERE)
+    assert own.count() == other.count() == 2
+    other.leave(closed=True)
+    assert own.count() == 1
+    own.leave(closed=True)
+
+
 def test_a_closed_session_leaves_nothing_and_an_open_one_its_mark(tmp_path: Path) -> None:
     sessions = OpenSessions(os.fsencode(tmp_path), ORIGIN)
     sessions.enter(SESSION, 0, HERE)

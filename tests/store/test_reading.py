@@ -125,11 +125,13 @@ def test_closing_space_is_reserved_without_being_seen(place: Place) -> None:
     with place.found(1) as ledger:
         log = place.directory / (place.name + "-wal")
         before = log.stat()
-        if not ledger.reserve_closing_space():
+        if not ledger.reserve_closing_space(1):
             pytest.skip("this file system cannot allocate beforehand")
         after = log.stat()
         assert after.st_size == before.st_size
         assert (after.st_blocks - before.st_blocks) * 512 >= 1 << 20
+        ledger.reserve_closing_space(7)  # seven launches write behind one and the same end
+        assert (log.stat().st_blocks - before.st_blocks) * 512 >= 7 << 20
         ledger.append(drafts())
     assert len(place.check()) == 3
 
@@ -138,5 +140,5 @@ def test_a_log_that_is_missing_cannot_be_reserved_in(place: Place) -> None:
     with place.found(1) as ledger:
         os.unlink(place.path + b"-wal")
         with pytest.raises(LedgerError) as caught:
-            ledger.reserve_closing_space()
+            ledger.reserve_closing_space(1)
         assert caught.value.code == "ledger.full"

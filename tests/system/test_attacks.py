@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
@@ -17,7 +18,7 @@ import pytest
 
 from runtime import syscalls
 from runtime.supervision import Supervision
-from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, wait_for
+from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,9 +263,70 @@ def test_when_memory_runs_out_the_command_goes_before_nono(site: Site) -> None:
     command = int(launch.process.stdout.readline())
     assert oom_score(command) > oom_score(launch.pid)
     assert oom_score(command) > oom_score(launch.monitor())
+    # In a small cgroup a thousandth of it is less than what nono itself has, so the steps are wide.
+    steps = [score_adjustment(pid) for pid in (launch.pid, launch.monitor(), command)]
+    assert steps[1] - steps[0] >= 400
+    assert steps[2] - steps[1] >= 500 or steps[2] == 1000
     launch.process.send_signal(signal.SIGTERM)
     assert launch.wait().status == 128 + signal.SIGTERM
     assert site.shell("echo -1000 > /proc/self/oom_score_adj").status != 0
+
+
+def test_a_hook_is_ended_for_want_of_memory_when_it_would_be_without_nono(site: Site) -> None:
+    hook = site.hook("hook", f"cat /proc/self/oom_score_adj >> {site.base}/scores")
+    profile = site.profile(session_hooks={"before": {"script": str(hook)}, "after": {"script": str(hook)}})
+    assert site.run("-p", profile, "--", "/bin/true").status == 0
+    assert (site.base / "scores").read_text().split() == [str(score_adjustment(os.getpid()))] * 2
+
+
+@pytest.fixture
+def small_memory(site: Site) -> Iterator[tuple[Path, Path]]:
+    """A memory cgroup of 48 MiB, and a tmpfs whose pages stay in it when who wrote them is gone."""
+    if not IS_ROOT:
+        pytest.skip("only root can make a memory cgroup")
+    top = Path("/sys/fs/cgroup")
+    version_1 = (top / "memory" / "cgroup.procs").exists()
+    group = (top / "memory" if version_1 else top) / f"nono-test-{site.mark}"
+    memory = site.base / "memory"
+    memory.mkdir()
+    with contextlib.ExitStack() as undo:
+        try:
+            group.mkdir()
+            undo.callback(group.rmdir)
+            limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
+            limit.write_text(str(48 << 20))
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", memory], check=True, capture_output=True)
+            undo.callback(lambda: subprocess.run(["umount", "-l", memory], check=True))
+        except (OSError, subprocess.CalledProcessError) as error:
+            missing(f"there is no memory cgroup to be had: {error}")
+        yield group / "cgroup.procs", memory
+
+
+def test_a_command_that_uses_up_the_memory_of_a_cgroup_cannot_suppress_its_outcome(
+    site: Site, small_memory: tuple[Path, Path]
+) -> None:
+    """When all that it started is gone, what it wrote is still there, and only nono and its monitor are."""
+    group, memory = small_memory
+    fill = "for n in 1 2 3 4 5 6 7 8; do cat /dev/zero > full-$n; done"
+    hook = site.hook("after", "exit 0")
+    profile = site.profile(session_hooks={"after": {"script": str(hook)}})
+    assert site.run("--", "/bin/true").status == 0
+    for _ in range(3):
+        ended = site.run(
+            *("-p", profile, "--allow", memory, "--workdir", memory, "--output", "/etc/passwd"),
+            *("--", "/bin/sh", "-c", fill),
+            preexec=lambda: group.write_text(str(os.getpid())) and None,
+        )
+        assert ended.status in (1, 128 + signal.SIGKILL), ended.stderr
+        assert site.record().kinds[-3:] == ["launch.outcome", "hook.result", "launch.attestation"]
+        for full in memory.iterdir():
+            full.unlink()
+    site.verdict = None  # the reader of the output may have been ended as well
+
+
+def score_adjustment(pid: int) -> int:
+    with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
 
 
 def oom_score(pid: int) -> int:

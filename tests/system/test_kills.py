@@ -88,16 +88,19 @@ def test_when_nono_is_stopped_and_killed_everything_dies(site: Site) -> None:
     gone_within(pids, 1.0)
 
 
-def test_when_the_monitor_dies_the_command_dies_and_the_launch_fails(site: Site) -> None:
-    site.verdict = 3
+def test_when_the_monitor_dies_the_command_dies_and_its_outcome_says_so(site: Site) -> None:
     launch, pids = start_family(site, daemons=0)
     os.kill(launch.monitor(), signal.SIGKILL)
     ended = launch.wait()
-    assert ended.status == 125
+    assert ended.status == 128 + signal.SIGKILL
     assert "the monitor was lost" in ended.stderr
     gone_within(pids, 1.0)
-    # Nobody saw how the command ended, so nothing is said of it.
-    assert site.record().kinds == ["launch.intent", "launch.start"]
+    outcome = site.record().outcome
+    assert outcome["signal"] == signal.SIGKILL
+    assert outcome["executed_image"] == "same"
+    assert outcome["resources"]["user_us"] > 0
+    assert outcome["counts"]["survivors_left"] == 0
+    assert site.record().kinds[-1] == "launch.attestation"
     assert site.run("--", "/bin/true").status == 0
 
 
@@ -128,11 +131,22 @@ def test_the_status_of_a_command_that_ran_does_not_say_that_it_was_not_started(s
 
 
 def test_when_the_monitor_dies_nothing_that_the_command_left_survives(site: Site) -> None:
-    site.tidy, site.verdict = False, 3  # the session's mark stays for the next launch, which closes it
     launch, pids = start_family(site)
     os.kill(launch.monitor(), signal.SIGKILL)
-    assert launch.wait().status == 125
+    assert launch.wait().status == 128 + signal.SIGKILL
     gone_within(pids, 1.0)
+    assert site.record().outcome["counts"]["survivors"] == 3
+
+
+def test_when_the_monitor_dies_the_after_hook_still_runs(site: Site) -> None:
+    hook = site.hook("after", "exit 0")
+    profile = site.profile(session_hooks={"after": {"script": str(hook)}})
+    launch = site.start("run", "-p", profile, "--", "/bin/sh", "-c", "echo up; exec sleep 600")
+    assert launch.process.stdout is not None
+    assert launch.process.stdout.readline() == b"up\n"
+    os.kill(launch.monitor(), signal.SIGKILL)
+    assert launch.wait().status == 128 + signal.SIGKILL
+    assert site.record().kinds[-3:] == ["launch.outcome", "hook.result", "launch.attestation"]
 
 
 def test_a_command_cannot_end_the_monitor(site: Site) -> None:

@@ -210,6 +210,64 @@ def test_a_command_that_fills_the_disk_cannot_suppress_its_outcome(site: Site, s
     assert site.verify(ledger).status == 0
 
 
+WAITING = 40
+# Makes the closing entries of one launch large, as far as a command line may.
+LONG = (
+    *(word for n in range(40) for word in ("--output", f"missing-{n:050}")),
+    *(word for n in range(12) for word in ("--label", f"label-{n}={'x' * 500}")),
+)
+
+
+@pytest.fixture
+def image(site: Site) -> Iterator[Path]:
+    """An ext4 of 160 MiB in a file."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount a file system")
+    if shutil.which("mkfs.ext4") is None:
+        missing("mkfs.ext4 is not installed")
+    disk, file = site.base / "disk", site.base / "image"
+    disk.mkdir()
+    with open(file, "wb") as made:
+        made.truncate(160 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", file], check=True)
+    done = subprocess.run(["mount", "-o", "loop", file, disk], check=False, capture_output=True)
+    if done.returncode:
+        missing(f"cannot mount a file system: {done.stderr.decode()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_command_that_fills_the_disk_cannot_suppress_the_outcomes_of_others(
+    site: Site, image: Path
+) -> None:
+    """All that run write behind the same end of the log: room for one is soon used up by the others."""
+    ledger, work, fifo = image / "ledger" / "l.db", image / "work", site.project / "fifo"
+    work.mkdir()
+    os.mkfifo(fifo)
+    keeper = os.open(fifo, os.O_RDWR)
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    script = f"echo up; read line < {fifo}; exit 3"
+    waiting = [
+        site.start("run", "--ledger", ledger, *LONG, "--read", site.project, "--", "/bin/sh", "-c", script)
+        for _ in range(WAITING)
+    ]
+    for each in waiting:
+        assert each.process.stdout is not None
+        assert each.process.stdout.readline() == b"up\n"
+    fill = "for size in 65536 4096 1; do dd if=/dev/zero of=fill-$size bs=$size 2>/dev/null; done; exit 4"
+    ended = site.run("--ledger", ledger, "--workdir", work, "--allow", work, "--", "/bin/sh", "-c", fill)
+    assert ended.status == 4, ended.stderr
+    assert shutil.disk_usage(image).free < 4096
+    os.write(keeper, b"\n" * WAITING)
+    os.close(keeper)
+    assert [(each.status, each.stderr) for each in (one.wait() for one in waiting) if each.status != 3] == []
+    exits = [record.outcome["exit"] for record in site.records(ledger)]
+    assert sorted(exits) == [0, *[3] * WAITING, 4]
+    assert site.verify(ledger).status == 3  # for the outputs
+
+
 def test_a_full_disk_refuses_the_next_launch_before_anything_runs(site: Site, small_disk: Path) -> None:
     ledger = small_disk / "ledger" / "l.db"
     assert site.run("--ledger", ledger, "--", "/bin/true").status == 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.system.conftest import NONO, missing
 
 if TYPE_CHECKING:
     from tests.system.conftest import Site
@@ -111,6 +114,23 @@ def test_a_refused_launch_has_its_outputs_missing(site: Site) -> None:
     site.verdict = None
     assert site.run("--output", "out", "--", "/no/such/file").status == 127
     assert site.record().outcome["outputs"] == [{"path": str(site.project / "out"), "unhashed": "missing"}]
+
+
+def test_without_a_process_to_read_them_the_outcome_is_recorded(site: Site) -> None:
+    """Another launch can have used up the processes that the user may have (RLIMIT_NPROC)."""
+    if shutil.which("strace") is None:
+        missing("strace is not installed")
+    site.verdict = 3
+    # The first process that nono makes is the monitor, the second one reads the outputs.
+    tracer = ("strace", "-o", "/dev/null", "-e", "trace=clone", "-e", "inject=clone:error=EAGAIN:when=2")
+    ended = site.run(
+        "--allow", site.project, "--output", "out", "--", "/bin/sh", "-c", ": > out; exit 3",
+        program=(*tracer, NONO),
+    )  # fmt: skip
+    assert ended.status == 3, ended.stderr
+    assert "the outputs could not be hashed: Resource temporarily unavailable" in ended.stderr
+    assert site.record().outcome["outputs"] == [{"path": str(site.project / "out"), "unhashed": "unreadable"}]
+    assert site.record().kinds[-1] == "launch.attestation"
 
 
 def test_too_many_outputs_are_refused(site: Site) -> None:

@@ -193,6 +193,13 @@ def test_a_stop_at_the_terminal_and_fg(site: Site) -> None:
     assert site.record().outcome["exit"] == 4
 
 
+def may_lift() -> bool:
+    """Return whether a process started from here has CAP_SYS_RESOURCE."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        (held,) = (int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    return bool(held >> 24 & 1)
+
+
 # --- what is inherited ---------------------------------------------------------------------------
 
 
@@ -251,14 +258,34 @@ def test_a_file_size_limit_ends_the_command_and_not_its_record(site: Site) -> No
     """RLIMIT_FSIZE is inherited from the caller: nono's own record must not break on it."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
     ended = site.run(
         "--allow", site.project, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
         preexec=limit,
     )  # fmt: skip
     assert ended.status in (1, 128 + signal.SIGXFSZ)
+    assert (site.project / "big").stat().st_size <= 4096
     assert site.record().kinds[-1] == "launch.attestation"
+
+
+@pytest.mark.parametrize("kibibytes", [64, 1024, 6000, 6144, 65536])
+def test_where_the_outcome_could_not_be_written_nothing_runs(site: Site, kibibytes: int) -> None:
+    """A hard limit binds nono, too, and others can make the ledger longer while the command waits."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes << 10, kibibytes << 10))
+
+    assert site.run("--", "/bin/true").status == 0
+    ended = site.shell("touch ran", "--allow", site.project, preexec=limit)
+    if kibibytes > 6000 or may_lift():
+        assert ended.status == 0, ended.stderr
+        assert site.record().kinds[-1] == "launch.attestation"
+    else:
+        assert ended.status == 125
+        assert "within the limit on file sizes" in ended.stderr
+        assert not (site.project / "ran").exists()
+        assert len(site.records()) == 1
 
 
 def test_closed_standard_streams_are_not_filled_with_anything_of_ours(site: Site) -> None:
@@ -316,6 +343,42 @@ def test_limits_of_the_caller_are_the_commands(site: Site) -> None:
 
     ended = site.shell("ulimit -n; umask; nice", preexec=limit)
     assert ended.stdout.split() == [b"99", b"0027", str(min(os.nice(0) + 3, 19)).encode()]
+
+
+NAMES = {"CPU": "Max cpu time", "FSIZE": "Max file size", "NOFILE": "Max open files"}
+
+
+def limits_of(pid: int) -> dict[str, tuple[str, str]]:
+    """Return the soft and the hard limits of a process."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        lines = {line[:25].strip(): line[25:].split() for line in file}
+    return {name: (lines[title][0], lines[title][1]) for name, title in NAMES.items()}
+
+
+def test_the_limits_of_the_caller_are_not_those_of_who_keeps_the_record(site: Site) -> None:
+    """Reaping what a command makes into orphans costs the monitor its time, as much as the command likes."""
+    asked = {"CPU": (1000, 2000), "FSIZE": (1 << 26, 1 << 27), "NOFILE": (99, 999)}
+    hook = site.hook("after", f"cat /proc/self/limits > {site.base}/of-hook")
+    profile = site.profile(session_hooks={"after": {"script": str(hook)}})
+
+    def limit() -> None:
+        for name, (soft, hard) in asked.items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
+
+    script = "echo $$; read line; exit 0"
+    reader, writer = os.pipe()
+    launch = site.start("run", "-p", profile, "--", "/bin/sh", "-c", script, stdin=reader, preexec=limit)
+    os.close(reader)
+    assert launch.process.stdout is not None
+    command = int(launch.process.stdout.readline())
+    callers = {name: (str(soft), str(hard)) for name, (soft, hard) in asked.items()}
+    assert limits_of(command) == callers
+    for pid in (launch.pid, launch.monitor()):
+        assert all(soft == hard for soft, hard in limits_of(pid).values())
+    os.close(writer)
+    assert launch.wait().status == 0
+    assert f"{asked['CPU'][0]} " in (site.base / "of-hook").read_text()
+    assert f"{asked['NOFILE'][0]} " in (site.base / "of-hook").read_text()
 
 
 def test_standard_streams_that_are_files_can_be_opened_again(site: Site) -> None:

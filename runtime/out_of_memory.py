@@ -1,0 +1,122 @@
+"""When memory runs out: who is ended first, and what is kept back so that a record can be closed.
+
+The kernel ends whoever has the most memory, shifted by a score (proc_pid_oom_score_adj(5)) that counts in
+thousandths of what the machine, or the memory cgroup, may have. A command can keep its memory where it counts
+for nobody, or outlives whoever made it (a memfd, a tmpfs, System V shared memory). So the scores say: the
+command first, then the monitor, whose work nono can do itself, and nono last. Lowering a score needs
+CAP_SYS_RESOURCE; without it the command's is as high as scores go.
+
+When the command has ended and what it filled is still full, nono gives up its ballast, and has room for what
+is left to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCORE = "/proc/self/oom_score_adj"
+_HIGHEST = 1000
+# Not the lowest: that exempts, and where nobody can be ended, whoever needs memory waits for ever.
+_LAST = -900
+_STEP_OF_THE_COMMAND = 500
+# A helper's memory is about nono's, so this has to outweigh what nono has loaded since; in a cgroup of 32 MiB
+# twelve of them. What is left up to the command's has to outweigh the helper itself.
+_STEP_OF_A_HELPER = 400
+
+BALLAST_BYTES = 2 << 20
+"""Enough to close a record with an output and a hook; each MiB costs a launch a quarter of a millisecond."""
+
+
+class Place:
+    """Where nono stands among those that can be ended.
+
+    Attributes:
+        command: the score of the command.
+    """
+
+    def __init__(self) -> None:
+        """Take the last place, if that is allowed."""
+        self._inherited = read()
+        self._own = self._inherited
+        if self._inherited > _LAST and write(_LAST):
+            self._own = _LAST
+        self.command = _HIGHEST
+        if self._own <= _LAST:
+            self.command = min(self._inherited + _STEP_OF_THE_COMMAND, _HIGHEST)
+
+    def leave(self) -> None:
+        """Give the last place up."""
+        if self._own != self._inherited:
+            write(self._inherited)
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """Give it up meanwhile: for what is started that is neither nono nor the command."""
+        self.leave()
+        try:
+            yield
+        finally:
+            if self._own != self._inherited:
+                write(self._own)
+
+
+def stand_before_nono() -> None:
+    """Have this process, a helper that nono has forked, ended before nono is."""
+    write(min(read() + _STEP_OF_A_HELPER, _HIGHEST))
+
+
+def read() -> int:
+    """Return the score of this process; 0 when it cannot be read."""
+    try:
+        descriptor = os.open(_SCORE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return int(os.read(descriptor, 16))
+    except (OSError, ValueError):
+        return 0
+    finally:
+        os.close(descriptor)
+
+
+def write(score: int) -> bool:
+    """Set the score of this process; return False when it may not."""
+    try:
+        descriptor = os.open(_SCORE, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, b"%d" % score)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class Ballast:
+    """Memory that is held to be given up.
+
+    Pages of a memfd that were never written: they count for the cgroup like others, not for this process when
+    it is measured against the command, and take half the time of pages that have to be cleared.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+
+    def take(self) -> None:
+        """Take the memory; without it where the kernel refuses."""
+        with contextlib.suppress(OSError):
+            self._descriptor = os.memfd_create("nono-ballast", os.MFD_CLOEXEC)
+            os.posix_fallocate(self._descriptor, 0, BALLAST_BYTES)
+
+    def drop(self) -> None:
+        """Give it up; nothing happens the second time."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
