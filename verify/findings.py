@@ -91,6 +91,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
     "blob.size": (_T, "a blob is longer than 16 MiB, or its entry says so"),
+    "blob.unchecked": (_U, "a blob has too many values for its form to be checked in bounded memory"),
     "blob.surplus": (_T, "a blob is named by no entry"),
     # A proof of one entry
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
