@@ -94,6 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
+    except Exception as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
+        _complain(render.as_text(_not_checked(_unexpected(error))))
+        return NOT_CHECKED
 
 
 def _verify(arguments: list[str]) -> int:
@@ -103,8 +106,8 @@ def _verify(arguments: list[str]) -> int:
         verdict = verify(
             options.ledger, pins=pinned, origin=options.origin, allow_running=options.allow_running
         )
-    except NotCheckedError as error:
-        verdict = _not_checked(error)
+    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the ledger was tampered with
+        verdict = _not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
     _write(text)
     return verdict.exit
@@ -162,6 +165,17 @@ def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
     return pins.from_environment(os.environ) or trust.load(os.environ)
 
 
+def _unexpected(error: Exception) -> NotCheckedError:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, MemoryError):
+        return NotCheckedError("there is not enough memory", code="input.memory")
+    return NotCheckedError(
+        f"the verifier itself failed: {what}",
+        code="input.unexpected",
+        hint="this is a fault of nono-verify; please report it with these words",
+    )
+
+
 def _not_checked(error: NonoError) -> Verdict:
     return Verdict(
         exit=NOT_CHECKED, findings=(Finding(error.code, str(error)),), freshness="unproven", hint=error.hint
@@ -188,9 +202,10 @@ def _proof(arguments: list[str]) -> int:
             pins=pinned,
             origin=options.origin,
         )
-    except NotCheckedError as error:
-        found = Finding(error.code, str(error))
-        verdict = proof_verdict.ProofVerdict(NOT_CHECKED, (found,), hint=error.hint)
+    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the proof was tampered with
+        refused = error if isinstance(error, NotCheckedError) else _unexpected(error)
+        found = Finding(refused.code, str(refused))
+        verdict = proof_verdict.ProofVerdict(NOT_CHECKED, (found,), hint=refused.hint)
     _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
     return verdict.exit
 

@@ -110,6 +110,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
     "input.memory": (_X, "there was not enough memory to read the file"),
     "input.busy": (_X, "others kept the file locked"),
+    "input.unexpected": (_X, "the verifier itself failed, which is a fault of its own"),
     "input.usage": (_X, "the request makes no sense"),
     "key.unreadable": (_X, "a key file that was named cannot be read"),
     "key.format": (_X, "what was named as a key is no public key that can be pinned"),

@@ -45,6 +45,10 @@ def verify(
         with reader.open_ledger(name) as source:
             try:
                 replayed = replay(source, allow_running=allow_running)
+            except MemoryError:
+                raise NotCheckedError(
+                    f"{os.fsdecode(name)} cannot be read: there is not enough memory", code="input.memory"
+                ) from None
             except NotCheckedError:
                 if not source.changed():
                     raise

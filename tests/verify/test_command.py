@@ -15,8 +15,9 @@ import pytest
 
 from attest.keys import SigningKey
 from attest.note import Verifier
-from verify import render, trust
+from verify import cli, render, trust
 from verify.cli import main
+from verify.launches import Launches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,3 +224,40 @@ def test_a_reader_that_goes_away(bench: Bench, book: Book) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a\x1b[2Jb"), MemoryError(), ImportError("no apsw"), KeyError("x")]
+)
+def test_a_fault_of_the_verifier_is_no_tampering(
+    bench: Bench,
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = bench.write(book)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "verify", fail)
+        found = bench.verify(path)
+    code = "input.memory" if isinstance(error, MemoryError) else "input.unexpected"
+    assert (found.status, found.codes) == (2, [code])
+    assert all(line.isprintable() for line in found.text.splitlines())
+    with monkeypatch.context() as patch:
+        patch.setattr(trust, "load", fail)
+        status, out, err = said(capsys, "trust", "list")
+    assert (status, out) == (2, "")
+    assert err.startswith("not checked: ")
+
+
+def test_python_memory_that_runs_out_is_no_tampering(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Launches, "add", fail)
+    assert bench.verify(bench.write(book)).codes == ["input.memory"]
