@@ -93,7 +93,9 @@ def _judge(replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> Verdi
             PinReport(
                 pin.key.fingerprint(),
                 pin.source,
-                met.by if met is not None and met.pin is not None and pin.key == met.key else None,
+                met.by
+                if met is not None and pin.key == met.key and pin.origin in {None, replayed.origin}
+                else None,
             )
             for pin in pins
         ),
