@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -31,7 +32,8 @@ exit codes:
 keys:
   -k FILE pins a key (PEM, or a verifier key "name+id+key"); it can be given more than once.
   Without it NONO_VERIFY_KEY is taken (a file, or the key itself), and without that the trust
-  store. Keys are never taken from the ledger or from the folder that it lies in.
+  store, unless --origin is given, which pins a ledger by itself. Keys are never taken from the
+  ledger or from the folder that it lies in.
 
 examples:
   nono-verify ledger.db -k ci.pub
@@ -61,11 +63,13 @@ examples:
 """
 
 
+class _UsageError(NotCheckedError):
+    """Usage is one of the reasons why nothing was checked, and reads like the others."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # Usage is one of the reasons why nothing was checked, and reads like the others.
-        _complain(f"not checked: {render.printable(message)}\n  hint: nono-verify --help\n")
-        raise SystemExit(NOT_CHECKED)
+        raise _UsageError(message, code="input.usage", hint="nono-verify --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         # After help or version, which argparse has written without looking whether it could.
@@ -84,11 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if arguments[:1] == ["trust"]:
-            return _trust(arguments[1:])
-        if arguments[:1] == ["proof"]:
-            return _proof(arguments[1:])
-        return _verify(arguments)
+        return _run(arguments)
     except KeyboardInterrupt:
         _complain("not checked: interrupted\n")
         return NOT_CHECKED
@@ -99,10 +99,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_CHECKED
 
 
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["trust"]:
+            return _trust(arguments[1:])
+        if arguments[:1] == ["proof"]:
+            return _proof(arguments[1:])
+        return _verify(arguments)
+    except _UsageError as error:
+        if not _asks_for_json(arguments):
+            _complain(render.as_text(_not_checked(error)))
+        elif arguments[:1] == ["proof"]:
+            _write(proof_verdict.as_json(_proof_not_checked(error)))
+        else:
+            _write(render.as_json(_not_checked(error)))
+        return NOT_CHECKED
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    """Return whether arguments that could not be parsed ask for JSON all the same."""
+    pairs = itertools.pairwise(arguments)
+    return arguments[:1] != ["trust"] and (
+        "--format=json" in arguments or any(pair == ("--format", "json") for pair in pairs)
+    )
+
+
 def _verify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        pinned = _pins(options)
+        pinned = _pins(options, store=options.origin is None)
         verdict = verify(
             options.ledger, pins=pinned, origin=options.origin, allow_running=options.allow_running
         )
@@ -146,8 +171,8 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
-    """Return what is pinned: the files named, else the variable's key, else the trust store.
+def _pins(options: argparse.Namespace, *, store: bool) -> tuple[pins.Pin, ...]:
+    """Return what is pinned: the files named, else the variable's key, else the ``store`` of trusted keys.
 
     One source only: a job that names the key it expects must not pass with another that happens to
     lie in somebody's trust store.
@@ -162,7 +187,7 @@ def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
             raise NotCheckedError(f"--origin: {error}", code="input.usage") from None
     if options.public_key_file:
         return tuple(pins.read_file(path) for path in options.public_key_file)
-    return pins.from_environment(os.environ) or trust.load(os.environ)
+    return pins.from_environment(os.environ) or (trust.load(os.environ) if store else ())
 
 
 def _unexpected(error: Exception) -> NotCheckedError:
@@ -195,7 +220,7 @@ def _proof(arguments: list[str]) -> int:
     _add_pins(parser)
     options = parser.parse_args(arguments)
     try:
-        pinned = _pins(options)
+        pinned = _pins(options, store=True)
         verdict = proof.verify_proof(
             proof.read_file(options.proof, tlog_proof.MAX_BYTES),
             proof.read_file(options.entry, entry.MAX_BYTES),
@@ -203,11 +228,13 @@ def _proof(arguments: list[str]) -> int:
             origin=options.origin,
         )
     except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the proof was tampered with
-        refused = error if isinstance(error, NotCheckedError) else _unexpected(error)
-        found = Finding(refused.code, str(refused))
-        verdict = proof_verdict.ProofVerdict(NOT_CHECKED, (found,), hint=refused.hint)
+        verdict = _proof_not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
     return verdict.exit
+
+
+def _proof_not_checked(error: NonoError) -> proof_verdict.ProofVerdict:
+    return proof_verdict.ProofVerdict(NOT_CHECKED, (Finding(error.code, str(error)),), hint=error.hint)
 
 
 def _trust(arguments: list[str]) -> int:
@@ -230,7 +257,10 @@ def _trust(arguments: list[str]) -> int:
         elif options.action == "remove":
             lines = [f"removed: {path}" for path in trust.remove(options.key, os.environ)]
         else:
-            lines = [f"{pin.key.fingerprint()}  {pin.source}" for pin in trust.load(os.environ)]
+            lines = [
+                f"{pin.key.fingerprint()}  {pin.source}" + (f"  for {pin.origin}" if pin.origin else "")
+                for pin in trust.load(os.environ)
+            ]
     except NotCheckedError as error:
         _complain(render.as_text(_not_checked(error)))
         return NOT_CHECKED

@@ -45,6 +45,18 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...
     assert err.endswith("hint: nono-verify --help\n")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--format", "json"), ("a", "b", "--format=json"), ("proof", "--format", "json"), ("proof", "a", "b", "c", "--format", "json")],
+)  # fmt: skip
+def test_bad_usage_in_json(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = said(capsys, *arguments)
+    assert (status, err) == (2, "")
+    document = json.loads(out)
+    assert (document["exit"], document["findings"][0]["code"]) == (2, "input.usage")
+    assert ("proof" in document["schema"]) is (arguments[0] == "proof")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("trust", "--help")])
 def test_help(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     status, out, err = said(capsys, *arguments)
@@ -148,6 +160,72 @@ def test_the_trust_store(
     with open(place, "wb") as file:
         file.write(b"rubbish")
     assert bench.verify(path, key=None).codes == ["key.format"]
+
+
+def test_a_verifier_key_in_the_trust_store_pins_its_ledger_too(
+    bench: Bench,
+    new_book: Callable[..., Book],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    books = [new_book(name=name) for name in ("a", "b")]
+    paths = [bench.write(book) for book in books]
+    for name, book in zip(("a.vkey", "b.vkey"), books, strict=True):
+        with open(bench.path(name), "w", encoding="utf-8") as file:
+            file.write(Verifier(book.origin, KEY.public).vkey())
+    assert said(capsys, "trust", "add", bench.path("a.vkey"))[0] == 0
+    assert [bench.verify(path, key=None).status for path in paths] == [0, 3]
+    assert said(capsys, "trust", "list")[1].endswith(f"  for {books[0].origin}\n")
+    assert said(capsys, "trust", "add", bench.path("b.vkey"))[0] == 0
+    assert [bench.verify(path, key=None).status for path in paths] == [0, 0]
+    assert said(capsys, "trust", "remove", bench.path("key.pub"))[1].count("removed: ") == 2
+    assert [bench.verify(path, key=None).status for path in paths] == [3, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners there")
+def test_a_trust_store_that_others_can_change(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    umask = os.umask(0)
+    try:
+        status, out, _ = said(capsys, "trust", "add", bench.path("key.pub"))
+    finally:
+        os.umask(umask)
+    assert status == 0
+    assert bench.verify(path, key=None).status == 0
+    key = out.removeprefix("trusted: ").rstrip("\n")
+    for place, modes in ((key, (0o644, 0o664, 0o646)), (os.path.dirname(key), (0o700, 0o770, 0o702))):
+        for mode in modes[1:]:
+            os.chmod(place, mode)
+            found = bench.verify(path, key=None)
+            assert (found.status, found.codes) == (2, ["key.store"])
+            assert f"chmod go-w {place}" in found.text
+        if place != key:
+            assert said(capsys, "trust", "add", bench.path("key.pub"))[0] == 2
+        os.chmod(place, modes[0])
+        if os.geteuid() == 0:
+            os.chown(place, 65_534, -1)
+            assert bench.verify(path, key=None).codes == ["key.store"]
+            os.chown(place, 0, -1)
+    assert bench.verify(path, key=None).status == 0
+    assert bench.verify(path).status == 0  # a key that is named alone needs no store
+
+
+def test_an_origin_pins_by_itself(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else is in the trust store: an origin that is given is all that was asked for."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    assert bench.verify(path, "--origin", book.origin, key=None).status == 0
+    assert said(capsys, "trust", "add", bench.path("stranger.pub"))[0] == 0
+    assert bench.verify(path, "--origin", book.origin, key=None).status == 0
+    assert bench.verify(path, key=None).codes == ["key.not_pinned"]
+    monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("stranger.pub"))
+    assert bench.verify(path, "--origin", book.origin, key=None).codes == ["key.not_pinned"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another place there")
