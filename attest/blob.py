@@ -38,7 +38,9 @@ class Blob(NamedTuple):
 
     def digest(self) -> bytes:
         """Return SHA-256(salt ‖ data), 32 bytes."""
-        return hashlib.sha256(self.salt + self.data).digest()
+        digest = hashlib.sha256(self.salt)
+        digest.update(self.data)
+        return digest.digest()
 
     def reference(self) -> dict[str, Json]:
         """Return what stands in the entry in the value's place."""

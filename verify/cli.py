@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -34,7 +35,8 @@ exit codes:
 keys:
   -k FILE pins a key (PEM, or a verifier key "name+id+key"); it can be given more than once.
   Without it NONO_VERIFY_KEY is taken (a file, or the key itself), and without that the trust
-  store. Keys are never taken from the ledger or from the folder that it lies in.
+  store, unless --origin is given, which pins a ledger by itself. Keys are never taken from the
+  ledger or from the folder that it lies in.
 
 formats:
   sarif is SARIF 2.1.0, junit is JUnit XML; github annotates a workflow's step and adds to its summary. The
@@ -90,11 +92,13 @@ examples:
 """
 
 
+class _UsageError(NotCheckedError):
+    """Usage is one of the reasons why nothing was checked, and reads like the others."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # Usage is one of the reasons why nothing was checked, and reads like the others.
-        _complain(f"not checked: {render.printable(without_key_text(message))}\n  hint: {self.prog} --help\n")
-        raise SystemExit(NOT_CHECKED)
+        raise _UsageError(without_key_text(message), code="input.usage", hint=f"{self.prog} --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         # After help or version, which argparse has written without looking whether it could.
@@ -113,22 +117,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if arguments[:1] == ["trust"]:
-            return _trust(arguments[1:])
-        if arguments[:1] == ["proof"]:
-            return _proof(arguments[1:])
-        return _verify(arguments)
+        return _run(arguments)
     except KeyboardInterrupt:
         _complain("not checked: interrupted\n")
         return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
+    except Exception as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
+        _complain(render.as_text(_not_checked(_unexpected(error))))
+        return NOT_CHECKED
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["trust"]:
+            return _trust(arguments[1:])
+        if arguments[:1] == ["proof"]:
+            return _proof(arguments[1:])
+        return _verify(arguments)
+    except _UsageError as error:
+        asked, what = _asked_format(arguments), arguments[:1]
+        if what == ["proof"] and asked == "json":
+            _write(proof_verdict.as_json(_proof_not_checked(error)))
+        elif asked == "text" or what in (["proof"], ["trust"]):
+            _complain(render.as_text(_not_checked(error)))
+        else:
+            _write(_as_format(asked, _not_checked(error), ""))
+        return NOT_CHECKED
+
+
+def _asked_format(arguments: list[str]) -> str:
+    """Return the format that arguments ask for which could not be parsed."""
+    pairs = [tuple(argument.split("=", 1)) for argument in arguments] + list(itertools.pairwise(arguments))
+    return next(
+        (pair[1] for pair in pairs if pair[0] == "--format" and pair[1:] and pair[1] in _FORMATS), "text"
+    )
 
 
 def _verify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        pinned = _pins(options)
+        pinned = _pins(options, store=options.origin is None)
         memory = [remembered.read(path) for path in options.checkpoint]
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
         if saved is not None:
@@ -144,8 +173,8 @@ def _verify(arguments: list[str]) -> int:
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
-    except NotCheckedError as error:
-        verdict = _not_checked(error)
+    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the ledger was tampered with
+        verdict = _not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(_as_format(options.format, verdict, options.ledger))
     if options.format == "github" and not _summarise(verdict, options.ledger):
         return NOT_CHECKED
@@ -237,8 +266,8 @@ def _add_pins(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin", metavar="O", help="the ledger must have this origin, name/id")
 
 
-def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
-    """Return what is pinned: the files named, else the variable's key, else the trust store.
+def _pins(options: argparse.Namespace, *, store: bool) -> tuple[pins.Pin, ...]:
+    """Return what is pinned: the files named, else the variable's key, else the ``store`` of trusted keys.
 
     One source only: a job that names the key it expects must not pass with another that happens to
     lie in somebody's trust store.
@@ -253,7 +282,18 @@ def _pins(options: argparse.Namespace) -> tuple[pins.Pin, ...]:
             raise NotCheckedError(f"--origin: {error}", code="input.usage") from None
     if options.public_key_file:
         return tuple(pins.read_file(path) for path in options.public_key_file)
-    return pins.from_environment(os.environ) or trust.load(os.environ)
+    return pins.from_environment(os.environ) or (trust.load(os.environ) if store else ())
+
+
+def _unexpected(error: Exception) -> NotCheckedError:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, MemoryError):
+        return NotCheckedError("there is not enough memory", code="input.memory")
+    return NotCheckedError(
+        f"the verifier itself failed: {what}",
+        code="input.unexpected",
+        hint="this is a fault of nono-verify; please report it with these words",
+    )
 
 
 def _not_checked(error: NonoError) -> Verdict:
@@ -278,18 +318,21 @@ def _proof(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        pinned = _pins(options)
+        pinned = _pins(options, store=True)
         verdict = proof.verify_proof(
             proof.read_file(options.proof, tlog_proof.MAX_BYTES),
             proof.read_file(options.entry, entry.MAX_BYTES),
             pins=pinned,
             origin=options.origin,
         )
-    except NotCheckedError as error:
-        found = Finding(error.code, str(error))
-        verdict = proof_verdict.ProofVerdict(NOT_CHECKED, (found,), hint=error.hint)
+    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the proof was tampered with
+        verdict = _proof_not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
     return verdict.exit
+
+
+def _proof_not_checked(error: NonoError) -> proof_verdict.ProofVerdict:
+    return proof_verdict.ProofVerdict(NOT_CHECKED, (Finding(error.code, str(error)),), hint=error.hint)
 
 
 def _trust(arguments: list[str]) -> int:
@@ -313,7 +356,10 @@ def _trust(arguments: list[str]) -> int:
         elif options.action == "remove":
             lines = [f"removed: {path}" for path in trust.remove(options.key, os.environ)]
         else:
-            lines = [f"{pin.key.fingerprint()}  {pin.source}" for pin in trust.load(os.environ)]
+            lines = [
+                f"{pin.key.fingerprint()}  {pin.source}" + (f"  for {pin.origin}" if pin.origin else "")
+                for pin in trust.load(os.environ)
+            ]
     except NotCheckedError as error:
         _complain(render.as_text(_not_checked(error)))
         return NOT_CHECKED

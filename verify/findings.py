@@ -91,6 +91,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "blob.digest": (_T, "a blob is not the one that its entry names"),
     "blob.form": (_T, "a blob is not of the form that its field has"),
     "blob.size": (_T, "a blob is longer than 16 MiB, or its entry says so"),
+    "blob.unchecked": (_U, "a blob has too many values for its form to be checked in bounded memory"),
     "blob.surplus": (_T, "a blob is named by no entry"),
     # 7 Memory
     "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
@@ -113,6 +114,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
     "input.memory": (_X, "there was not enough memory to read the file"),
     "input.busy": (_X, "others kept the file locked"),
+    "input.unexpected": (_X, "the verifier itself failed, which is a fault of its own"),
     "input.usage": (_X, "the request makes no sense"),
     "key.unreadable": (_X, "a key file that was named cannot be read"),
     "key.format": (_X, "what was named as a key is no public key that can be pinned"),

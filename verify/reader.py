@@ -426,7 +426,10 @@ def _is_live(path: bytes) -> bool:
 
 def _read_copy(path: bytes, trace: _Trace, header: bytes) -> LedgerFile | None:
     """Return the file as read from a private copy, or None when it changed while it was copied."""
-    directory = tempfile.TemporaryDirectory(prefix=b"nono-verify-", ignore_cleanup_errors=True)
+    try:
+        directory = tempfile.TemporaryDirectory(prefix=b"nono-verify-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _no_room(path, error) from None
     target = os.path.join(directory.name, b"ledger.db")
     with contextlib.ExitStack() as stack:
         stack.callback(directory.cleanup)
@@ -441,6 +444,8 @@ def _read_copy(path: bytes, trace: _Trace, header: bytes) -> LedgerFile | None:
             for suffix in (b"", b"-wal"):
                 _copy(path + suffix, target + suffix)
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}:
+                raise _no_room(path, error) from None
             raise _not_readable(path, error) from None
         if _look(path) != trace:
             return None
@@ -534,6 +539,15 @@ def _not_readable(path: bytes, error: Exception) -> NotCheckedError:
     if isinstance(error, apsw.BusyError):
         return NotCheckedError(f"{_shown(path)} is busy", code="input.busy", hint="try again")
     return NotCheckedError(f"{_shown(path)} cannot be read: {error}")
+
+
+def _no_room(path: bytes, error: OSError) -> NotCheckedError:
+    return NotCheckedError(
+        f"{_shown(path)} has a -wal beside it, and there is no room for the copy that is needed to read it:"
+        f" {error.strerror}",
+        code="input.too_large",
+        hint="name a directory that can be written in TMPDIR, or take a copy with: nono audit snapshot FILE",
+    )
 
 
 def _out_of_memory(path: bytes) -> NotCheckedError:

@@ -3,16 +3,20 @@
 ``$XDG_CONFIG_HOME/nono/trust/<fingerprint>.pub`` (``~/.config`` without it; on Windows ``%APPDATA%``), where
 ``~`` is ``$HOME`` if that is absolute, else the home of the user database, as ``nono`` has it.
 Any ``*.pub`` there is pinned, whatever it is called: a host key's public half is put there when it
-is made, so that ``nono-verify ledger.db`` simply works for the one who made it.
+is made, so that ``nono-verify ledger.db`` simply works for the one who made it. A verifier key stays one,
+so that it pins its ledger here as well; what others could have put there is not taken for the user's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING
 
+from attest.note import Verifier
 from verify import pins
 from verify.errors import NotCheckedError
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 _SUFFIX = ".pub"
 _MAX_KEYS = 1_000
 _MIN_DIGITS = 8
+_MODE = 0o644
+"""Of a key's file, whatever the umask would leave of more."""
 
 
 def directory(environment: Mapping[str, str]) -> str | None:
@@ -53,13 +59,17 @@ def load(environment: Mapping[str, str]) -> tuple[Pin, ...]:
     """Return the pins of the trust store, by file name.
 
     Raises:
-        NotCheckedError: a file in it is no public key, or cannot be read.
+        NotCheckedError: a file in it is no public key, or cannot be read; or others than the user and root
+            may change what is in it.
     """
     place = directory(environment)
     if place is None:
         return ()
     try:
+        _require_own(place)
         names = sorted(name for name in os.listdir(place) if name.endswith(_SUFFIX))
+        for name in names:
+            _require_own(os.path.join(place, name))
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -69,6 +79,31 @@ def load(environment: Mapping[str, str]) -> tuple[Pin, ...]:
     if len(names) > _MAX_KEYS:
         raise NotCheckedError(f"more than {_MAX_KEYS} keys in {place}", code="key.store")
     return tuple(pins.read_file(os.path.join(place, name)) for name in names)
+
+
+def _require_own(path: str) -> None:
+    """Refuse what somebody else could have written; where there are no owners, there is nothing to ask.
+
+    Raises:
+        NotCheckedError: it belongs to another user than this one or root, or others may write to it.
+        OSError: it is not there, or cannot be asked.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    status = os.stat(path)
+    if status.st_uid not in {0, os.geteuid()}:
+        raise NotCheckedError(
+            f"{path} belongs to user {status.st_uid}, so its keys are not taken as trusted by you",
+            code="key.store",
+            hint=f"look at what is in it, then: chown {os.geteuid()} {path}",
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NotCheckedError(
+            f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):o}),"
+            " so its keys are not taken as trusted by you",
+            code="key.store",
+            hint=f"look at what is in it, then: chmod go-w {path}",
+        )
 
 
 def add(key_file: str, environment: Mapping[str, str]) -> str:
@@ -81,12 +116,17 @@ def add(key_file: str, environment: Mapping[str, str]) -> str:
     place = directory(environment)
     if place is None:
         raise NotCheckedError("there is no home directory for a trust store", code="key.store")
-    path = os.path.join(place, pin.key.fingerprint() + _SUFFIX)
+    name, data = pin.key.fingerprint(), pin.key.pem()
+    if pin.origin is not None:
+        # One key may be trusted for several ledgers, and for all of them beside that.
+        name += "-" + hashlib.sha256(pin.origin.encode()).hexdigest()[:16]
+        data = Verifier(pin.origin, pin.key).vkey().encode() + b"\n"
+    path = os.path.join(place, name + _SUFFIX)
     try:
         _make_private(place)
-        # Whatever the umask: whoever could write to it could have his own key trusted.
-        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
-            file.write(pin.key.pem())
+        _require_own(place)
+        with open(path, "wb", opener=lambda path, flags: os.open(path, flags, _MODE)) as file:
+            file.write(data)
     except OSError as error:
         raise NotCheckedError(f"cannot write {path}: {error.strerror}", code="key.store") from None
     return path

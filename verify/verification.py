@@ -54,6 +54,10 @@ def verify(
                     allow_running=allow_running,
                     sizes=(each.checkpoint.size for each in remembered),
                 )
+            except MemoryError:
+                raise NotCheckedError(
+                    f"{os.fsdecode(name)} cannot be read: there is not enough memory", code="input.memory"
+                ) from None
             except NotCheckedError:
                 if not source.changed():
                     raise
@@ -102,7 +106,9 @@ def _judge(
             PinReport(
                 pin.key.fingerprint(),
                 pin.source,
-                met.by if met is not None and met.pin is not None and pin.key == met.key else None,
+                met.by
+                if met is not None and pin.key == met.key and pin.origin in {None, replayed.origin}
+                else None,
             )
             for pin in pins
         ),

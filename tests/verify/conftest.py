@@ -136,7 +136,7 @@ class Book:
         self.blobs: list[Blob] = []
         self.clock = 0
         self._seqs: dict[str, int] = {}
-        self._evidence: dict[str, LaunchEvidence] = {}
+        self._taken: dict[str, list[tuple[int, entry.Entry, bytes]]] = {}
         self._sessions = 0
         public = base64.b64encode(key.public.spki()).decode()
         self.add(
@@ -166,9 +166,8 @@ class Book:
         self.bodies.append(body)
         if session is not None:
             self._seqs[session] = document["seq"] + 1
-            evidence = self._evidence.setdefault(session, LaunchEvidence())
             parsed = entry.Entry(kind, session, document["seq"], document["time"], document["data"])
-            evidence.add(len(self.bodies) - 1, parsed, tree.hash_leaf(body))
+            self._taken.setdefault(session, []).append((len(self.bodies) - 1, parsed, tree.hash_leaf(body)))
         return len(self.bodies) - 1
 
     def new_session(self) -> str:
@@ -177,7 +176,10 @@ class Book:
 
     def attest(self, session: str, key: SigningKey | None = None, **statement: Any) -> int:
         """Append the attestation of a session; ``statement`` overrides members of the statement."""
-        stated = {**self._evidence[session].statement(self.origin), **statement}
+        evidence = LaunchEvidence()
+        for taken in self._taken[session]:
+            evidence.add(*taken)
+        stated = {**evidence.statement(self.origin), **statement}
         return self.add(entry.ATTESTATION, session, envelope.sign(encode(stated), key or self.key))
 
     def launch(

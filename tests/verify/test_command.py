@@ -18,8 +18,9 @@ import pytest
 from attest import canonical
 from attest.keys import SigningKey
 from attest.note import Verifier
-from verify import render, trust
+from verify import cli, render, trust
 from verify.cli import main
+from verify.launches import Launches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,18 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...
     assert err.startswith("not checked: ")
     own = "nono-verify trust add" if arguments == ("trust", "add") else "nono-verify trust"
     assert err.endswith(f"hint: {own if arguments[:1] == ('trust',) else 'nono-verify'} --help\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--format", "json"), ("a", "b", "--format=json"), ("proof", "--format", "json"), ("proof", "a", "b", "c", "--format", "json")],
+)  # fmt: skip
+def test_bad_usage_in_json(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    status, out, err = said(capsys, *arguments)
+    assert (status, err) == (2, "")
+    document = json.loads(out)
+    assert (document["exit"], document["findings"][0]["code"]) == (2, "input.usage")
+    assert ("proof" in document["schema"]) is (arguments[0] == "proof")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("trust", "--help")])
@@ -151,6 +164,72 @@ def test_the_trust_store(
     with open(place, "wb") as file:
         file.write(b"rubbish")
     assert bench.verify(path, key=None).codes == ["key.format"]
+
+
+def test_a_verifier_key_in_the_trust_store_pins_its_ledger_too(
+    bench: Bench,
+    new_book: Callable[..., Book],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    books = [new_book(name=name) for name in ("a", "b")]
+    paths = [bench.write(book) for book in books]
+    for name, book in zip(("a.vkey", "b.vkey"), books, strict=True):
+        with open(bench.path(name), "w", encoding="utf-8") as file:
+            file.write(Verifier(book.origin, KEY.public).vkey())
+    assert said(capsys, "trust", "add", bench.path("a.vkey"))[0] == 0
+    assert [bench.verify(path, key=None).status for path in paths] == [0, 3]
+    assert said(capsys, "trust", "list")[1].endswith(f"  for {books[0].origin}\n")
+    assert said(capsys, "trust", "add", bench.path("b.vkey"))[0] == 0
+    assert [bench.verify(path, key=None).status for path in paths] == [0, 0]
+    assert said(capsys, "trust", "remove", bench.path("key.pub"))[1].count("removed: ") == 2
+    assert [bench.verify(path, key=None).status for path in paths] == [3, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners there")
+def test_a_trust_store_that_others_can_change(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    umask = os.umask(0)
+    try:
+        status, out, _ = said(capsys, "trust", "add", bench.path("key.pub"))
+    finally:
+        os.umask(umask)
+    assert status == 0
+    assert bench.verify(path, key=None).status == 0
+    key = out.removeprefix("trusted: ").rstrip("\n")
+    for place, modes in ((key, (0o644, 0o664, 0o646)), (os.path.dirname(key), (0o700, 0o770, 0o702))):
+        for mode in modes[1:]:
+            os.chmod(place, mode)
+            found = bench.verify(path, key=None)
+            assert (found.status, found.codes) == (2, ["key.store"])
+            assert f"chmod go-w {place}" in found.text
+        if place != key:
+            assert said(capsys, "trust", "add", bench.path("key.pub"))[0] == 2
+        os.chmod(place, modes[0])
+        if os.geteuid() == 0:
+            os.chown(place, 65_534, -1)
+            assert bench.verify(path, key=None).codes == ["key.store"]
+            os.chown(place, 0, -1)
+    assert bench.verify(path, key=None).status == 0
+    assert bench.verify(path).status == 0  # a key that is named alone needs no store
+
+
+def test_an_origin_pins_by_itself(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever else is in the trust store: an origin that is given is all that was asked for."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    assert bench.verify(path, "--origin", book.origin, key=None).status == 0
+    assert said(capsys, "trust", "add", bench.path("stranger.pub"))[0] == 0
+    assert bench.verify(path, "--origin", book.origin, key=None).status == 0
+    assert bench.verify(path, key=None).codes == ["key.not_pinned"]
+    monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("stranger.pub"))
+    assert bench.verify(path, "--origin", book.origin, key=None).codes == ["key.not_pinned"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another place there")
@@ -294,3 +373,40 @@ def test_a_reader_that_goes_away(bench: Bench, book: Book) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a\x1b[2Jb"), MemoryError(), ImportError("no apsw"), KeyError("x")]
+)
+def test_a_fault_of_the_verifier_is_no_tampering(
+    bench: Bench,
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    path = bench.write(book)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "verify", fail)
+        found = bench.verify(path)
+    code = "input.memory" if isinstance(error, MemoryError) else "input.unexpected"
+    assert (found.status, found.codes) == (2, [code])
+    assert all(line.isprintable() for line in found.text.splitlines())
+    with monkeypatch.context() as patch:
+        patch.setattr(trust, "load", fail)
+        status, out, err = said(capsys, "trust", "list")
+    assert (status, out) == (2, "")
+    assert err.startswith("not checked: ")
+
+
+def test_python_memory_that_runs_out_is_no_tampering(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Launches, "add", fail)
+    assert bench.verify(bench.write(book)).codes == ["input.memory"]

@@ -9,6 +9,7 @@ import pytest
 
 from attest import entry
 from attest.keys import SigningKey
+from attest.note import Verifier
 from verify.epochs import Epochs
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ def test_both_keys_verify_a_ledger_that_was_handed_over(bench: Bench, turned: Bo
     assert "only the pinned key vouches" not in by_genesis.text
     assert "the first 6 entries were written under earlier keys: only the pinned key vouches" in by_head.text
     assert bench.verify(path, key="stranger.pub").codes == ["key.not_pinned"]
+
+
+def test_only_pins_that_are_met_are_called_met(bench: Bench, new_book: Callable[..., Book]) -> None:
+    """A verifier key of another ledger of the same key is not, though its key is the right one."""
+    book, other = new_book(), new_book(name="other")
+    for name, origin in (("this", book.origin), ("other", other.origin)):
+        with open(bench.path(f"{name}.vkey"), "w", encoding="utf-8") as file:
+            file.write(Verifier(origin, KEY.public).vkey())
+    names = ["other.vkey", "key.pub", "this.vkey", "stranger.pub"]
+    asked = [part for name in names for part in ("-k", bench.path(name))]
+    said = bench.verify(bench.write(book), *asked, key=None)
+    assert [pin["met"] for pin in said.document["pins"]] == [None, "genesis", "genesis", None]
 
 
 def test_a_ledger_that_ends_in_its_handover(bench: Bench, new_book: Callable[..., Book]) -> None:

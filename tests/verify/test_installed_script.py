@@ -142,6 +142,26 @@ def test_a_package_beside_the_script(bench: Bench, book: Book, home: str, checko
     assert done.stdout.startswith("verified: ")
 
 
+def test_an_installation_that_is_broken_is_no_tampering(bench: Bench, book: Book, home: str) -> None:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    part = os.path.join(home, "lib", version, "site-packages", "verify", "cli.py")
+    os.rename(part, part + ".away")
+    python = os.path.join(home, "bin", "python")
+    try:
+        for command in ((os.path.join(home, "bin", "nono-verify"),), (python, "-I", "-m", "verify")):
+            done = subprocess.run(
+                [*command, bench.write(book)],
+                check=False,
+                capture_output=True,
+                text=True,
+                cwd=bench.directory,
+            )
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith("not checked: nono-verify cannot be loaded: ModuleNotFoundError")
+    finally:
+        os.rename(part + ".away", part)
+
+
 def test_the_user_site(home: str, tmp_path: Path) -> None:
     """Ask the script's own function: a virtual environment has no user site to begin with."""
     with open(os.path.join(home, "bin", "nono-verify"), encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from typing import TYPE_CHECKING, Any
@@ -274,6 +276,32 @@ def test_it_may_grow_before_it_is_looked_at(
     monkeypatch.setattr(reader, "_look", look)
     verdict = verify(path, pins=[Pin(shapes.KEY.public)])
     assert (verdict.exit, verdict.size) == (0, len(book.bodies))
+
+
+@linux
+def test_no_room_for_the_copy_is_not_checked(
+    written: tuple[str, Writer, Book], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, writer, _ = written
+    writer.kill()
+    with monkeypatch.context() as patch:
+        # What tempfile says where it may write nowhere.
+        patch.setattr(tempfile, "_get_default_tempdir", nowhere)
+        patch.setattr(tempfile, "tempdir", None)
+        said = bench.verify(path)
+    assert (said.status, said.codes) == (2, ["input.too_large"])
+    assert "TMPDIR" in said.text
+
+    def full(source: bytes, target: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(reader, "_copy", full)
+    said = bench.verify(path)
+    assert (said.status, said.codes) == (2, ["input.too_large"])
+
+
+def nowhere() -> str:
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
 
 @linux

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from attest import entry
+from attest import blob, entry
 from verify import NotCheckedError, Pin, heap, launches, reader, verify
 
 if TYPE_CHECKING:
@@ -162,3 +162,32 @@ def test_open_launches_with_large_intents_take_no_memory(
     path = bench.write(book)
     assert os.path.getsize(path) > 30_000_000
     assert peak_kilobytes(path, 3) < 120_000
+
+
+@linux
+@pytest.mark.parametrize(
+    ("field", "unit"), [("grants", b"{},"), ("command", b'"",'), ("command", b'{"parts":["\\\\",""]},')]
+)
+def test_a_blob_of_many_values_takes_little_memory(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, field: str, unit: bytes
+) -> None:
+    """Its digest holds, so it is what was recorded; what is in it was not looked at, and that is said."""
+    book = new_book()
+    data = b"[" + (unit * (blob.MAX_BYTES // len(unit)))[:-2] + unit[-2:-1] + b"]"
+    book.blobs.append(blob.Blob(bytes(32), data))
+    intent = shapes.changed(shapes.INTENT, **{field: dict(book.blobs[-1].reference())})
+    book.add(entry.INTENT, book.new_session(), intent)
+    path = bench.write(book)
+    assert bench.verify(path).codes == ["blob.unchecked", "launch.unfinished"]
+    assert peak_kilobytes(path, 3) < 150_000
+
+
+@pytest.mark.parametrize("unit", ["a,b[c{", '"', "\\", '\\"', ',"', "\x01,"])
+def test_what_stands_in_strings_is_not_counted(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, unit: str
+) -> None:
+    book = new_book()
+    for shift in range(3):
+        command = ["x" * shift + unit * (3_000_000 // len(unit) // 3), unit]
+        book.launch(intent=shapes.changed(shapes.INTENT, command=book.beside(command)))
+    assert bench.verify(bench.write(book)).status == 0
