@@ -75,7 +75,7 @@ def file_system_type(path: bytes) -> bytes | None:
     except OSError:
         return None
     identifiers = [line.split()[1] for line in about.splitlines() if line.startswith(b"mnt_id:")]
-    for line in mounts.splitlines():
+    for line in mounts.split(b"\n"):  # a mount's name may hold any other end of a line
         # Escaped as they are, the fields before the hyphen hold no space of their own.
         before, _, after = line.partition(b" - ")
         if before.split(b" ", 1)[0] in identifiers:

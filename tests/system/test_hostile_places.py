@@ -277,7 +277,7 @@ def test_control_characters_never_reach_the_terminal_raw(site: Site, hostile: st
         ["--read", hostile, "--", "/bin/true"],
         ["--read-file", f"/{hostile}", "--", "/bin/true"],
         ["--label", f"{hostile} =x", "--", "/bin/true"],
-        ["--ledger", f"/no/{hostile}/l.db", "--", "/bin/true"],
+        ["--ledger", f"{site.base}/no/{hostile}/l.db", "--", "/bin/true"],
         ["--audit-sign-key", f"/no/{hostile}", "--", "/bin/true"],
         ["-p", f"/no/{hostile}", "--", "/bin/true"],
         ["--workdir", hostile, "--", "/bin/true"],

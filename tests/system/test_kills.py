@@ -120,12 +120,16 @@ def test_the_status_of_a_command_that_ran_does_not_say_that_it_was_not_started(s
     os.close(writer)
     assert launch.process.stdout is not None
     assert launch.process.stdout.readline() == b"up\n"
-    os.kill(launch.monitor(), signal.SIGKILL)
+    # Somebody outside takes the ledger away, so that the record cannot be finished.
+    ledger = site.ledger()
+    ledger.rename(site.base / "away.db")
+    launch.process.send_signal(signal.SIGTERM)
     assert launch.wait().status == 125
     with open(reader, "rb") as file:
         status = json.loads(file.read())
-    assert status["failed"]["code"] == "launch.monitor"
+    assert status["failed"]["code"] == "ledger.replaced"
     assert "not_started" not in status
+    (site.base / "away.db").rename(ledger)
     assert status["session"] == site.record().session
     assert site.run("--", "/bin/true").status == 0
 
