@@ -12,7 +12,7 @@ from attest import __version__, entry, tlog_proof
 from attest import origin as origins
 from attest.errors import NonoError
 from verify import pins, proof, proof_verdict, render, trust
-from verify.errors import NotCheckedError
+from verify.errors import NotCheckedError, UsageError
 from verify.findings import Finding
 from verify.verdict import Verdict
 from verify.verification import verify
@@ -63,13 +63,10 @@ examples:
 """
 
 
-class _UsageError(NotCheckedError):
-    """Usage is one of the reasons why nothing was checked, and reads like the others."""
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(message, code="input.usage", hint="nono-verify --help")
+        # Usage is one of the reasons why nothing was checked, and reads like the others.
+        raise UsageError(message, hint="nono-verify --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         # After help or version, which argparse has written without looking whether it could.
@@ -106,7 +103,7 @@ def _run(arguments: list[str]) -> int:
         if arguments[:1] == ["proof"]:
             return _proof(arguments[1:])
         return _verify(arguments)
-    except _UsageError as error:
+    except UsageError as error:
         if not _asks_for_json(arguments):
             _complain(render.as_text(_not_checked(error)))
         elif arguments[:1] == ["proof"]:
