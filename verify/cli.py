@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
-    except Exception as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
+    except BaseException as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
         _complain(render.as_text(_not_checked(_unexpected(error))))
         return NOT_CHECKED
 
@@ -128,7 +128,9 @@ def _verify(arguments: list[str]) -> int:
         verdict = verify(
             options.ledger, pins=pinned, origin=options.origin, allow_running=options.allow_running
         )
-    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the ledger was tampered with
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = _not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     text = render.as_json(verdict) if options.format == "json" else render.as_text(verdict)
     _write(text)
@@ -187,7 +189,7 @@ def _pins(options: argparse.Namespace, *, store: bool) -> tuple[pins.Pin, ...]:
     return pins.from_environment(os.environ) or (trust.load(os.environ) if store else ())
 
 
-def _unexpected(error: Exception) -> NotCheckedError:
+def _unexpected(error: BaseException) -> NotCheckedError:
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, MemoryError):
         return NotCheckedError("there is not enough memory", code="input.memory")
@@ -224,7 +226,9 @@ def _proof(arguments: list[str]) -> int:
             pins=pinned,
             origin=options.origin,
         )
-    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the proof was tampered with
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = _proof_not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
     return verdict.exit
