@@ -13,6 +13,7 @@ from attest.blob import MAX_BYTES, SALT_BYTES, Blob, is_reference
 from attest.entry import BLOB_FIELDS
 from attest.errors import MalformedError
 from verify.reader import TooLongError
+from verify.seen import Seen
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -29,8 +30,6 @@ _ESCAPES = re.compile(rb"\\*.?", re.DOTALL)
 class BlobCheck:
     """The blobs that entries name, looked up as the entries come.
 
-    Memory: 32 bytes and a set's slot for each blob that is named.
-
     Attributes:
         withheld: how many were named and are not there.
     """
@@ -39,7 +38,7 @@ class BlobCheck:
         self.withheld = 0
         self._source = source
         self._findings = findings
-        self._named: set[bytes] = set()
+        self._named = Seen()
 
     def check(
         self, kind: str, data: dict[str, Json], index: int, session: str | None

@@ -13,7 +13,7 @@ from attest import origin as origins
 from attest.errors import NonoError
 from attest.keys import without_key_text
 from verify import pins, proof, proof_verdict, remembered, render, trust
-from verify.errors import NotCheckedError
+from verify.errors import NotCheckedError, UsageError
 from verify.findings import Finding
 from verify.verdict import Verdict
 from verify.verification import verify
@@ -92,13 +92,10 @@ examples:
 """
 
 
-class _UsageError(NotCheckedError):
-    """Usage is one of the reasons why nothing was checked, and reads like the others."""
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _UsageError(without_key_text(message), code="input.usage", hint=f"{self.prog} --help")
+        # Usage is one of the reasons why nothing was checked, and reads like the others.
+        raise UsageError(without_key_text(message), hint=f"{self.prog} --help")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         # After help or version, which argparse has written without looking whether it could.
@@ -123,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NOT_CHECKED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else NOT_CHECKED
-    except Exception as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
+    except BaseException as error:  # noqa: BLE001  # a traceback would end with 1, which says "tampered with"
         _complain(render.as_text(_not_checked(_unexpected(error))))
         return NOT_CHECKED
 
@@ -135,7 +132,7 @@ def _run(arguments: list[str]) -> int:
         if arguments[:1] == ["proof"]:
             return _proof(arguments[1:])
         return _verify(arguments)
-    except _UsageError as error:
+    except UsageError as error:
         asked, what = _asked_format(arguments), arguments[:1]
         if what == ["proof"] and asked == "json":
             _write(proof_verdict.as_json(_proof_not_checked(error)))
@@ -173,7 +170,9 @@ def _verify(arguments: list[str]) -> int:
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
-    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the ledger was tampered with
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = _not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(_as_format(options.format, verdict, options.ledger))
     if options.format == "github" and not _summarise(verdict, options.ledger):
@@ -285,7 +284,7 @@ def _pins(options: argparse.Namespace, *, store: bool) -> tuple[pins.Pin, ...]:
     return pins.from_environment(os.environ) or (trust.load(os.environ) if store else ())
 
 
-def _unexpected(error: Exception) -> NotCheckedError:
+def _unexpected(error: BaseException) -> NotCheckedError:
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, MemoryError):
         return NotCheckedError("there is not enough memory", code="input.memory")
@@ -325,7 +324,9 @@ def _proof(arguments: list[str]) -> int:
             pins=pinned,
             origin=options.origin,
         )
-    except Exception as error:  # noqa: BLE001  # whatever fails, 1 would say that the proof was tampered with
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = _proof_not_checked(error if isinstance(error, NotCheckedError) else _unexpected(error))
     _write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
     return verdict.exit

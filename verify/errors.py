@@ -9,3 +9,9 @@ class NotCheckedError(NonoError):
     """The input cannot be checked: missing, unreadable, not SQLite or not ours, or a bad request."""
 
     default_code = "input.unreadable"
+
+
+class UsageError(NotCheckedError):
+    """The command line cannot be understood."""
+
+    default_code = "input.usage"

@@ -27,6 +27,7 @@ from attest.tree import TILE_WIDTH, hash_leaf
 from verify.errors import NotCheckedError
 from verify.growing_tree import GrowingTree
 from verify.processes import is_running
+from verify.seen import Seen
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -54,6 +55,9 @@ _PLACES = {
 MAX_REMEMBERED = 64
 """Of how many open sessions it is kept what their entries said."""
 
+# The end of every capability set whose network is open: its form is canonical, and has this member last.
+_OPEN_NETWORK = b'"network":{"mode":"all"}}'
+
 _CLOSING = {entry.ATTESTATION, entry.LOST}
 
 
@@ -76,32 +80,51 @@ class Caveats:
     metadata: int = 0
     unchecked_image: int = 0
     survivors: int = 0
+    anchors: int = 0
 
 
 class _Said:
     """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
 
-    __slots__ = ("evidence", "hooks", "outputs", "strategy")
+    __slots__ = ("evidence", "hooks", "network", "outputs", "strategy")
 
     def __init__(self, intent: dict[str, Json]) -> None:
         self.evidence = LaunchEvidence()
         self.hooks = _object(intent["hooks"])
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
+        self.network = _object(intent["network"])["mode"]
 
 
 class _Session:
     """One open session.
 
     ``broken`` is set with the first finding about its shape: what follows from that is not reported again.
+    ``opaque`` is set with the first entry of a later version: it may be of any kind, so what the others say
+    can only be judged one by one. ``refused`` is set when a required before-hook failed.
     """
 
-    __slots__ = ("broken", "decisions", "hooks", "last", "next", "phase", "said", "started", "stated", "tree")
+    __slots__ = (
+        "broken",
+        "decisions",
+        "hooks",
+        "last",
+        "next",
+        "opaque",
+        "phase",
+        "refused",
+        "said",
+        "started",
+        "stated",
+        "tree",
+    )
 
-    def __init__(self, index: int) -> None:
-        self.stated: tuple[int, ...] = (index,)
+    def __init__(self, *stated: int) -> None:
+        self.stated = stated
         """Where the entries stand that its statement is about: intent, start, outcome."""
-        self.last = index
+        self.last = -1
+        self.opaque = False
+        self.refused = False
         self.said: _Said | None = None
         self.tree = GrowingTree()
         self.phase = _Phase.ASKED
@@ -119,18 +142,20 @@ class Launches:
         counts: how the launches ended; complete only after :meth:`finish`.
         caveats: what the record itself says that it does not hold.
         origin: the ledger's origin, to be set once it is known; statements name it.
+        attested: the leaf hashes of the attestations so far.
     """
 
     def __init__(self, source: LedgerFile, blobs: BlobCheck, findings: Findings) -> None:
         self.counts = LaunchCounts()
         self.caveats = Caveats()
         self.origin: str | None = None
+        self.attested = Seen()
         self._source = source
         self._blobs = blobs
         self._findings = findings
         self._open: dict[str, _Session] = {}
         self._remembered: dict[str, _Session] = {}
-        self._closed: set[bytes] = set()
+        self._closed = Seen()
 
     def add(self, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None) -> None:
         """Take in an entry of a session; it is of its schema, or of an unknown kind.
@@ -151,12 +176,14 @@ class Launches:
                 return
         elif kind == entry.INTENT:
             self._report(session, "launch.order", "is a second intent of its session", index, name)
+        if session.opaque and kind not in _CLOSING:
+            return
         if document["seq"] != session.next:
             what = f"should be number {session.next} of its session"
             self._report(session, "launch.sequence", what, index, name)
         session.next += 1
         if kind in _CLOSING:
-            self._end(session, index, name, document, key)
+            self._end(session, index, document, leaf, key)
             return
         leaves = session.tree.leaves
         leaves.append(leaf)
@@ -168,9 +195,21 @@ class Launches:
         elif kind in entry.KINDS:
             self._take(session, index, document, leaf)
 
+    def add_later_version(self, name: str) -> None:
+        """Take in an entry of a session that only a later version understands."""
+        session = self._open.get(name)
+        if session is None:
+            if bytes.fromhex(name) in self._closed:
+                return
+            session = self._open[name] = _Session()
+        session.opaque = session.broken = True
+
     def finish(self, *, allow_running: bool) -> None:
         """Report what has no end."""
         for name, session in self._open.items():
+            if not session.stated:  # how it began, only a later version can say
+                self.counts.unfinished += 1
+                continue
             index = session.stated[0]
             intent, _ = self._read_again(index)
             if is_running(_object(intent.data["host"]), _object(intent.data["supervisor"])):
@@ -229,7 +268,7 @@ class Launches:
         name, kind, data = document["session"], document["kind"], document["data"]
         has_place = self._check_place(session, kind, index, name)
         if kind == entry.HOOK_RESULT:
-            self._hook(session, index, name, data["hook"])
+            self._hook(session, index, name, data)
             return
         parsed = entry.Entry(kind, name, document["seq"], document["time"], data)
         if index == session.stated[0]:
@@ -240,7 +279,7 @@ class Launches:
             self._said(session, name).evidence.add(index, parsed, leaf)
             session.stated = (*session.stated, index)
         if kind == entry.INTENT:
-            self._blobs.check(kind, data, index, name)
+            self._intent(session, index, name, data)
         elif kind == entry.START:
             self._start(session, index, name, data)
         else:
@@ -254,14 +293,24 @@ class Launches:
         return False
 
     def _end(
-        self, session: _Session, index: int, name: str, document: dict[str, Any], key: PublicKey | None
+        self, session: _Session, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None
     ) -> None:
+        name = document["session"]
         if document["kind"] == entry.ATTESTATION:
             self._attested(session, index, name, document["data"], key)
+            self.attested.add(leaf)
         else:
             self.counts.lost += 1
             self._findings.add("launch.lost", "says that its launch was lost", index, name)
             self._close(name)
+
+    def _intent(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
+        self._blobs.check(entry.INTENT, data, index, name)
+        if data.get("outer_session") == name:
+            self._report(session, "launch.nesting", "names itself as the launch around it", index, name)
+        if data["strategy"] == "direct" and (data["outputs"] or "after" in _object(data["hooks"])):
+            what = "is of a direct launch, and promises what only a supervisor can keep"
+            self._report(session, "launch.direct", what, index, name)
 
     def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.STARTED
@@ -271,6 +320,9 @@ class Launches:
             self._report(
                 session, "launch.hook_missing", "starts without the before-hook's result", index, name
             )
+        if session.refused:
+            what = "starts although the before-hook failed, which was required"
+            self._report(session, "launch.hook_failed", what, index, name)
         beside = self._blobs.check(entry.START, data, index, name)
         capabilities = (
             beside["capabilities"] if "capabilities" in beside else canonical.encode(data["capabilities"])
@@ -280,6 +332,9 @@ class Launches:
             and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
         ):
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
+        elif said.network == "blocked" and capabilities and capabilities.endswith(_OPEN_NETWORK):
+            what = "has an open network, which was to be closed"
+            self._report(session, "launch.network", what, index, name)
         self._enforcement(index, name, data)
         images = [data["executable"], *_list(data["interpreters"])]
         held = {image["held"] for image in images if isinstance(image, dict)}
@@ -306,6 +361,9 @@ class Launches:
             self._findings.add(
                 "launch.degraded", f"starts without {', '.join(lacking)}, by an override", index, name
             )
+        needless = sorted(str(feature) for feature in waived if achieved[str(feature)])
+        if needless:
+            self._findings.add("launch.waived", f"waives {', '.join(needless)}, and has it", index, name)
         self.caveats.metadata += not achieved["metadata"]
 
     def _outcome(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
@@ -318,6 +376,12 @@ class Launches:
         reported: list[Json] = [output["path"] for output in outputs]
         if reported != declared and (session.started or reported):
             self._report(session, "launch.outputs", "reports other outputs than were declared", index, name)
+        if not ran and any("sha256" in output for output in outputs):
+            self._report(
+                session, "launch.outcome", "has hashes of what a command made that never ran", index, name
+            )
+        if _has_two_digests(outputs):
+            self._findings.add("launch.output_digests", "has two digests of one output", index, name)
         unhashed = sum("unhashed" in output for output in outputs)
         if unhashed and ran:
             named = f"{unhashed} declared output{'s' * (unhashed > 1)}"
@@ -339,8 +403,8 @@ class Launches:
         left = counts["survivors_left"]
         self.caveats.survivors += isinstance(left, int) and left > 0
 
-    def _hook(self, session: _Session, index: int, name: str, hook: str) -> None:
-        hooks = self._said(session, name).hooks
+    def _hook(self, session: _Session, index: int, name: str, data: dict[str, Any]) -> None:
+        hook, hooks = data["hook"], self._said(session, name).hooks
         right_phase = _Phase.ASKED if hook == "before" else _Phase.ENDED
         if hook not in hooks:
             self._report(
@@ -350,16 +414,18 @@ class Launches:
             self._report(session, "launch.hook", f"is a second result of the {hook}-hook", index, name)
         elif session.phase is not right_phase:
             self._report(session, "launch.hook", f"is of the {hook}-hook, {session.phase.value}", index, name)
+        elif hook == "before" and (data["timed_out"] or data.get("exit") != 0):
+            session.refused = bool(_object(hooks[hook])["required"])
         session.hooks |= {hook}
 
     def _attested(
         self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
     ) -> None:
         self._check_place(session, entry.ATTESTATION, index, name)
-        if session.started and "after" in self._said(session, name).hooks and "after" not in session.hooks:
-            self._report(
-                session, "launch.hook_missing", "closes without the after-hook's result", index, name
-            )
+        owes_hook = session.started and not session.opaque and "after" not in session.hooks
+        if owes_hook and "after" in self._said(session, name).hooks:
+            what = "closes without the after-hook's result"
+            self._report(session, "launch.hook_missing", what, index, name)
         self._check_statement(session, index, name, data, key)
         self.counts.complete += 1
         self._close(name)
@@ -392,6 +458,11 @@ class Launches:
         if not session.broken:
             session.broken = True
             self._findings.add(code, what, index, name)
+
+
+def _has_two_digests(outputs: list[dict[str, Json]]) -> bool:
+    stated = {(str(output["path"]), output["sha256"]) for output in outputs if "sha256" in output}
+    return len(stated) != len({path for path, _ in stated})
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -253,7 +253,11 @@ class _Replay:
                 and type(document.get("v")) is int
                 and document["v"] != entry.VERSION
             ):
-                add("entry.kind", "is of a version that this verifier does not know", index)
+                later = document.get("session")
+                later = later if isinstance(later, str) and _is_session(later) else None
+                add("entry.kind", "is of a version that this verifier does not know", index, later)
+                if later is not None:
+                    self._launches.add_later_version(later)
                 return
             parsed = entry.parse(body)
         except MalformedError as error:
@@ -410,6 +414,8 @@ class _Replay:
         self._origin = self._launches.origin = derived
         previous = data.get("previous")
         if isinstance(previous, dict):
+            if previous["origin"] == derived:
+                self._findings.add("origin.previous", "says that the ledger continues itself", 0)
             self._continues = str(previous["origin"])
 
     def _handover(self, index: int, data: dict[str, Json]) -> None:
@@ -425,11 +431,20 @@ class _Replay:
 
     def _anchor(self, index: int, data: dict[str, Json]) -> None:
         self._blobs.check(entry.ANCHOR, data, index, None)
+        self._launches.caveats.anchors += 1
         covers = data["covers"]
-        size = covers.get("size") if isinstance(covers, dict) else None
+        assert isinstance(covers, dict)
+        size = covers.get("size")
         if not isinstance(size, int):
-            return
-        if size in self._explained:
+            if bytes.fromhex(str(covers["leaf"])) not in self._launches.attested:
+                self._findings.add(
+                    "anchor.covers", "anchors a leaf that is none of the attestations above it", index
+                )
+        elif size > index:
+            self._findings.add(
+                "anchor.covers", f"anchors the size {size}, with only {index} entries above it", index
+            )
+        elif size in self._explained:
             self._explained[size] = True
         else:
             self._findings.add("checkpoint.missing", f"anchors the size {size}, where none is kept", index)

@@ -183,6 +183,14 @@ def _not_excluded(recorded: Caveats, newest: int) -> list[Caveat]:
         if count:
             launches = "1 launch" if count == 1 else f"{count} launches"
             caveats.append(Caveat(code, f"in {launches} {message}"))
+    if recorded.anchors:
+        anchors = "1 anchor was" if recorded.anchors == 1 else f"{recorded.anchors} anchors were"
+        caveats.append(
+            Caveat(
+                "anchors.unread",
+                f"{anchors} not looked at: whether a timestamp, a log or a witness says what it is there for",
+            )
+        )
     caveats.append(
         Caveat(
             "host.trusted", "a root attacker on the recording host, or somebody else who had the private key"

@@ -375,15 +375,20 @@ def test_a_reader_that_goes_away(bench: Bench, book: Book) -> None:
     assert process.returncode == 2
 
 
+class PanicError(BaseException):
+    """What a library in Rust raises when it panics is no Exception either."""
+
+
 @pytest.mark.parametrize(
-    "error", [RuntimeError("a\x1b[2Jb"), MemoryError(), ImportError("no apsw"), KeyError("x")]
+    "error",
+    [RuntimeError("a\x1b[2Jb"), MemoryError(), ImportError("no apsw"), KeyError("x"), PanicError("in Rust")],
 )
 def test_a_fault_of_the_verifier_is_no_tampering(
     bench: Bench,
     book: Book,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    error: Exception,
+    error: BaseException,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from attest import entry
+from attest import entry, tree
 from attest.keys import SigningKey
 from attest.note import Verifier
 from verify.epochs import Epochs
@@ -194,13 +195,37 @@ def test_anchored_sizes_are_kept_and_only_they(bench: Bench, new_book: Callable[
     assert bench.verify(bench.write(book)).codes == ["checkpoint.surplus"]
     evidence = {"evidence": "AAAA", "type": "rfc3161"}
     book.add(entry.ANCHOR, None, {"covers": {"size": 3}, **evidence})
-    assert bench.verify(bench.write(book)).status == 0
-    book.add(entry.ANCHOR, None, {"covers": {"leaf": "0" * 64}, **evidence})
-    assert bench.verify(bench.write(book)).status == 0
+    said = bench.verify(bench.write(book))
+    assert said.status == 0
+    assert "anchors.unread" in [caveat["code"] for caveat in said.document["not_excluded"]]
     book.add(entry.ANCHOR, None, {"covers": {"size": 4}, **evidence})
     assert bench.verify(bench.write(book)).codes == ["checkpoint.missing"]
     book.kept.append(4)
     assert bench.verify(bench.write(book)).status == 0
+
+
+def test_an_anchor_covers_what_stands_above_it(bench: Bench, new_book: Callable[..., Book]) -> None:
+    book = new_book()
+    evidence = {"evidence": "AAAA", "type": "identity"}
+    book.launch()
+    attested = tree.hash_leaf(book.bodies[4]).hex()
+    assert book.add(entry.ANCHOR, None, {"covers": {"leaf": attested}, **evidence}) == 5
+    assert bench.verify(bench.write(book)).status == 0
+    book.launch()
+    for covers in (
+        {"leaf": "0" * 64},
+        {"leaf": tree.hash_leaf(book.bodies[3]).hex()},
+        {"size": len(book.bodies) + 1},
+        {"size": 1_000},
+    ):
+        book.add(entry.ANCHOR, None, {"covers": covers, **evidence})
+        assert bench.verify(bench.write(book)).codes == ["anchor.covers"]
+        del book.bodies[-1]
+    after = book.bodies.pop(9)
+    assert json.loads(after)["kind"] == entry.ATTESTATION
+    book.add(entry.ANCHOR, None, {"covers": {"leaf": tree.hash_leaf(after).hex()}, **evidence})
+    book.bodies.append(after)
+    assert "anchor.covers" in bench.verify(bench.write(book)).codes
 
 
 def test_which_key_is_in_force_where() -> None:

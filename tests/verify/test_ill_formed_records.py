@@ -163,6 +163,135 @@ def test_what_weakens_the_record_is_named_but_does_not_fail_it(
     assert code in [caveat["code"] for caveat in said.document["not_excluded"]]
 
 
+def open_network(s: Any) -> dict[str, Any]:
+    capabilities = s.changed(s.CAPABILITIES, network={"mode": "all"})
+    digest = hashlib.sha256(encode(capabilities)).hexdigest()
+    return start(s, capabilities=capabilities, capabilities_sha256=digest)
+
+
+def hooked(s: Any, *, required: bool = True, kind: str = "before") -> dict[str, Any]:
+    return dict(s.changed(s.INTENT, hooks={kind: s.changed(s.HOOK, required=required)}))
+
+
+def failed(s: Any, **members: Any) -> dict[str, Any]:
+    how = members or {"exit": 1}
+    return {**{name: value for name, value in s.HOOK_RESULT.items() if name != "exit"}, **how}
+
+
+def direct(s: Any, **members: Any) -> dict[str, Any]:
+    return dict(s.changed(s.INTENT, **{"strategy": "direct", "outputs": [], **members}))
+
+
+def digests(*digests: str) -> list[dict[str, Any]]:
+    return [{"path": "/w/a.whl", "sha256": digest * 64, "size": 1} for digest in digests]
+
+
+TWICE = ["/w/a.whl", "/w/a.whl"]
+ILL_FORMED: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], int, list[str]]] = {
+    "hashed outputs of what was refused": (lambda s: [(INTENT, s.INTENT), (OUTCOME, s.changed(s.REFUSED, outputs=s.OUTCOME["outputs"]))], 1, ["launch.outcome"]),
+    "hashed outputs of what could not be executed": (lambda s: [(INTENT, s.INTENT), (START, s.START), (OUTCOME, s.changed(s.REFUSED, outputs=s.OUTCOME["outputs"]))], 1, ["launch.outcome"]),
+    "a start behind a required hook that failed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
+    "a start behind a required hook that was killed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, signal=9)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
+    "a start behind a required hook that did not run": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, error="gone")), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
+    "a start behind a required hook that was too slow": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, exit=0, timed_out=True)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
+    "a start behind a hook that failed and need not have": (lambda s: [(INTENT, hooked(s, required=False)), (HOOK, failed(s)), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    "a refusal behind a required hook that failed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s)), (OUTCOME, s.REFUSED)], 0, []),
+    "an after-hook of what was refused": (lambda s: [(INTENT, hooked(s, kind="after")), (OUTCOME, s.REFUSED), (HOOK, s.changed(s.HOOK_RESULT, hook="after"))], 0, []),
+    "a direct launch with an after-hook": (lambda s: [(INTENT, direct(s, hooks={"after": s.HOOK})), (START, s.START)], 1, ["launch.direct"]),
+    "a direct launch with outputs": (lambda s: [(INTENT, direct(s, outputs=["/w/a.whl"])), (START, s.START)], 1, ["launch.direct"]),
+    "a direct launch with a before-hook": (lambda s: [(INTENT, direct(s, hooks={"before": s.HOOK})), (HOOK, s.HOOK_RESULT), (START, s.START)], 0, []),
+    "a network that was to be closed": (lambda s: [(INTENT, s.INTENT), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 1, ["launch.network"]),
+    "a network that was to be open": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 0, []),
+    "a network that is closed without need": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    "a launch around itself": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=SESSION)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.nesting"]),
+    "a launch within another": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=s.session_id(9))), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    "two digests of one output": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "1")))], 3, ["launch.output_digests"]),
+    "one output declared twice": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "0")))], 0, []),
+    "a feature that was waived and achieved": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=enforcement(s, required=True, achieved=True, waived=["filter"]))), (OUTCOME, s.OUTCOME)], 0, ["launch.waived"]),
+    # Wall times are no order of events: a clock may be set back while a command runs.
+    "an end before its beginning": (lambda s: [(INTENT, s.INTENT), (START, s.START), (OUTCOME, outcome(s, ended="1999-01-01T00:00:00.000000Z"))], 0, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ILL_FORMED)
+def test_what_no_launch_would_record_and_what_one_may(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str
+) -> None:
+    entries, status, codes = ILL_FORMED[name]
+    book = new_book()
+    for kind, data in entries(shapes):
+        book.add(kind, SESSION, data)
+    if b'"kind":"launch.start"' not in book.bodies[-1]:
+        book.attest(SESSION)
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes) == (status, codes)
+
+
+def test_an_open_network_beside_the_start(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book, made = new_book(), open_network(shapes)
+    book.launch(start={**made, "capabilities": book.beside(made["capabilities"])})
+    assert bench.verify(bench.write(book)).codes == ["launch.network"]
+
+
+def test_a_ledger_that_continues_itself(bench: Bench, new_book: Callable[..., Book]) -> None:
+    book = new_book()
+    previous: Any = {"origin": book.origin, "root": "0" * 64, "size": 9}
+    book.bodies[0] = book.bodies[0].replace(
+        b'"public_key"', b'"previous":' + encode(previous) + b',"public_key"'
+    )
+    book.launch()
+    assert bench.verify(bench.write(book)).codes == ["origin.previous"]
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_a_later_version_within_a_session_is_not_called_tampered(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, position: int
+) -> None:
+    """Whatever it is: an intent, a start or an outcome that only a later verifier understands."""
+    counts = {"decisions": 1, "decisions_dropped": 0, "survivors": 0, "survivors_left": 0}
+    record = [
+        (INTENT, shapes.INTENT),
+        (START, shapes.START),
+        (DECISION, shapes.DECISION),
+        (OUTCOME, outcome(shapes, counts=counts)),
+    ]
+    book = new_book()
+    for at, (kind, data) in enumerate(record):
+        book.add(kind, SESSION, data, **({"v": 2} if at == position else {}))
+    changes: dict[str, Any] = {"more": True} if position == 4 else {}
+    book.attest(SESSION, **changes)
+    said = bench.verify(bench.write(book))
+    if position == 4:  # nothing of a later version: the same record is judged in full
+        assert (said.status, said.codes) == (1, ["launch.statement"])
+        return
+    assert (said.status, said.codes) == (3, ["entry.kind"])
+    assert said.document["findings"][0]["session"] == SESSION
+    assert said.document["launches"]["complete"] == 1
+    book.add(DECISION, SESSION, shapes.DECISION)
+    assert "launch.reused" in bench.verify(bench.write(book)).codes
+
+
+def test_a_session_of_a_later_version_that_has_no_end(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT, v=2)
+    book.add(START, SESSION, shapes.START)
+    said = bench.verify(bench.write(book))
+    assert (said.status, said.codes, said.document["launches"]["unfinished"]) == (3, ["entry.kind"], 1)
+
+
+def test_an_attestation_behind_a_later_version_is_still_signed(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    book.add(INTENT, SESSION, shapes.INTENT)
+    book.add(DECISION, SESSION, shapes.DECISION, v=2)
+    book.add(OUTCOME, SESSION, shapes.REFUSED)
+    book.attest(SESSION, shapes.STRANGER)
+    assert bench.verify(bench.write(book)).codes == ["entry.kind", "launch.signature"]
+
+
 def test_outputs_in_another_order(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     book = new_book()
     outputs = [{"path": path, "sha256": "f" * 64, "size": 1} for path in ("/b", "/a")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import apsw
 import pytest
 
 from attest import blob, entry
-from verify import NotCheckedError, Pin, heap, launches, reader, verify
+from verify import NotCheckedError, Pin, heap, launches, reader, seen, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,3 +192,39 @@ def test_what_stands_in_strings_is_not_counted(
         command = ["x" * shift + unit * (3_000_000 // len(unit) // 3), unit]
         book.launch(intent=shapes.changed(shapes.INTENT, command=book.beside(command)))
     assert bench.verify(bench.write(book)).status == 0
+
+
+def test_what_was_seen_goes_to_disk_and_is_still_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "MAX_IN_MEMORY", 100)
+    known = seen.Seen()
+    items = [hashlib.sha256(b"%d" % number).digest() for number in range(1_050)]
+    for item in items:
+        known.add(item)
+        known.add(item)
+    assert all(item in known for item in items)
+    assert hashlib.sha256(b"x").digest() not in known
+    assert None not in known
+    assert len(known._items) < 100
+
+
+def test_a_ledger_with_more_launches_than_are_kept_in_memory(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "MAX_IN_MEMORY", 10)
+    book = new_book()
+    for _ in range(35):
+        book.launch(start=shapes.changed(shapes.START, environment=book.beside(["PATH"])))
+    assert bench.verify(bench.write(book)).status == 0
+    book.add(entry.DECISION, shapes.session_id(3), shapes.DECISION)
+    assert bench.verify(bench.write(book)).codes == ["launch.reused"]
+
+
+def test_no_room_for_what_was_seen_is_no_tampering(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: seen.Seen) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(seen, "MAX_IN_MEMORY", 1)
+    monkeypatch.setattr(seen.Seen, "_move", full)
+    assert bench.verify(bench.write(book)).codes == ["input.too_large"]

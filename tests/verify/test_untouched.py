@@ -147,7 +147,7 @@ def test_every_form_of_a_session_that_the_grammar_has(
     book.add(entry.OUTCOME, session, shapes.REFUSED)
     book.attest(session)
     session = book.new_session()  # direct
-    book.add(entry.INTENT, session, shapes.changed(shapes.INTENT, strategy="direct"))
+    book.add(entry.INTENT, session, shapes.changed(shapes.INTENT, strategy="direct", outputs=[]))
     book.add(entry.START, session, shapes.START)
     session = book.new_session()  # ended by a signal
     book.launch(outcome=shapes.SIGNALLED)
