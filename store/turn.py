@@ -1,8 +1,7 @@
 """Whose turn it is to write: the writers of one host wait here instead of colliding at SQLite's lock.
 
 SQLite's own wait sleeps ever longer, up to 100 ms, while the ledger lies idle: sixteen processes got a fifth
-of what one alone writes. A file lock that each asks for every millisecond leaves it idle for microseconds.
-Who has waited for longer asks less often: there are many then, or the machine has no time to spare.
+of what one alone writes. A file lock that each asks for every few milliseconds leaves it idle for less.
 
 It is a courtesy and nothing more. SQLite's lock alone keeps writers apart; who has no state directory to
 put the file into, or waits here for too long behind a process that was stopped, goes on to that without.
@@ -16,10 +15,11 @@ import time
 
 from store.private_directories import open_private
 
-_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.01
-_SHARE_OF_WAIT = 0.02
-"""A pause is this part of the time that was waited already, within the two bounds above."""
+_FIRST_PAUSE_SECONDS = 0.0005
+_LONGEST_PAUSE_SECONDS = 0.008
+"""Between the two each pause is twice the one before. Sixteen that ask every millisecond take more of two
+cores than they give back, and each writer but the last must verify what another signed: measured with the
+longest pause at 1, 2 and 4 ms, sixteen processes wrote 0.45, 0.55 and 0.67 of what one alone writes."""
 
 _PATIENCE_SECONDS = 30.0
 
@@ -42,17 +42,15 @@ class Turn:
         try:
             if self._descriptor is None:
                 self._descriptor = open_private(self._path)
-            begun: float | None = None
+            pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
             while True:
                 try:
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    now = time.monotonic()
-                    begun = now if begun is None else begun
-                    if now - begun >= _PATIENCE_SECONDS:
+                    if time.monotonic() - begun >= _PATIENCE_SECONDS:
                         return
-                    pause = _SHARE_OF_WAIT * (now - begun)
-                    time.sleep(min(max(pause, _PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 else:
                     return
         except OSError:
