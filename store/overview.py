@@ -69,13 +69,11 @@ def overview(path: bytes, *, state: bytes) -> LedgerOverview:
                 path, head, reader.key_in_force(), reader.previous(), is_sealed(head.origin, state=state)
             )
     except LedgerError as error:
-        if error.code == "ledger.unreadable" and not os.access(os.path.dirname(path), os.W_OK):
-            directory = os.fsdecode(os.path.dirname(path))
-            raise LedgerError(
-                f"{error}: {directory} cannot be written, where SQLite keeps files beside the ledger",
-                code=error.code,
-                hint=f"make {directory} yours to write",
-            ) from None
+        directory = os.path.dirname(path)
+        if error.code == "ledger.readonly" and not os.access(directory, os.W_OK):
+            # Who asks is about to write to it, so a snapshot would not do.
+            hint = f"make {os.fsdecode(directory)} yours to write"
+            raise LedgerError(str(error), code=error.code, hint=hint) from None
         raise
 
 

@@ -400,5 +400,6 @@ def test_a_directory_that_cannot_be_written_is_what_is_said(
     finally:
         directory.chmod(0o700)
     err = capfd.readouterr().err
-    assert f"{directory} cannot be written" in err
+    assert f"nono: cannot read {directory}/" in err
+    assert "you may not write them\nnono: hint: make" in err
     assert f"nono: hint: make {directory} yours to write\n" in err
