@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attest import canonical, checkpoint, note
 from attest.errors import MalformedError, SignatureError
 from verify.errors import NotCheckedError
+from verify.findings import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +109,8 @@ def save(path: str, signed: bytes) -> None:
     temporary = f"{path}.{os.urandom(8).hex()}.new"
     try:
         try:
-            with open(temporary, "xb") as file:
+            # Whatever the umask: whoever could write to it could make the verifier forget.
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
                 file.write(signed)
                 file.flush()
                 os.fsync(file.fileno())
@@ -154,10 +156,14 @@ def judge(
         try:
             note.verify(each.note, [note.Verifier(origin, key) for key in dict.fromkeys(keys)])
         except SignatureError as error:
+            held.append(Held(each.source, before.size, continued=False))
+            if findings.counts[Severity.TAMPERED]:
+                continue  # that is certain, whoever wrote the file
             raise NotCheckedError(
                 f"{each.source} is signed by none of the ledger's keys and none of the pinned ones: {error}",
                 code="memory.signature",
-                hint="where does it come from? without it the ledger can be checked, but not for its age",
+                hint="an older copy from before a handover does not know the later key: pin that, with -k;"
+                " without the file the ledger can be checked, but not for its age",
             ) from None
         continued = False
         if size < before.size:

@@ -152,6 +152,40 @@ def test_what_nobody_known_signed_proves_nothing(bench: Bench, book: Book, memor
     assert bench.verify(path, "--checkpoint", str(memory)).codes == ["memory.signature"]
 
 
+def test_an_older_copy_from_before_a_handover_is_never_verified(
+    bench: Bench, new_book: Callable[..., Book], memory: Path
+) -> None:
+    book = new_book()
+    book.launch()
+    old = bench.write(book)
+    book.hand_over(SUCCESSOR)
+    book.launch()
+    memory.write_text(book.note(len(book.bodies)))
+    said = bench.verify(old, "--save-checkpoint", str(memory))
+    assert (said.status, said.codes) == (2, ["memory.signature"])
+    assert "from before a handover" in said.text
+    both = bench.verify(old, "-k", bench.path("successor.pub"), "--save-checkpoint", str(memory))
+    assert (both.status, both.codes) == (1, ["memory.older"])
+    assert memory.read_text() == book.note(len(book.bodies))
+
+
+def test_what_nobody_known_signed_does_not_hide_tampering(bench: Bench, book: Book, memory: Path) -> None:
+    memory.write_text(checkpoint.Checkpoint(book.origin, 999, bytes(32)).sign([STRANGER]))
+    edit = "UPDATE entry SET body = replace(body, 'make', 'fake') WHERE idx = 1"
+    said = bench.verify(bench.alter(bench.write(book), edit), "--checkpoint", str(memory))
+    assert said.status == 1
+    assert said.document["remembered"][0]["continued"] is False
+
+
+def test_what_is_saved_is_not_for_others_to_write(bench: Bench, book: Book, memory: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert bench.verify(bench.write(book), "--save-checkpoint", str(memory)).status == 0
+    finally:
+        os.umask(before)
+    assert memory.stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [
