@@ -92,19 +92,19 @@ class GroupCommit:
         if not drafts:
             raise LedgerError("nothing to append", code="ledger.empty_append")
         mine = _Waiting(drafts)
-        with self._guard:
-            self._line.append(mine)
-            if not self._led:
-                self._led = mine.leads = True
         try:
+            with self._guard:
+                self._line.append(mine)
+                if not self._led:
+                    self._led = mine.leads = True
             if not mine.leads:
                 mine.sleep.acquire()  # until it leads, or another has committed its entries
-        except BaseException:  # interrupted in its sleep
+            if mine.leads:
+                with self._lead() as waiting:
+                    self._commit(waiting)
+        except BaseException:  # interrupted, wherever that was: nobody may wait for one who is gone
             self._leave(mine)
             raise
-        if mine.leads:
-            with self._lead() as waiting:
-                self._commit(waiting)
         if mine.error is not None:
             raise mine.error
         assert mine.appended is not None
