@@ -68,6 +68,21 @@ def _in_line(group: GroupCommit, count: int) -> None:
     pytest.fail(f"{len(group._line)} of {count} stand in line")
 
 
+def _behind_the_first(held: _Held, group: GroupCommit, count: int, *, entries: int) -> None:
+    """Let one thread commit, and so many more stand in line meanwhile, each with so many entries."""
+    first = threading.Thread(target=lambda: group.append(drafts()))
+    first.start()
+    assert held.begun.wait(60)
+    others = [threading.Thread(target=lambda: group.append(drafts(entries))) for _ in range(count)]
+    for other in others:
+        other.start()
+    _in_line(group, count)
+    held.go_on.set()
+    for thread in (first, *others):
+        thread.join(60)
+        assert not thread.is_alive(), "somebody waits for ever"
+
+
 def test_sixteen_threads_append_and_everything_is_there_once(place: Place) -> None:
     with GroupCommit(place.found()) as group:
 
@@ -92,16 +107,7 @@ def test_sixteen_threads_append_and_everything_is_there_once(place: Place) -> No
 def test_what_stands_in_line_is_one_commit(place: Place) -> None:
     held = _Held(place.found())
     with GroupCommit(held) as group:  # type: ignore[arg-type]  # a ledger, seen from here
-        first = threading.Thread(target=lambda: group.append(drafts()))
-        first.start()
-        assert held.begun.wait(60)
-        others = [threading.Thread(target=lambda: group.append(drafts(2))) for _ in range(10)]
-        for other in others:
-            other.start()
-        _in_line(group, 10)
-        held.go_on.set()
-        for thread in (first, *others):
-            thread.join(60)
+        _behind_the_first(held, group, 10, entries=2)
         assert group.commits == 2
     assert len(place.check()) == 22
 
@@ -109,17 +115,8 @@ def test_what_stands_in_line_is_one_commit(place: Place) -> None:
 def test_a_commit_is_bounded(place: Place) -> None:
     held = _Held(place.found())
     with GroupCommit(held) as group:  # type: ignore[arg-type]  # a ledger, seen from here
-        first = threading.Thread(target=lambda: group.append(drafts()))
-        first.start()
-        assert held.begun.wait(60)
         many = MAX_ENTRIES // 2 + 1
-        others = [threading.Thread(target=lambda: group.append(drafts(many))) for _ in range(3)]
-        for other in others:
-            other.start()
-        _in_line(group, 3)
-        held.go_on.set()
-        for thread in (first, *others):
-            thread.join(60)
+        _behind_the_first(held, group, 3, entries=many)
         assert group.commits == 4
     assert len(place.check()) == 3 * many + 2
 
