@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from verify.findings import Severity
-from verify.render import headline, printable
+from verify.render import advice, headline, printable
 
 if TYPE_CHECKING:
     from verify.findings import Finding
@@ -33,10 +33,8 @@ def as_annotations(verdict: Verdict, ledger: str) -> str:
         verdict: what was found.
         ledger: the path as it was named; annotations point to it.
     """
-    if verdict.exit == 0:
-        lines = [_command("notice", "nono-verify", ledger, headline(verdict))]
-    else:
-        lines = [_command("error", "nono-verify", ledger, headline(verdict))]
+    kind = "error" if verdict.exit else "notice"
+    lines = [_command(kind, "nono-verify", ledger, headline(verdict) + advice(verdict))]
     rest = [finding for finding in verdict.findings if finding is not next(iter(verdict.decisive()), None)]
     for finding in rest[: _MAX_ANNOTATIONS - 1]:
         kind = _COMMANDS.get(finding.severity, "error")
@@ -53,7 +51,7 @@ def as_summary(verdict: Verdict, ledger: str) -> str:
     lines = [
         f"### {_html(headline(verdict))}",
         "",
-        f"<code>{_html(ledger)}</code>: exit code {verdict.exit} ({verdict.word})",
+        f"<code>{_html(ledger)}</code>: exit code {verdict.exit} ({verdict.word}){_html(advice(verdict))}",
         "",
     ]
     if verdict.origin is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from verify.findings import Severity
-from verify.render import headline, printable
+from verify.render import advice, headline, printable
 
 if TYPE_CHECKING:
     from verify.findings import Finding
@@ -65,7 +65,10 @@ def as_junit(verdict: Verdict, ledger: str) -> str:
                 _add(case, "failure", decisive)
     output = ElementTree.SubElement(suite, "system-out")
     output.text = "\n".join(
-        [printable(headline(verdict)), *(printable(caveat.message) for caveat in verdict.not_excluded)]
+        [
+            printable(headline(verdict) + advice(verdict)),
+            *(printable(caveat.message) for caveat in verdict.not_excluded),
+        ]
     )
     errors = 1 if verdict.exit == 2 else 0
     for element in (suites, suite):

@@ -74,6 +74,11 @@ def as_text(verdict: Verdict) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
+def advice(verdict: Verdict) -> str:
+    """Return what to do, as it goes on behind a sentence of the verdict; empty where there is nothing."""
+    return f" (hint: {verdict.hint})" if verdict.hint is not None else ""
+
+
 def headline(verdict: Verdict) -> str:
     """Return the line that says it all; not escaped yet, see :func:`printable`."""
     finding = next(iter(verdict.decisive()), None)

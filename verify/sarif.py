@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from attest import __version__
 from verify.findings import CODES, Severity
-from verify.render import headline, printable
+from verify.render import advice, headline, printable
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -53,7 +53,7 @@ def as_sarif(verdict: Verdict, ledger: str) -> str:
                     {
                         "executionSuccessful": verdict.exit != 2,
                         "exitCode": verdict.exit,
-                        "exitCodeDescription": printable(headline(verdict)),
+                        "exitCodeDescription": printable(headline(verdict) + advice(verdict)),
                     }
                 ],
                 "columnKind": "unicodeCodePoints",

@@ -148,6 +148,19 @@ def test_a_summary_that_cannot_be_written_is_not_passed_over(
     assert "not checked: the summary of the step cannot be written" in capsys.readouterr().err
 
 
+def test_every_format_says_what_to_do(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = Path(bench.path("summary.md"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    memory = Path(bench.path("memory"))
+    memory.write_text("no checkpoint")
+    asked = [*ledgers(bench, book)[0], "--checkpoint", str(memory)]
+    for name in ("text", "sarif", "junit", "github"):
+        status, said = run([*asked, "--format", name])
+        assert status == 2
+        assert "hint: it is written by: nono-verify LEDGER -k KEY --save-checkpoint FILE" in said
+    assert "nono&#45;verify LEDGER" in summary.read_text()
+
+
 def hostile(code: str = "entry.form", count: int = 1) -> Verdict:
     """Return a verdict with an attacker's text wherever a verdict can have text from outside."""
     findings = tuple(Finding(code, f"entry {n} says {HOSTILE}", n, "0" * 32) for n in range(count))
