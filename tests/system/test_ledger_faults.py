@@ -223,13 +223,14 @@ def image(site: Site) -> Iterator[Path]:
     """An ext4 of 160 MiB in a file."""
     if not IS_ROOT:
         pytest.skip("only root can mount a file system")
-    if shutil.which("mkfs.ext4") is None:
+    mkfs = shutil.which("mkfs.ext4", path=f"{os.defpath}:/usr/sbin:/sbin")
+    if mkfs is None:
         missing("mkfs.ext4 is not installed")
     disk, file = site.base / "disk", site.base / "image"
     disk.mkdir()
     with open(file, "wb") as made:
         made.truncate(160 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", file], check=True)
+    subprocess.run([mkfs, "-q", "-m", "0", file], check=True)
     done = subprocess.run(["mount", "-o", "loop", file, disk], check=False, capture_output=True)
     if done.returncode:
         missing(f"cannot mount a file system: {done.stderr.decode()}")
