@@ -18,8 +18,8 @@ import pytest
 from attest import canonical
 from attest.keys import SigningKey
 from attest.note import Verifier
-from verify import cli, render, trust
-from verify.cli import main
+from verify import render, trust
+from verify.cli import ledger, main
 from verify.launches import Launches
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ def test_a_fault_of_the_verifier_is_no_tampering(
 
     path = bench.write(book)
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "verify", fail)
+        patch.setattr(ledger, "verify", fail)
         found = bench.verify(path)
     code = "input.memory" if isinstance(error, MemoryError) else "input.unexpected"
     assert (found.status, found.codes) == (2, [code])

@@ -100,7 +100,7 @@ def test_no_permission(bench: Bench, book: Book) -> None:
         code = (
             "import ctypes, sys; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0); ctypes.CDLL(None).prctl(24, 2, 0, 0, 0)\n"
             "import locale, os; os.setgroups([]); os.setresgid(65534, 65534, 65534)\n"
-            "from verify.cli import main; os.setresuid(65534, 65534, 65534); sys.exit(main(sys.argv[1:]))"
+            "import verify.cli.ledger; from verify.cli import main; os.setresuid(65534, 65534, 65534); sys.exit(main(sys.argv[1:]))"
         )
         place = bench.directory
         while os.path.dirname(place) not in ("/", "/tmp", "/var"):

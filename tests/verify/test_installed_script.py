@@ -144,7 +144,7 @@ def test_a_package_beside_the_script(bench: Bench, book: Book, home: str, checko
 
 def test_an_installation_that_is_broken_is_no_tampering(bench: Bench, book: Book, home: str) -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    part = os.path.join(home, "lib", version, "site-packages", "verify", "cli.py")
+    part = os.path.join(home, "lib", version, "site-packages", "verify", "cli")
     os.rename(part, part + ".away")
     python = os.path.join(home, "bin", "python")
     try:

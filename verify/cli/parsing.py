@@ -1,0 +1,86 @@
+"""What the arguments of every verification have in common: their errors, and the keys that are pinned."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from attest import origin as origins
+from attest.errors import NonoError
+from attest.keys import without_key_text
+from verify import pins, trust
+from verify.cli.streams import write
+from verify.errors import NotCheckedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of the verifier.
+
+    Args:
+        prog: the command, as it is typed.
+        description: what it does, one sentence.
+        epilog: exit codes and examples.
+    """
+
+    def __init__(self, prog: str, *, description: str = "", epilog: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a :class:`UsageError`: a reason why nothing was checked, and worded like the others."""
+        raise UsageError(without_key_text(message), hint=f"{self.prog} --help")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Leave after help or version, which argparse has written without looking whether it could."""
+        write("")
+        super().exit(status, message)
+
+
+def asked_format(arguments: Sequence[str], formats: Sequence[str]) -> str:
+    """Return the format that arguments ask for which could not be parsed; ``text`` when they ask for none."""
+    pairs = [tuple(argument.split("=", 1)) for argument in arguments] + list(itertools.pairwise(arguments))
+    return next(
+        (pair[1] for pair in pairs if pair[0] == "--format" and pair[1:] and pair[1] in formats), "text"
+    )
+
+
+def add_pins(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every verification has."""
+    parser.add_argument(
+        "-k",
+        "--public-key-file",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="a public key that is trusted; the ledger must be one of these keys'",
+    )
+    parser.add_argument("--origin", metavar="O", help="the ledger must have this origin, name/id")
+
+
+def given_pins(options: argparse.Namespace, *, store: bool) -> tuple[pins.Pin, ...]:
+    """Return what is pinned: the files named, else the variable's key, else the ``store`` of trusted keys.
+
+    One source only: a job that names the key it expects must not pass with another that happens to
+    lie in somebody's trust store.
+
+    Raises:
+        NotCheckedError: a key cannot be read, or the origin that is pinned is none.
+    """
+    if options.origin is not None:
+        try:
+            origins.split(options.origin)
+        except NonoError as error:
+            raise NotCheckedError(f"--origin: {error}", code="input.usage") from None
+    if options.public_key_file:
+        return tuple(pins.read_file(path) for path in options.public_key_file)
+    return pins.from_environment(os.environ) or (trust.load(os.environ) if store else ())
