@@ -300,13 +300,7 @@ class Bench:
 
     def verify(self, path: str, *arguments: str, key: str | None = "key.pub") -> Judged:
         """Run the command in both formats, which must agree, and return what it said."""
-        asked = [path, *(["-k", self.path(key)] if key else []), *arguments]
-        status, text = run(asked)
-        again, output = run([*asked, "--format", "json"])
-        document = json.loads(output)
-        assert status == again == document["exit"]
-        assert text.startswith(BEGINNINGS[status])
-        return Judged(status, document, text)
+        return judge([path, *(["-k", self.path(key)] if key else []), *arguments])
 
     def alter(self, path: str, *statements: str | tuple[str, tuple[Any, ...]]) -> str:
         """Edit a ledger as somebody would who may write the file: past its triggers."""
@@ -337,6 +331,28 @@ def run(arguments: list[str]) -> tuple[int, str]:
     return status, output.getvalue()
 
 
+def judge(asked: list[str]) -> Judged:
+    """Run the command in both formats, which must agree, and return what it said."""
+    status, text = run(asked)
+    again, output = run([*asked, "--format", "json"])
+    document = json.loads(output)
+    assert status == again == document["exit"]
+    assert text.startswith(BEGINNINGS[status])
+    return Judged(status, document, text)
+
+
+def three_launches() -> Book:
+    """Return a ledger of two launches and a refusal, with a blob."""
+    made = Book()
+    made.launch(decisions=2)
+    made.launch(start=changed(START, environment=made.beside(["HOME", "PATH", "TERM"])))
+    session = made.new_session()
+    made.add(entry.INTENT, session, INTENT)
+    made.add(entry.OUTCOME, session, REFUSED)
+    made.attest(session)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _no_trust(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
@@ -351,14 +367,7 @@ def bench(tmp_path: Any) -> Bench:
 @pytest.fixture
 def book() -> Book:
     """Return a ledger of two launches and a refusal, with a blob."""
-    made = Book()
-    made.launch(decisions=2)
-    made.launch(start=changed(START, environment=made.beside(["HOME", "PATH", "TERM"])))
-    session = made.new_session()
-    made.add(entry.INTENT, session, INTENT)
-    made.add(entry.OUTCOME, session, REFUSED)
-    made.attest(session)
-    return made
+    return three_launches()
 
 
 @pytest.fixture
