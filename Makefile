@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
-.PHONY: help demo test test-here lint format bench install clean system-packages
+.PHONY: help demo test test-here lint format bench gauntlet vectors fuzz install clean system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -61,6 +61,11 @@ lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts
 format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+N ?= 10000
+
+gauntlet: $(VENV)/.installed $(VENV)/.test ## mutate ledgers by chance, none may verify; N=10000 SEED=… CASE=…
+	@$(BIN)/python -m tests.gauntlet.chance --count $(N) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'

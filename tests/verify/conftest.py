@@ -304,20 +304,19 @@ class Bench:
 
     def alter(self, path: str, *statements: str | tuple[str, tuple[Any, ...]]) -> str:
         """Edit a ledger as somebody would who may write the file: past its triggers."""
-        db = sqlite3.connect(path, isolation_level=None)
-        triggers = db.execute(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
-        ).fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            if isinstance(statement, str):
-                db.execute(statement)
-            else:
-                db.execute(*statement)
-        for _, sql in triggers:
-            db.execute(sql)
-        db.close()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            triggers = db.execute(
+                "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
+            ).fetchall()
+            for name, _ in triggers:
+                db.execute(f"DROP TRIGGER {name}")
+            for statement in statements:
+                if isinstance(statement, str):
+                    db.execute(statement)
+                else:
+                    db.execute(*statement)
+            for _, sql in triggers:
+                db.execute(sql)
         return path
 
 
