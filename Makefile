@@ -67,6 +67,9 @@ N ?= 10000
 gauntlet: $(VENV)/.installed $(VENV)/.test ## mutate ledgers by chance, none may verify; N=10000 SEED=… CASE=…
 	@$(BIN)/python -m tests.gauntlet.chance --count $(N) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
 
+vectors: $(VENV)/.installed $(VENV)/.test ## write tests/vectors/verify anew, for the verifiers of others
+	@$(BIN)/python -m tests.gauntlet.vectors
+
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'
 	@touch $@
