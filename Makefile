@@ -70,6 +70,20 @@ gauntlet: $(VENV)/.installed $(VENV)/.test ## mutate ledgers by chance, none may
 vectors: $(VENV)/.installed $(VENV)/.test ## write tests/vectors/verify anew, for the verifiers of others
 	@$(BIN)/python -m tests.gauntlet.vectors
 
+# atheris has wheels for some versions of Python only; another one is named with PYTHON= and VENV=.
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PIP) install 'nono-attest[fuzz]' || { echo 'atheris does not install here: it needs Linux and a Python that it has a wheel for (make fuzz PYTHON=python3.12 VENV=.venv-fuzz)' >&2; exit 1; }
+	@touch $@
+
+TIME ?= 60
+TARGET ?= note entry proof ledger rows
+
+fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the parsers and the verifier; TIME=60 seconds a target, TARGET=…
+	@for target in $(TARGET); do \
+	  echo "fuzzing $$target for $(TIME) s"; \
+	  $(BIN)/python -m fuzz.run $$target --seconds $(TIME) || exit 1; \
+	done
+
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'
 	@touch $@

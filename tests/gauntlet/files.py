@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attest import ledger_format
 from tests.gauntlet.mutation import Asked, Mutation, ask, two_tiles
@@ -200,7 +200,7 @@ TYPES: list[tuple[str, str, str, str, str]] = [
 ]  # fmt: skip
 
 
-def retyped(path: str, definition: str, statement: str) -> str:
+def retyped(path: str, definition: str, statement: str | tuple[str, tuple[Any, ...]]) -> str:
     """Run a statement while a table has another definition, and put the true one back."""
     name = definition.split(" ")[2]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -213,7 +213,7 @@ def retyped(path: str, definition: str, statement: str) -> str:
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (definition, name))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute(statement)
+        db.execute(*((statement,) if isinstance(statement, str) else statement))
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (true, name))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
