@@ -204,6 +204,7 @@ def retyped(path: str, definition: str, statement: str | tuple[str, tuple[Any, .
     """Run a statement while a table has another definition, and put the true one back."""
     name = definition.split(" ")[2]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
         (true,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         triggers = db.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
@@ -213,10 +214,12 @@ def retyped(path: str, definition: str, statement: str | tuple[str, tuple[Any, .
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (definition, name))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
         db.execute(*((statement,) if isinstance(statement, str) else statement))
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (true, name))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
         for _, sql in triggers:
             db.execute(sql)
     return path

@@ -238,6 +238,7 @@ class Book:
     def write(self, path: str, *, head: str | None = None) -> str:
         """Write the file and return its path."""
         db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA synchronous = OFF")  # who tests does not wait for a disk
         db.execute(f"PRAGMA application_id = {ledger_format.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {ledger_format.FORMAT_VERSION}")
         db.execute("BEGIN")
@@ -305,6 +306,7 @@ class Bench:
     def alter(self, path: str, *statements: str | tuple[str, tuple[Any, ...]]) -> str:
         """Edit a ledger as somebody would who may write the file: past its triggers."""
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = OFF")
             triggers = db.execute(
                 "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
             ).fetchall()

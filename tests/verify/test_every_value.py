@@ -77,6 +77,7 @@ def change(value: Any, data: st.DataObject) -> Any:
 
 def execute_without_triggers(path: str, run: Callable[[sqlite3.Connection], None]) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = OFF")
         triggers = db.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
         ).fetchall()
