@@ -92,4 +92,4 @@ bench: $(VENV)/.installed $(VENV)/.bench ## measure ours against peers, in one r
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove what this file made
-	rm -rf $(VENV) build dist bench-results.json
+	rm -rf $(VENV) build dist bench-results.json gauntlet-failures fuzz-results
