@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
-.PHONY: help demo test test-here lint format bench install clean system-packages
+.PHONY: help demo test test-here lint format bench gauntlet vectors fuzz install clean system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -62,6 +62,28 @@ format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+N ?= 10000
+
+gauntlet: $(VENV)/.installed $(VENV)/.test ## mutate ledgers by chance, none may verify; N=10000 SEED=… CASE=…
+	@$(BIN)/python -m tests.gauntlet.chance --count $(N) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+
+vectors: $(VENV)/.installed $(VENV)/.test ## write tests/vectors/verify anew, for the verifiers of others
+	@$(BIN)/python -m tests.gauntlet.vectors
+
+# atheris has wheels for some versions of Python only; another one is named with PYTHON= and VENV=.
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PIP) install 'nono-attest[fuzz]' || { echo 'atheris does not install here: it needs Linux and a Python that it has a wheel for (make fuzz PYTHON=python3.12 VENV=.venv-fuzz)' >&2; exit 1; }
+	@touch $@
+
+TIME ?= 60
+TARGET ?= note entry proof ledger rows
+
+fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the parsers and the verifier; TIME=60 seconds a target, TARGET=…
+	@for target in $(TARGET); do \
+	  echo "fuzzing $$target for $(TIME) s"; \
+	  $(BIN)/python -m fuzz.run $$target --seconds $(TIME) || exit 1; \
+	done
+
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'
 	@touch $@
@@ -70,4 +92,4 @@ bench: $(VENV)/.installed $(VENV)/.bench ## measure ours against peers, in one r
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove what this file made
-	rm -rf $(VENV) build dist bench-results.json
+	rm -rf $(VENV) build dist bench-results.json gauntlet-failures fuzz-results

@@ -1,0 +1,24 @@
+"""The gauntlet: every mutation of a ledger that must not come out as verified, a row each.
+
+What is done against the writer stands in ``tests/store/test_writer_attacked.py``; mutations by chance are in
+:mod:`tests.gauntlet.chance`.
+"""
+
+from __future__ import annotations
+
+from tests.gauntlet import edited, files, proofs, recorded, required, spelled, trusted
+
+MUTATIONS = tuple(
+    mutation
+    for part in (edited, recorded, spelled, trusted, required, files, proofs)
+    for mutation in part.MUTATIONS
+)
+"""All rows."""
+
+NOT_BY_A_FILE = {
+    "input.busy": "another process keeps a lock, whatever the file",
+    "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",
+    "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",
+    "input.unexpected": "a fault of the verifier itself; tests/verify/test_command.py",
+}
+"""The codes that no row reaches, and why no file can cause them."""
