@@ -105,6 +105,16 @@ CODES: dict[str, tuple[Severity, str]] = {
     "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
     "memory.root": (_T, "the ledger is not the one that a remembered checkpoint of it covers"),
     "memory.origin": (_U, "a remembered checkpoint is that of another ledger"),
+    "anchor.form": (_T, "the evidence of an anchor is not of the form of its type"),
+    "anchor.evidence": (_T, "the evidence of an anchor is about something else than the anchor covers"),
+    "witness.signature": (_T, "a cosignature in the ledger is not what a known witness signed"),
+    "witness.time": (_U, "a cosignature is of a time that cannot be, or that lies ahead"),
+    "witness.quorum": (_U, "the quorum of the witness policy is not met"),
+    "witness.log": (_U, "the witness policy is about other logs"),
+    "witness.own_key": (_U, "a key of the ledger is one of the witness policy's witnesses"),
+    "timestamp.signature": (_T, "a timestamp in the ledger is not what a timestamp authority signed"),
+    "timestamp.time": (_U, "a timestamp lies ahead"),
+    "timestamp.none": (_U, "no timestamp is by an authority under the roots that are trusted"),
     # A proof of one entry
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
     "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
@@ -131,6 +141,11 @@ CODES: dict[str, tuple[Severity, str]] = {
     "memory.form": (_X, "what was named as a remembered checkpoint is none"),
     "memory.signature": (_X, "a remembered checkpoint is signed by no key that is known here"),
     "memory.unwritable": (_X, "the checkpoint cannot be saved"),
+    "witness.unreadable": (_X, "a witness policy cannot be read"),
+    "witness.form": (_X, "what was named as a witness policy is none"),
+    "timestamp.unreadable": (_X, "the roots of timestamp authorities cannot be read"),
+    "timestamp.form": (_X, "what was named as roots of timestamp authorities holds none"),
+    "timestamp.missing": (_X, "timestamps cannot be checked with what is installed"),
     # The report itself
     "findings.more": (_N, "there are more findings than are listed"),
 }

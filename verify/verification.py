@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from verify import epochs, reader
+from verify.anchors import Outsiders
 from verify.errors import NotCheckedError
 from verify.findings import Findings, Severity
 from verify.remembered import judge
 from verify.replay import replay
 from verify.verdict import Caveat, EpochReport, PinReport, Verdict
+from verify.witnessing import Witnessed, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from verify.anchors import AnchorReport
     from verify.launches import Caveats
     from verify.pins import Pin
     from verify.remembered import Held, Remembered
     from verify.replay import Replayed
+    from verify.timestamps import Authorities
+    from verify.witness_policy import Policy
 
 
 def verify(
@@ -28,6 +36,9 @@ def verify(
     origin: str | None = None,
     allow_running: bool = False,
     remembered: Sequence[Remembered] = (),
+    witness_policy: Policy | None = None,
+    authorities: Authorities | None = None,
+    now: datetime | None = None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -37,6 +48,11 @@ def verify(
         origin: the origin that the ledger must have; pinning it pins its genesis key.
         allow_running: do not object to launches that are known to run still.
         remembered: checkpoints of it that were kept outside, see :mod:`verify.remembered`.
+        witness_policy: the witnesses that are known, and how many of them must have cosigned, see
+            :mod:`verify.witness_policy`.
+        authorities: whose timestamps count, see :mod:`verify.timestamps`; there must be one.
+        now: the time at which is asked, with a zone; None is the clock's. Evidence that is later does not
+            count.
 
     Returns:
         The verdict; its ``exit`` is never 2.
@@ -46,11 +62,13 @@ def verify(
             checkpoint is nobody's that is known here (exit 2).
     """
     name = os.fsencode(path)
+    outsiders = Outsiders(int(time.time() if now is None else now.timestamp()), witness_policy, authorities)
     for _ in range(reader.ATTEMPTS):
         with reader.open_ledger(name) as source:
             try:
                 replayed = replay(
                     source,
+                    outsiders,
                     allow_running=allow_running,
                     sizes=(each.checkpoint.size for each in remembered),
                 )
@@ -72,6 +90,7 @@ def _judge(
 ) -> Verdict:
     findings = replayed.findings
     held = _hold_to_memory(replayed, pins, remembered)
+    witnessed, freshly = _hold_to_outsiders(replayed)
     trusted = None
     if replayed.epochs is not None and replayed.size:
         trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
@@ -82,7 +101,12 @@ def _judge(
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
     newest = max((each.size for each in held if each.continued), default=0)
-    caveats = _not_excluded(replayed.caveats, newest)
+    caveats = [
+        _freshness(newest, freshly),
+        *_not_excluded(replayed.caveats),
+        *_of_anchors(replayed, witnessed),
+        _trusted(replayed, witnessed),
+    ]
     if met is not None and met.vouched:
         caveats.insert(
             1,
@@ -117,8 +141,11 @@ def _judge(
             for epoch in ([] if replayed.epochs is None else replayed.epochs.all)
         ),
         launches=replayed.launches,
-        freshness="remembered" if newest else "unproven",
+        freshness="witnessed" if freshly is not None else "remembered" if newest else "unproven",
         remembered=held,
+        witnessed=witnessed,
+        anchors=_reported(replayed, is_intact=not tampered),
+        anchor_count=replayed.anchors.count,
         head=replayed.head.decode() if met is not None else None,
         not_excluded=tuple(caveats),
     )
@@ -137,7 +164,31 @@ def _hold_to_memory(
         size=replayed.size,
         roots=replayed.roots,
         keys=keys,
+        witnessing=replayed.anchors.witnessing,
     )
+
+
+def _hold_to_outsiders(replayed: Replayed) -> tuple[Witnessed | None, Witnessed | None]:
+    """Return up to where a quorum saw the ledger, and where by what was kept outside of it alone.
+
+    Of a ledger that was tampered with nothing follows: what others said is compared with what lies in it.
+    """
+    witnessing, findings = replayed.anchors.witnessing, replayed.findings
+    if replayed.epochs is None or replayed.origin is None or findings.counts[Severity.TAMPERED]:
+        return (None if witnessing is None else Witnessed(met=False)), None
+    replayed.anchors.judge()
+    if witnessing is None:
+        return None, None
+    witnessed = witnessing.judge(replayed.origin, [epoch.key for epoch in replayed.epochs.all])
+    outside = witnessing.outside()
+    return witnessed, outside if outside.size else None
+
+
+def _reported(replayed: Replayed, *, is_intact: bool) -> tuple[AnchorReport, ...]:
+    reports = tuple(replayed.anchors.reports)
+    if is_intact:
+        return reports
+    return tuple(replace(each, holds=None, time=None, by=None) if each.holds else each for each in reports)
 
 
 def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> None:
@@ -152,19 +203,69 @@ def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], or
         findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
 
 
-def _not_excluded(recorded: Caveats, newest: int) -> list[Caveat]:
+def _freshness(newest: int, freshly: Witnessed | None) -> Caveat:
+    if freshly is not None and freshly.size is not None:
+        older = f" nor than the remembered checkpoint of {newest} entries," if newest > freshly.size else ""
+        return Caveat(
+            "freshness.witnessed",
+            f"a later state: it is no older than the {freshly.size} entries that a quorum of witnesses saw at"
+            f" {written(freshly.time)},{older} but nothing says that it is the newest (freshness: witnessed)",
+        )
     if newest:
-        freshness = Caveat(
+        return Caveat(
             "freshness.remembered",
             f"a later state: it is no older than the remembered checkpoint of {newest} entries,"
             " but nothing says that it is the newest (freshness: remembered)",
         )
-    else:
-        freshness = Caveat(
-            "freshness.unproven",
-            "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
+    return Caveat(
+        "freshness.unproven",
+        "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
+    )
+
+
+def _of_anchors(replayed: Replayed, witnessed: Witnessed | None) -> list[Caveat]:
+    """Return what the anchors leave open."""
+    caveats = []
+    if witnessed is not None and witnessed.met and witnessed.size is None:
+        caveats.append(Caveat("witnesses.none", "another history: the witness policy asks for no witness"))
+    anchors = replayed.anchors
+    unread = sum(anchors.unread.values())
+    if unread:
+        count = "1 anchor says" if unread == 1 else f"{unread} anchors say"
+        caveats.append(
+            Caveat("anchors.unread", f"{count} nothing that was checked ({anchors.unread_reasons()})")
         )
-    caveats = [freshness]
+    if anchors.timestamps.count:
+        caveats.append(
+            Caveat(
+                "timestamps.revocation",
+                "a timestamp by somebody who got an authority's key: whether a certificate was revoked was"
+                f" not looked at, and {anchors.timestamps.ended} of {anchors.timestamps.count} timestamps are"
+                " by one that has ended since",
+            )
+        )
+    return caveats
+
+
+def _trusted(replayed: Replayed, witnessed: Witnessed | None) -> Caveat:
+    """Return whom the verdict trusts, and for which entries that is less, because others saw them in time."""
+    sentence = "a root attacker on the recording host, or somebody else who had the private key"
+    said = []
+    if witnessed is not None and witnessed.size is not None:
+        said.append((witnessed.size, f"{written(witnessed.time)} according to the quorum of witnesses"))
+    largest = replayed.anchors.timestamps.largest
+    if largest is not None and not replayed.findings.counts[Severity.TAMPERED]:
+        assert isinstance(largest.covers, int)
+        said.append((largest.covers, f"{written(largest.time)} according to {largest.by}"))
+    for size, when in said:
+        sentence += (
+            f"; the first {size} entries existed at {when}: whoever got the key later did not write them"
+        )
+    return Caveat("host.trusted", sentence)
+
+
+def _not_excluded(recorded: Caveats) -> list[Caveat]:
+    caveats = []
     for count, code, message in (
         (
             recorded.stat_only,
@@ -183,17 +284,4 @@ def _not_excluded(recorded: Caveats, newest: int) -> list[Caveat]:
         if count:
             launches = "1 launch" if count == 1 else f"{count} launches"
             caveats.append(Caveat(code, f"in {launches} {message}"))
-    if recorded.anchors:
-        anchors = "1 anchor was" if recorded.anchors == 1 else f"{recorded.anchors} anchors were"
-        caveats.append(
-            Caveat(
-                "anchors.unread",
-                f"{anchors} not looked at: whether a timestamp, a log or a witness says what it is there for",
-            )
-        )
-    caveats.append(
-        Caveat(
-            "host.trusted", "a root attacker on the recording host, or somebody else who had the private key"
-        )
-    )
     return caveats

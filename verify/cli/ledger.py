@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from attest import __version__
-from verify import remembered, render
+from verify import remembered, render, timestamps, witness_policy
 from verify.cli.failures import not_checked, unexpected
-from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
+from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
 from verify.cli.streams import NOT_CHECKED, complain, write
 from verify.errors import NotCheckedError
 from verify.verification import verify
@@ -43,10 +43,20 @@ memory:
   --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
   fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
 
+witnesses and timestamps:
+  What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
+  --witness-policy the cosignatures of the policy's witnesses count and its quorum must be met (else 3);
+  with --tsa-roots the timestamps (RFC 3161) of those authorities, of which there must be one. Both show
+  since when entries exist: whoever stole the key later did not write them. An anchor lies in the file, so a
+  tail that was cut off took its anchors along: how new a ledger is, a cosigned --checkpoint shows
+  (freshness: witnessed).
+
 examples:
   nono-verify ledger.db -k ci.pub
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
+  nono-verify ledger.db -k ci.pub --witness-policy witnesses.txt --checkpoint witnessed.checkpoint
+  nono-verify ledger.db -k ci.pub --tsa-roots authorities.pem
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
   nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
@@ -62,12 +72,17 @@ def run(arguments: list[str]) -> int:
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
         if saved is not None:
             memory.append(saved)
+        policy = None if options.witness_policy is None else witness_policy.read(options.witness_policy)
+        authorities = None if options.tsa_roots is None else timestamps.read(options.tsa_roots)
         verdict = verify(
             options.ledger,
             pins=pinned,
             origin=options.origin,
             allow_running=options.allow_running,
             remembered=memory,
+            witness_policy=policy,
+            authorities=authorities,
+            now=options.now,
         )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
@@ -157,6 +172,22 @@ def _parser() -> argparse.ArgumentParser:
         "--save-checkpoint",
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
+    )
+    memory.add_argument(
+        "--witness-policy",
+        metavar="FILE",
+        help="witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)",
+    )
+    memory.add_argument(
+        "--tsa-roots",
+        metavar="FILE",
+        help="certificates (PEM) of timestamp authorities, one of which must have stamped the ledger",
+    )
+    memory.add_argument(
+        "--now",
+        metavar="T",
+        type=moment,
+        help="the time at which is asked (RFC 3339), when it is not now: what is later does not count",
     )
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser
