@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from verify.findings import Findings
     from verify.reader import LedgerFile
     from verify.timestamps import Authorities
-    from verify.witness_policy import Policy
+    from verify.witness_policy import WitnessPolicy
 
 MAX_REPORTED = 100
 """How many anchors are reported, the newest; the rest is counted."""
@@ -67,7 +67,7 @@ class Outsiders:
     """
 
     now: int
-    policy: Policy | None = None
+    policy: WitnessPolicy | None = None
     authorities: Authorities | None = None
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from verify.remembered import Held, Remembered
     from verify.replay import Replayed
     from verify.timestamps import Authorities
-    from verify.witness_policy import Policy
+    from verify.witness_policy import WitnessPolicy
 
 
 def verify(
@@ -36,7 +36,7 @@ def verify(
     origin: str | None = None,
     allow_running: bool = False,
     remembered: Sequence[Remembered] = (),
-    witness_policy: Policy | None = None,
+    witness_policy: WitnessPolicy | None = None,
     authorities: Authorities | None = None,
     now: datetime | None = None,
 ) -> Verdict:

@@ -61,7 +61,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class WitnessPolicy:
     """A policy that was read.
 
     Attributes:
@@ -103,7 +103,7 @@ def spelled(name: bytes) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def read(path: str) -> Policy:
+def read(path: str) -> WitnessPolicy:
     """Return the policy in a file.
 
     Raises:
@@ -123,7 +123,7 @@ def read(path: str) -> Policy:
     return parse(data, path)
 
 
-def parse(data: bytes, source: str) -> Policy:
+def parse(data: bytes, source: str) -> WitnessPolicy:
     """Return the policy that ``data`` spells; ``source`` names it in errors.
 
     Raises:
@@ -201,7 +201,7 @@ class _Reading:
             what = "its name is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
             raise _LineError(f"has no key that can be used: {what}", hint=_KEY_HINTS[words[0]]) from None
 
-    def finish(self) -> Policy:
+    def finish(self) -> WitnessPolicy:
         """Return the policy.
 
         Raises:
@@ -213,7 +213,7 @@ class _Reading:
                 code="witness.form",
                 hint="say which witness or group is needed: quorum NAME (or: quorum none)",
             )
-        return Policy(
+        return WitnessPolicy(
             self._source,
             tuple(self._logs),
             dict(self._witnesses),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from attest.note import Note
     from verify.findings import Findings
-    from verify.witness_policy import Policy
+    from verify.witness_policy import WitnessPolicy
 
 MAX_AHEAD_SECONDS = 300
 """How far a time may lie ahead of ours: clocks differ, and honest evidence must not fail for that."""
@@ -92,7 +92,7 @@ class Witnessing:
         findings: told about impossible times.
     """
 
-    def __init__(self, policy: Policy, now: int, findings: Findings) -> None:
+    def __init__(self, policy: WitnessPolicy, now: int, findings: Findings) -> None:
         self.policy = policy
         self._now = now
         self._findings = findings
