@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest.cosignature import Witness
-from attest.errors import KeyFormatError, MalformedError, NonoError
+from attest.errors import KeyFormatError, MalformedError
 from attest.note import Verifier
 from verify.errors import NotCheckedError
 
@@ -147,7 +147,7 @@ def parse(data: bytes, source: str) -> WitnessPolicy:
         if words and not words[0].startswith(b"#"):
             try:
                 reading.take(words)
-            except _LineError as error:
+            except MalformedError as error:
                 raise _error(source, number, str(error), error.hint) from None
     return reading.finish()
 
@@ -160,10 +160,9 @@ def _error(source: str, number: int, what: str, hint: str | None = None) -> NotC
     )
 
 
-class _LineError(NonoError):
-    """What is wrong with a line; the sentence goes on after its number."""
-
-    default_code = "witness.form"
+def _wrong(what: str, hint: str | None = None) -> MalformedError:
+    """Return the error about a line; the sentence goes on after its number."""
+    return MalformedError(what, code="witness.form", hint=hint)
 
 
 class _Reading:
@@ -189,17 +188,19 @@ class _Reading:
         """Take in one line that says something.
 
         Raises:
-            _LineError: it is not of its form.
+            MalformedError: it is not of its form (``witness.form``).
         """
         take = self._lines.get(words[0])
         if take is None:
             # Not shown: whoever names a key's file by mistake shall not find the key in a log.
-            raise _LineError("begins with none of: log, witness, group, quorum")
+            raise _wrong("begins with none of: log, witness, group, quorum")
         try:
             take(words[1:])
         except (MalformedError, KeyFormatError, UnicodeDecodeError) as error:
+            if isinstance(error, MalformedError) and error.code == "witness.form":
+                raise
             what = "its name is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise _LineError(f"has no key that can be used: {what}", hint=_KEY_HINTS[words[0]]) from None
+            raise _wrong(f"has no key that can be used: {what}", hint=_KEY_HINTS[words[0]]) from None
 
     def finish(self) -> WitnessPolicy:
         """Return the policy.
@@ -223,7 +224,7 @@ class _Reading:
 
     def _log(self, words: Sequence[bytes]) -> None:
         if not 1 <= len(words) <= 2:
-            raise _LineError("is not: log VKEY [URL]")
+            raise _wrong("is not: log VKEY [URL]")
         _require_room(self._logs, "logs")
         verifier = Verifier.from_vkey(words[0].decode())
         self._own(verifier.key, "log")
@@ -231,44 +232,44 @@ class _Reading:
 
     def _witness(self, words: Sequence[bytes]) -> None:
         if not 2 <= len(words) <= 3:
-            raise _LineError("is not: witness NAME VKEY [URL]")
+            raise _wrong("is not: witness NAME VKEY [URL]")
         self._require_new(words[0])
         _require_room(self._witnesses, "witnesses")
         witness = Witness.from_vkey(words[1].decode())
         self._own(witness.key, "witness")
         name_and_id = witness.name, witness.key_id()
         if name_and_id in self._ids:
-            raise _LineError("has a key that cannot be told from another witness's: same name, same id")
+            raise _wrong("has a key that cannot be told from another witness's: same name, same id")
         self._ids.add(name_and_id)
         self._witnesses[words[0]] = witness
 
     def _group(self, words: Sequence[bytes]) -> None:
         if len(words) < 3:
-            raise _LineError("is not: group NAME any|all|K NAME… (with at least one member)")
+            raise _wrong("is not: group NAME any|all|K NAME… (with at least one member)")
         name, how, members = words[0], words[1], tuple(words[2:])
         self._require_new(name)
         _require_room(self._groups, "groups")
         for member in members:
             self._require_defined(member)
             if member in self._members:
-                raise _LineError(
+                raise _wrong(
                     f"has the member {spelled(member)!r}, which is a member already: it would count twice"
                 )
             self._members.add(member)
         threshold = {b"any": 1, b"all": len(members)}.get(how)
         if threshold is None:
             if not _DECIMAL.fullmatch(how):
-                raise _LineError("does not say how many are needed: any, all, or a decimal number from 1 on")
+                raise _wrong("does not say how many are needed: any, all, or a decimal number from 1 on")
             threshold = int(how)
             if threshold > len(members):
-                raise _LineError(f"needs {threshold} of {len(members)} members")
+                raise _wrong(f"needs {threshold} of {len(members)} members")
         self._groups[name] = Group(name, threshold, members)
 
     def _quorum_line(self, words: Sequence[bytes]) -> None:
         if len(words) != 1:
-            raise _LineError("is not: quorum NAME")
+            raise _wrong("is not: quorum NAME")
         if self._quorum:
-            raise _LineError("is a second quorum line")
+            raise _wrong("is a second quorum line")
         if words[0] != _NONE:
             self._require_defined(words[0])
         self._quorum.append(None if words[0] == _NONE else words[0])
@@ -278,22 +279,22 @@ class _Reading:
         before = self._keys.get(key)
         if before is not None:
             other = f"another {whose}'s" if before == whose else f"a {before}'s: no log is its own witness"
-            raise _LineError(f"has a key that is {other}")
+            raise _wrong(f"has a key that is {other}")
         self._keys[key] = whose
 
     def _require_new(self, name: bytes) -> None:
         if name == _NONE:
-            raise _LineError("defines the name 'none', which stands for no witness at all")
+            raise _wrong("defines the name 'none', which stands for no witness at all")
         if name in self._witnesses or name in self._groups:
-            raise _LineError(f"defines {spelled(name)!r}, which is defined already")
+            raise _wrong(f"defines {spelled(name)!r}, which is defined already")
 
     def _require_defined(self, name: bytes) -> None:
         if name == _NONE:
-            raise _LineError("has the member 'none', which stands for no witness at all")
+            raise _wrong("has the member 'none', which stands for no witness at all")
         if name not in self._witnesses and name not in self._groups:
-            raise _LineError(f"names {spelled(name)!r}, which no line above defines")
+            raise _wrong(f"names {spelled(name)!r}, which no line above defines")
 
 
 def _require_room(of_that_kind: Collection[object], what: str) -> None:
     if len(of_that_kind) == MAX_OF_A_KIND:
-        raise _LineError(f"is one too many: at most {MAX_OF_A_KIND} {what} are read")
+        raise _wrong(f"is one too many: at most {MAX_OF_A_KIND} {what} are read")
