@@ -234,9 +234,7 @@ class AnchorCheck:
             return
         policy = self.witnessing.policy
         try:
-            taken = self.witnessing.take(
-                parsed, size, origin, signers, where=f"entry {report.index}", outside=False
-            )
+            taken = self.witnessing.take(parsed, size, origin, signers, source=report.index)
         except SignatureError as error:
             raise SignatureError(f"of a known witness, {error}", code="witness.signature") from None
         if not taken or not policy.accepts(origin, signers):

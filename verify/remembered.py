@@ -192,9 +192,7 @@ def judge(
 def _take_cosignatures(remembered: Remembered, keys: Sequence[PublicKey], witnessing: Witnessing) -> None:
     before = remembered.checkpoint
     try:
-        witnessing.take(
-            remembered.note, before.size, before.origin, keys, where=remembered.source, outside=True
-        )
+        witnessing.take(remembered.note, before.size, before.origin, keys, source=remembered.source)
     except SignatureError as error:
         raise NotCheckedError(
             f"{remembered.source} has a cosignature of a known witness that does not hold: {error}",

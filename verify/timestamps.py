@@ -104,7 +104,7 @@ class Authorities:
             signer = _signer(decoded)
             moment = stated.gen_time
         except ValueError as error:
-            raise _malformed(str(error)) from None
+            raise _malformed(str(error)[:_MAX_NAME]) from None
         if imprint.message != digest:
             raise MalformedError("it is about another digest", code="anchor.evidence")
         try:
@@ -198,4 +198,4 @@ def _no_panic() -> Iterator[None]:
     except (MalformedError, SignatureError, KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # noqa: BLE001  # see above; a timestamp that cannot be read must not stop the rest
-        raise _malformed(f"{type(error).__name__}: {error}") from None
+        raise _malformed(f"{type(error).__name__}: {error}"[:_MAX_NAME]) from None

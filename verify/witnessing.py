@@ -101,7 +101,7 @@ class Witnessing:
         self._outside: dict[Witness, _Sight] = {}
 
     def take(
-        self, cosigned: Note, size: int, origin: str, keys: Iterable[PublicKey], *, where: str, outside: bool
+        self, cosigned: Note, size: int, origin: str, keys: Iterable[PublicKey], *, source: int | str
     ) -> tuple[tuple[Cosignature, bool], ...]:
         """Take in the cosignatures of known witnesses under a checkpoint that this ledger contains.
 
@@ -110,8 +110,7 @@ class Witnessing:
             size: the size in it.
             origin: the ledger's.
             keys: the ledger's keys that signed it.
-            where: what it is called in a finding.
-            outside: whether it was kept outside of the ledger.
+            source: where it was found: the index of an entry, or the file outside of the ledger.
 
         Returns:
             each cosignature, and whether it counts.
@@ -125,17 +124,23 @@ class Witnessing:
         for each in found:
             counts = is_possible(each.time, self._now)
             if not counts:
-                (name,) = self.policy.shown([each.witness])
-                self._findings.add(
-                    "witness.time",
-                    f"{where} is cosigned by {name} at a time that cannot be, {each.time} s after 1970:"
-                    " it does not count",
-                )
+                self._report_time(each, source)
             elif is_logs:
-                for sights in (self._anywhere, self._outside) if outside else (self._anywhere,):
+                is_outside = isinstance(source, str)
+                for sights in (self._anywhere, self._outside) if is_outside else (self._anywhere,):
                     sights.setdefault(each.witness, _Sight(size, each.time, each.time)).add(size, each.time)
             taken.append((each, counts and is_logs))
         return tuple(taken)
+
+    def _report_time(self, cosigned: Cosignature, source: int | str) -> None:
+        (name,) = self.policy.shown([cosigned.witness])
+        what = (
+            f"is cosigned by {name} at a time that cannot be, {cosigned.time} s after 1970: it does not count"
+        )
+        if isinstance(source, int):
+            self._findings.add("witness.time", what, source)
+        else:
+            self._findings.add("witness.time", f"{source} {what}")
 
     def judge(self, origin: str, keys: Sequence[PublicKey]) -> Witnessed:
         """Hold the ledger to the policy and return up to where it is witnessed.

@@ -455,6 +455,9 @@ def test_a_time_that_cannot_be_does_not_count(scene: Scene, seconds: int, inside
     said = scene.judge(*arguments)
     assert (said.status, sorted(said.codes)) == (3, ["witness.quorum", "witness.time"])
     assert said.document["freshness"] == ("unproven" if inside else "remembered")
+    (late,) = [each for each in said.document["findings"] if each["code"] == "witness.time"]
+    assert late["index"] == (len(scene.book.bodies) - 1 if inside else None)
+    assert f"is cosigned by A at a time that cannot be, {seconds} s after 1970" in late["message"]
 
 
 def test_a_time_that_no_signature_covers(scene: Scene) -> None:
