@@ -153,6 +153,19 @@ def test_of_several_the_largest_size_counts_at_its_first_time(
     assert said.text.count("timestamped:") == 4
 
 
+def test_a_timestamp_is_nothing_in_a_ledger_that_was_tampered_with(
+    bench: Bench, stamped: Book, authority: TimestampAuthority
+) -> None:
+    del stamped.kept[-1]
+    anchor(stamped, 5, authority.stamp(of_size(stamped, 5)))
+    edit = "UPDATE entry SET body = replace(body, 'make', 'fake') WHERE idx = 1"
+    path = bench.alter(bench.write(stamped), edit)
+    said = bench.verify(path, "--tsa-roots", authority.roots)
+    assert (said.status, newest(said)["holds"], newest(said)["time"]) == (1, None, None)
+    assert "existed at" not in caveats(said)["host.trusted"]
+    assert "timestamped:" not in said.text
+
+
 def test_without_roots_timestamps_are_unread(
     bench: Bench, stamped: Book, authority: TimestampAuthority
 ) -> None:

@@ -219,6 +219,15 @@ def test_the_time_is_when_the_quorum_was_complete(scene: Scene) -> None:
     }  # fmt: skip
 
 
+def test_freshness_is_as_late_as_a_quorum_looked(scene: Scene) -> None:
+    """Two of three: the later two of them, for how new it is; in the ledger the earlier two, for its age."""
+    scene.define("group G 2 A B C", "quorum G")
+    said = scene.judge(*scene.note(5, (A, MONDAY), (B, MONDAY + 60), (C, TUESDAY), (A, MONDAY + 30)))
+    assert said.document["freshness"] == "witnessed"
+    assert "saw at 2026-11-29T00:01:00.000000Z" in caveats(said)["freshness.witnessed"]
+    assert said.document["witnessed"]["by"] == ["A", "B"]
+
+
 def test_of_one_witness_the_largest_size_counts_at_its_first_time(scene: Scene) -> None:
     scene.anchor(5, (A, MONDAY))
     scene.anchor(7, (A, TUESDAY))
