@@ -507,9 +507,11 @@ def test_a_note_from_outside_with_a_bad_line_of_a_known_witness_is_not_believed(
     said = scene.judge(*arguments)
     assert (said.status, said.codes) == (2, ["memory.signature"])
     assert "cosignature of a known witness that does not hold" in said.text
-    # That does not hide what is certain.
-    edit = "UPDATE entry SET body = replace(body, 'make', 'fake') WHERE idx = 1"
-    assert scene.judge(*arguments, path=scene.bench.alter(scene.bench.write(scene.book), edit)).status == 1
+    # That does not hide what is certain, below its size and above.
+    for index in (1, 7):
+        edit = f"UPDATE entry SET body = replace(body, 'make', 'fake') WHERE idx = {index}"
+        path = scene.bench.alter(scene.bench.write(scene.book), edit)
+        assert scene.judge(*arguments, path=path).status == 1
 
 
 def test_a_cosigned_note_that_the_log_did_not_sign(scene: Scene) -> None:
