@@ -1,8 +1,9 @@
-# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, a
-# PostgreSQL server of their own for the index, a network file system that root mounts (sshfs), and npm for a
-# schema that is published nowhere else.
+# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
+# a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
+# (sshfs), and npm for a schema that is published nowhere else.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v npm >/dev/null || missing="$missing npm"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 # Who cannot install it can do without it, but not in CI: see tests/store/postgresql_server.py.

@@ -5,17 +5,23 @@ writes nothing beside its input. :func:`verify` replays a ledger and returns a :
 :func:`verify_proof` checks one entry without its ledger and returns a :class:`ProofVerdict`.
 """
 
+from verify.anchors import AnchorReport
 from verify.errors import NotCheckedError
 from verify.findings import CODES, Finding, Severity
 from verify.pins import Pin
 from verify.proof import verify_proof
 from verify.proof_verdict import ProofVerdict
 from verify.remembered import Held, Remembered
+from verify.timestamps import Authorities
 from verify.verdict import Caveat, Verdict
 from verify.verification import verify
+from verify.witness_policy import WitnessPolicy
+from verify.witnessing import Witnessed
 
 __all__ = [
     "CODES",
+    "AnchorReport",
+    "Authorities",
     "Caveat",
     "Finding",
     "Held",
@@ -25,6 +31,8 @@ __all__ = [
     "Remembered",
     "Severity",
     "Verdict",
+    "WitnessPolicy",
+    "Witnessed",
     "verify",
     "verify_proof",
 ]

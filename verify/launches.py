@@ -82,7 +82,6 @@ class Caveats:
     metadata: int = 0
     unchecked_image: int = 0
     survivors: int = 0
-    anchors: int = 0
 
 
 class _Said:

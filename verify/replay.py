@@ -9,6 +9,7 @@
 5. *Keys*: each handover begins an epoch; no key comes into force twice.
 6. *Launches*: the grammar of a session, and everything that two entries say about the same thing.
 7. *Memory*: the roots at the sizes that were remembered; :mod:`verify.remembered` compares them.
+   What others said of the ledger, as its anchors have it; see :mod:`verify.anchors`.
 8. *Policy*: what is required of launches, judged as they come (:mod:`verify.requirements`).
 
 The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
@@ -28,6 +29,7 @@ from attest import canonical, checkpoint, entry, note, schema, tree
 from attest import origin as origins
 from attest.errors import MalformedError, NonoError
 from attest.keys import PublicKey
+from verify.anchors import AnchorCheck
 from verify.blobs import BlobCheck
 from verify.epochs import Epochs
 from verify.findings import Findings
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from attest.canonical import Json
+    from verify.anchors import Outsiders
     from verify.reader import LedgerFile
     from verify.requirements import Required, Requirement
 
@@ -63,6 +66,7 @@ class Replayed:
         roots: the root at each size that was asked for and that the entries have, 32 bytes.
         time: that of the newest entry; empty when there is none.
         required: what is required of at least one launch each, with the session that met it first, or None.
+        anchors: what the anchors say.
     """
 
     findings: Findings
@@ -75,21 +79,24 @@ class Replayed:
     continues: str | None
     head: bytes
     roots: dict[int, bytes]
+    anchors: AnchorCheck
     time: str
     required: tuple[tuple[Requirement, str | None], ...]
 
 
 def replay(
     source: LedgerFile,
+    outsiders: Outsiders,
     *,
     allow_running: bool = False,
     sizes: Iterable[int] = (),
     required: Required | None = None,
 ) -> Replayed:
-    """Replay a ledger, parts 1 to 6, and what is asked of its launches.
+    """Replay a ledger, parts 1 to 6, of part 7 what lies in it, and of part 8 what is asked of its launches.
 
     Args:
         source: the ledger.
+        outsiders: whose word in an anchor counts.
         allow_running: do not object to launches that are known to run still.
         sizes: at which further sizes the root is wanted, for part 7.
         required: what is asked of launches, for part 8.
@@ -97,11 +104,13 @@ def replay(
     Raises:
         NotCheckedError: the file cannot be read any more.
     """
-    return _Replay(source, sizes, required).run(allow_running=allow_running)
+    return _Replay(source, outsiders, sizes, required).run(allow_running=allow_running)
 
 
 class _Replay:
-    def __init__(self, source: LedgerFile, sizes: Iterable[int], required: Required | None) -> None:
+    def __init__(
+        self, source: LedgerFile, outsiders: Outsiders, sizes: Iterable[int], required: Required | None
+    ) -> None:
         self._source = source
         self._wanted = sorted(set(sizes), reverse=True)
         self._roots: dict[int, bytes] = {}
@@ -110,6 +119,7 @@ class _Replay:
         self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
         self._launches = Launches(source, self._blobs, self._findings, required)
+        self._anchors = AnchorCheck(source, self._findings, outsiders)
         self._forms = {
             kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
         }
@@ -157,6 +167,7 @@ class _Replay:
             roots=self._roots,
             time=self._time,
             required=() if self._launches.watch is None else self._launches.watch.met(),
+            anchors=self._anchors,
         )
 
     @contextlib.contextmanager
@@ -445,8 +456,7 @@ class _Replay:
             self._findings.add("key.repeated", "hands over to a key that was in force before", index)
 
     def _anchor(self, index: int, data: dict[str, Json]) -> None:
-        self._blobs.check(entry.ANCHOR, data, index, None)
-        self._launches.caveats.anchors += 1
+        beside = self._blobs.check(entry.ANCHOR, data, index, None)
         covers = data["covers"]
         assert isinstance(covers, dict)
         size = covers.get("size")
@@ -455,14 +465,20 @@ class _Replay:
                 self._findings.add(
                     "anchor.covers", "anchors a leaf that is none of the attestations above it", index
                 )
+                return
         elif size > index:
             self._findings.add(
                 "anchor.covers", f"anchors the size {size}, with only {index} entries above it", index
             )
+            return
         elif size in self._explained:
             self._explained[size] = True
         else:
             self._findings.add("checkpoint.missing", f"anchors the size {size}, where none is kept", index)
+            return
+        if self._epochs is not None and self._origin is not None:
+            signers = self._epochs.signers(size) if isinstance(size, int) else []
+            self._anchors.add(index, data, beside.get("evidence"), self._origin, signers)
 
     # --- 6 Launches --------------------------------------------------------------------------------
 

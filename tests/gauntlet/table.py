@@ -6,11 +6,11 @@ What is done against the writer stands in ``tests/store/test_writer_attacked.py`
 
 from __future__ import annotations
 
-from tests.gauntlet import edited, files, proofs, recorded, required, spelled, trusted
+from tests.gauntlet import edited, files, proofs, recorded, required, spelled, trusted, witnessed
 
 MUTATIONS = tuple(
     mutation
-    for part in (edited, recorded, spelled, trusted, required, files, proofs)
+    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs)
     for mutation in part.MUTATIONS
 )
 """All rows."""
@@ -20,5 +20,9 @@ NOT_BY_A_FILE = {
     "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",
     "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",
     "input.unexpected": "a fault of the verifier itself; tests/verify/test_command.py",
+    "timestamp.missing": "a library is not installed; tests/verify/test_timestamps.py",
+    "timestamp.none": "it takes an authority to stamp; tests/verify/test_timestamps.py",
+    "timestamp.signature": "it takes an authority to stamp; tests/verify/test_timestamps.py",
+    "timestamp.time": "it takes an authority to stamp; tests/verify/test_timestamps.py",
 }
 """The codes that no row reaches, and why no file can cause them."""

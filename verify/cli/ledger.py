@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from attest import __version__
-from verify import remembered, render
+from verify import remembered, render, timestamps, witness_policy
 from verify.cli import attesting, requiring
 from verify.cli.failures import not_checked, unexpected
-from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
+from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
 from verify.cli.streams import NOT_CHECKED, complain, write
 from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
@@ -51,6 +51,13 @@ requirements:
 a signed verdict:
   --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
   this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+witnesses and timestamps:
+  What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
+  --witness-policy the cosignatures of the policy's witnesses count and its quorum must be met (else 3);
+  with --tsa-roots the timestamps (RFC 3161) of those authorities, of which there must be one. Both show
+  since when entries exist: whoever stole the key later did not write them. An anchor lies in the file, so a
+  tail that was cut off took its anchors along: how new a ledger is, a cosigned --checkpoint shows
+  (freshness: witnessed).
 
 examples:
   nono-verify ledger.db -k ci.pub
@@ -59,6 +66,8 @@ examples:
   nono-verify ledger.db -k ci.pub --policy release.toml --attest env://VERDICT_KEY --attest-out verdict.json
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
+  nono-verify ledger.db -k ci.pub --witness-policy witnesses.txt --checkpoint witnessed.checkpoint
+  nono-verify ledger.db -k ci.pub --tsa-roots authorities.pem
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
   nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
@@ -76,6 +85,8 @@ def run(arguments: list[str]) -> int:
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
         if saved is not None:
             memory.append(saved)
+        policy = None if options.witness_policy is None else witness_policy.read(options.witness_policy)
+        authorities = None if options.tsa_roots is None else timestamps.read(options.tsa_roots)
         verdict = verify(
             options.ledger,
             pins=pinned,
@@ -83,7 +94,9 @@ def run(arguments: list[str]) -> int:
             allow_running=options.allow_running,
             remembered=memory,
             required=asked,
-            now=requiring.now(options),
+            witness_policy=policy,
+            authorities=authorities,
+            now=options.now,
         )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
@@ -175,6 +188,22 @@ def _parser() -> argparse.ArgumentParser:
         "--save-checkpoint",
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
+    )
+    memory.add_argument(
+        "--witness-policy",
+        metavar="FILE",
+        help="witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)",
+    )
+    memory.add_argument(
+        "--tsa-roots",
+        metavar="FILE",
+        help="certificates (PEM) of timestamp authorities, one of which must have stamped the ledger",
+    )
+    memory.add_argument(
+        "--now",
+        metavar="T",
+        type=moment,
+        help="the time at which is asked (RFC 3339), when it is not now: what is later does not count",
     )
     requiring.add_requirements(parser)
     attesting.add_attesting(parser)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from attest import origin as origins
@@ -16,6 +19,23 @@ from verify.errors import NotCheckedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def moment(text: str) -> datetime:
+    """Return the time that ``text`` writes, in UTC, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is not of RFC 3339, or there is no such time.
+    """
+    if _RFC_3339.fullmatch(text):
+        with contextlib.suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    raise argparse.ArgumentTypeError("a time is wanted as RFC 3339 has it: 2027-01-31T12:00:00Z")
 
 
 class Parser(argparse.ArgumentParser):
