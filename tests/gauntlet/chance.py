@@ -54,7 +54,7 @@ CASES_PER_LEDGER = 20
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where files are made that need not be durable; None is where temporary files are made anyway."""
 SECONDS = 60.0
-"""How long one verification may take."""
+"""How long one verification may keep the processor busy."""
 
 _ATTEMPTS = 50
 _PROGRESS_SECONDS = 2.0
@@ -482,7 +482,7 @@ class Outcome:
 
 def judged(words: list[str]) -> tuple[int, frozenset[str], str]:
     """Ask the verifier; return exit code, codes, and what is wrong with the answer itself."""
-    began = time.monotonic()
+    began = time.process_time()  # a busy machine is not a fault
     try:
         status, output = run([*words, "--format", "json"])
         codes = frozenset(finding["code"] for finding in json.loads(output)["findings"])
@@ -492,8 +492,8 @@ def judged(words: list[str]) -> tuple[int, frozenset[str], str]:
         return status, codes, f"the exit code {status}"
     if "input.unexpected" in codes:
         return status, codes, "a fault of the verifier itself"
-    if time.monotonic() - began > SECONDS:
-        return status, codes, f"more than {SECONDS:g} seconds"
+    if time.process_time() - began > SECONDS:
+        return status, codes, f"more than {SECONDS:g} seconds of the processor"
     return status, codes, ""
 
 
