@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -571,7 +572,8 @@ def run_all(seed: str, cases: list[int], keep: str, jobs: int) -> Iterator[list[
         for number, its in ledgers.items():
             yield run_ledger(seed, number, its, keep)
         return
-    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever calls
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         started = [pool.submit(run_ledger, seed, number, its, keep) for number, its in ledgers.items()]
         try:
             for done in concurrent.futures.as_completed(started):
