@@ -47,7 +47,7 @@ class Target:
         run: takes the bytes; returns whether they were accepted, and raises when something is wrong.
         seeds: what fuzzing begins with.
         max_bytes: longer inputs are not made.
-        max_seconds: what one input may take.
+        max_seconds: how long one input may keep the processor busy.
     """
 
     run: Callable[[bytes], bool]
@@ -62,9 +62,9 @@ class Target:
             AssertionError: the invariant does not hold, or it took too long.
             Exception: any error that is not documented.
         """
-        began = time.monotonic()
+        began = time.process_time()  # a busy machine is not a fault
         accepted = self.run(data)
-        assert time.monotonic() - began < self.max_seconds, "too slow"
+        assert time.process_time() - began < self.max_seconds, "too slow"
         return accepted
 
 

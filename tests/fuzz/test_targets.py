@@ -147,7 +147,7 @@ def test_a_verifier_that_fails_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_takes_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((0.0, 100.0))
-    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    monkeypatch.setattr("time.process_time", lambda: next(times))
     with pytest.raises(AssertionError, match="too slow"):
         targets.Target(lambda data: True, list, 1)(b"")
 

@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -54,7 +55,7 @@ CASES_PER_LEDGER = 20
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where files are made that need not be durable; None is where temporary files are made anyway."""
 SECONDS = 60.0
-"""How long one verification may take."""
+"""How long one verification may keep the processor busy."""
 
 _ATTEMPTS = 50
 _PROGRESS_SECONDS = 2.0
@@ -482,7 +483,7 @@ class Outcome:
 
 def judged(words: list[str]) -> tuple[int, frozenset[str], str]:
     """Ask the verifier; return exit code, codes, and what is wrong with the answer itself."""
-    began = time.monotonic()
+    began = time.process_time()  # a busy machine is not a fault
     try:
         status, output = run([*words, "--format", "json"])
         codes = frozenset(finding["code"] for finding in json.loads(output)["findings"])
@@ -492,8 +493,8 @@ def judged(words: list[str]) -> tuple[int, frozenset[str], str]:
         return status, codes, f"the exit code {status}"
     if "input.unexpected" in codes:
         return status, codes, "a fault of the verifier itself"
-    if time.monotonic() - began > SECONDS:
-        return status, codes, f"more than {SECONDS:g} seconds"
+    if time.process_time() - began > SECONDS:
+        return status, codes, f"more than {SECONDS:g} seconds of the processor"
     return status, codes, ""
 
 
@@ -571,7 +572,8 @@ def run_all(seed: str, cases: list[int], keep: str, jobs: int) -> Iterator[list[
         for number, its in ledgers.items():
             yield run_ledger(seed, number, its, keep)
         return
-    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever calls
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         started = [pool.submit(run_ledger, seed, number, its, keep) for number, its in ledgers.items()]
         try:
             for done in concurrent.futures.as_completed(started):

@@ -75,6 +75,14 @@ def stray(encoded: str) -> str:
     return made
 
 
+def second_form(note: str) -> str:
+    """Return the note with the other S of its signature: that plus the order of the group (RFC 8032, 5.1.7)."""
+    body, _, encoded = note.removesuffix("\n").rpartition(" ")
+    signed = base64.b64decode(encoded)
+    scalar = int.from_bytes(signed[36:], "little") + 2**252 + 27742317777372353535851937790883648493
+    return f"{body} {base64.b64encode(signed[:36] + scalar.to_bytes(32, 'little')).decode()}\n"
+
+
 def head_size(written: str) -> str:
     return f"UPDATE head SET note = replace(note, {SIZE}, char(10) || {written} || char(10))"
 
@@ -158,6 +166,7 @@ ROWS: list[tuple[str, str, str, Edit]] = [
     ("the head's signature without padding", "base64 of the same bytes in another form", "head.form", noted(lambda note: note.replace("=\n", "\n").replace(ROOT[:-1], ROOT))),
     ("the head's signature with stray bits", "base64 of the same bytes in another form", "head.form", noted(lambda note: note[:-46] + stray(note[-46:-1]) + "\n")),
     ("the head's signature with a hyphen before it", "a dash that is no em dash", "head.form", "UPDATE head SET note = replace(note, char(8212), '-')"),
+    ("the head's signature in its second form", "S and S plus the group's order sign the same to a lenient library", "head.signature", noted(second_form)),
     ("a signature of an unknown key beside the head's", "in a file of ours nobody else signs", "head.signature", "UPDATE head SET note = note || char(8212) || ' x ' || 'AAAAAAAAAAAAAAAAAAAAAAAAAAAA' || char(10)"),
     ("carriage returns in the head", "as a text editor would leave it", "head.form", "UPDATE head SET note = replace(note, char(10), char(13) || char(10))"),
     ("no line end behind the head", "as a text editor would leave it", "head.form", "UPDATE head SET note = substr(note, 1, length(note) - 1)"),

@@ -191,11 +191,11 @@ def test_a_tree_of_pages_that_is_no_tree_ends(bench: Bench, new_book: Callable[.
         page[8:12] = root.to_bytes(4, "big")  # and the last one is the page itself
         file.seek((root - 1) * 4096)
         file.write(page)
-    began = time.monotonic()
+    began = time.process_time()
     said = bench.verify(path)
     assert said.status == 1
     assert "file.damaged" in said.codes
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads its peak from /proc")
