@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attest import canonical, entry, envelope
 from attest.errors import MalformedError, NonoError
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from verify.blobs import BlobCheck
     from verify.findings import Findings
-    from verify.reader import LedgerFile
+
+
+class BodySource(Protocol):
+    """Where an entry that was taken in before can be read again."""
+
+    def body(self, index: int) -> bytes | None:
+        """Return the bytes of the entry at ``index``, or None where there is none."""
 
 
 class _Phase(Enum):
@@ -145,7 +151,7 @@ class Launches:
         attested: the leaf hashes of the attestations so far.
     """
 
-    def __init__(self, source: LedgerFile, blobs: BlobCheck, findings: Findings) -> None:
+    def __init__(self, source: BodySource, blobs: BlobCheck, findings: Findings) -> None:
         self.counts = LaunchCounts()
         self.caveats = Caveats()
         self.origin: str | None = None

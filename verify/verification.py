@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from verify import epochs, reader
+from verify import caveats, pinning, reader
 from verify.errors import NotCheckedError
-from verify.findings import Findings, Severity
+from verify.findings import Severity
 from verify.remembered import judge
 from verify.replay import replay
-from verify.verdict import Caveat, EpochReport, PinReport, Verdict
+from verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from verify.launches import Caveats
     from verify.pins import Pin
     from verify.remembered import Held, Remembered
     from verify.replay import Replayed
@@ -74,53 +73,34 @@ def _judge(
     held = _hold_to_memory(replayed, pins, remembered)
     trusted = None
     if replayed.epochs is not None and replayed.size:
-        trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
-        if trusted is None:
-            _report_pins(findings, replayed, pins, origin)
+        trusted = pinning.judge(
+            findings, replayed.epochs, replayed.size, replayed.origin, pins=pins, pinned_origin=origin
+        )
     elif not findings.counts[Severity.TAMPERED]:
         findings.add("entry.genesis", "the ledger has no genesis entry")
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
     newest = max((each.size for each in held if each.continued), default=0)
-    caveats = _not_excluded(replayed.caveats, newest)
-    if met is not None and met.vouched:
-        caveats.insert(
-            1,
-            Caveat(
-                "keys.vouched",
-                f"the first {met.vouched} entries were written under earlier keys:"
-                " only the pinned key vouches for them",
-            ),
-        )
-    if replayed.continues is not None:
-        caveats.append(
-            Caveat("ledger.previous", f"it continues {replayed.continues}, which was not looked at")
-        )
+    not_excluded = [
+        caveats.freshness(newest),
+        *caveats.vouched(met),
+        *caveats.recorded(replayed.caveats),
+        caveats.HOST,
+        *caveats.previous(replayed.continues),
+    ]
     return Verdict(
         exit=1 if tampered else 3 if unmet else 0,
         findings=findings.listed(),
         origin=replayed.origin,
         size=replayed.size,
         root=None if replayed.root is None else replayed.root.hex(),
-        pins=tuple(
-            PinReport(
-                pin.key.fingerprint(),
-                pin.source,
-                met.by
-                if met is not None and pin.key == met.key and pin.origin in {None, replayed.origin}
-                else None,
-            )
-            for pin in pins
-        ),
-        epochs=tuple(
-            EpochReport(epoch.key.fingerprint(), epoch.first)
-            for epoch in ([] if replayed.epochs is None else replayed.epochs.all)
-        ),
+        pins=pinning.reports(pins, met, replayed.origin),
+        epochs=pinning.epoch_reports(replayed.epochs),
         launches=replayed.launches,
         freshness="remembered" if newest else "unproven",
         remembered=held,
         head=replayed.head.decode() if met is not None else None,
-        not_excluded=tuple(caveats),
+        not_excluded=tuple(not_excluded),
     )
 
 
@@ -138,62 +118,3 @@ def _hold_to_memory(
         roots=replayed.roots,
         keys=keys,
     )
-
-
-def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> None:
-    if origin is not None and replayed.origin != origin:
-        findings.add("origin.not_pinned", "the ledger has another origin than the pinned one")
-    elif pins:
-        findings.add(
-            "key.not_pinned",
-            "the ledger belongs to none of the pinned keys; anyone could have made this file",
-        )
-    else:
-        findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
-
-
-def _not_excluded(recorded: Caveats, newest: int) -> list[Caveat]:
-    if newest:
-        freshness = Caveat(
-            "freshness.remembered",
-            f"a later state: it is no older than the remembered checkpoint of {newest} entries,"
-            " but nothing says that it is the newest (freshness: remembered)",
-        )
-    else:
-        freshness = Caveat(
-            "freshness.unproven",
-            "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
-        )
-    caveats = [freshness]
-    for count, code, message in (
-        (
-            recorded.stat_only,
-            "executable.stat_only",
-            "the program was only watched by stat, not held by a lease",
-        ),
-        (recorded.by_path, "executable.by_path", "a script was run by its path, not by a held descriptor"),
-        (recorded.metadata, "metadata.unprotected", "file modes, owners and times were not protected"),
-        (
-            recorded.unchecked_image,
-            "image.unchecked",
-            "the running image was not compared with what was hashed",
-        ),
-        (recorded.survivors, "process.survivors", "processes of the launch were still there at its end"),
-    ):
-        if count:
-            launches = "1 launch" if count == 1 else f"{count} launches"
-            caveats.append(Caveat(code, f"in {launches} {message}"))
-    if recorded.anchors:
-        anchors = "1 anchor was" if recorded.anchors == 1 else f"{recorded.anchors} anchors were"
-        caveats.append(
-            Caveat(
-                "anchors.unread",
-                f"{anchors} not looked at: whether a timestamp, a log or a witness says what it is there for",
-            )
-        )
-    caveats.append(
-        Caveat(
-            "host.trusted", "a root attacker on the recording host, or somebody else who had the private key"
-        )
-    )
-    return caveats
