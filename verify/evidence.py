@@ -122,6 +122,7 @@ class _Check:
         self._session: str | None = None
         self._last = -1
         self._count = 0
+        self._seen = 0
         self._attestation: dict[str, Json] | None = None
 
     def run(self, file: BinaryIO, pins: Sequence[Pin], origin: str | None) -> EvidenceVerdict:
@@ -177,6 +178,7 @@ class _Check:
         if line.index <= self._index:
             raise MalformedError(f"entry {line.index} comes after entry {self._index}")
         self._index = line.index
+        self._seen += 1
         self._2_inclusion(line)
         self._carried.blobs.clear()
 
@@ -294,12 +296,12 @@ class _Check:
     def _not_excluded(
         self, head: Checkpoint, launch: LaunchReport | None, met: Trusted | None
     ) -> tuple[Caveat, ...]:
-        others = head.size - self._count
         found = [
             Caveat(
                 "evidence.launch_only",
-                f"anything about the other {others} entries, other launches and those between this one's"
-                " included, nor that its session id comes again: nono-verify LEDGER looks at them",
+                f"anything about the rest of the ledger ({head.size - self._seen} of its {head.size} entries),"
+                " what stands between this launch's entries included, or that its session id comes again:"
+                " nono-verify LEDGER looks at it",
             )
         ]
         state = None if launch is None else launch.state
