@@ -299,9 +299,9 @@ class _Check:
         found = [
             Caveat(
                 "evidence.launch_only",
-                f"anything about the rest of the ledger ({head.size - self._seen} of its {head.size} entries),"
-                " what stands between this launch's entries included, or that its session id comes again:"
-                " nono-verify LEDGER looks at it",
+                f"anything about the rest of the ledger ({head.size - self._seen} of its {head.size}"
+                " entries), what stands between this launch's entries included, or that its session id comes"
+                " again: nono-verify LEDGER looks at it",
             )
         ]
         state = None if launch is None else launch.state

@@ -94,8 +94,12 @@ def _say_what_is_missing(session: str, collected: Collected) -> None:
             "nono-verify evidence says so too, with 3",
         )
     if collected.withheld:
-        values = number(collected.withheld, "value", "values")
-        complain(f"{values} that lay beside its entries were taken away, and are not in its evidence")
+        values = number(
+            collected.withheld,
+            "value that lay beside its entries was",
+            "values that lay beside its entries were",
+        )
+        complain(f"{values} taken away: its evidence says so, and nono-verify too, with 3")
 
 
 @contextlib.contextmanager
