@@ -131,9 +131,10 @@ def encode(line: Line) -> bytes:
     Raises:
         MalformedError: something in it is out of its bounds.
     """
-    data = canonical.encode(_document(line)) + b"\n"
-    parse(data)
-    return data
+    document = _document(line)
+    schema.check_evidence(document)
+    _require_bounds(line)
+    return canonical.encode(document) + b"\n"
 
 
 def _document(line: Line) -> Json:
@@ -220,16 +221,26 @@ def parse(data: bytes) -> Line:
         return Head(_bytes(document["head"]))
     if "withheld" in document:
         return Withheld(bytes.fromhex(str(document["withheld"])))
-    beside = document.get("blob")
+    line: Line
+    beside, index = document.get("blob"), document.get("index")
     if isinstance(beside, dict):
-        return Blob(canonical.decode_base64(beside["salt"]), canonical.decode_base64(beside["data"]))
-    body, index = _bytes(document["entry"]), document["index"]
-    if len(data) > MAX_LINE_BYTES or len(body) > entries.MAX_BYTES or not isinstance(index, int):
+        line = Blob(canonical.decode_base64(beside["salt"]), canonical.decode_base64(beside["data"]))
+    else:
+        assert isinstance(index, int)
+        kept = None
+        if "checkpoint" in document:
+            kept = KeptCheckpoint(_bytes(document["checkpoint"]), _hashes(document["consistency"]))
+        line = ProvenEntry(index, _bytes(document["entry"]), _hashes(document["inclusion"]), kept)
+    _require_bounds(line)
+    return line
+
+
+def _require_bounds(line: Line) -> None:
+    """Refuse what is longer than its kind may be; a schema counts characters, not bytes."""
+    if isinstance(line, ProvenEntry) and len(line.body) > entries.MAX_BYTES:
         raise MalformedError(f"an entry of more than {entries.MAX_BYTES} bytes")
-    kept = None
-    if "checkpoint" in document:
-        kept = KeptCheckpoint(_bytes(document["checkpoint"]), _hashes(document["consistency"]))
-    return ProvenEntry(index, body, _hashes(document["inclusion"]), kept)
+    if isinstance(line, Blob) and len(line.data) > blob.MAX_BYTES:
+        raise MalformedError(f"a blob of more than {blob.MAX_BYTES} bytes")
 
 
 def _bytes(text: Json) -> bytes:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _TILE_BYTES = tree.TILE_WIDTH * tree.HASH_BYTES
 _KEPT_TILES = 64
 """How many tiles stay in memory, the ones read last: some 1.5 MB."""
+_KEPT_NODES = 1_024
+"""How many nodes do: the paths of neighbours have most of theirs in common."""
 
 
 class ProvenEntry(NamedTuple):
@@ -115,6 +117,7 @@ class ProvableSnapshot:
         self._path = path
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
         self._edge: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
         self.tiles = 0
 
     def __enter__(self) -> ProvableSnapshot:
@@ -190,7 +193,7 @@ class ProvableSnapshot:
 
     def node(self, height: int, index: int) -> bytes:
         """Return the root of the perfect subtree of ``2**height`` leaves at ``index``."""
-        known = self._edge.get((height, index))
+        known = self._edge.get((height, index)) or self._nodes.get((height, index))
         if known is not None:
             return known
         level, rest = divmod(height, tree.TILE_HEIGHT)
@@ -201,7 +204,11 @@ class ProvableSnapshot:
                 del self._tiles[next(iter(self._tiles))]
             tile = self._tiles[level, number] = self._read_tile(level, number)
             self.tiles += 1
-        return tree.perfect_root(tile[at : at + (1 << rest)])
+        root = tree.perfect_root(tile[at : at + (1 << rest)])
+        if len(self._nodes) == _KEPT_NODES:
+            self._nodes.clear()
+        self._nodes[height, index] = root
+        return root
 
     def _read_tile(self, level: int, number: int) -> list[bytes]:
         """Return the hashes of a tile, as far as it goes."""

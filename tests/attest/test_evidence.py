@@ -140,6 +140,7 @@ def test_the_largest_of_each_has_room_in_its_line() -> None:
         ProvenEntry(0, b"", (), KeptCheckpoint(b"x" * 8_193, ())),
         Head(b"\xff"),
         Blob(bytes(31), b""),
+        Blob(bytes(32), bytes(blob.MAX_BYTES + 1)),
         Blob(bytes(32), bytes(blob.MAX_BYTES + 3)),
         Withheld(b""),
     ],
@@ -147,6 +148,18 @@ def test_the_largest_of_each_has_room_in_its_line() -> None:
 def test_what_is_out_of_bounds_is_not_written(line: evidence.Line) -> None:
     with pytest.raises(MalformedError):
         evidence.encode(line)
+
+
+def test_what_is_out_of_bounds_by_its_bytes_alone_is_not_read() -> None:
+    """Of so many characters the schema thinks that they fit."""
+    for line in (
+        ProvenEntry(0, "é".encode() * 40_000, ()),
+        Blob(bytes(32), bytes(blob.MAX_BYTES + 1)),
+    ):
+        document = evidence._document(line)
+        schema.check_evidence(document)
+        with pytest.raises(MalformedError, match="of more than"):
+            evidence.parse(canonical.encode(document) + b"\n")
 
 
 def test_the_references_of_an_entry_are_those_of_its_schema_in_order() -> None:
