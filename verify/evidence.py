@@ -30,7 +30,7 @@ from verify import caveats, pinning
 from verify.entry_replay import EntryReplay, is_session_id
 from verify.errors import NotCheckedError
 from verify.evidence_verdict import EvidenceVerdict, LaunchReport
-from verify.findings import Findings, Severity
+from verify.findings import MAX_FINDINGS, Findings, Severity
 from verify.verdict import Caveat
 
 if TYPE_CHECKING:
@@ -54,21 +54,25 @@ def open_evidence(path: str) -> BinaryIO:
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
         flags |= getattr(os, name, 0)
-    with contextlib.ExitStack() as undo:
-        try:
+    try:
+        _require_regular(path, os.stat(path))  # some devices mind being opened
+        with contextlib.ExitStack() as undo:
             descriptor = os.open(path, flags)
             undo.callback(os.close, descriptor)
-            mode = os.fstat(descriptor).st_mode
-        except OSError as error:
-            raise NotCheckedError(f"cannot read {path}: {error.strerror}") from None
-        except ValueError:
-            raise NotCheckedError("a path with a NUL character names no file") from None
-        if stat.S_ISDIR(mode):
-            raise NotCheckedError(f"{path} is a directory")
-        if not stat.S_ISREG(mode):
-            raise NotCheckedError(f"{path} is not a regular file")
-        undo.pop_all()
+            _require_regular(path, os.fstat(descriptor))
+            undo.pop_all()
+    except OSError as error:
+        raise NotCheckedError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise NotCheckedError("a path with a NUL character names no file") from None
     return open(descriptor, "rb")
+
+
+def _require_regular(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise NotCheckedError(f"{path} is a directory")
+    if not stat.S_ISREG(status.st_mode):
+        raise NotCheckedError(f"{path} is not a regular file")
 
 
 def verify_evidence(
@@ -129,17 +133,22 @@ class _Check:
         try:
             for line in evidence.read(file):
                 self._1_line(line)
-            self._1_end()
+                if self._findings.counts[Severity.TAMPERED] > MAX_FINDINGS:
+                    break  # no more would be listed, and what hostile lines leave in memory is bounded
+            else:
+                self._finish()
         except MalformedError as error:
             if error.code in {"form.not_evidence", "form.other_version"}:
                 raise _not_ours(error) from None
             self._findings.add("evidence.form", f"the evidence is malformed: {error}")
         except OSError as error:
             raise NotCheckedError(f"the evidence cannot be read: {error.strerror}") from None
-        else:
-            self._replay.launches.finish(allow_running=False)
-            self._5_head()
         return self._6_verdict(pins, origin)
+
+    def _finish(self) -> None:
+        self._1_end()
+        self._replay.launches.finish(allow_running=False)
+        self._5_head()
 
     # --- 1 Form ----------------------------------------------------------------------------------
 
@@ -151,10 +160,10 @@ class _Check:
             self._take_waiting()
             self._waiting, self._wanted = line, _references(line.body)
         elif not self._wanted:
-            raise MalformedError(f"something lies beside entry {self._index_waiting()} that it does not name")
+            raise MalformedError("something lies beside an entry that does not name it")
         elif isinstance(line, Withheld):
             if line.digest != self._wanted.pop(0):
-                raise MalformedError(f"entry {self._index_waiting()} names another blob than is withheld")
+                raise MalformedError("another blob is withheld than the one that the entry names")
         else:
             self._carried.blobs[self._wanted.pop(0)] = line
 
@@ -162,9 +171,6 @@ class _Check:
         self._take_waiting()
         if not self._count:
             raise MalformedError("there is no launch in it")
-
-    def _index_waiting(self) -> int:
-        return -1 if self._waiting is None else self._waiting.index
 
     def _take_waiting(self) -> None:
         """Judge the entry whose blobs have all been read."""

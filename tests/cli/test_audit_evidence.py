@@ -154,6 +154,24 @@ def test_before_and_after_a_rotation(ledger: Path, state: Path, tmp_path: Path, 
     assert b'"checkpoint":' in old
 
 
+def test_a_checkpoint_that_is_kept_for_an_anchor_is_no_handover(
+    ledger: Path, state: Path, capfdbinary: Capture
+) -> None:
+    from attest import checkpoint, note
+
+    connection = sqlite3.connect(ledger)
+    ((head,),) = connection.execute("SELECT note FROM head").fetchall()
+    connection.close()
+    with open_ledger(ledger, state) as opened:
+        opened.hand_over(SUCCESSOR, "yearly")
+    assert checkpoint.parse_text(note.parse(head.encode()).text).size == 9
+    edit(ledger, ("INSERT INTO checkpoint VALUES (9, ?)", (head,)))
+    status, out, _ = run(capfdbinary, "last")
+    assert status == 0
+    assert out.count(b'{"checkpoint":') == 1
+    assert checked(out).exit == 0
+
+
 def test_after_a_roll(ledger: Path, state: Path, tmp_path: Path, capfdbinary: Capture) -> None:
     successor = tmp_path / "next.db"
     with roll(
@@ -387,6 +405,16 @@ def test_a_ledger_that_was_edited(
         assert "nono-verify" in err
         assert "Traceback" not in err
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_entry_that_is_gone_from_behind_a_tile(ledger: Path, state: Path, capfdbinary: Capture) -> None:
+    """No proof of the others needs it, since their tile has its hash; the numbers of the session tell."""
+    with open_ledger(ledger, state) as opened:
+        opened.append(drafts(session_id(3), decisions=300))
+    edit(ledger, "DELETE FROM entry WHERE idx = 6")
+    status, out, err = run(capfdbinary, session_id(2))
+    assert (status, out) == (1, b"")
+    assert "entry 7 is not number 1 of its session" in err
 
 
 def test_a_blob_that_is_another(ledger: Path, state: Path, capfdbinary: Capture) -> None:

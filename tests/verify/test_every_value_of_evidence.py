@@ -149,6 +149,55 @@ def test_only_what_is_taken_away_at_the_end_is_less_than_a_failure() -> None:
     assert codes == [2, 1, 1, 3, 3, 3, 3, 0]
 
 
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["entry", "inclusion", "index", "blob", "withheld", "data", "session"]),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@EVERY_PLACE
+@given(
+    st.lists(st.one_of(JSON, st.sampled_from(LINES), st.sampled_from(OTHERS)), max_size=6),
+    st.binary(max_size=20),
+)
+def test_anything_at_all_is_judged(documents: list[Any], rest: bytes) -> None:
+    """Whatever follows the head, it is never verified, and never anything but a verdict."""
+    try:
+        data = data_of([LINES[0], *documents])
+    except MalformedError:
+        data = DATA
+        rest = rest or b"x"
+    assert status(data + rest, *PINS) in {1, 2}
+
+
+@given(
+    st.dictionaries(st.sampled_from(["v", "kind", "session", "seq", "time", "data", "x"]), JSON),
+    st.sampled_from(
+        ["ledger.key", "launch.intent", "launch.attestation", "launch.start", "launch.lost", "x"]
+    ),
+)
+def test_entries_of_any_shape_are_judged(document: dict[str, Any], kind: str) -> None:
+    """They are where they should be and under no head, so they fail; that they are odd raises nothing."""
+    false = copy.deepcopy(LINES)
+    for place in range(1, len(false)):
+        if "entry" in false[place]:
+            body = {"v": 1, "session": None, "seq": 0, "data": {}, **document, "kind": kind}
+            try:
+                changed_body = encode(body).decode()
+            except MalformedError:
+                return
+            attempt = [*false[:place], {**false[place], "entry": changed_body}, *false[place + 1 :]]
+            assert status(data_of(attempt), *PINS) == 1
+
+
 @pytest.mark.parametrize("document", [LINES[0], LINES[1]])
 def test_the_lines_are_canonical(document: dict[str, Any]) -> None:
     assert encode(document) + b"\n" in DATA

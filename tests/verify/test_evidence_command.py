@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import json
@@ -523,6 +524,13 @@ def test_without_the_first_entry_there_is_no_key(bench: Bench, book: Book, sessi
     failed(judge(bench, [lines[0], *lines[2:]]), "evidence.form")
 
 
+def test_without_a_launch_there_is_nothing_to_show(bench: Bench, turned: Book) -> None:
+    lines = [line for line in lines_of(turned, sessions(turned)[0]) if "launch." not in line.get("entry", "")]
+    assert len(lines) == 3
+    failed(judge(bench, lines), "evidence.form")
+    failed(judge(bench, lines[:1]), "evidence.form")
+
+
 def test_a_stranger_whose_ledger_goes_over_to_the_pinned_key(
     bench: Bench, new_book: Callable[..., Book]
 ) -> None:
@@ -715,6 +723,21 @@ def test_control_characters_never_reach_the_terminal(bench: Bench, new_book: Cal
     assert said(["evidence", bench.path("no\x1b[2J.jsonl"), "-k", bench.path("key.pub")]).status == 2
 
 
+def test_a_session_that_comes_again_is_seen_in_the_ledger_alone(
+    bench: Bench, new_book: Callable[..., Book]
+) -> None:
+    """As every verdict says that it is not excluded."""
+    book = new_book()
+    name = book.launch()
+    whole = lines_of(book, name)
+    book.add(entry.INTENT, name, INTENT, seq=0)
+    assert bench.verify(bench.write(book)).codes == ["launch.reused"]
+    assert judge(bench, whole).status == 0
+    again = lines_of(book, name)
+    assert judge(bench, again[:-1]).status == 0
+    failed(judge(bench, again), "launch.reused")
+
+
 # --- 2 --------------------------------------------------------------------------------------------
 
 
@@ -845,6 +868,26 @@ def test_hostile_lines_take_bounded_memory(bench: Bench, book: Book, session: st
         with open(bench.path("x.jsonl"), "wb") as file:
             file.write(data + bomb)
         assert grown(bench, 1) < 150
+
+
+def test_a_flood_of_handovers_is_not_followed(bench: Bench, turned: Book) -> None:
+    """Each of them would be remembered as a key; none is one that the ledger had."""
+    lines = lines_of(turned, sessions(turned)[1])
+    place = at(lines, entry.KEY)
+    flood = []
+    for number in range(400):
+        key = SigningKey(bytes([5]) * 30 + number.to_bytes(2, "big"))
+        body = lines[place]["entry"].replace(spki(SUCCESSOR), spki(key))
+        assert body != lines[place]["entry"]
+        flood.append({**lines[place], "entry": body, "index": 10 + number})
+    found = judge(bench, lines + flood)
+    assert found.status == 1
+    assert len(found.document["epochs"]) < 110
+    assert "findings.more" in found.codes
+
+
+def spki(key: SigningKey) -> str:
+    return base64.b64encode(key.public.spki()).decode()
 
 
 def test_a_file_that_is_too_long(
