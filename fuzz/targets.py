@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import io
 import json
 import os
 import sqlite3
@@ -27,14 +28,17 @@ from attest.errors import MalformedError, SignatureError
 from tests.gauntlet.chance import MEMORY
 from tests.gauntlet.mutation import TABLES, anchored, content, handed_over
 from tests.gauntlet.proofs import BOOK, TRUE
-from tests.verify.conftest import KEY, Bench, run, three_launches
-from verify import NotCheckedError, Pin, verify_proof
+from tests.verify import evidence_of_a_book
+from tests.verify.conftest import KEY, Bench, run, session_id, three_launches
+from tests.verify.cosigning import A, B
+from verify import NotCheckedError, Pin, policy, policy_words, verify_evidence, verify_proof, witness_policy
 from verify.numbers import has_only_integers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors"
+POLICIES = Path(__file__).parents[1] / "docs" / "policies"
 SEPARATOR = b"\0\0"
 """Between a proof and its entry; neither can hold a NUL."""
 
@@ -305,10 +309,88 @@ def row_seeds() -> Iterable[bytes]:
     yield b""
 
 
+# --- evidence of one launch -------------------------------------------------------------------------------
+
+
+def check_evidence(data: bytes) -> bool:
+    """The evidence of one launch, from somebody else."""
+    try:
+        verdict = verify_evidence(io.BytesIO(data), pins=[Pin(KEY.public)])
+    except NotCheckedError:
+        return False
+    assert verdict.exit in {0, 1, 3}
+    if not verdict.exit:
+        assert data in _true_evidence(), "evidence that nobody wrote"
+    return not verdict.exit
+
+
+@functools.cache
+def _true_evidence() -> frozenset[bytes]:
+    return frozenset(
+        evidence_of_a_book.data_of(evidence_of_a_book.lines_of(book, session_id(number)))
+        for book, numbers in ((three_launches(), (1, 2, 3)), (handed_over(), (1, 2)))
+        for number in numbers
+    )
+
+
+def evidence_seeds() -> Iterable[bytes]:
+    """Return the evidence of launches, and what is left of one when lines of it are gone."""
+    yield from sorted(_true_evidence())
+    lines = evidence_of_a_book.lines_of(three_launches(), session_id(1))
+    for number in range(len(lines)):
+        yield evidence_of_a_book.data_of(lines[:number] + lines[number + 1 :])
+
+
+# --- policies ---------------------------------------------------------------------------------------------
+
+
+def _refused(error: NotCheckedError, *codes: str) -> bool:
+    assert error.code in codes
+    return False
+
+
+def check_policy(data: bytes) -> bool:
+    """A policy, and what it says in words."""
+    try:
+        found = policy.parse(data, "x")
+    except NotCheckedError as error:
+        return _refused(error, "policy.form", "policy.empty")
+    assert policy_words.sentences(found)
+    assert policy.parse(data, "y").sha256 == found.sha256
+    return True
+
+
+def policy_seeds() -> Iterable[bytes]:
+    """Return the policies that are documented."""
+    yield from (path.read_bytes() for path in sorted(POLICIES.glob("*.toml")))
+    yield b"version = 1\n"
+
+
+def check_witnesses(data: bytes) -> bool:
+    """A policy on witnesses."""
+    try:
+        witness_policy.parse(data, "x")
+    except NotCheckedError as error:
+        return _refused(error, "witness.form")
+    return True
+
+
+def witness_seeds() -> Iterable[bytes]:
+    """Return policies with one witness, with groups, and one that asks for nobody."""
+    lines = [f"witness {name} {each.witness.vkey()}\n" for name, each in zip("AB", (A, B), strict=True)]
+    yield (lines[0] + "quorum A\n").encode()
+    yield ("".join(lines) + "group G 2 A B\ngroup H any G A\nquorum H\n").encode()
+    yield b"quorum none\n"
+    yield b"quorum A\n"
+
+
 TARGETS = {
     "note": Target(check_note, note_seeds, 1 << 17),
     "entry": Target(check_entry, entry_seeds, entry.MAX_BYTES + 64),
     "proof": Target(check_proof, proof_seeds, 1 << 17),
+    "evidence": Target(check_evidence, evidence_seeds, 1 << 17),
+    "policy": Target(check_policy, policy_seeds, 1 << 14),
+    "witnesses": Target(check_witnesses, witness_seeds, 1 << 14),
     "ledger": Target(check_ledger, ledger_seeds, 1 << 17, 20.0),
     "rows": Target(check_rows, row_seeds, 1 + 8 * _EDIT_BYTES, 20.0),
 }

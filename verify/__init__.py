@@ -2,11 +2,14 @@
 
 It imports ``attest`` and nothing else of ours, takes files and folders, reaches no network, and
 writes nothing beside its input. :func:`verify` replays a ledger and returns a :class:`Verdict`;
-:func:`verify_proof` checks one entry without its ledger and returns a :class:`ProofVerdict`.
+:func:`verify_proof` checks one entry without its ledger and returns a :class:`ProofVerdict`,
+:func:`verify_evidence` one launch, and returns an :class:`EvidenceVerdict`.
 """
 
 from verify.anchors import AnchorReport
 from verify.errors import NotCheckedError
+from verify.evidence import verify_evidence
+from verify.evidence_verdict import EvidenceVerdict
 from verify.findings import CODES, Finding, Severity
 from verify.pins import Pin
 from verify.proof import verify_proof
@@ -23,6 +26,7 @@ __all__ = [
     "AnchorReport",
     "Authorities",
     "Caveat",
+    "EvidenceVerdict",
     "Finding",
     "Held",
     "NotCheckedError",
@@ -34,5 +38,6 @@ __all__ = [
     "WitnessPolicy",
     "Witnessed",
     "verify",
+    "verify_evidence",
     "verify_proof",
 ]

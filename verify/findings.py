@@ -136,18 +136,25 @@ CODES: dict[str, tuple[Severity, str]] = {
     "require.label": (_U, "no complete launch with the required labels succeeded"),
     "require.output": (_U, "no such launch made a file that is required"),
     "require.session": (_U, "the launch that is asked about is not in the ledger"),
-    # A proof of one entry
+    # A proof that an entry is under a head
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
     "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
     "proof.signature": (_T, "the checkpoint of a proof is not what the pinned key signed"),
+    # The evidence of one launch
+    "evidence.form": (_T, "evidence is not in its one form, or something that belongs into it is not there"),
+    "evidence.surplus": (_T, "an entry is none of the launch's, and neither the genesis nor a handover"),
     # Why nothing was checked
+    "input.not_evidence": (_X, "not the evidence of one launch"),
     "input.not_a_proof": (_X, "not a C2SP tlog-proof, or one from another kind of log"),
     "input.unreadable": (
         _X,
         "what is to be checked is missing, no regular file, empty, not SQLite, or unreadable",
     ),
     "input.not_a_ledger": (_X, "an SQLite database, but not by the format of a ledger"),
-    "input.version": (_X, "a ledger of a format that this version of the verifier does not know"),
+    "input.version": (
+        _X,
+        "a ledger, or evidence, of a format that this version of the verifier does not know",
+    ),
     "input.journal": (_X, "a rollback journal lies beside the file"),
     "input.changing": (_X, "the file was changed each time that it was read"),
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),

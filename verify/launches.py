@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attest import canonical, entry, envelope
 from attest.errors import MalformedError, NonoError
@@ -35,8 +35,14 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from verify.blobs import BlobCheck
     from verify.findings import Findings
-    from verify.reader import LedgerFile
     from verify.requirements import Required
+
+
+class BodySource(Protocol):
+    """Where an entry that was taken in before can be read again."""
+
+    def body(self, index: int) -> bytes | None:
+        """Return the bytes of the entry at ``index``, or None where there is none."""
 
 
 class _Phase(Enum):
@@ -148,7 +154,7 @@ class Launches:
     """
 
     def __init__(
-        self, source: LedgerFile, blobs: BlobCheck, findings: Findings, required: Required | None = None
+        self, source: BodySource, blobs: BlobCheck, findings: Findings, required: Required | None = None
     ) -> None:
         self.watch = None if required is None else Watch(required, findings)
         self._accepted = Accepted() if required is None else required.accepted

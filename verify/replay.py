@@ -15,7 +15,8 @@
 The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
 is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
 that order, so a step may rely on what the ones before it left. A finding stops nothing; what cannot
-be judged without the part that is broken is left out, because that part was reported.
+be judged without the part that is broken is left out, because that part was reported. What is asked of
+each entry by itself and of its session is in :mod:`verify.entry_replay`, which has its steps 2, 5 and 6.
 """
 
 from __future__ import annotations
@@ -23,18 +24,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attest import canonical, checkpoint, entry, note, schema, tree
-from attest import origin as origins
+from attest import canonical, checkpoint, entry, note, tree
 from attest.errors import MalformedError, NonoError
-from attest.keys import PublicKey
 from verify.anchors import AnchorCheck
-from verify.blobs import BlobCheck
-from verify.epochs import Epochs
+from verify.entry_replay import EntryReplay, is_session_id
 from verify.findings import Findings
-from verify.launches import Caveats, LaunchCounts, Launches
-from verify.numbers import has_only_integers
 from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
@@ -43,10 +39,10 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from verify.anchors import Outsiders
+    from verify.epochs import Epochs
+    from verify.launches import Caveats, LaunchCounts
     from verify.reader import LedgerFile
     from verify.requirements import Required, Requirement
-
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +113,9 @@ class _Replay:
         self._findings = Findings()
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
-        self._blobs = BlobCheck(source, self._findings)
-        self._launches = Launches(source, self._blobs, self._findings, required)
+        self._entries = EntryReplay(source, self._findings, self._anchor, required)
         self._anchors = AnchorCheck(source, self._findings, outsiders)
-        self._forms = {
-            kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
-        }
-        self._epochs: Epochs | None = None
-        self._origin: str | None = None
-        self._continues: str | None = None
         self._whole = True  # no entry is missing so far, so the tree can be computed
-        self._time = ""
         self._kept: Iterator[tuple[object, ...]] = iter(())
         self._kept_row: tuple[object, ...] | None = None
         self._explained: dict[int, bool] = {}
@@ -156,17 +144,17 @@ class _Replay:
             self._6_launches(allow_running=allow_running)
         return Replayed(
             findings=self._findings,
-            origin=self._origin,
+            origin=self._entries.origin,
             size=None if head is None else head.size,
             root=root,
-            epochs=self._epochs,
-            launches=self._launches.counts,
-            caveats=self._launches.caveats,
-            continues=self._continues,
+            epochs=self._entries.epochs,
+            launches=self._entries.launches.counts,
+            caveats=self._entries.launches.caveats,
+            continues=self._entries.continues,
             head=head_note,
             roots=self._roots,
-            time=self._time,
-            required=() if self._launches.watch is None else self._launches.watch.met(),
+            time=self._entries.time,
+            required=() if (watch := self._entries.launches.watch) is None else watch.met(),
             anchors=self._anchors,
         )
 
@@ -211,7 +199,7 @@ class _Replay:
 
     def _2_entries(self, size: int) -> int:
         """Take in every entry below ``size`` and return the index behind the last one."""
-        sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
+        sha256, take, leaves, width = hashlib.sha256, self._entries.take, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
         wanted = self._wanted
         for index, body in self._source.entries(size):
@@ -232,34 +220,6 @@ class _Replay:
                     self._roots[expected] = self._tree.edge().root()
         return expected
 
-    def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:
-        if len(body) > entry.MAX_BYTES:
-            self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
-            return
-        try:
-            document: Any = canonical.decode_unwalked(body)
-            kind = document["kind"]
-            is_valid, has_only_integers = self._forms[kind]
-        except (MalformedError, TypeError, LookupError):
-            self._odd(index, body, leaf)
-            return
-        # Under a closed schema, integers are all that the canonical form has left to ask for.
-        if not is_valid(document) or not has_only_integers(document):
-            self._odd(index, body, leaf)
-            return
-        # From here on the document has every member that its kind's schema asks for.
-        time = document["time"]
-        if time < self._time:
-            self._findings.add("entry.time", "is older than the entry above it", index)
-        self._time = time
-        if index == 0 and kind != entry.GENESIS:
-            self._findings.add("entry.genesis", "is not a genesis", 0)
-        if document["session"] is None:
-            self._5_ledger_entry(index, kind, document["data"])
-        else:
-            epochs = self._epochs
-            self._launches.add(index, document, leaf, None if epochs is None else epochs.all[-1].key)
-
     def _missing(self, expected: int, index: int) -> None:
         what = "is missing" if index == expected + 1 else f"and all up to {index - 1} are missing"
         self._findings.add("entry.missing", what, expected)
@@ -268,38 +228,6 @@ class _Replay:
             self._kept_row is not None and isinstance(self._kept_row[0], int) and self._kept_row[0] <= index
         ):
             self._4_kept(self._kept_row[0])
-
-    def _odd(self, index: int, body: bytes, leaf: bytes) -> None:
-        """Report an entry that is not valid; one of a kind yet to come still belongs to its session."""
-        add = self._findings.add
-        try:
-            document = canonical.decode(body)
-            if (
-                isinstance(document, dict)
-                and type(document.get("v")) is int
-                and document["v"] != entry.VERSION
-            ):
-                later = document.get("session")
-                later = later if isinstance(later, str) and _is_session(later) else None
-                add("entry.kind", "is of a version that this verifier does not know", index, later)
-                if later is not None:
-                    self._launches.add_later_version(later)
-                return
-            parsed = entry.parse(body)
-        except MalformedError as error:
-            add("entry.form", f"is no entry: {error}", index)
-            return
-        session = parsed.session if parsed.session is not None and _is_session(parsed.session) else None
-        try:
-            schema.check_entry(parsed.document())
-        except MalformedError as error:
-            if error.code != "entry.kind":
-                add("entry.schema", f"is {error}", index, session)
-                return
-        # Of a known kind and of its schema it would not be here, so its kind is not known.
-        add("entry.kind", "is of a kind that this verifier does not know", index, session)
-        if session is not None:
-            self._launches.add(index, parsed.document(), leaf, None)
 
     # --- 3 Tree ------------------------------------------------------------------------------------
 
@@ -344,7 +272,7 @@ class _Replay:
     def _session_of(self, index: int) -> str | None:
         with contextlib.suppress(MalformedError):
             session = canonical.decode_object(self._source.body(index) or b"").get("session")
-            return session if isinstance(session, str) and _is_session(session) else None
+            return session if isinstance(session, str) and is_session_id(session) else None
         return None
 
     # --- 4 Head and kept checkpoints -----------------------------------------------------------------
@@ -363,11 +291,11 @@ class _Replay:
         """Check the checkpoint that is kept at ``size``, the entries below it having been taken in."""
         assert self._kept_row is not None
         _, data = self._kept_row
-        epochs = self._epochs
+        epochs = self._entries.epochs
         self._explained[size] = epochs is not None and len(epochs.signers(size)) > 1
         self._next_kept()
         where = f"the checkpoint kept at {size}"
-        kept = self._open_signed(data if isinstance(data, bytes) else b"", size, "checkpoint", where)
+        kept = self._entries.open_signed(data if isinstance(data, bytes) else b"", size, "checkpoint", where)
         if kept is None:
             return
         if kept.size != size:
@@ -381,7 +309,7 @@ class _Replay:
             if beyond is not None:
                 self._findings.add("head.beyond", "lies beyond the head", beyond)
             if head.size:
-                self._open_signed(data, head.size, "head", "the head")
+                self._entries.open_signed(data, head.size, "head", "the head")
         while self._kept_row is not None:
             self._findings.add(
                 "checkpoint.size", f"a checkpoint is kept at {self._kept_row[0]}, beyond the last entry"
@@ -393,75 +321,21 @@ class _Replay:
                     "checkpoint.surplus",
                     f"the checkpoint kept at {size} is neither a handover's nor anchored",
                 )
-        for epoch in [] if self._epochs is None else self._epochs.all[1:]:
+        for epoch in [] if self._entries.epochs is None else self._entries.epochs.all[1:]:
             if epoch.first not in self._explained:
                 self._findings.add(
                     "checkpoint.missing", "is a handover without its checkpoint", epoch.first - 1
                 )
 
-    def _open_signed(self, data: bytes, size: int, area: str, where: str) -> checkpoint.Checkpoint | None:
-        if self._epochs is None or self._origin is None:
-            return None  # the genesis entry is broken, which was reported
-        try:
-            return checkpoint.open_signed(data, self._origin, self._epochs.signers(size))
-        except MalformedError as error:
-            self._findings.add(f"{area}.form", f"{where} cannot be read: {error}")
-        except NonoError as error:
-            if error.code == "signature.origin":
-                self._findings.add(f"{area}.origin", f"{where} belongs to another ledger")
-            else:
-                self._findings.add(f"{area}.signature", f"{where} does not hold: {error}")
-        return None
-
-    # --- 5 Keys, and what else belongs to no session ---------------------------------------------------
-
-    def _5_ledger_entry(self, index: int, kind: str, data: dict[str, Json]) -> None:
-        if kind == entry.GENESIS:
-            if index:
-                self._findings.add("entry.genesis", "is a second genesis", index)
-            else:
-                self._genesis(data)
-        elif kind == entry.KEY:
-            self._handover(index, data)
-        elif kind == entry.ANCHOR:
-            self._anchor(index, data)
-
-    def _genesis(self, data: dict[str, Json]) -> None:
-        claimed = str(data["origin"])
-        try:
-            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
-            derived = origins.derive(origins.split(claimed)[0], key.spki(), bytes.fromhex(str(data["nonce"])))
-        except NonoError as error:
-            self._findings.add("key.form", f"founds the ledger with a key that cannot be used: {error}", 0)
-            return
-        if derived != claimed:
-            self._findings.add("origin.genesis", "claims another origin than its key and nonce give", 0)
-        self._epochs = Epochs(key)
-        self._origin = self._launches.origin = derived
-        previous = data.get("previous")
-        if isinstance(previous, dict):
-            if previous["origin"] == derived:
-                self._findings.add("origin.previous", "says that the ledger continues itself", 0)
-            self._continues = str(previous["origin"])
-
-    def _handover(self, index: int, data: dict[str, Json]) -> None:
-        if self._epochs is None:
-            return
-        try:
-            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
-        except NonoError as error:
-            self._findings.add("key.form", f"hands over to a key that cannot be used: {error}", index)
-            return
-        if not self._epochs.hand_over(index, key):
-            self._findings.add("key.repeated", "hands over to a key that was in force before", index)
+    # --- 5 What is about the ledger and its checkpoints -----------------------------------------------
 
     def _anchor(self, index: int, data: dict[str, Json]) -> None:
-        beside = self._blobs.check(entry.ANCHOR, data, index, None)
+        beside = self._entries.blobs.check(entry.ANCHOR, data, index, None)
         covers = data["covers"]
         assert isinstance(covers, dict)
         size = covers.get("size")
         if not isinstance(size, int):
-            if bytes.fromhex(str(covers["leaf"])) not in self._launches.attested:
+            if bytes.fromhex(str(covers["leaf"])) not in self._entries.launches.attested:
                 self._findings.add(
                     "anchor.covers", "anchors a leaf that is none of the attestations above it", index
                 )
@@ -476,16 +350,12 @@ class _Replay:
         else:
             self._findings.add("checkpoint.missing", f"anchors the size {size}, where none is kept", index)
             return
-        if self._epochs is not None and self._origin is not None:
-            signers = self._epochs.signers(size) if isinstance(size, int) else []
-            self._anchors.add(index, data, beside.get("evidence"), self._origin, signers)
+        if self._entries.epochs is not None and self._entries.origin is not None:
+            signers = self._entries.epochs.signers(size) if isinstance(size, int) else []
+            self._anchors.add(index, data, beside.get("evidence"), self._entries.origin, signers)
 
     # --- 6 Launches --------------------------------------------------------------------------------
 
     def _6_launches(self, *, allow_running: bool) -> None:
-        self._launches.finish(allow_running=allow_running)
-        self._blobs.finish()
-
-
-def _is_session(text: str) -> bool:
-    return len(text) == 32 and set(text) <= _HEX
+        self._entries.launches.finish(allow_running=allow_running)
+        self._entries.blobs.finish()

@@ -9,21 +9,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from attest.instant import parse_instant
-from verify import epochs, reader
+from verify import caveats, pinning, reader
 from verify.anchors import Outsiders
 from verify.errors import NotCheckedError
-from verify.findings import Findings, Severity
+from verify.findings import Severity
 from verify.remembered import judge
 from verify.replay import replay
 from verify.requirements import Required
-from verify.verdict import Caveat, EpochReport, PinReport, PolicyReport, RequiredReport, Verdict
-from verify.witnessing import Witnessed, written
+from verify.verdict import PolicyReport, RequiredReport, Verdict
+from verify.witnessing import Witnessed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from verify.anchors import AnchorReport
-    from verify.launches import Caveats
+    from verify.findings import Findings
     from verify.pins import Pin
     from verify.policy import Policy
     from verify.remembered import Held, Remembered
@@ -115,9 +115,9 @@ def _judge(
     witnessed, freshly = _hold_to_outsiders(replayed)
     trusted = None
     if replayed.epochs is not None and replayed.size:
-        trusted = epochs.judge(replayed.epochs, replayed.size, replayed.origin, pins, origin)
-        if trusted is None:
-            _report_pins(findings, replayed, pins, origin)
+        trusted = pinning.judge(
+            findings, replayed.epochs, replayed.size, replayed.origin, pins=pins, pinned_origin=origin
+        )
     elif not findings.counts[Severity.TAMPERED]:
         findings.add("entry.genesis", "the ledger has no genesis entry")
     newest = max((each.size for each in held if each.continued), default=0)
@@ -127,45 +127,22 @@ def _judge(
             _8_anchor_lag(required.policy.anchor_lag, replayed, witnessed)
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
-    caveats = [
-        _freshness(newest, freshly),
-        *_not_excluded(replayed.caveats),
-        *_of_anchors(replayed, witnessed),
-        _trusted(replayed, witnessed),
+    not_excluded = [
+        caveats.freshness(newest, freshly),
+        *caveats.vouched(met),
+        *caveats.recorded(replayed.caveats),
+        *caveats.of_anchors(replayed.anchors, witnessed),
+        caveats.host(replayed.anchors if not tampered else None, witnessed),
+        *caveats.previous(replayed.continues),
     ]
-    if met is not None and met.vouched:
-        caveats.insert(
-            1,
-            Caveat(
-                "keys.vouched",
-                f"the first {met.vouched} entries were written under earlier keys:"
-                " only the pinned key vouches for them",
-            ),
-        )
-    if replayed.continues is not None:
-        caveats.append(
-            Caveat("ledger.previous", f"it continues {replayed.continues}, which was not looked at")
-        )
     return Verdict(
         exit=1 if tampered else 3 if unmet else 0,
         findings=findings.listed(),
         origin=replayed.origin,
         size=replayed.size,
         root=None if replayed.root is None else replayed.root.hex(),
-        pins=tuple(
-            PinReport(
-                pin.key.fingerprint(),
-                pin.source,
-                met.by
-                if met is not None and pin.key == met.key and pin.origin in {None, replayed.origin}
-                else None,
-            )
-            for pin in pins
-        ),
-        epochs=tuple(
-            EpochReport(epoch.key.fingerprint(), epoch.first)
-            for epoch in ([] if replayed.epochs is None else replayed.epochs.all)
-        ),
+        pins=pinning.reports(pins, met, replayed.origin),
+        epochs=pinning.epoch_reports(replayed.epochs),
         launches=replayed.launches,
         freshness="witnessed" if freshly is not None else "remembered" if newest else "unproven",
         remembered=held,
@@ -182,7 +159,7 @@ def _judge(
         ),
         session=required.session,
         head=replayed.head.decode() if met is not None else None,
-        not_excluded=tuple(caveats),
+        not_excluded=tuple(not_excluded),
     )
 
 
@@ -268,99 +245,3 @@ def _reported(replayed: Replayed, *, is_intact: bool) -> tuple[AnchorReport, ...
     if is_intact:
         return reports
     return tuple(replace(each, holds=None, time=None, by=None) if each.holds else each for each in reports)
-
-
-def _report_pins(findings: Findings, replayed: Replayed, pins: Sequence[Pin], origin: str | None) -> None:
-    if origin is not None and replayed.origin != origin:
-        findings.add("origin.not_pinned", "the ledger has another origin than the pinned one")
-    elif pins:
-        findings.add(
-            "key.not_pinned",
-            "the ledger belongs to none of the pinned keys; anyone could have made this file",
-        )
-    else:
-        findings.add("key.none_pinned", "no key pinned; anyone could have made this file")
-
-
-def _freshness(newest: int, freshly: Witnessed | None) -> Caveat:
-    if freshly is not None and freshly.size is not None:
-        older = f" nor than the remembered checkpoint of {newest} entries," if newest > freshly.size else ""
-        return Caveat(
-            "freshness.witnessed",
-            f"a later state: it is no older than the {freshly.size} entries that a quorum of witnesses saw at"
-            f" {written(freshly.time)},{older} but nothing says that it is the newest (freshness: witnessed)",
-        )
-    if newest:
-        return Caveat(
-            "freshness.remembered",
-            f"a later state: it is no older than the remembered checkpoint of {newest} entries,"
-            " but nothing says that it is the newest (freshness: remembered)",
-        )
-    return Caveat(
-        "freshness.unproven",
-        "a later state: nothing outside of this file says that it is the newest (freshness: unproven)",
-    )
-
-
-def _of_anchors(replayed: Replayed, witnessed: Witnessed | None) -> list[Caveat]:
-    """Return what the anchors leave open."""
-    caveats = []
-    if witnessed is not None and witnessed.met and witnessed.size is None:
-        caveats.append(Caveat("witnesses.none", "another history: the witness policy asks for no witness"))
-    anchors = replayed.anchors
-    unread = sum(anchors.unread.values())
-    if unread:
-        count = "1 anchor says" if unread == 1 else f"{unread} anchors say"
-        caveats.append(
-            Caveat("anchors.unread", f"{count} nothing that was checked ({anchors.unread_reasons()})")
-        )
-    if anchors.timestamps.count:
-        caveats.append(
-            Caveat(
-                "timestamps.revocation",
-                "a timestamp by somebody who got an authority's key: whether a certificate was revoked was"
-                f" not looked at, and {anchors.timestamps.ended} of {anchors.timestamps.count} timestamps are"
-                " by one that has ended since",
-            )
-        )
-    return caveats
-
-
-def _trusted(replayed: Replayed, witnessed: Witnessed | None) -> Caveat:
-    """Return whom the verdict trusts, and for which entries that is less, because others saw them in time."""
-    sentence = "a root attacker on the recording host, or somebody else who had the private key"
-    said = []
-    if witnessed is not None and witnessed.size is not None:
-        said.append((witnessed.size, f"{written(witnessed.time)} according to the quorum of witnesses"))
-    largest = replayed.anchors.timestamps.largest
-    if largest is not None and not replayed.findings.counts[Severity.TAMPERED]:
-        assert isinstance(largest.covers, int)
-        said.append((largest.covers, f"{written(largest.time)} according to {largest.by}"))
-    for size, when in said:
-        sentence += (
-            f"; the first {size} entries existed at {when}: whoever got the key later did not write them"
-        )
-    return Caveat("host.trusted", sentence)
-
-
-def _not_excluded(recorded: Caveats) -> list[Caveat]:
-    caveats = []
-    for count, code, message in (
-        (
-            recorded.stat_only,
-            "executable.stat_only",
-            "the program was only watched by stat, not held by a lease",
-        ),
-        (recorded.by_path, "executable.by_path", "a script was run by its path, not by a held descriptor"),
-        (recorded.metadata, "metadata.unprotected", "file modes, owners and times were not protected"),
-        (
-            recorded.unchecked_image,
-            "image.unchecked",
-            "the running image was not compared with what was hashed",
-        ),
-        (recorded.survivors, "process.survivors", "processes of the launch were still there at its end"),
-    ):
-        if count:
-            launches = "1 launch" if count == 1 else f"{count} launches"
-            caveats.append(Caveat(code, f"in {launches} {message}"))
-    return caveats

@@ -82,6 +82,24 @@ def test_proof(number: int, changes: list[Change]) -> None:
     TARGETS["proof"](changed("proof", number, changes))
 
 
+@settings(max_examples=200)
+@given(number=NUMBERS, changes=CHANGES)
+def test_evidence(number: int, changes: list[Change]) -> None:
+    TARGETS["evidence"](changed("evidence", number, changes))
+
+
+@settings(max_examples=400)
+@given(number=NUMBERS, changes=CHANGES)
+def test_policy(number: int, changes: list[Change]) -> None:
+    TARGETS["policy"](changed("policy", number, changes))
+
+
+@settings(max_examples=400)
+@given(number=NUMBERS, changes=CHANGES)
+def test_witnesses(number: int, changes: list[Change]) -> None:
+    TARGETS["witnesses"](changed("witnesses", number, changes))
+
+
 @settings(max_examples=60)
 @given(number=NUMBERS, changes=CHANGES)
 def test_ledger(number: int, changes: list[Change]) -> None:

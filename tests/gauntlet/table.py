@@ -6,11 +6,11 @@ What is done against the writer stands in ``tests/store/test_writer_attacked.py`
 
 from __future__ import annotations
 
-from tests.gauntlet import edited, files, proofs, recorded, required, spelled, trusted, witnessed
+from tests.gauntlet import edited, files, proofs, recorded, required, shown, spelled, trusted, witnessed
 
 MUTATIONS = tuple(
     mutation
-    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs)
+    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs, shown)
     for mutation in part.MUTATIONS
 )
 """All rows."""

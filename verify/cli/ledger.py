@@ -71,6 +71,7 @@ examples:
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
   nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
+  nono-verify evidence launch.jsonl -k ci.pub            one launch, without its ledger
 """
 
 
