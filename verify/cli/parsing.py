@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import re
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from attest import origin as origins
@@ -16,6 +18,9 @@ from verify.errors import NotCheckedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_MARK_AS_VALUE = re.compile(r"(-[A-Za-z]|--[a-z-]+=)--")
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +40,16 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def parse_args(  # type: ignore[override]  # the namespace is always a new one
+        self, args: Sequence[str] | None = None
+    ) -> argparse.Namespace:
+        """Parse, where ``--`` is no value: before Python 3.13 it would silently become an empty list."""
+        given = list(sys.argv[1:] if args is None else args)
+        for argument in itertools.takewhile(lambda argument: argument != "--", given):
+            if _MARK_AS_VALUE.fullmatch(argument):
+                self.error(f"argument {argument[:-2].removesuffix('=')}: -- is no value")
+        return super().parse_args(given)
 
     def error(self, message: str) -> NoReturn:
         """Raise a :class:`UsageError`: a reason why nothing was checked, and worded like the others."""
