@@ -67,14 +67,18 @@ def test_a_format_and_a_file_are_wanted(bench: Bench, book: Book, value: str) ->
     assert text.startswith(f"not checked: --write: {value} is no FORMAT=FILE")
 
 
-@pytest.mark.parametrize("victim", ["ledger", "key", "checkpoint", "saved"])
+@pytest.mark.parametrize("victim", ["ledger", "key", "checkpoint", "saved", "policy", "output"])
 @pytest.mark.parametrize("how", ["same", "dotted", "symbolic link", "hard link"])
 def test_nothing_that_is_read_is_overwritten(bench: Bench, book: Book, victim: str, how: str) -> None:
     ledger, key = bench.write(book), bench.path("key.pub")
     checkpoint, saved = bench.path("x.checkpoint"), bench.path("saved.checkpoint")
     for file in (checkpoint, saved):
         assert run([ledger, "-k", key, "--save-checkpoint", file])[0] == 0
-    target = {"ledger": ledger, "key": key, "checkpoint": checkpoint, "saved": saved}[victim]
+    policy, output = bench.path("policy.toml"), bench.path("out.whl")
+    Path(policy).write_text("version = 1\n[every]\nattested = true\n", encoding="utf-8")
+    Path(output).write_text("made", encoding="utf-8")
+    target = {"ledger": ledger, "key": key, "checkpoint": checkpoint, "saved": saved,
+        "policy": policy, "output": output}[victim]  # fmt: skip
     before = Path(target).read_bytes()
     name = bench.path("other-name")
     if how == "symbolic link":
@@ -84,7 +88,8 @@ def test_nothing_that_is_read_is_overwritten(bench: Bench, book: Book, victim: s
     else:
         name = target if how == "same" else os.path.join(bench.directory, ".", os.path.basename(target))
     asked = [ledger, "-k", key, "--checkpoint", checkpoint, "--save-checkpoint", saved]
-    status, text = run([*asked, "--write", f"json={name}"])
+    more = ["--policy", policy, "--require-output", output]
+    status, text = run([*asked, *more, "--write", f"json={name}"])
     assert status == 2
     assert "what is to be checked, or what it is checked with" in text
     assert Path(target).read_bytes() == before

@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
         epilog=_EPILOG,
     )
     parser.add_argument("ledgers", metavar="LEDGER", nargs="+", help="a ledger file")
-    ledger.add_requirements(parser)
+    ledger.add_demands(parser)
     ledger.add_format(parser, _FORMATS)
     parser.set_defaults(checkpoint=[], save_checkpoint=None)  # they belong to one ledger
     if not {"--", "-h", "--help"} & set(arguments):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attest import __version__
 from attest.keys import without_key_text
 from verify import remembered, render
+from verify.cli import requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
@@ -45,8 +46,15 @@ memory:
   --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
   fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
 
+requirements:
+  --require-label and --require-output ask whether this ledger is the evidence for that build: a launch that
+  is complete and attested, ended with exit code 0, has the labels, and made the very files that are at hand.
+  --policy asks for more, of every launch; see nono-verify policy --help. What is not met is exit code 3.
+
 examples:
   nono-verify ledger.db -k ci.pub
+  nono-verify ledger.db -k ci.pub --require-label run=42 --require-output dist/tool.whl
+  nono-verify ledger.db -k ci.pub --policy release.toml
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --format github --write sarif=nono.sarif
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
@@ -70,6 +78,7 @@ def run(arguments: list[str]) -> int:
 def judged(options: argparse.Namespace, ledger: str) -> Verdict:
     """Return the verdict on one ledger, whatever keeps it from being checked."""
     try:
+        asked = requiring.required(options)
         pinned = given_pins(options, store=options.origin is None)
         memory = [remembered.read(path) for path in options.checkpoint]
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
@@ -81,12 +90,14 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
             origin=options.origin,
             allow_running=options.allow_running,
             remembered=memory,
+            required=asked,
+            now=requiring.now(options),
         )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, UsageError):
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = not_checked(error if isinstance(error, NotCheckedError) else unexpected(error))
@@ -141,9 +152,10 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             f"--write: {without_key_text(text)} is no FORMAT=FILE with one of {', '.join(_FILE_FORMATS)}",
             hint="for instance --write sarif=nono.sarif",
         )
-    read = [options.ledger, *options.public_key_file, *options.checkpoint]
-    read += [options.save_checkpoint] if options.save_checkpoint else []
-    for other in read:
+    read = [options.ledger, *options.public_key_file, *options.checkpoint, *options.require_output]
+    for other in (*read, options.save_checkpoint, options.policy):
+        if other is None:
+            continue
         with contextlib.suppress(OSError, ValueError):  # one that is not there cannot be overwritten
             if os.path.samefile(path, other):
                 raise UsageError(f"--write: {path} is what is to be checked, or what it is checked with")
@@ -186,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
-    add_requirements(parser)
+    add_demands(parser)
     add_format(parser, _FORMATS)
     parser.add_argument(
         "--write",
@@ -212,12 +224,13 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_requirements(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what is required of a ledger, whichever it is."""
+def add_demands(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is wanted of a ledger, whichever it is."""
     add_pins(parser)
     parser.add_argument(
         "--allow-running", action="store_true", help="do not object to launches that still run on this host"
     )
+    requiring.add_requirements(parser)
 
 
 def add_format(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
