@@ -45,7 +45,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("ledgers", metavar="LEDGER", nargs="+", help="a ledger file")
     ledger.add_demands(parser)
     ledger.add_format(parser, _FORMATS)
-    parser.set_defaults(checkpoint=[], save_checkpoint=None)  # they belong to one ledger
+    # What belongs to one ledger.
+    parser.set_defaults(checkpoint=[], save_checkpoint=None, attest=None, attest_out=None)
     if not {"--", "-h", "--help"} & set(arguments):
         parser.error("the ledgers stand behind --, so that no name of a file is taken for a flag")
     options = parser.parse_args(arguments)

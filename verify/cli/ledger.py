@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attest import __version__
 from attest.keys import without_key_text
 from verify import remembered, render
-from verify.cli import requiring
+from verify.cli import attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
@@ -51,10 +51,15 @@ requirements:
   is complete and attested, ended with exit code 0, has the labels, and made the very files that are at hand.
   --policy asks for more, of every launch; see nono-verify policy --help. What is not met is exit code 3.
 
+a signed verdict:
+  --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
+  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+
 examples:
   nono-verify ledger.db -k ci.pub
   nono-verify ledger.db -k ci.pub --require-label run=42 --require-output dist/tool.whl
   nono-verify ledger.db -k ci.pub --policy release.toml
+  nono-verify ledger.db -k ci.pub --policy release.toml --attest env://VERDICT_KEY --attest-out verdict.json
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --format github --write sarif=nono.sarif
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
@@ -79,6 +84,7 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
     """Return the verdict on one ledger, whatever keeps it from being checked."""
     try:
         asked = requiring.required(options)
+        key = attesting.signing_key(options)
         pinned = given_pins(options, store=options.origin is None)
         memory = [remembered.read(path) for path in options.checkpoint]
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
@@ -97,6 +103,8 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
+        if key is not None and verdict.exit == 0:
+            attesting.write_signed(verdict, key, options.attest_out)
     except (KeyboardInterrupt, SystemExit, UsageError):
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
@@ -153,7 +161,7 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             hint="for instance --write sarif=nono.sarif",
         )
     read = [options.ledger, *options.public_key_file, *options.checkpoint, *options.require_output]
-    for other in (*read, options.save_checkpoint, options.policy):
+    for other in (*read, options.save_checkpoint, options.policy, options.attest):
         if other is None:
             continue
         with contextlib.suppress(OSError, ValueError):  # one that is not there cannot be overwritten
@@ -165,6 +173,7 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
 def _keep(verdict: Verdict, ledger: str, form: str, path: str) -> bool:
     """Write a verdict to a file; return False, with the reason said, when it cannot be."""
     try:
+        # In place, for it may be a pipe; what is cut off has the exit code 2.
         with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(_as_format(form, verdict, ledger))
     except (OSError, ValueError) as error:
@@ -220,6 +229,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
+    attesting.add_attesting(parser)
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser
 
