@@ -1,0 +1,127 @@
+"""Verify a ledger in a pipeline: what the pipeline asks for comes from the environment, never from a command.
+
+The GitHub Action and the GitLab component run this with the Python that ``install.sh`` made. It has one
+argument, how a variable holds a list: ``lines``, or ``json`` for an array of strings. No value can become
+another argument than its own, whatever it begins with.
+
+========================== ================================================================================
+``NONO_CI_LEDGER``         the ledger file
+``NONO_CI_PUBLIC_KEY``     a public key, as text: PEM or a verifier key
+``NONO_CI_KEY_FILES``      list of public key files
+``NONO_CI_ORIGIN``         the origin that the ledger must have
+``NONO_CI_POLICY``         a policy file
+``NONO_CI_LABELS``         list of labels that a complete launch must have, K=V
+``NONO_CI_OUTPUTS``        list of files that such a launch must have made
+``NONO_CI_CHECKPOINTS``    list of checkpoints that the ledger must continue
+``NONO_CI_SAVE``           the checkpoint that is held against it and then replaced by its own
+``NONO_CI_FORMAT``         how the verdict is written to the job's log
+``NONO_CI_WRITE``          list of F=FILE: where it is written besides
+========================== ================================================================================
+
+With ``GITHUB_OUTPUT`` the exit code, the verdict and the file of the JSON form are appended there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from verify.cli import main
+from verify.verdict import WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+NOT_CHECKED = 2
+
+SINGLE = {"ORIGIN": "--origin", "POLICY": "--policy", "SAVE": "--save-checkpoint", "FORMAT": "--format"}
+LISTS = {
+    "KEY_FILES": "--public-key-file",
+    "LABELS": "--require-label",
+    "OUTPUTS": "--require-output",
+    "CHECKPOINTS": "--checkpoint",
+    "WRITE": "--write",
+}
+
+
+class BadInputError(ValueError):
+    """A variable does not hold what it is for, or two of them contradict each other."""
+
+
+def from_lines(text: str) -> list[str]:
+    """Return the lines of a text that are not blank."""
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+
+
+def from_json(text: str) -> list[str]:
+    """Return the strings of a JSON array; an empty text is an empty one.
+
+    Raises:
+        BadInputError: it is something else.
+    """
+    try:
+        values = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise BadInputError("is no JSON array of strings")
+    return values
+
+
+READERS: dict[str, Callable[[str], list[str]]] = {"lines": from_lines, "json": from_json}
+
+
+def arguments(environment: Mapping[str, str], read: Callable[[str], list[str]]) -> list[str]:
+    """Return the command line of ``nono-verify`` that the environment asks for.
+
+    Raises:
+        BadInputError: a variable cannot be read, which the message names, or there are two sources of keys.
+    """
+    found = []
+    for name, flag in SINGLE.items():
+        value = environment.get(f"NONO_CI_{name}", "")
+        if value:
+            found.append(f"{flag}={value}")
+    for name, flag in LISTS.items():
+        try:
+            values = read(environment.get(f"NONO_CI_{name}", ""))
+        except BadInputError as error:
+            raise BadInputError(f"NONO_CI_{name} {error}") from None
+        found += [f"{flag}={value}" for value in values]
+        if values and name == "KEY_FILES" and environment.get("NONO_CI_PUBLIC_KEY"):
+            raise BadInputError(
+                "a public key and files of public keys are given, and only one of them can count"
+            )
+    return [*found, "--", environment.get("NONO_CI_LEDGER", "")]
+
+
+def run(how: str) -> int:
+    """Verify, leave the step's outputs, and return the exit code."""
+    outputs = os.environ.get("GITHUB_OUTPUT", "")
+    document = ""
+    try:
+        asked = arguments(os.environ, READERS[how])
+    except BadInputError as error:
+        sys.stderr.write(f"not checked: {error}\n")
+        status = NOT_CHECKED
+    else:
+        if os.environ.get("NONO_CI_PUBLIC_KEY"):
+            os.environ["NONO_VERIFY_KEY"] = os.environ["NONO_CI_PUBLIC_KEY"]
+        if outputs:
+            # A directory of its own: whatever ran earlier in this job may have left files in the common one.
+            directory = tempfile.mkdtemp(prefix="nono-verdict-", dir=os.environ.get("RUNNER_TEMP") or None)
+            document = os.path.join(directory, "verdict.json")
+            asked.insert(0, f"--write=json={document}")
+        status = main(asked)
+    if outputs:
+        written = document if document and os.path.exists(document) else ""
+        with open(outputs, "a", encoding="utf-8") as file:
+            file.write(f"exit-code={status}\nverdict={WORDS[status]}\njson={written}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1]))
