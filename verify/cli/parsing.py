@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import re
-import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import origin as origins
 from attest.errors import NonoError
@@ -18,9 +16,6 @@ from verify.errors import NotCheckedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-_MARK_AS_VALUE = re.compile(r"(-[A-Za-z]|--[a-z-]+=)--")
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,15 +36,11 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def parse_args(  # type: ignore[override]  # the namespace is always a new one
-        self, args: Sequence[str] | None = None
-    ) -> argparse.Namespace:
-        """Parse, where ``--`` is no value: before Python 3.13 it would silently become an empty list."""
-        given = list(sys.argv[1:] if args is None else args)
-        for argument in itertools.takewhile(lambda argument: argument != "--", given):
-            if _MARK_AS_VALUE.fullmatch(argument):
-                self.error(f"argument {argument[:-2].removesuffix('=')}: -- is no value")
-        return super().parse_args(given)
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
+        """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: -- is no value")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise a :class:`UsageError`: a reason why nothing was checked, and worded like the others."""
