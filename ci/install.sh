@@ -5,8 +5,10 @@
 #   install.sh verify DIRECTORY    what nono-verify needs, and no more
 #
 # Everything that comes from an index is pinned by version and SHA-256 (requirements/*.txt), and no package
-# runs code of its own while it is installed. NONO_CI_PYTHON names the Python, python3 by default.
+# runs code of its own while it is installed. NONO_CI_PYTHON names the Python, python3 by default. Whatever fails,
+# the exit code is 2: nothing was checked, and 1 would say that something was tampered with.
 set -euo pipefail
+trap '[ $? = 0 ] || exit 2' EXIT
 
 what=$1
 directory=$2

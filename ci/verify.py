@@ -18,6 +18,7 @@ another argument than its own, whatever it begins with.
 ``NONO_CI_WRITE``          list of F=FILE: where it is written besides
 ========================== ================================================================================
 
+Without a key NONO_VERIFY_KEY counts, and never a trust store.
 With ``GITHUB_OUTPUT`` the exit code, the verdict and the file of the JSON form are appended there.
 """
 
@@ -29,13 +30,12 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from verify.cli import main
-from verify.verdict import WORDS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 NOT_CHECKED = 2
+WORDS = {0: "verified", 1: "failed", 2: "not-checked", 3: "not-met"}
+"""The verdict of each exit code, as in the JSON form."""
 
 SINGLE = {"ORIGIN": "--origin", "POLICY": "--policy", "SAVE": "--save-checkpoint", "FORMAT": "--format"}
 LISTS = {
@@ -98,29 +98,50 @@ def arguments(environment: Mapping[str, str], read: Callable[[str], list[str]]) 
     return [*found, "--", environment.get("NONO_CI_LEDGER", "")]
 
 
-def run(how: str) -> int:
-    """Verify, leave the step's outputs, and return the exit code."""
-    outputs = os.environ.get("GITHUB_OUTPUT", "")
-    document = ""
+def verify(how: str, document: str) -> int:
+    """Verify what the environment asks for and return the exit code.
+
+    Args:
+        how: which of :data:`READERS` reads the lists.
+        document: the file for the JSON form, or nothing.
+    """
     try:
         asked = arguments(os.environ, READERS[how])
     except BadInputError as error:
-        sys.stderr.write(f"not checked: {error}\n")
-        status = NOT_CHECKED
-    else:
-        if os.environ.get("NONO_CI_PUBLIC_KEY"):
-            os.environ["NONO_VERIFY_KEY"] = os.environ["NONO_CI_PUBLIC_KEY"]
-        if outputs:
-            # A directory of its own: whatever ran earlier in this job may have left files in the common one.
-            directory = tempfile.mkdtemp(prefix="nono-verdict-", dir=os.environ.get("RUNNER_TEMP") or None)
-            document = os.path.join(directory, "verdict.json")
-            asked.insert(0, f"--write=json={document}")
-        status = main(asked)
-    if outputs:
-        written = document if document and os.path.exists(document) else ""
+        return not_checked(str(error))
+    try:
+        from verify.cli import main  # noqa: PLC0415  # what cannot be loaded has not found any tampering
+    except Exception as error:  # noqa: BLE001  # see above
+        return not_checked(f"nono-verify cannot be loaded: {type(error).__name__}: {error}")
+    if os.environ.get("NONO_CI_PUBLIC_KEY"):
+        os.environ["NONO_VERIFY_KEY"] = os.environ["NONO_CI_PUBLIC_KEY"]
+    # A variable that is not set must not end in the trust store of an account that other jobs have as well.
+    os.environ["XDG_CONFIG_HOME"] = os.path.join(sys.prefix, "no-trust-store")
+    return main([f"--write=json={document}", *asked] if document else asked)
+
+
+def run(how: str) -> int:
+    """Verify, leave the step's outputs, and return the exit code."""
+    outputs = os.environ.get("GITHUB_OUTPUT", "")
+    if not outputs:
+        return verify(how, "")
+    try:
+        # A directory of its own: whatever ran earlier in this job may have left files in the common one.
+        directory = tempfile.mkdtemp(prefix="nono-verdict-", dir=os.environ.get("RUNNER_TEMP") or None)
+        document = os.path.join(directory, "verdict.json")
+        status = verify(how, document)
+        written = document if os.path.exists(document) else ""
         with open(outputs, "a", encoding="utf-8") as file:
             file.write(f"exit-code={status}\nverdict={WORDS[status]}\njson={written}\n")
+    except OSError as error:
+        return not_checked(f"the outputs of the step cannot be written: {error.strerror}")
     return status
+
+
+def not_checked(reason: str) -> int:
+    """Say why nothing was checked, and return the exit code of that."""
+    sys.stderr.write(ascii(f"not checked: {reason}")[1:-1] + "\n")
+    return NOT_CHECKED
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ci.verify import LISTS, READERS, SINGLE, BadInputError, arguments, from_json, from_lines
 from tests.ci.conftest import ROOT
+from tests.verify.conftest import KEY, Book
 from verify.cli import ledger
 from verify.errors import UsageError
 
@@ -118,3 +119,46 @@ def test_bytes_that_are_not_utf_8(tmp_path: Path, how: str) -> None:
     assert done.returncode == 2
     assert done.stdout.startswith(b"not checked: ")
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "said"),
+    [
+        (["-S"], {}, "not checked: nono-verify cannot be loaded: ModuleNotFoundError: "),
+        ([], {"GITHUB_OUTPUT": "/dev/full"}, "not checked: the outputs of the step cannot be written: "),
+        ([], {"GITHUB_OUTPUT": "{0}/missing/out"}, "not checked: the outputs of the step cannot be written: "),
+        ([], {"GITHUB_OUTPUT": "/dev/null", "RUNNER_TEMP": "{0}/x"}, "not checked: the outputs of "),
+        ([], {"NONO_CI_LABELS": "\x1b[31m"}, "not checked: NONO_CI_LABELS is no JSON array of strings"),
+    ],
+)  # fmt: skip
+def test_what_keeps_it_from_checking_is_no_tampering(
+    tmp_path: Path, flags: list[str], variables: dict[str, str], said: str
+) -> None:
+    ledger_file, key = tmp_path / "e.db", tmp_path / "ci.pub"
+    book = Book()
+    book.launch()
+    book.write(str(ledger_file))
+    key.write_bytes(KEY.public.pem())
+    given_to_it = {"NONO_CI_LEDGER": str(ledger_file), "NONO_CI_KEY_FILES": json.dumps([str(key)])}
+    variables = {name: value.format(tmp_path) for name, value in variables.items()}
+    command = [sys.executable, "-I", *flags, str(ROOT / "ci" / "verify.py"), "json"]
+    done = subprocess.run(
+        command, env={**given_to_it, **variables}, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+    harmless = subprocess.run(
+        [sys.executable, "-I", str(ROOT / "ci" / "verify.py"), "json"],
+        env=given_to_it,
+        check=False,
+        capture_output=True,
+    )
+    assert harmless.returncode == 0
+
+
+def test_the_words_are_the_verifiers() -> None:
+    from ci import verify as script
+    from verify import verdict
+
+    assert script.WORDS == verdict.WORDS
