@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
 # a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
 # (sshfs), and npm for a schema that is published nowhere else.
@@ -17,6 +18,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  # shellcheck disable=SC2086 # they are words, of this script's own
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing >/dev/null
 else
   echo "the tests need:$missing (install them, for instance with apt-get)" >&2

@@ -12,7 +12,7 @@ import importlib
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from attest import __version__
 from attest.errors import NonoError
@@ -117,6 +117,12 @@ class Parser(argparse.ArgumentParser):
         if surplus:
             self._typed(arguments).error(f"unrecognized arguments: {' '.join(surplus)}")
         return found
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
+        """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: -- is no value")
+        return super()._get_values(action, arg_strings)
 
     def _typed(self, arguments: list[str]) -> argparse.ArgumentParser:
         """Return the parser of the subcommand that was typed, this one where there is none."""

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import origin as origins
 from attest.errors import NonoError
@@ -55,6 +55,12 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
+        """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: -- is no value")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise a :class:`UsageError`: a reason why nothing was checked, and worded like the others."""
