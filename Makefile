@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
+SOURCES := $(shell find attest docs/man runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
-.PHONY: help demo test test-here lint format bench install clean system-packages
+.PHONY: help demo test test-here lint format generated bench install clean system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -61,6 +61,9 @@ lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts
 format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generated: $(VENV)/.test ## make the completions and manual pages anew, from the parsers
+	@$(BIN)/python -m generate
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from runtime.enforcement_probe import Finding
 
 EPILOG = """\
-Each feature is tried, in a child process that restricts itself. The exit code is 0 when everything that
-a launch requires can be enforced, else 1.
+Each feature is tried, in a child process that restricts itself.
+
+exit codes:
+  0  everything that a launch requires can be enforced
+  1  something is missing: launches are refused (exit code 125); or nothing could be tried
+  2  usage: the command line cannot be meant
 
 examples:
   nono doctor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attest import __version__
 from verify import remembered, render
-from verify.cli import attesting, requiring
+from verify.cli import SUBCOMMANDS, attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
@@ -15,8 +15,6 @@ from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
-    import argparse
-
     from verify.verdict import Verdict
 
 _FORMATS = ("text", "json", "sarif", "junit", "github")
@@ -67,7 +65,7 @@ examples:
 
 def run(arguments: list[str]) -> int:
     """Check a ledger; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         asked = requiring.required(options)
         key = attesting.signing_key(options)
@@ -145,25 +143,26 @@ def _summarise(verdict: Verdict, ledger: str) -> bool:
     return True
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify",
         description="Check a nono ledger: replay everything in it, trust nothing but a pinned key.",
-        epilog=_EPILOG,
+        epilog=_EPILOG + f"\nbeside LEDGER, each with its own help: {', '.join(SUBCOMMANDS)}\n",
     )
-    parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
-    add_pins(parser)
-    parser.add_argument(
+    found.add_argument("ledger", metavar="LEDGER", help="the ledger file")
+    add_pins(found)
+    found.add_argument(
         "--format",
         choices=_FORMATS,
         default="text",
         metavar="F",
         help=f"{', '.join(_FORMATS)}: how the verdict is written",
     )
-    parser.add_argument(
+    found.add_argument(
         "--allow-running", action="store_true", help="do not object to launches that still run on this host"
     )
-    memory = parser.add_argument_group("memory")
+    memory = found.add_argument_group("memory")
     memory.add_argument(
         "--checkpoint",
         metavar="FILE",
@@ -176,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
-    requiring.add_requirements(parser)
-    attesting.add_attesting(parser)
-    parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
-    return parser
+    requiring.add_requirements(found)
+    attesting.add_attesting(found)
+    found.add_argument("--version", action="version", version=f"nono-verify {__version__}")
+    return found

@@ -38,18 +38,23 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check a proof; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify proof",
         description="Check that an entry is in a ledger, without the ledger.",
         epilog=_EPILOG,
     )
-    parser.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
-    parser.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
-    add_pins(parser)
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="how the verdict is written")
-    options = parser.parse_args(arguments)
+    found.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
+    found.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
+    add_pins(found)
+    found.add_argument("--format", choices=_FORMATS, default="text", help="how the verdict is written")
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check a proof; return the exit code."""
+    options = parser().parse_args(arguments)
     try:
         pinned = given_pins(options, store=True)
         verdict = proof.verify_proof(
