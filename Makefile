@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
+SOURCES := $(shell find attest docs/man runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
 UV_COMPILE := $(abspath $(BIN)/uv) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
-.PHONY: help demo test test-here lint format bench gauntlet vectors fuzz install clean pins system-packages
+.PHONY: help demo test test-here lint format generated bench gauntlet vectors fuzz install clean pins system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -73,6 +73,9 @@ lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts,
 format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generated: $(VENV)/.test ## make the completions and manual pages anew, from the parsers
+	@$(BIN)/python -m generate
 
 N ?= 10000
 

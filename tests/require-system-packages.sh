@@ -1,12 +1,19 @@
 # shellcheck shell=sh
 # The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
 # a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
-# (sshfs), and npm for a schema that is published nowhere else.
+# (sshfs), npm for a schema that is published nowhere else, the shells that command lines are completed in, and
+# what reads manual pages.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v npm >/dev/null || missing="$missing npm"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
+command -v zsh >/dev/null || missing="$missing zsh"
+command -v fish >/dev/null || missing="$missing fish"
+[ -f /usr/share/bash-completion/bash_completion ] || missing="$missing bash-completion"
+command -v man >/dev/null || missing="$missing man-db"
+command -v mandoc >/dev/null || missing="$missing mandoc"
+command -v groff >/dev/null || missing="$missing groff"
 # Who cannot install it can do without it, but not in CI: see tests/store/postgresql_server.py.
 if [ "$(id -u)" = 0 ] || [ "${CI:-}" = true ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ||

@@ -35,21 +35,27 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check the ledgers; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify each",
         description="Check several nono ledgers, and require the same of each.",
         epilog=_EPILOG,
     )
-    parser.add_argument("ledgers", metavar="LEDGER", nargs="+", help="a ledger file")
-    ledger.add_demands(parser)
-    ledger.add_format(parser, _FORMATS)
+    found.add_argument("ledgers", metavar="LEDGER", nargs="+", help="a ledger file")
+    ledger.add_demands(found)
+    ledger.add_format(found, _FORMATS)
     # What belongs to one ledger.
-    parser.set_defaults(checkpoint=[], save_checkpoint=None, attest=None, attest_out=None)
+    found.set_defaults(checkpoint=[], save_checkpoint=None, attest=None, attest_out=None)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check the ledgers; return the exit code."""
+    wanted = parser()
     if not {"--", "-h", "--help"} & set(arguments):
-        parser.error("the ledgers stand behind --, so that no name of a file is taken for a flag")
-    options = parser.parse_args(arguments)
+        wanted.error("the ledgers stand behind --, so that no name of a file is taken for a flag")
+    options = wanted.parse_args(arguments)
     codes = set()
     for path in options.ledgers:
         verdict = ledger.judged(options, path)

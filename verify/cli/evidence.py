@@ -43,15 +43,20 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check the evidence of one launch; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify evidence", description="Check one launch, without its ledger.", epilog=_EPILOG
     )
-    parser.add_argument("file", metavar="FILE", help="the evidence")
-    add_pins(parser)
-    add_format(parser)
-    options = parser.parse_args(arguments)
+    found.add_argument("file", metavar="FILE", help="the evidence")
+    add_pins(found)
+    add_format(found)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check the evidence of one launch; return the exit code."""
+    options = parser().parse_args(arguments)
 
     def check() -> EvidenceVerdict:
         pinned = given_pins(options, store=options.origin is None)

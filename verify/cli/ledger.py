@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attest import __version__
 from attest.keys import without_key_text
 from verify import remembered, render, timestamps, witness_policy
-from verify.cli import attesting, requiring
+from verify.cli import SUBCOMMANDS, attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
 from verify.cli.streams import NOT_CHECKED, complain, write
@@ -54,6 +54,7 @@ requirements:
 a signed verdict:
   --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
   this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+
 witnesses and timestamps:
   What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
   --witness-policy the cosignatures of the policy's witnesses count and its quorum must be met (else 3);
@@ -220,24 +221,24 @@ def _summarise(verdict: Verdict, ledger: str) -> bool:
     return True
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of ``nono-verify LEDGER``."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify",
         description="Check a nono ledger: replay everything in it, trust nothing but a pinned key.",
-        epilog=_EPILOG,
+        epilog=_EPILOG + f"\nbeside LEDGER, each with its own help: {', '.join(SUBCOMMANDS)}\n",
     )
-    parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
-    add_demands(parser)
-    add_format(parser, _FORMATS)
-    parser.add_argument(
+    found.add_argument("ledger", metavar="LEDGER", help="the ledger file")
+    add_demands(found)
+    add_format(found, _FORMATS)
+    found.add_argument(
         "--write",
         metavar="F=FILE",
         action="append",
         default=[],
         help=f"also write the verdict to FILE, as {', '.join(_FILE_FORMATS)}; can be given more than once",
     )
-    memory = parser.add_argument_group("memory")
+    memory = found.add_argument_group("memory")
     memory.add_argument(
         "--checkpoint",
         metavar="FILE",
@@ -250,9 +251,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
-    attesting.add_attesting(parser)
-    parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
-    return parser
+    attesting.add_attesting(found)
+    found.add_argument("--version", action="version", version=f"nono-verify {__version__}")
+    return found
 
 
 def add_demands(parser: argparse.ArgumentParser) -> None:

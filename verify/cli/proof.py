@@ -36,18 +36,23 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check a proof; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify proof",
         description="Check that an entry is in a ledger, without the ledger.",
         epilog=_EPILOG,
     )
-    parser.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
-    parser.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
-    add_pins(parser)
-    add_format(parser)
-    options = parser.parse_args(arguments)
+    found.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
+    found.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
+    add_pins(found)
+    add_format(found)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check a proof; return the exit code."""
+    options = parser().parse_args(arguments)
 
     def check() -> ProofVerdict:
         return proof.verify_proof(
