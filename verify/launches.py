@@ -57,8 +57,9 @@ _PLACES = {
 MAX_REMEMBERED = 64
 """Of how many open sessions it is kept what their entries said."""
 
-# The end of every capability set whose network is open: its form is canonical, and has this member last.
-_OPEN_NETWORK = b'"network":{"mode":"all"}}'
+# Where a capability set states its network. In canonical JSON no text holds these bytes: it escapes quotes.
+_NETWORK = b'"network":{'
+_MAX_NETWORK = 65_535  # what an entry could hold
 
 _CLOSING = {entry.ATTESTATION, entry.LOST}
 
@@ -95,7 +96,7 @@ class _Said:
         self.hooks = _object(intent["hooks"])
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
-        self.network = _object(intent["network"])["mode"]
+        self.network = _object(intent["network"])
 
 
 class _Session:
@@ -350,8 +351,8 @@ class Launches:
             and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
         ):
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
-        elif said.network == "blocked" and capabilities and capabilities.endswith(_OPEN_NETWORK):
-            what = "has an open network, which was to be closed"
+        elif capabilities is not None and not _covers(said.network, _network(capabilities)):
+            what = "has a wider network than was asked for"
             self._report(session, "launch.network", what, index, name)
         self._enforcement(index, name, data)
         images = [data["executable"], *_list(data["interpreters"])]
@@ -491,6 +492,45 @@ class Launches:
 def _has_two_digests(outputs: list[dict[str, Json]]) -> bool:
     stated = {(str(output["path"]), output["sha256"]) for output in outputs if "sha256" in output}
     return len(stated) != len({path for path, _ in stated})
+
+
+def _network(capabilities: bytes) -> dict[str, Json] | None:
+    """Return the network of a capability set, its last member; None where it cannot be read.
+
+    A set that lies beside its entry can be too large to be parsed as a whole.
+    """
+    at = capabilities.rfind(_NETWORK)
+    stated = capabilities[at + len(_NETWORK) - 1 : -1]
+    if at < 0 or len(stated) > _MAX_NETWORK:
+        return None
+    try:
+        return canonical.decode_object(stated)
+    except MalformedError:
+        return None
+
+
+def _covers(asked: dict[str, Json], granted: dict[str, Json] | None) -> bool:
+    """Return whether a network that was granted is no wider than what was asked for."""
+    if asked["mode"] == "all":
+        return True
+    if granted is None:
+        return False
+    if granted.get("mode") == "blocked":
+        return True
+    if asked["mode"] == "blocked" or granted.get("mode") != "ports":
+        return False
+    anywhere = _ports(asked, "listen")
+    return (
+        _ports(granted, "connect") <= _ports(asked, "connect")
+        and _ports(granted, "listen") <= anywhere
+        and _ports(granted, "listen_loopback") <= anywhere | _ports(asked, "listen_loopback")
+    )
+
+
+def _ports(network: dict[str, Json], member: str) -> frozenset[str]:
+    """Return the ports as text: what lies beside an entry need not have the form of its schema."""
+    found = network.get(member)
+    return frozenset(map(str, found if isinstance(found, list) else ["none"]))
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -8,6 +8,7 @@ keys and launches alone that must find it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +170,38 @@ def open_network(s: Any) -> dict[str, Any]:
     return start(s, capabilities=capabilities, capabilities_sha256=digest)
 
 
+def network(s: Any, asked: dict[str, Any], granted: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    capabilities = s.changed(s.CAPABILITIES, network=granted)
+    digest = hashlib.sha256(encode(capabilities)).hexdigest()
+    began = start(s, capabilities=capabilities, capabilities_sha256=digest)
+    return [(INTENT, s.changed(s.INTENT, network=asked)), (START, began), (OUTCOME, s.OUTCOME)]
+
+
+def through(connect: list[int], listen: list[int], listen_loopback: list[int]) -> dict[str, Any]:
+    return {"connect": connect, "listen": listen, "listen_loopback": listen_loopback, "mode": "ports"}
+
+
+ALL, BLOCKED = {"mode": "all"}, {"mode": "blocked"}
+WIDER: tuple[int, list[str]] = (1, ["launch.network"])
+ASKED = through([53, 443], [80], [3000])
+PORTS: dict[str, tuple[dict[str, Any], dict[str, Any], int, list[str]]] = {
+    "the very ones": (ASKED, ASKED, 0, []),
+    "fewer": (ASKED, through([443], [], []), 0, []),
+    "none": (ASKED, BLOCKED, 0, []),
+    "of a network that was open": (ALL, ASKED, 0, []),
+    "for this host in the place of any": (ASKED, through([], [], [80]), 0, []),
+    "all in the place of them": (ASKED, ALL, *WIDER),
+    "of a network that was to be closed": (BLOCKED, through([443], [], []), *WIDER),
+    "none of a network that was to be closed": (BLOCKED, through([], [], []), *WIDER),
+    "one more to connect to": (ASKED, through([53, 443, 444], [80], [3000]), *WIDER),
+    "one more to listen on": (ASKED, through([53, 443], [80, 81], [3000]), *WIDER),
+    "one more for this host": (ASKED, through([53, 443], [80], [3000, 3001]), *WIDER),
+    "for any in the place of this host": (ASKED, through([53, 443], [80, 3000], []), *WIDER),
+    "to listen on in the place of connecting": (ASKED, through([], [443], []), *WIDER),
+    "to connect to in the place of listening": (ASKED, through([80], [], []), *WIDER),
+}  # fmt: skip
+
+
 def hooked(s: Any, *, required: bool = True, kind: str = "before") -> dict[str, Any]:
     return dict(s.changed(s.INTENT, hooks={kind: s.changed(s.HOOK, required=required)}))
 
@@ -203,6 +236,7 @@ ILL_FORMED: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], i
     "a network that was to be closed": (lambda s: [(INTENT, s.INTENT), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 1, ["launch.network"]),
     "a network that was to be open": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 0, []),
     "a network that is closed without need": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    **{f"ports, {name}": (functools.partial(network, asked=asked, granted=granted), status, codes) for name, (asked, granted, status, codes) in PORTS.items()},
     "a launch around itself": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=SESSION)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.nesting"]),
     "a launch within another": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=s.session_id(9))), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
     "two digests of one output": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "1")))], 3, ["launch.output_digests"]),
@@ -231,6 +265,30 @@ def test_an_open_network_beside_the_start(bench: Bench, new_book: Callable[..., 
     book, made = new_book(), open_network(shapes)
     book.launch(start={**made, "capabilities": book.beside(made["capabilities"])})
     assert bench.verify(bench.write(book)).codes == ["launch.network"]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"", b"}", b',"network":{"mode":"all"}', b',"network":{"mode":"ports"}}', b',"network":{"connect":[1]}}',
+        b',"network":{"mode":"blocked"},"z":0}', b',"network":{"connect":5,"listen":[],"mode":"ports"}}',
+        b',"network":{"connect":[[]],"listen":[{}],"listen_loopback":[null],"mode":"ports"}}',
+        b',"network":{"mode":' + b"[" * 70_000 + b"}}",
+    ],
+)  # fmt: skip
+def test_a_set_that_is_too_large_to_be_looked_at_has_no_network_that_is_taken_on_trust(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, tail: bytes
+) -> None:
+    book = new_book()
+    data = b'{"files":[' + b"0," * 1_100_000 + b"0]" + tail
+    book.blobs.append(blob.Blob(bytes(32), data))
+    began = start(
+        shapes,
+        capabilities=dict(book.blobs[-1].reference()),
+        capabilities_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    book.launch(intent=shapes.changed(shapes.INTENT, network=ASKED), start=began)
+    assert bench.verify(bench.write(book)).codes == ["blob.unchecked", "launch.network"]
 
 
 def test_a_ledger_that_continues_itself(bench: Bench, new_book: Callable[..., Book]) -> None:
