@@ -18,9 +18,9 @@ from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from runtime.capabilities import CapabilitySet
+    from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
 
 FEATURES = (
@@ -43,6 +43,7 @@ _NEVER_WAIVED = frozenset(("filesystem", "filter"))
 
 # The first Landlock ABI with a feature, and the Linux release that brought it.
 SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
+_PORTS_SINCE = (landlock_rules.ABI_NETWORK, "6.7")
 
 _WHY_NO_LANDLOCK = {
     errno.ENOSYS: (
@@ -70,7 +71,9 @@ class Prepared(NamedTuple):
         filter_sha256: its digest, for the record.
         abi: the Landlock ABI that the ruleset was made for.
         network: the network mode.
+        ports: which, where that is ``ports``.
         required: the features without which the command must not run.
+        outer: the session of the launch around this one, where its child says so.
     """
 
     ruleset: int
@@ -78,7 +81,9 @@ class Prepared(NamedTuple):
     filter_sha256: str
     abi: int
     network: Network
+    ports: Ports
     required: frozenset[str]
+    outer: str | None = None
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -115,15 +120,17 @@ def prepare(
     cache_directory: bytes,
     executable_rules: Sequence[int] = (),
     waived: Iterable[str] = (),
+    outer: str | None = None,
 ) -> Prepared:
     """Make everything ready for ``restrict_self``, in the parent.
 
     Args:
-        capabilities: what the launch may do; its network mode decides about the filter.
+        capabilities: what the launch may do; its network decides about the filter.
         open_grants: its file grants, each with the descriptor that was judged.
         cache_directory: where the compiled filter is kept; never grantable to a command.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         waived: required features that a recorded override gives up.
+        outer: the session of the launch around this one, to be named where the two are in each other's way.
 
     Raises:
         EnforcementError: something required cannot be enforced here; the hint says what would help.
@@ -136,9 +143,18 @@ def prepare(
                 f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
                 hint=f"use Linux {release} or newer",
             )
-    program, digest = seccomp_filter.load_or_build(cache_directory, capabilities.network)
-    ruleset = landlock_rules.build(open_grants, capabilities.network, abi=abi, executables=executable_rules)
-    return Prepared(ruleset, program, digest, abi, capabilities.network, required)
+    network, ports = capabilities.network, capabilities.ports
+    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
+    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
+        raise EnforcementError(
+            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
+            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
+        )
+    program, digest = seccomp_filter.load_or_build(cache_directory, network, listens=ports.listens)
+    ruleset = landlock_rules.build(
+        open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
+    )
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
 
 
 def landlock_abi() -> int:
@@ -155,8 +171,12 @@ def landlock_abi() -> int:
         raise EnforcementError(why, hint=hint) from error
 
 
-def restrict_self(prepared: Prepared) -> dict[str, bool]:
+def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None) -> dict[str, bool]:
     """Restrict the calling process for good; to be called in the forked child, while it has one thread.
+
+    Args:
+        prepared: what :func:`prepare` returned.
+        offer: gives the filter's listener to whoever mediates; needed where there are ports to listen on.
 
     Returns:
         What was achieved, for each of ``RESTRICTED_HERE``.
@@ -164,27 +184,32 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     Raises:
         EnforcementError: a step failed, or less than required was achieved; the process must not go on.
     """
-    blocked = prepared.network is Network.BLOCKED
+    mediated = prepared.ports.listens
+    if mediated and offer is None:
+        raise EnforcementError("nobody mediates the ports to listen on")
     try:
         step = "give up privileges"
         left = privileges.renounce()
         step = "restrict itself with Landlock"
         landlock_rules.restrict(prepared.ruleset)
         step = "load the system call filter"
-        syscalls.load_seccomp_filter(prepared.program)
+        listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
         hint = None
+        if error.errno == errno.EBUSY:
+            raise nested(prepared.outer) from error
         if error.errno == errno.E2BIG:
             hint = "sandboxes can be nested 16 deep, of which a launch takes two; start this one further out"
         raise EnforcementError(f"the child cannot {step}: {error.strerror}", hint=hint) from error
+    if mediated and offer is not None:
+        offer(listener)
     # Asked of the kernel, not concluded from the above: a filter that lets these pass is not ours.
     filtered = syscalls.setns_errno() == errno.EPERM
-    unconnected = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
     achieved = {
         "filesystem": True,
         "truncate": prepared.abi >= SINCE["truncate"][0],
         "ioctl": prepared.abi >= SINCE["ioctl"][0],
-        "network": blocked and unconnected,
+        "network": _is_restricted(prepared.network),
         "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
@@ -193,3 +218,27 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     if missing:
         raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
     return achieved
+
+
+def nested(outer: str | None) -> EnforcementError:
+    """Return the error that ports to listen on cannot be mediated inside of another sandbox.
+
+    Args:
+        outer: the session of the launch around this one, None when that is not known.
+    """
+    around = "the sandbox around it" if outer is None else f"launch {outer} around it"
+    return EnforcementError(
+        f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
+        code="enforcement.nested",
+        hint="start it further out, or leave out --listen-port and --open-port",
+    )
+
+
+def _is_restricted(network: Network) -> bool:
+    """Return whether the calling process is held to ``network``, as tried."""
+    if network is Network.BLOCKED:
+        return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
+    if network is Network.PORTS:  # no port 0 is ever granted
+        unsent = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
+        return unsent and syscalls.connect_errno() == errno.EACCES
+    return False
