@@ -6,6 +6,7 @@ import array
 import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import signal
 import socket
@@ -445,6 +446,47 @@ def test_a_thread_with_a_table_of_its_own(box: Box, free: int, raw_call: Callabl
         return [*ports, mine.getsockname()[1]]
 
     assert box.inside(probe, ports=Ports(listen_loopback=(free,))).value == [free, 0]
+
+
+def test_before_threads_had_descriptors_of_their_own(
+    box: Box, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.9 a thread is known by its process."""
+    real = os.pidfd_open
+
+    def older(pid: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(errno.EINVAL, "flags")
+        return real(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", older)
+
+    def probe() -> int:
+        thread = threading.Thread(target=listen, args=(socket.AF_INET, "127.0.0.1", free))
+        thread.start()
+        thread.join()
+        return listen(socket.AF_INET, "127.0.0.1", free)
+
+    box.assert_open(probe, ports=Ports(listen_loopback=(free,)))
+
+
+def test_memory_that_nobody_else_may_read(box: Box, free: int, raw_call: Callable[..., int]) -> None:
+    """An address in memfd_secret(2) is one that cannot be judged."""
+
+    def probe() -> int:
+        secret = raw_call(447, 0)
+        os.ftruncate(secret, 4096)
+        with mmap.mmap(secret, 4096) as memory:
+            memory[:16] = address(socket.AF_INET, free, bytes((127, 0, 0, 1)), 16)
+            where = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            with socket.socket() as server:
+                try:
+                    return raw_call(NR_BIND, server.fileno(), where, 16)
+                except OSError as error:
+                    return error.errno or -1
+
+    inside = box.inside(probe, ports=Ports(listen_loopback=(free,)))
+    assert inside.value in (None, errno.EFAULT), inside
 
 
 def test_children_and_threads_ask_as_well(box: Box, free: int) -> None:
