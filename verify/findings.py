@@ -86,7 +86,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "launch.waived": (_N, "a feature of the sandbox was waived, and achieved all the same"),
     "launch.counts": (_T, "the outcome counts other decisions than are recorded"),
     "launch.capabilities": (_T, "the capability set has another SHA-256 than the one recorded"),
-    "launch.enforcement": (_T, "a feature was required, not achieved and not waived, and the launch started"),
+    "launch.enforcement": (_T, "what must be required was neither achieved nor waived, and it started"),
     "launch.signature": (_T, "the attestation is not signed by the key in force"),
     "launch.statement": (_T, "the attestation states something else than the entries"),
     "launch.degraded": (_U, "a required feature of the sandbox was waived"),

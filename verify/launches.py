@@ -15,6 +15,7 @@ beside that an open session takes about a kilobyte, no matter how large its entr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
@@ -351,9 +352,14 @@ class Launches:
             and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
         ):
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
-        elif capabilities is not None and not _covers(said.network, _network(capabilities)):
-            what = "has a wider network than was asked for"
-            self._report(session, "launch.network", what, index, name)
+        elif capabilities is not None:
+            network = _network(capabilities)
+            if not _covers(said.network, network):
+                what = "has a wider network than was asked for"
+                self._report(session, "launch.network", what, index, name)
+            elif network is not None and network.get("mode") != "all" and not _holds_network(data):
+                what = "has a network that is not open, and did not require that it is held to that"
+                self._findings.add("launch.enforcement", what, index, name)
         self._enforcement(index, name, data)
         images = [data["executable"], *_list(data["interpreters"])]
         held = {image["held"] for image in images if isinstance(image, dict)}
@@ -501,12 +507,20 @@ def _network(capabilities: bytes) -> dict[str, Json] | None:
     """
     at = capabilities.rfind(_NETWORK)
     stated = capabilities[at + len(_NETWORK) - 1 : -1]
-    if at < 0 or len(stated) > _MAX_NETWORK:
-        return None
+    return None if at < 0 or len(stated) > _MAX_NETWORK else _decoded(stated)
+
+
+@functools.lru_cache(maxsize=8)  # the launches of a ledger are much alike
+def _decoded(network: bytes) -> dict[str, Json] | None:
     try:
-        return canonical.decode_object(stated)
+        return canonical.decode_object(network)
     except MalformedError:
         return None
+
+
+def _holds_network(start: dict[str, Json]) -> bool:
+    enforcement = _object(start["enforcement"])
+    return bool(_object(enforcement["required"])["network"]) or "network" in _list(enforcement["waived"])
 
 
 def _covers(asked: dict[str, Json], granted: dict[str, Json] | None) -> bool:

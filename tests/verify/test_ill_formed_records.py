@@ -177,6 +177,15 @@ def network(s: Any, asked: dict[str, Any], granted: dict[str, Any]) -> list[tupl
     return [(INTENT, s.changed(s.INTENT, network=asked)), (START, began), (OUTCOME, s.OUTCOME)]
 
 
+def unheld(s: Any, *waived: str) -> Any:
+    """Return what enforcement says when the network was not to be enforced, or by a waiver was not."""
+    stated = s.START["enforcement"]
+    required = {**stated["required"], "network": bool(waived)}
+    return s.changed(
+        stated, required=required, achieved={**stated["achieved"], "network": False}, waived=[*waived]
+    )
+
+
 def through(connect: list[int], listen: list[int], listen_loopback: list[int]) -> dict[str, Any]:
     return {"connect": connect, "listen": listen, "listen_loopback": listen_loopback, "mode": "ports"}
 
@@ -236,6 +245,8 @@ ILL_FORMED: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], i
     "a network that was to be closed": (lambda s: [(INTENT, s.INTENT), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 1, ["launch.network"]),
     "a network that was to be open": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 0, []),
     "a network that is closed without need": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    "a network that was closed and not held to it": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=unheld(s))), (OUTCOME, s.OUTCOME)], 1, ["launch.enforcement"]),
+    "a network that was closed and by a waiver not held to it": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=unheld(s, "network"))), (OUTCOME, s.OUTCOME)], 3, ["launch.degraded"]),
     **{f"ports, {name}": (functools.partial(network, asked=asked, granted=granted), status, codes) for name, (asked, granted, status, codes) in PORTS.items()},
     "a launch around itself": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=SESSION)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.nesting"]),
     "a launch within another": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=s.session_id(9))), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
