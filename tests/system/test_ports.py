@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -294,6 +295,22 @@ def test_one_launch_that_listens_within_another(site: Site, free: int) -> None:
         session = site.records()[-1].session
         assert ended.status == 125, ended.stderr
         assert f"cannot run inside of another: launch {session} around it" in ended.stderr, ended.stderr
+
+
+def test_ports_within_ports_are_those_of_both(site: Site, server: int, other: int, free: int) -> None:
+    venv = os.path.dirname(os.path.dirname(NONO))
+    inner = ["run", "--no-audit", "-s", *site.python_grants()]
+    for port in (server, other, free):
+        inner += ["--allow-connect-port", str(port)]
+    wanted = json.dumps([["connect", server], ["connect", other], ["listen", "127.0.0.1", None]])
+    command = [str(NONO), *inner, "--", PYTHON, "-I", "-c", TRY, wanted]
+    ended = site.shell(
+        'export HOME="$TMPDIR"; unset XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME; exec '
+        + shlex.join(command),
+        *("--read", venv, *site.python_grants(), "--allow-connect-port", str(server)),
+    )
+    assert ended.status == 0, ended.stderr
+    assert list(json.loads(ended.stdout).values()) == ["done", "EACCES", "EACCES"]
 
 
 # --- standard streams that are sockets -------------------------------------------------------------
