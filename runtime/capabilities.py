@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from attest import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from attest.canonical import Json
 
@@ -36,10 +37,46 @@ class Access(StrEnum):
 
 
 class Network(StrEnum):
-    """The network mode of a launch."""
+    """The network mode of a launch: nothing, TCP through named ports, or all."""
 
     BLOCKED = "blocked"
+    PORTS = "ports"
     ALL = "all"
+
+
+MAX_PORT = 65_535
+MAX_PORTS = 256
+"""Of each kind; the kernel has no bound, the record has one."""
+
+
+class Ports(NamedTuple):
+    """What TCP may do where the network mode is ``ports``; see :func:`ports`.
+
+    Attributes:
+        connect: ports that it may connect to, on any address: Landlock tells no addresses apart.
+        listen: ports that it may listen on, on any address of this host.
+        listen_loopback: ports that it may listen on for this host alone (127.0.0.0/8, ::1).
+    """
+
+    connect: tuple[int, ...] = ()
+    listen: tuple[int, ...] = ()
+    listen_loopback: tuple[int, ...] = ()
+
+    @property
+    def listens(self) -> bool:
+        """Whether any port may be listened on."""
+        return bool(self.listen or self.listen_loopback)
+
+
+NO_PORTS = Ports()
+
+
+def ports(connect: Iterable[int] = (), listen: Iterable[int] = (), loopback: Iterable[int] = ()) -> Ports:
+    """Return the one form of what was asked: each port once, ascending, in the widest of its places."""
+    wide = frozenset(listen)
+    return Ports(
+        tuple(sorted(frozenset(connect))), tuple(sorted(wide)), tuple(sorted(frozenset(loopback) - wide))
+    )
 
 
 # Sources, in the order in which they win: a user's grant beats a profile's, a profile's a group's.
@@ -86,17 +123,19 @@ class CapabilitySet(NamedTuple):
 
     Attributes:
         files: the grants, merged and in the order of their paths.
-        network: blocked or all.
+        network: blocked, ports or all.
+        ports: which, where the network is ``ports``; else none.
     """
 
     files: tuple[FileGrant, ...]
     network: Network
+    ports: Ports = NO_PORTS
 
     def document(self) -> dict[str, Json]:
         """Return the set in its one recorded form (``capabilities`` of ``launch.start``)."""
         return {
             "files": [grant.document() for grant in self.files],
-            "network": {"mode": str(self.network)},
+            "network": network_document(self.network, self.ports),
         }
 
     def sha256(self) -> str:
@@ -110,6 +149,29 @@ class CapabilitySet(NamedTuple):
             and (grant.path == path or (grant.directory and is_beneath(path, grant.path)))
             for grant in self.files
         )
+
+
+def network_document(network: Network, ports: Ports) -> dict[str, Json]:
+    """Return the network as the record writes it, both as asked and as granted."""
+    if network is not Network.PORTS:
+        return {"mode": str(network)}
+    return {
+        "connect": list(ports.connect),
+        "listen": list(ports.listen),
+        "listen_loopback": list(ports.listen_loopback),
+        "mode": str(network),
+    }
+
+
+def network_words(document: Mapping[str, Any]) -> str:
+    """Return what the record writes of a network, as words."""
+    lists = (
+        ("connect to", document.get("connect")),
+        ("listen on", document.get("listen")),
+        ("listen for this host on", document.get("listen_loopback")),
+    )
+    said = [f"{what} {', '.join(map(str, found))}" for what, found in lists if found]
+    return f"{document['mode']} ({'; '.join(said)})" if said else str(document["mode"])
 
 
 def is_beneath(path: bytes, directory: bytes) -> bool:

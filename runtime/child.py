@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.enforcement import Prepared
+    from runtime.mediation import Handover
 
 REPORT_BYTES = 65_536
 """The most that a report may hold."""
@@ -53,7 +54,7 @@ class Plan(NamedTuple):
     oom_score: int
 
 
-def run(plan: Plan, report: int, release: int, failure: int) -> None:
+def run(plan: Plan, report: int, release: int, failure: int, handover: Handover | None = None) -> None:
     """Be the child; never returns.
 
     Args:
@@ -61,10 +62,11 @@ def run(plan: Plan, report: int, release: int, failure: int) -> None:
         report: pipe to which the achieved features, or an error, are written, then closed.
         release: pipe from which one byte is awaited; its end means that nothing must run.
         failure: close-on-exec pipe to which the errno of a failed exec is written.
+        handover: to the monitor, where it mediates calls of the command.
     """
     try:
         try:
-            _restrict(plan, report)
+            _restrict(plan, report, handover)
         finally:
             os.close(report)
         if os.read(release, 1) != b"\x01":
@@ -74,7 +76,7 @@ def run(plan: Plan, report: int, release: int, failure: int) -> None:
         os._exit(_NOT_STARTED)
 
 
-def _restrict(plan: Plan, report: int) -> None:
+def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
     try:
         if plan.own_group:
             os.setpgid(0, 0)
@@ -84,7 +86,8 @@ def _restrict(plan: Plan, report: int) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         out_of_memory.write(plan.oom_score)  # without it where /proc is read-only
         syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
-        achieved = enforcement.restrict_self(plan.prepared)
+        offer = None if handover is None else handover.offer
+        achieved = enforcement.restrict_self(plan.prepared, offer)
     except NonoError as error:
         os.write(report, orjson.dumps({"error": str(error), "code": error.code, "hint": error.hint}))
         os._exit(_NOT_STARTED)

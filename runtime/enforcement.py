@@ -19,9 +19,9 @@ from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from runtime.capabilities import CapabilitySet
+    from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
 
 FEATURES = (
@@ -44,6 +44,7 @@ _NEVER_WAIVED = frozenset(("filesystem", "filter"))
 
 # The first Landlock ABI with a feature, and the Linux release that brought it.
 SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
+_PORTS_SINCE = (landlock_rules.ABI_NETWORK, "6.7")
 
 LANDLOCK_CALLS = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
 _PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
@@ -79,7 +80,9 @@ class Prepared(NamedTuple):
         filter_sha256: its digest, for the record.
         abi: the Landlock ABI that the ruleset was made for.
         network: the network mode.
+        ports: which, where that is ``ports``.
         required: the features without which the command must not run.
+        outer: the session of the launch around this one, where its child says so.
     """
 
     ruleset: int
@@ -87,7 +90,9 @@ class Prepared(NamedTuple):
     filter_sha256: str
     abi: int
     network: Network
+    ports: Ports
     required: frozenset[str]
+    outer: str | None = None
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -124,15 +129,17 @@ def prepare(
     cache_directory: bytes,
     executable_rules: Sequence[int] = (),
     waived: Iterable[str] = (),
+    outer: str | None = None,
 ) -> Prepared:
     """Make everything ready for ``restrict_self``, in the parent.
 
     Args:
-        capabilities: what the launch may do; its network mode decides about the filter.
+        capabilities: what the launch may do; its network decides about the filter.
         open_grants: its file grants, each with the descriptor that was judged.
         cache_directory: where the compiled filter is kept; never grantable to a command.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         waived: required features that a recorded override gives up.
+        outer: the session of the launch around this one, to be named where the two are in each other's way.
 
     Raises:
         EnforcementError: something required cannot be enforced here; the hint says what would help.
@@ -145,14 +152,21 @@ def prepare(
                 f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
                 hint=f"use Linux {release} or newer",
             )
-    program, digest = load_filter(cache_directory, capabilities.network)
+    network, ports = capabilities.network, capabilities.ports
+    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
+    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
+        raise EnforcementError(
+            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
+            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
+        )
+    program, digest = load_filter(cache_directory, network, listens=ports.listens)
     try:
         ruleset = landlock_rules.build(
-            open_grants, capabilities.network, abi=abi, executables=executable_rules
+            open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, capabilities.network, required)
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
 
 
 def landlock_abi() -> int:
@@ -173,14 +187,14 @@ def landlock_abi() -> int:
         raise EnforcementError(why, hint=outside or hint) from error
 
 
-def load_filter(cache_directory: bytes, network: Network) -> tuple[bytes, str]:
+def load_filter(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
     Raises:
         EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
     """
     try:
-        return seccomp_filter.load_or_build(cache_directory, network)
+        return seccomp_filter.load_or_build(cache_directory, network, listens=listens)
     except EnforcementError as error:
         if error.hint is not None:
             raise
@@ -228,8 +242,12 @@ def explained(error: EnforcementError, calls: Sequence[str]) -> EnforcementError
     return EnforcementError(str(error), code=error.code, hint=filter_hint(cause.errno, calls))
 
 
-def restrict_self(prepared: Prepared) -> dict[str, bool]:
+def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None) -> dict[str, bool]:
     """Restrict the calling process for good; to be called in the forked child, while it has one thread.
+
+    Args:
+        prepared: what :func:`prepare` returned.
+        offer: gives the filter's listener to whoever mediates; needed where there are ports to listen on.
 
     Returns:
         What was achieved, for each of ``RESTRICTED_HERE``.
@@ -237,7 +255,9 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     Raises:
         EnforcementError: a step failed, or less than required was achieved; the process must not go on.
     """
-    blocked = prepared.network is Network.BLOCKED
+    mediated = prepared.ports.listens
+    if mediated and offer is None:
+        raise EnforcementError("nobody mediates the ports to listen on")
     calls: tuple[str, ...] = ()
     try:
         step, calls = "give up privileges", ("capget", "capset", "prctl")
@@ -245,20 +265,23 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
         step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
         landlock_rules.restrict(prepared.ruleset)
         step, calls = "load the system call filter", ("seccomp",)
-        syscalls.load_seccomp_filter(prepared.program)
+        listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise nested(prepared.outer) from error
         hint = filter_hint(error.errno, calls)
         if error.errno == errno.E2BIG:
             hint = "sandboxes can be nested 16 deep, of which a launch takes two; start this one further out"
         raise EnforcementError(f"the child cannot {step}: {error.strerror}", hint=hint) from error
+    if mediated and offer is not None:
+        offer(listener)
     # Asked of the kernel, not concluded from the above: a filter that lets these pass is not ours.
     filtered = syscalls.setns_errno() == errno.EPERM
-    unconnected = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
     achieved = {
         "filesystem": True,
         "truncate": prepared.abi >= SINCE["truncate"][0],
         "ioctl": prepared.abi >= SINCE["ioctl"][0],
-        "network": blocked and unconnected,
+        "network": _is_restricted(prepared.network),
         "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
@@ -267,3 +290,27 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
     if missing:
         raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
     return achieved
+
+
+def nested(outer: str | None) -> EnforcementError:
+    """Return the error that ports to listen on cannot be mediated inside of another sandbox.
+
+    Args:
+        outer: the session of the launch around this one, None when that is not known.
+    """
+    around = "the sandbox around it" if outer is None else f"launch {outer} around it"
+    return EnforcementError(
+        f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
+        code="enforcement.nested",
+        hint="start it further out, or leave out --listen-port and --open-port",
+    )
+
+
+def _is_restricted(network: Network) -> bool:
+    """Return whether the calling process is held to ``network``, as tried."""
+    if network is Network.BLOCKED:
+        return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
+    if network is Network.PORTS:  # no port 0 is ever granted
+        unsent = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
+        return unsent and syscalls.connect_errno() == errno.EACCES
+    return False

@@ -68,6 +68,8 @@ _UNIX_SOCKETS = frozenset(
 # Ours: an outer nono's are about its own launch, and a hook's would be lies about this one.
 _RESERVED_PREFIX = b"NONO_"
 
+_RESOLVER_OPTIONS = b"RES_OPTIONS"
+
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 
 # PEM, and the base64 of what every PKCS#8 Ed25519 key has before its secret (RFC 8410, section 7), whatever
@@ -142,6 +144,7 @@ def build(
     key_names: Collection[bytes],
     temporary: bytes | None,
     unix_sockets: bool,
+    names_over_tcp: bool,
     git_configuration: bool,
 ) -> Environment:
     """Put the child's environment together.
@@ -154,6 +157,8 @@ def build(
         key_names: variables that hold a signing key or its passphrase.
         temporary: the private temporary directory, for TMPDIR, TMP and TEMP; None when there is none.
         unix_sockets: whether a unix socket is granted.
+        names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
+            C library other than glibc may not know how.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
 
@@ -181,6 +186,9 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
+    if names_over_tcp:
+        options = variables.get(_RESOLVER_OPTIONS, b"").split()
+        variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))
     if not git_configuration:
         variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
     variables.update(own)

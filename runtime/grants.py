@@ -13,8 +13,21 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import PROFILE, SYSTEM, USER, Access, FileGrant, Network, is_beneath, merge
-from runtime.errors import GrantError
+from runtime.capabilities import (
+    MAX_PORTS,
+    NO_PORTS,
+    PROFILE,
+    SYSTEM,
+    USER,
+    Access,
+    FileGrant,
+    Network,
+    Ports,
+    is_beneath,
+    merge,
+    ports,
+)
+from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.path_names import absolute, homes, shown
 
@@ -70,9 +83,33 @@ class Grants:
         self.close()
 
 
-def network_mode(*, block_net: bool, profile_blocks: bool) -> Network:
-    """Return the network mode: either of the flag and the profile blocks it, nothing opens it again."""
-    return Network.BLOCKED if block_net or profile_blocks else Network.ALL
+def network_asked(
+    *, block_net: bool, profile_blocks: bool, user: Ports, profile: Ports
+) -> tuple[Network, Ports]:
+    """Return the network mode and the ports that are asked for.
+
+    Whoever blocks it, nothing opens it again; ports close all but what user and profile name together.
+
+    Raises:
+        UsageError: the user names ports of a network that is blocked, or both together name too many.
+    """
+    if block_net or profile_blocks:
+        if user != NO_PORTS:
+            who = "--block-net" if block_net else "the profile"
+            raise UsageError(
+                f"{who} closes the whole network, and ports were asked for",
+                code="usage.network",
+                hint="with a port all but the ports is closed, so nothing else needs to be",
+            )
+        return Network.BLOCKED, NO_PORTS
+    both = ports(
+        (*user.connect, *profile.connect),
+        (*user.listen, *profile.listen),
+        (*user.listen_loopback, *profile.listen_loopback),
+    )
+    if max(map(len, both)) > MAX_PORTS:
+        raise UsageError(f"more than {MAX_PORTS} ports", code="usage.port")
+    return (Network.ALL if both == NO_PORTS else Network.PORTS), both
 
 
 def resolve(

@@ -38,9 +38,11 @@ _RIGHTS_SINCE = (
     (5, int(_Right.IOCTL_DEV)),
     (9, _RESOLVE_UNIX),
 )
-_ABI_NETWORK = 4
+ABI_NETWORK = 4
+"""The first ABI that knows TCP ports."""
 _ABI_SCOPES = 6
-_NETWORK_BIND_CONNECT_TCP = 1 << 0 | 1 << 1
+_CONNECT_TCP = 1 << 1
+_NETWORK_BIND_CONNECT_TCP = 1 << 0 | _CONNECT_TCP
 _SCOPE_SIGNAL = 1 << 1
 _SCOPE_ABSTRACT_UNIX_SIGNAL = 1 << 0 | _SCOPE_SIGNAL
 # Refusals are the purpose of that domain, hundreds at once, and no news for an audit log (ABI 7).
@@ -63,12 +65,19 @@ _WRITE_DIRECTORY = _WRITE_FILE | int(
 _IOCTL = int(_Right.IOCTL_DEV)
 
 _RULE_PATH_BENEATH = 1
+_RULE_NET_PORT = 2
 
 
 class _RulesetAttr(plumbing.RulesetAttr):  # type: ignore[misc]  # the package has no type information
     """The package knows ABI 1 to 5 without the network; these are the rest of landlock_ruleset_attr."""
 
     _fields_ = (("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _NetPortAttr(ctypes.Structure):
+    """struct landlock_net_port_attr; the port is in the host's byte order."""
+
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 # Looked up now, so that nothing is resolved for the first time after the fork.
@@ -121,13 +130,24 @@ def granted_rights(path: bytes, access: Access, *, directory: bool) -> int:
     return rights
 
 
-def build(grants: Iterable[OpenGrant], network: Network, *, abi: int, executables: Iterable[int] = ()) -> int:
+def build(
+    grants: Iterable[OpenGrant],
+    network: Network,
+    *,
+    abi: int,
+    connect: Iterable[int] = (),
+    executables: Iterable[int] = (),
+) -> int:
     """Return a close-on-exec descriptor of a ruleset that allows the grants and nothing else.
+
+    Unless the network is open, TCP bind and connect are taken away, from ABI 4. Binding is never given back:
+    the kernel would let a socket without a port listen on any, so ``mediation`` does both for the command.
 
     Args:
         grants: each with the descriptor that was judged; it is used as it is and stays open.
-        network: blocked also takes TCP bind and connect away, from ABI 4.
+        network: the network mode.
         abi: what the running kernel knows, from ``abi()``.
+        connect: the TCP ports that may be connected to, where the network is ``ports``.
         executables: descriptors of files that may be read and executed besides, because execveat(2)
             checks the path of an opened descriptor again.
 
@@ -137,7 +157,7 @@ def build(grants: Iterable[OpenGrant], network: Network, *, abi: int, executable
     handled = handled_rights(abi)
     attributes = _RulesetAttr(
         handled,
-        _NETWORK_BIND_CONNECT_TCP if network is Network.BLOCKED and abi >= _ABI_NETWORK else 0,
+        _NETWORK_BIND_CONNECT_TCP if network is not Network.ALL and abi >= ABI_NETWORK else 0,
         _SCOPE_ABSTRACT_UNIX_SIGNAL if abi >= _ABI_SCOPES else 0,
     )
     try:
@@ -152,6 +172,8 @@ def build(grants: Iterable[OpenGrant], network: Network, *, abi: int, executable
             _allow(ruleset, opened.descriptor, rights & handled, grant.path)
         for descriptor in executables:
             _allow(ruleset, descriptor, _READ_FILE & handled, b"the executable")
+        for port in connect:
+            _allow_connecting(ruleset, port)
     except BaseException:
         os.close(ruleset)
         raise
@@ -165,6 +187,16 @@ def _allow(ruleset: int, descriptor: int, rights: int, path: bytes) -> None:
     except OSError as error:
         shown = path.decode("utf-8", "backslashreplace")
         raise EnforcementError(f"cannot allow {shown}: {error.strerror}") from error
+
+
+def _allow_connecting(ruleset: int, port: int) -> None:
+    rule = _NetPortAttr(_CONNECT_TCP, port)
+    # The package knows rules on paths alone, and takes no pointer to another.
+    pointer = ctypes.cast(ctypes.pointer(rule), ctypes.POINTER(plumbing.PathBeneathAttr))
+    try:
+        _call("landlock_add_rule", _add_rule, ruleset, _RULE_NET_PORT, pointer, 0)
+    except OSError as error:
+        raise EnforcementError(f"cannot allow the port {port}: {error.strerror}") from error
 
 
 def restrict(ruleset: int) -> None:

@@ -21,6 +21,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,7 +38,7 @@ from runtime import (
     private_directory,
     signing_key,
 )
-from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
+from runtime.capabilities import NO_PORTS, SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.configuration import read_configuration
 from runtime.default_grants import DEFAULT_GRANTS
 from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError, UsageError
@@ -45,7 +46,7 @@ from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
     OpenGrant,
-    network_mode,
+    network_asked,
     private_directory_grant,
     resolve,
     standard_stream_grants,
@@ -75,6 +76,8 @@ _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
 _TCXONC = 0x540A
 _TCOON = 1
+
+_DNS_PORT = 53
 
 _OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
 
@@ -226,7 +229,7 @@ class Launch:
             variables = self._environment(grants, {}, None)
             held = self._hold(variables, directory)
             grants = self._with_executable(grants, held)
-            capabilities = CapabilitySet(grants.files, self._network)
+            capabilities = CapabilitySet(grants.files, self._network, self._ports)
             return _plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
@@ -237,11 +240,16 @@ class Launch:
         variables = self._environment(grants, exported, private)
         held = self._hold(variables, directory)
         grants = self._with_executable(grants, held)
-        capabilities = CapabilitySet(grants.files, self._network)
+        capabilities = CapabilitySet(grants.files, self._network, self._ports)
         self._require_unwritable_script(held, capabilities)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
             make_private(self._cache)
-        prepared = enforcement.prepare(capabilities, grants.opened, cache_directory=self._cache)
+        prepared = enforcement.prepare(
+            capabilities,
+            grants.opened,
+            cache_directory=self._cache,
+            outer=self._request.outer_session(),
+        )
         self._cleanup.callback(prepared.close)
         self._say_what_is_different(held, variables)
         if signals.interrupted():
@@ -288,6 +296,10 @@ class Launch:
             self._notify(f"variables that the command does not get: {names}")
         if self._network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
+        elif self._ports.connect and _DNS_PORT not in self._ports.connect:
+            self._notify(
+                "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
+            )
 
     def _finish(self, ending: Ending) -> LaunchResult:
         duration_us = self._since_release()
@@ -412,10 +424,19 @@ class Launch:
                 loaded = hooks.load(asked)
                 self._cleanup.callback(loaded.close)
                 self._hooks[kind] = loaded
-        self._network = network_mode(
+        self._network, self._ports = network_asked(
             block_net=request.block_net,
             profile_blocks=self._profile is not None and self._profile.block_network,
+            user=request.asked_ports(),
+            profile=NO_PORTS if self._profile is None else self._profile.ports,
         )
+        for number in range(3):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
+
+                stream_sockets.require_confined(number, self._network)
+        if self._ports.listens:
+            from runtime import mediation  # noqa: F401, PLC0415  # for the monitor, which imports nothing
 
     def _refuse_secret_labels(self) -> None:
         """Refuse a label that would have to be redacted: intent and statement say it as it is."""
@@ -511,6 +532,7 @@ class Launch:
             self._request,
             asked=self._asked(),
             network=self._network,
+            ports=self._ports,
             hooks=self._hooks,
             profile=self._profile,
             outputs=self._outputs,
@@ -659,7 +681,7 @@ class Launch:
 
     def _start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""
-        given = CapabilitySet(grants.files, self._network)
+        given = CapabilitySet(grants.files, self._network, self._ports)
         covered = any(given.covers(self._workdir, access) for access in (Access.READ, Access.WRITE))
         if not covered:
             self._notify("the command starts in /, since no grant covers the working directory (--allow-cwd)")
@@ -668,7 +690,7 @@ class Launch:
     def _environment(
         self, grants: Grants, exported: Mapping[bytes, bytes], private: bytes | None
     ) -> environment.Environment:
-        readable = CapabilitySet(grants.files, self._network)
+        readable = CapabilitySet(grants.files, self._network, self._ports)
         home = locations.home_directory()
         return environment.build(
             self._request.variables,
@@ -678,6 +700,7 @@ class Launch:
             key_names=self._key_names(),
             temporary=private,
             unix_sockets=False,
+            names_over_tcp=_DNS_PORT in self._ports.connect,
             git_configuration=readable.covers(os.path.join(home, b".gitconfig"), Access.READ),
         )
 
@@ -692,7 +715,7 @@ class Launch:
 
     def _with_executable(self, grants: Grants, held: executable.Held) -> Grants:
         """Add a rule for each image: Landlock checks the path of a descriptor again when it is executed."""
-        known = CapabilitySet(grants.files, self._network)
+        known = CapabilitySet(grants.files, self._network, self._ports)
         added = [
             OpenGrant(
                 FileGrant(image.path, image.opened_as, Access.READ, directory=False, source=SYSTEM),
@@ -768,6 +791,9 @@ def launch(
     allow_cwd: bool = False,
     workdir: str | bytes | os.PathLike[str] | None = None,
     block_net: bool = False,
+    connect_ports: Sequence[int] = (),
+    listen_ports: Sequence[int] = (),
+    open_ports: Sequence[int] = (),
     bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
     allow_writable_script: bool = False,
     profile: str | bytes | os.PathLike[str] | None = None,
@@ -795,6 +821,10 @@ def launch(
         allow_cwd: grant the working directory for reading.
         workdir: the working directory; the current one by default.
         block_net: close the network.
+        connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
+            network is closed.
+        listen_ports: TCP ports to listen on, on any address of this host.
+        open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
         bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
         allow_writable_script: accept a script that the command can rewrite.
         profile: a profile file.
@@ -832,6 +862,9 @@ def launch(
         allow_cwd=allow_cwd,
         workdir=_encoded_one(workdir),
         block_net=block_net,
+        connect_ports=tuple(connect_ports),
+        listen_ports=tuple(listen_ports),
+        open_ports=tuple(open_ports),
         bypass_protection=_encoded("bypass_protection", bypass_protection),
         allow_writable_script=allow_writable_script,
         profile=_encoded_one(profile),

@@ -28,6 +28,7 @@ from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     from runtime.executable import Held
+    from runtime.mediation import Mediator
 
 
 _REAP_PAUSE_MS = 5
@@ -93,11 +94,16 @@ def _supervise(
         )
         return
     fenced = fence(plan.prepared.abi)
+    handover = None
+    if plan.prepared.ports.listens:
+        from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
+
+        handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
     pid = os.fork()
     if pid == 0:
         os.close(channel.launcher)
         os.close(channel.messages)
-        child.run(plan, *pipes)
+        child.run(plan, *pipes, handover)
     # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
     os.setpgid(0, 0)
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
@@ -108,18 +114,21 @@ def _supervise(
     try:
         syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
     except OSError as error:
-        why, hint = _why_not_traced(pid, error)
-        channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        return
+        # A child that could not restrict itself has said so, and may be gone before it is traced.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            why, hint = _why_not_traced(pid, error)
+            channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
     offspring = Offspring(pid, fenced=fenced)
+    mediator = None if handover is None else handover.take(pid)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
-        _await_end(channel, pid, offspring)
+        _await_end(channel, pid, offspring, mediator)
     status, usage = offspring.kill()
     channel.send(
         {
@@ -155,7 +164,7 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
+def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Mediator | None) -> None:
     """Wait until the command ends, or the launcher is gone; what ends or stops meanwhile is taken care of."""
     poll = select.poll()
     poll.register(channel.launcher, select.POLLIN)
@@ -165,9 +174,13 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
     urgent.register(channel.launcher, select.POLLIN)
     urgent.register(command, select.POLLIN)
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
+    if mediator is not None:
+        poll.register(mediator.listener, select.POLLIN)
     more = True
     while offspring.ended is None:
         ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
+        if mediator is not None and mediator.listener in ready and not mediator.serve():
+            poll.unregister(mediator.listener)
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()

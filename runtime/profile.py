@@ -15,7 +15,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from runtime.capabilities import PROFILE, Access
+from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
 from runtime.document_words import bounded, did_you_mean, kind_of, quoted
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
@@ -39,6 +39,9 @@ _FILESYSTEM = {
     "write_file": (Access.WRITE, False),
 }
 
+# To connect to, to listen on, and both.
+_PORTS = ("allow_connect_port", "listen_port", "open_port")
+
 _Value: TypeAlias = "dict[str, _Value] | list[_Value] | str | int | float | bool | None"
 
 
@@ -51,6 +54,7 @@ class Profile(NamedTuple):
         sha256: lower-case hex digest of the bytes that were parsed.
         filesystem: the grants that it asks for, in the file's order within each key.
         block_network: whether it blocks the network; a profile cannot open it.
+        ports: the TCP ports that it asks for.
         hooks: ``before`` and ``after``, where given.
     """
 
@@ -59,6 +63,7 @@ class Profile(NamedTuple):
     sha256: str
     filesystem: tuple[GrantRequest, ...]
     block_network: bool
+    ports: Ports
     hooks: Mapping[str, Hook]
 
 
@@ -80,7 +85,7 @@ def read_profile(path: bytes) -> Profile:
     reader = _Reader(shown(path), home)
     document = reader.table(reader.parse(data), "", ("filesystem", "network", "session_hooks"))
     filesystem = reader.table(document.get("filesystem", {}), "filesystem", tuple(_FILESYSTEM))
-    network = reader.table(document.get("network", {}), "network", ("block",))
+    network = reader.table(document.get("network", {}), "network", ("block", *_PORTS))
     hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
     return Profile(
         name=os.path.basename(where).removesuffix(b".json"),
@@ -90,8 +95,15 @@ def read_profile(path: bytes) -> Profile:
             request for key, value in filesystem.items() for request in reader.requests(key, value)
         ),
         block_network=reader.flag(network.get("block", False), "network.block"),
+        ports=_ports(reader, network),
         hooks={kind: reader.hook(kind, value) for kind, value in hooks.items()},
     )
+
+
+def _ports(reader: _Reader, network: dict[str, _Value]) -> Ports:
+    """Return the ports of the section ``network``; the keys are the flags of ``nono run``."""
+    connect, listen, both = (reader.ports(network.get(key, []), f"network.{key}") for key in _PORTS)
+    return ports((*connect, *both), listen, both)
 
 
 def _read(path: bytes) -> bytes:
@@ -179,6 +191,18 @@ class _Reader:
         if not isinstance(value, bool):
             raise self.error(where, f"must be true or false, not {kind_of(value)}")
         return value
+
+    def ports(self, value: _Value, where: str) -> list[int]:
+        if not isinstance(value, list):
+            raise self.error(where, f"must be a list of ports, not {kind_of(value)}")
+        if len(value) > MAX_PORTS:
+            raise self.error(where, f"more than {MAX_PORTS} ports")
+        found: list[int] = []
+        for number, port in enumerate(value):
+            if type(port) is not int or not 1 <= port <= MAX_PORT:
+                raise self.error(f"{where}[{number}]", f"must be a whole number from 1 to {MAX_PORT}")
+            found.append(port)
+        return found
 
     def requests(self, key: str, value: _Value) -> list[GrantRequest]:
         where = f"filesystem.{key}"

@@ -14,8 +14,8 @@ from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
 from runtime import enforcement, host, landlock_rules
+from runtime.capabilities import network_document
 from runtime.errors import LaunchError
-from runtime.session import is_session_id
 from store.ledger import Draft
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from attest.keys import SigningKey
-    from runtime.capabilities import CapabilitySet, Network
+    from runtime.capabilities import CapabilitySet, Network, Ports
     from runtime.enforcement import Prepared
     from runtime.environment import Environment
     from runtime.executable import Image
@@ -82,6 +82,7 @@ class LaunchRecord:
         *,
         asked: Sequence[GrantRequest],
         network: Network,
+        ports: Ports,
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,
         outputs: Sequence[bytes],
@@ -93,6 +94,7 @@ class LaunchRecord:
             request: what was asked.
             asked: the grants, those of the profile included.
             network: the network mode.
+            ports: which, where that is ``ports``.
             hooks: the hooks, loaded.
             profile: the profile.
             outputs: the declared outputs, absolute.
@@ -114,7 +116,7 @@ class LaunchRecord:
             "hooks": {kind: hook.document() for kind, hook in hooks.items()},
             "host": host.host(_landlock_abi()),
             "labels": dict(request.labels),
-            "network": {"mode": str(network)},
+            "network": network_document(network, ports),
             "outputs": [canonical.text(path) for path in outputs],
             "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
             "redaction": self._redactor.policy.difference(),
@@ -122,8 +124,8 @@ class LaunchRecord:
             "supervisor": host.supervisor_document(),
             "user": host.user(),
         }
-        outer = request.variables.get(b"NONO_SESSION_ID", b"").decode("ascii", "replace")
-        if is_session_id(outer):
+        outer = request.outer_session()
+        if outer is not None:
             data["outer_session"] = outer
         self._append(entry.INTENT, data, before=lost)
 

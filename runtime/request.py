@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import outputs
+from runtime.capabilities import MAX_PORT, MAX_PORTS, Ports, ports
 from runtime.errors import UsageError
 from runtime.grant_request import GrantRequest, working_directory_request
+from runtime.session import is_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +36,9 @@ class LaunchRequest(NamedTuple):
         allow_cwd: whether the working directory is readable.
         workdir: the working directory, None for the current one.
         block_net: whether the network is closed.
+        connect_ports: TCP ports that it may connect to.
+        listen_ports: TCP ports that it may listen on.
+        open_ports: TCP ports that it may connect to, and listen on for this host alone.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
         profile: path of a profile file.
@@ -51,6 +56,9 @@ class LaunchRequest(NamedTuple):
     allow_cwd: bool = False
     workdir: bytes | None = None
     block_net: bool = False
+    connect_ports: tuple[int, ...] = ()
+    listen_ports: tuple[int, ...] = ()
+    open_ports: tuple[int, ...] = ()
     bypass_protection: tuple[bytes, ...] = ()
     allow_writable_script: bool = False
     profile: bytes | None = None
@@ -78,6 +86,8 @@ class LaunchRequest(NamedTuple):
             )
         if any(b"\0" in argument for argument in self.command):
             raise UsageError("an argument holds a NUL byte", code="usage.command")
+        for asked in (self.connect_ports, self.listen_ports, self.open_ports):
+            _check_ports(asked)
         for_the_record = {"a ledger": self.ledger, "labels": self.labels, "outputs": self.outputs}
         useless = [name for name, given in for_the_record.items() if given]
         if useless and not self.audit:
@@ -91,6 +101,15 @@ class LaunchRequest(NamedTuple):
             _check_label(key, value)
         if len(canonical.encode(dict(self.labels))) > MAX_LABELS_BYTES:
             raise UsageError(f"more than {MAX_LABELS_BYTES} bytes of labels", code="usage.label")
+
+    def asked_ports(self) -> Ports:
+        """Return the ports that the user asked for."""
+        return ports((*self.connect_ports, *self.open_ports), self.listen_ports, self.open_ports)
+
+    def outer_session(self) -> str | None:
+        """Return the session of the launch around this one, if its child says that there is one."""
+        outer = self.variables.get(b"NONO_SESSION_ID", b"").decode("ascii", "replace")
+        return outer if is_session_id(outer) else None
 
     def working_directory(self) -> bytes:
         """Return the canonical working directory.
@@ -116,6 +135,16 @@ class LaunchRequest(NamedTuple):
     def asked_grants(self, workdir: bytes) -> tuple[GrantRequest, ...]:
         """Return the grants that the user asked for, ``allow_cwd`` included."""
         return (*self.grants, working_directory_request(workdir)) if self.allow_cwd else self.grants
+
+
+def _check_ports(asked: tuple[object, ...]) -> None:
+    for port in asked:
+        if type(port) is not int or not 1 <= port <= MAX_PORT:
+            raise UsageError(
+                f"not a port: {port!r}", code="usage.port", hint=f"a port is a number from 1 to {MAX_PORT}"
+            )
+    if len(set(asked)) > MAX_PORTS:
+        raise UsageError(f"more than {MAX_PORTS} ports", code="usage.port")
 
 
 def _check_label(key: object, value: object) -> None:

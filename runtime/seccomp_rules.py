@@ -11,6 +11,8 @@ Choices that the tables do not explain:
 - ``setpriority`` and ``ioprio_set`` are left only for the caller itself (id 0): a process group may
   contain nono, and "all of this user" always does. A filter cannot know a process's own number, so that
   is refused as well, and tools must say 0.
+- ``bind`` and ``listen`` of a command with ports to listen on are *notified*: a filter sees neither a
+  socket's address nor its state, so ``mediation`` decides, and does it.
 - System calls newer than this module are ENOSYS, as on an older kernel: a deny list that lets unknown
   calls pass would open by itself at the next kernel update.
 """
@@ -73,6 +75,8 @@ _AF_NETLINK = 16
 _NETLINK_ROUTE = 0
 _SOCK_RAW = 3
 _SOCK_TYPE_MASK = 0xF
+_IPPROTO_TCP = 6
+_MSG_FASTOPEN = 0x20000000
 
 # Refused whatever the arguments: EPERM, as the kernel says to those who may not.
 _NEVER = (
@@ -114,16 +118,25 @@ class Comparison(NamedTuple):
     mask: int = _INT
 
 
+NOTIFY = 0
+"""The ``error`` of a rule that refuses nothing itself: whoever holds the filter's listener decides."""
+
+
 class Rule(NamedTuple):
-    """One system call that is refused with ``error`` when all comparisons hold."""
+    """One system call that is refused with ``error``, or notified, when all comparisons hold."""
 
     call: str
     error: int
     comparisons: tuple[Comparison, ...] = ()
 
 
-def rules(network: Network) -> Iterator[Rule]:
-    """Yield everything that the filter refuses under ``network``; the rest is allowed."""
+def rules(network: Network, *, listens: bool = False) -> Iterator[Rule]:
+    """Yield everything that the filter refuses or notifies; the rest is allowed.
+
+    Args:
+        network: the network mode.
+        listens: whether there are ports to listen on, where that is ``ports``.
+    """
     for call in _NEVER:
         yield Rule(call, errno.EPERM)
     for call in _ABSENT:
@@ -136,7 +149,7 @@ def rules(network: Network) -> Iterator[Rule]:
     # to read it as well, for up to 45 s. One for reading stays: nono itself holds programs still with it.
     lease = (Comparison(1, "is", _F_SETLEASE), Comparison(2, "is", _F_WRLCK))
     yield Rule("fcntl", errno.EACCES, lease)
-    yield from _socket_rules(network)
+    yield from _socket_rules(network, listens=listens)
 
 
 def _namespace_rules() -> Iterator[Rule]:
@@ -156,18 +169,15 @@ def _other_process_rules() -> Iterator[Rule]:
         yield Rule(call, errno.EPERM, (Comparison(1, "is not", 0),))
 
 
-def _socket_rules(network: Network) -> Iterator[Rule]:
+def _socket_rules(network: Network, *, listens: bool) -> Iterator[Rule]:
     # A pair of stream sockets reaches nothing but itself. A datagram socket can be sent to any address,
     # and UNIX sockets make one of SOCK_RAW: of the types only 1 (0b0001) and 5 (0b0101) stay.
     yield Rule("socketpair", errno.EACCES, (Comparison(0, "is not", _AF_UNIX),))
     yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0000, 0b0001),))
     yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0010, 0b0010),))
     yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b1000, 0b1000),))
-    if network is Network.BLOCKED:
-        yield Rule("socket", errno.EACCES)
-        # What is left are the ends of a pair, and to those a name could be given, an abstract one as well.
-        yield Rule("bind", errno.EACCES)
-        yield Rule("listen", errno.EACCES)
+    if network is not Network.ALL:
+        yield from _closed_network_rules(network, listens=listens)
         return
     yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX),))
     allowed = (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)
@@ -183,8 +193,35 @@ def _socket_rules(network: Network) -> Iterator[Rule]:
     yield Rule("socket", errno.EAFNOSUPPORT, (Comparison(0, "is", _AF_NETLINK), foreign))
 
 
-def build(network: Network) -> bytes:
-    """Return the BPF program of the rules.
+def _closed_network_rules(network: Network, *, listens: bool) -> Iterator[Rule]:
+    # What is left to bind are the ends of a pair, and to those a name could be given, an abstract one as
+    # well; and sockets of TCP, which listen on any port when they are told to without having one.
+    mediated = NOTIFY if listens else errno.EACCES
+    yield Rule("bind", mediated)
+    yield Rule("listen", mediated)
+    # To connect by sending passes Landlock. Also where there are no sockets to be had: a standard stream may
+    # be one. EOPNOTSUPP is what a system says that has it switched off.
+    for call, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
+        yield Rule(call, errno.EOPNOTSUPP, (Comparison(flags, "is", _MSG_FASTOPEN, _MSG_FASTOPEN),))
+    if network is Network.BLOCKED:
+        yield Rule("socket", errno.EACCES)
+        return
+    for family in range(_AF_INET6):
+        if family != _AF_INET:
+            yield Rule("socket", errno.EACCES, (Comparison(0, "is", family),))
+    yield Rule("socket", errno.EACCES, (Comparison(0, "above", _AF_INET6),))
+    # SOCK_STREAM is 0b0001. Landlock knows nothing of UDP and the others.
+    yield Rule("socket", errno.EACCES, (Comparison(1, "is", 0b0000, 0b0001),))
+    for bit in (0b0010, 0b0100, 0b1000):
+        yield Rule("socket", errno.EACCES, (Comparison(1, "is", bit, bit),))
+    # Nor of multipath TCP: of the protocols only 0, which means TCP, and TCP itself stay.
+    for protocol in range(1, _IPPROTO_TCP):
+        yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "is", protocol),))
+    yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "above", _IPPROTO_TCP),))
+
+
+def build(network: Network, *, listens: bool = False) -> bytes:
+    """Return the BPF program of the rules; see :func:`rules`.
 
     Raises:
         EnforcementError: a machine that the tables were not written for, or a libseccomp that is too old.
@@ -198,11 +235,12 @@ def build(network: Network) -> bytes:
     built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
-    for rule in rules(network):
+    for rule in rules(network, listens=listens):
         call = number(rule.call)
         if call is not None:
             arguments = [_argument(comparison) for comparison in rule.comparisons]
-            built.add_rule_exactly(pyseccomp.ERRNO(rule.error), call, *arguments)
+            action = pyseccomp.NOTIFY if rule.error == NOTIFY else pyseccomp.ERRNO(rule.error)
+            built.add_rule_exactly(action, call, *arguments)
     descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "w+b", buffering=0) as exported:
         built.export_bpf(exported)

@@ -33,6 +33,8 @@ FORWARDED_ALONE = FORWARDED | {signal.SIGUSR1, signal.SIGUSR2}
 """Likewise where the launcher does nothing but launch: a host program has uses of its own for these two."""
 
 _TAKE_OVER_CPU_SECONDS = 0.5
+# For a monitor whose command has ended; to kill what was left takes a sixth of it at most.
+_PATIENCE_SECONDS = 6 * offspring.KILL_SECONDS
 
 SAME = "same"
 DIFFERENT = "different"
@@ -270,11 +272,14 @@ class Supervision:
     def wait(self, signals: Signals) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
 
-        When the monitor is lost, this process kills the command and says how it ended all the same.
+        When the monitor is lost, this process kills the command and says how it ended all the same. So it
+        does when the command has ended and the monitor does not say so: to mediate, a monitor reads in the
+        command's memory, and a page there can be of a file system that does not answer.
         """
         poll = select.poll()
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
+        poll.register(self._pidfd, select.POLLIN)
         self._forward(signals.seen)
         is_init = os.getpid() == _INIT
         ending: Ending | None = None
@@ -286,6 +291,8 @@ class Supervision:
                 self._forward(signals.read())
             if self._messages in ready:
                 ending = self._hear()
+            elif self._pidfd in ready:
+                return self.end(_PATIENCE_SECONDS)
         return ending
 
     def _reap_strangers(self) -> None:
@@ -297,12 +304,16 @@ class Supervision:
                     return
                 os.waitpid(ended.si_pid, os.WNOHANG)
 
-    def end(self) -> Ending:
-        """Kill the command and what it left, whatever state the run is in, and say how it ended."""
+    def end(self, patience: float = 2 * offspring.KILL_SECONDS) -> Ending:
+        """Kill the command and what it left, whatever state the run is in, and say how it ended.
+
+        Args:
+            patience: how long the monitor has for it, in seconds.
+        """
         self._hang_up()
         poll = select.poll()
         poll.register(self._messages, select.POLLIN)
-        deadline = time.monotonic() + 2 * offspring.KILL_SECONDS
+        deadline = time.monotonic() + patience
         while poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
             ending = self._hear()
             if ending is not None:

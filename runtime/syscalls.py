@@ -12,6 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import sys
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,6 +27,9 @@ PR_GET_NO_NEW_PRIVS = 39
 # Of seccomp(2), from linux/seccomp.h.
 _SECCOMP_SET_MODE_FILTER = 1
 _SECCOMP_MODE_FILTER = 2
+_SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
+# A call that is being decided on is interrupted by nothing but the end of its process: it may be half done.
+_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 1 << 5
 # A BPF program is at most BPF_MAXINSNS instructions of eight bytes (linux/bpf_common.h).
 BPF_INSTRUCTION_SIZE = 8
 BPF_MAX_SIZE = 4096 * BPF_INSTRUCTION_SIZE
@@ -53,6 +57,7 @@ CLOSE_RANGE_CLOEXEC = 4
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 # Architectures share these numbers (asm-generic/unistd.h); older C libraries have no wrapper for them.
 _NR_CLOSE_RANGE = 436
+_NR_PIDFD_GETFD = 438
 _NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
 
 # Of getrlimit(2): struct rlimit is two 64-bit numbers, soft and hard.
@@ -72,6 +77,9 @@ SI_KERNEL = 0x80
 # Of socket(2); the socket module costs a launch several milliseconds.
 AF_INET = 2
 SOCK_STREAM = 1
+SOCK_DGRAM = 2
+# struct sockaddr_in of 127.0.0.1 and port 0, where nothing can ever listen.
+_NOWHERE = AF_INET.to_bytes(2, sys.byteorder) + bytes((0, 0, 127, 0, 0, 1)) + bytes(8)
 
 # Of capget(2): version 3 is the one that holds more than 32 capabilities.
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -139,6 +147,10 @@ _close_range = _libc["syscall"]
 _close_range.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _close_range.restype = ctypes.c_long
 
+_pidfd_getfd = _libc["syscall"]
+_pidfd_getfd.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_uint)
+_pidfd_getfd.restype = ctypes.c_long
+
 _setns = _libc["setns"]
 _setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _setns.restype = ctypes.c_int
@@ -146,6 +158,10 @@ _setns.restype = ctypes.c_int
 _socket = _libc["socket"]
 _socket.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int)
 _socket.restype = ctypes.c_int
+
+_connect = _libc["connect"]
+_connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_connect.restype = ctypes.c_int
 
 
 def _checked(result: int, name: str) -> int:
@@ -207,21 +223,36 @@ def seccomp_filtered() -> bool:
         return True
 
 
-def load_seccomp_filter(program: bytes) -> None:
+def load_seccomp_filter(program: bytes, *, listener: bool = False) -> int:
     """Add a seccomp filter to the calling thread (seccomp(2), SECCOMP_SET_MODE_FILTER).
 
     Args:
         program: a classic BPF program, whole instructions of eight bytes.
+        listener: whether to make the descriptor from which notified calls are read.
+
+    Returns:
+        That descriptor, close-on-exec, or 0 without one.
 
     Raises:
         OSError: EINVAL for a program that the kernel does not accept, EACCES without no_new_privs and
-            CAP_SYS_ADMIN, ENOSYS on an architecture without a known number for seccomp(2).
+            CAP_SYS_ADMIN, EBUSY for a listener where a filter further out has one, ENOSYS on an architecture
+            without a known number for seccomp(2).
     """
     if len(program) % BPF_INSTRUCTION_SIZE or len(program) > BPF_MAX_SIZE:
         raise OSError(errno.EINVAL, "seccomp: not a whole number of instructions, or too many")
     filter_program = _FilterProgram(len(program) // BPF_INSTRUCTION_SIZE, program)
-    result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(filter_program))
-    _checked(int(result), "seccomp")
+    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER | _SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV if listener else 0
+    result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_program))
+    return _checked(int(result), "seccomp")
+
+
+def pidfd_getfd(pidfd: int, descriptor: int) -> int:
+    """Return a descriptor, close-on-exec, of what ``descriptor`` is in another process (pidfd_getfd(2)).
+
+    Raises:
+        OSError: EBADF when there is none, EPERM when that process may not be traced, ESRCH when it is gone.
+    """
+    return _checked(int(_pidfd_getfd(_NR_PIDFD_GETFD, pidfd, descriptor, 0)), "pidfd_getfd")
 
 
 def close_range(first: int, last: int = _LAST_DESCRIPTOR, flags: int = 0) -> None:
@@ -439,6 +470,17 @@ def socket_errno(family: int, kind: int) -> int:
         return ctypes.get_errno()
     os.close(descriptor)
     return 0
+
+
+def connect_errno() -> int:
+    """Return the errno of connecting a TCP socket to port 0 of this host, where nothing can ever listen."""
+    descriptor = int(_socket(AF_INET, SOCK_STREAM | os.O_CLOEXEC | os.O_NONBLOCK, 0))
+    if descriptor < 0:
+        return ctypes.get_errno()
+    try:
+        return 0 if _connect(descriptor, _NOWHERE, len(_NOWHERE)) == 0 else ctypes.get_errno()
+    finally:
+        os.close(descriptor)
 
 
 def wipe_initial_environment(name: bytes) -> None:

@@ -15,6 +15,7 @@ beside that an open session takes about a kilobyte, no matter how large its entr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
@@ -63,8 +64,9 @@ _PLACES = {
 MAX_REMEMBERED = 64
 """Of how many open sessions it is kept what their entries said."""
 
-# The end of every capability set whose network is open: its form is canonical, and has this member last.
-_OPEN_NETWORK = b'"network":{"mode":"all"}}'
+# Where a capability set states its network. In canonical JSON no text holds these bytes: it escapes quotes.
+_NETWORK = b'"network":{'
+_MAX_NETWORK = 65_535  # what an entry could hold
 
 _CLOSING = {entry.ATTESTATION, entry.LOST}
 
@@ -100,7 +102,7 @@ class _Said:
         self.hooks = _object(intent["hooks"])
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
-        self.network = _object(intent["network"])["mode"]
+        self.network = _object(intent["network"])
 
 
 class _Session:
@@ -356,9 +358,14 @@ class Launches:
             and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
         ):
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
-        elif said.network == "blocked" and capabilities and capabilities.endswith(_OPEN_NETWORK):
-            what = "has an open network, which was to be closed"
-            self._report(session, "launch.network", what, index, name)
+        elif capabilities is not None:
+            network = _network(capabilities)
+            if not _covers(said.network, network):
+                what = "has a wider network than was asked for"
+                self._report(session, "launch.network", what, index, name)
+            elif network is not None and network.get("mode") != "all" and not _holds_network(data):
+                what = "has a network that is not open, and did not require that it is held to that"
+                self._findings.add("launch.enforcement", what, index, name)
         self._enforcement(index, name, data)
         images = [data["executable"], *_list(data["interpreters"])]
         held = {image["held"] for image in images if isinstance(image, dict)}
@@ -497,6 +504,53 @@ class Launches:
 def _has_two_digests(outputs: list[dict[str, Json]]) -> bool:
     stated = {(str(output["path"]), output["sha256"]) for output in outputs if "sha256" in output}
     return len(stated) != len({path for path, _ in stated})
+
+
+def _network(capabilities: bytes) -> dict[str, Json] | None:
+    """Return the network of a capability set, its last member; None where it cannot be read.
+
+    A set that lies beside its entry can be too large to be parsed as a whole.
+    """
+    at = capabilities.rfind(_NETWORK)
+    stated = capabilities[at + len(_NETWORK) - 1 : -1]
+    return None if at < 0 or len(stated) > _MAX_NETWORK else _decoded(stated)
+
+
+@functools.lru_cache(maxsize=8)  # the launches of a ledger are much alike
+def _decoded(network: bytes) -> dict[str, Json] | None:
+    try:
+        return canonical.decode_object(network)
+    except MalformedError:
+        return None
+
+
+def _holds_network(start: dict[str, Json]) -> bool:
+    enforcement = _object(start["enforcement"])
+    return bool(_object(enforcement["required"])["network"]) or "network" in _list(enforcement["waived"])
+
+
+def _covers(asked: dict[str, Json], granted: dict[str, Json] | None) -> bool:
+    """Return whether a network that was granted is no wider than what was asked for."""
+    if asked["mode"] == "all":
+        return True
+    if granted is None:
+        return False
+    if granted.get("mode") == "blocked":
+        return True
+    if asked["mode"] == "blocked" or granted.get("mode") != "ports":
+        return False
+    anywhere = _ports(asked, "listen")
+    return (
+        _ports(granted, "connect") <= _ports(asked, "connect")
+        and _ports(granted, "listen") <= anywhere
+        and _ports(granted, "listen_loopback") <= anywhere | _ports(asked, "listen_loopback")
+    )
+
+
+def _ports(network: dict[str, Json], member: str) -> frozenset[str]:
+    """Return the ports as text: what lies beside an entry need not have the form of its schema."""
+    found = network.get(member)
+    return frozenset(map(str, found if isinstance(found, list) else ["none"]))
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
+from runtime.capabilities import network_words
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
 from store.index import wording
@@ -155,7 +156,7 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         need = "required" if hook["required"] else "not required"
         limit = f"at most {hook['timeout_seconds']} s"
         yield "hook", f"{name}: {wording.text(hook['path'])}  sha256 {hook['sha256']}  {need}, {limit}"
-    yield "network", f"{intent['network']['mode']} (as asked)"
+    yield "network", f"{network_words(intent['network'])} (as asked)"
     asked = recorded.value(intent["grants"])
     for grant in _list(asked):
         yield (
@@ -183,7 +184,7 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
     if capabilities is None:
         yield "granted", WITHHELD
     else:
-        yield "granted", f"network {capabilities['network']['mode']}"
+        yield "granted", f"network {network_words(capabilities['network'])}"
         for grant in capabilities["files"]:
             yield (
                 "granted",

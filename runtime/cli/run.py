@@ -10,7 +10,7 @@ import orjson
 from attest import canonical
 from attest.errors import NonoError
 from runtime import signing_key, syscalls
-from runtime.capabilities import USER, Access
+from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
 from runtime.grant_request import GrantRequest
@@ -37,12 +37,17 @@ exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
+open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
+over TCP).
+
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
 
 examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
+  nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -56,6 +61,17 @@ _GRANTS = (
     (None, "--allow-file", Access.READWRITE, False, "read and write one file"),
     (None, "--read-file", Access.READ, False, "read one file"),
     (None, "--write-file", Access.WRITE, False, "write to one file"),
+)
+
+
+_PORT_DIGITS = 5
+_PORT_FLAGS = (
+    (
+        "--allow-connect-port",
+        "connect to a TCP port, on any host; with any port all else of the network is closed",
+    ),
+    ("--listen-port", "listen on a TCP port, on any address of this host"),
+    ("--open-port", "listen on a TCP port for this host alone, and connect to it, on any host"),
 )
 
 
@@ -80,6 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     grants.add_argument("--allow-cwd", action="store_true", help="read the working directory")
     grants.add_argument("--block-net", action="store_true", help="close the network (it is open by default)")
+    for flag, text in _PORT_FLAGS:
+        grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
     grants.add_argument(
         "--bypass-protection",
         action="append",
@@ -227,6 +245,9 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         allow_cwd=arguments.allow_cwd,
         workdir=_bytes(arguments.workdir),
         block_net=arguments.block_net,
+        connect_ports=_ports(arguments, "--allow-connect-port"),
+        listen_ports=_ports(arguments, "--listen-port"),
+        open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         allow_writable_script=arguments.allow_writable_script,
         profile=_bytes(arguments.profile),
@@ -237,6 +258,19 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         outputs=tuple(os.fsencode(path) for path in arguments.output),
         audit=not arguments.no_audit,
     )
+
+
+def _ports(arguments: argparse.Namespace, flag: str) -> tuple[int, ...]:
+    found = []
+    for text in _values(arguments, flag):
+        if not text.isascii() or not text.isdigit() or len(text) > _PORT_DIGITS:
+            raise UsageError(
+                f"{flag} {text} is not a port",
+                code="usage.port",
+                hint=f"a port is a number from 1 to {MAX_PORT}",
+            )
+        found.append(int(text))
+    return tuple(found)
 
 
 def _values(arguments: argparse.Namespace, flag: str) -> list[str]:
@@ -312,7 +346,7 @@ def _plan_lines(plan: LaunchPlan) -> list[str]:
         f"file       {shown(image.path)} (sha256 {image.sha256})",
         *(f"by way of  {shown(other.path)} (sha256 {other.sha256})" for other in plan.images[1:]),
         f"directory  {shown(plan.directory)}",
-        f"network    {plan.capabilities.network}",
+        f"network    {network_words(network_document(plan.capabilities.network, plan.capabilities.ports))}",
         "grants",
         *(
             f"  {grant.access:<9} {shown(grant.path)}{'/' if grant.directory else ''}  ({grant.source})"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime import enforcement, enforcement_probe, landlock_rules, seccomp_filter, syscalls
-from runtime.capabilities import CapabilitySet, Network
+from runtime.capabilities import NO_PORTS, CapabilitySet, Network, Ports
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
@@ -36,9 +36,14 @@ def cache(tmp_path: Path) -> bytes:
 def prepare(cache: bytes) -> Iterator[Callable[..., Prepared]]:
     made: list[Prepared] = []
 
-    def prepare(network: Network = Network.BLOCKED, waived: tuple[str, ...] = ()) -> Prepared:
-        capabilities = CapabilitySet((), network)
-        made.append(enforcement.prepare(capabilities, [], cache_directory=cache, waived=waived))
+    def prepare(
+        network: Network = Network.BLOCKED,
+        waived: tuple[str, ...] = (),
+        ports: Ports = NO_PORTS,
+        outer: str | None = None,
+    ) -> Prepared:
+        capabilities = CapabilitySet((), network, ports)
+        made.append(enforcement.prepare(capabilities, [], cache_directory=cache, waived=waived, outer=outer))
         return made[-1]
 
     yield prepare
@@ -98,7 +103,7 @@ def test_everything_is_achieved_here(prepare: Callable[..., Prepared], network: 
     prepared = prepare(network)
     achieved = in_child(lambda: enforcement.restrict_self(prepared))
     assert achieved == dict.fromkeys(enforcement.RESTRICTED_HERE, True) | {
-        "network": network is Network.BLOCKED
+        "network": network is not Network.ALL
     }
 
 
@@ -166,6 +171,72 @@ def test_an_older_kernel(
     ) as caught:
         prepare()
     assert caught.value.hint == f"use Linux {release} or newer"
+
+
+@pytest.mark.parametrize("abi", range(1, 7))
+@pytest.mark.parametrize("ports", [Ports(connect=(443,)), Ports(listen=(80,)), Ports(listen_loopback=(80,))])
+def test_ports_on_an_older_kernel(
+    prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int, ports: Ports
+) -> None:
+    """Nothing but Landlock tells ports apart, and nothing is put in its place."""
+    monkeypatch.setattr(landlock_rules, "abi", lambda: abi)
+    if abi >= 4:
+        assert prepare(Network.PORTS, ("scope",), ports).ports == ports
+        return
+    with pytest.raises(EnforcementError, match=f"cannot tell TCP ports apart: .* ABI {abi}, not 4") as caught:
+        prepare(Network.PORTS, ("scope", "truncate"), ports)
+    assert caught.value.hint == "use Linux 6.7 or newer, or close the network with --block-net"
+
+
+@pytest.mark.parametrize("abi", range(1, 7))
+def test_a_blocked_network_on_an_older_kernel(
+    prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int
+) -> None:
+    """There the filter alone is enough: there are no sockets to begin with."""
+    monkeypatch.setattr(landlock_rules, "abi", lambda: abi)
+    prepared = prepare(waived=("scope", "truncate"))
+    achieved = in_child(lambda: enforcement.restrict_self(prepared))
+    assert isinstance(achieved, dict)
+    assert achieved["network"] is True
+
+
+def test_ports_that_landlock_does_not_hold_are_noticed(
+    prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landlock_rules, "restrict", lambda _: None)
+    prepared = prepare(Network.PORTS, ports=Ports(connect=(443,)))
+    said = str(in_child(lambda: enforcement.restrict_self(prepared)))
+    assert "not enforced although required: network" in said
+
+
+def test_ports_with_the_filter_of_an_open_network_are_noticed(prepare: Callable[..., Prepared]) -> None:
+    prepared = prepare(Network.PORTS, ports=Ports(connect=(443,)))
+    prepared = prepared._replace(program=prepare(Network.ALL).program)
+    said = str(in_child(lambda: enforcement.restrict_self(prepared)))
+    assert "not enforced although required: network" in said
+
+
+def test_ports_to_listen_on_need_somebody_who_mediates(prepare: Callable[..., Prepared]) -> None:
+    prepared = prepare(Network.PORTS, ports=Ports(listen=(80,)))
+    assert "nobody mediates" in str(in_child(lambda: enforcement.restrict_self(prepared)))
+
+
+@pytest.mark.parametrize(
+    ("outer", "named"), [(None, "the sandbox around it"), ("0" * 32, f"launch {'0' * 32}")]
+)
+def test_a_second_listener_is_refused_by_the_kernel(
+    prepare: Callable[..., Prepared], outer: str | None, named: str
+) -> None:
+    prepared = prepare(Network.PORTS, ports=Ports(listen=(80,)), outer=outer)
+
+    def probe() -> None:
+        for _ in range(2):
+            enforcement.restrict_self(prepared, lambda _: None)
+
+    said = str(in_child(probe))
+    assert named in said
+    assert "cannot run inside of another" in said
+    assert "leave out --listen-port" in said
 
 
 def test_an_older_kernel_with_the_missing_features_waived(
@@ -287,7 +358,7 @@ def test_the_probe_without_landlock_or_a_filter(cache: bytes, monkeypatch: pytes
     def nothing(*_: object) -> int:
         raise OSError(errno.EOPNOTSUPP, "x")
 
-    def no_library(*_: object) -> tuple[bytes, str]:
+    def no_library(*_: object, **__: object) -> tuple[bytes, str]:
         raise EnforcementError("cannot build the system call filter: none", hint="install libseccomp")
 
     monkeypatch.setattr(landlock_rules, "abi", nothing)

@@ -23,6 +23,7 @@ def build(inherited: dict[bytes, bytes] | None = None, **changes: Any) -> enviro
         "key_names": (),
         "temporary": None,
         "unix_sockets": True,
+        "names_over_tcp": False,
         "git_configuration": True,
     }
     return environment.build(inherited or {}, **(arguments | changes))
@@ -71,6 +72,21 @@ def test_names_of_sockets_need_a_grant(name: bytes) -> None:
     assert build({name: b"x"}).variables == {name: b"x"}
     without = build({name: b"x"}, unix_sockets=False)
     assert (without.variables, without.dropped) == ({}, (name,))
+
+
+@pytest.mark.parametrize(
+    ("inherited", "wanted"),
+    [
+        (None, b"use-vc"),
+        (b"", b"use-vc"),
+        (b"use-vc", b"use-vc"),
+        (b"timeout:1  use-vc ndots:3", b"timeout:1 ndots:3 use-vc"),
+    ],
+)
+def test_names_are_asked_for_over_tcp_beside_what_was_said(inherited: bytes | None, wanted: bytes) -> None:
+    given_variables = {} if inherited is None else {b"RES_OPTIONS": inherited}
+    assert build(given_variables, names_over_tcp=True).variables == {b"RES_OPTIONS": wanted}
+    assert build(given_variables).variables == given_variables
 
 
 def test_the_last_source_wins() -> None:

@@ -15,12 +15,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.capabilities import PROFILE, SYSTEM, USER, Access, Network, group_source
+from runtime.capabilities import (
+    NO_PORTS,
+    PROFILE,
+    SYSTEM,
+    USER,
+    Access,
+    Network,
+    Ports,
+    group_source,
+    ports,
+)
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest, working_directory_request
 from runtime.grants import (
     Grants,
-    network_mode,
+    network_asked,
     private_directory_grant,
     resolve,
     standard_stream_grants,
@@ -407,10 +417,42 @@ def test_the_working_directory_is_for_reading(base: bytes) -> None:
         assert [(grant.path, grant.access, grant.source) for grant in found.files] == [(base, READ, USER)]
 
 
+def asked(
+    *, flag: bool = False, profile_blocks: bool = False, user: Ports = NO_PORTS, profile: Ports = NO_PORTS
+) -> tuple[Network, Ports]:
+    return network_asked(block_net=flag, profile_blocks=profile_blocks, user=user, profile=profile)
+
+
 def test_either_side_blocks_the_network() -> None:
-    assert network_mode(block_net=False, profile_blocks=False) is Network.ALL
+    assert asked() == (Network.ALL, NO_PORTS)
     for flag, profile in [(True, False), (False, True), (True, True)]:
-        assert network_mode(block_net=flag, profile_blocks=profile) is Network.BLOCKED
+        assert asked(flag=flag, profile_blocks=profile) == (Network.BLOCKED, NO_PORTS)
+        # What a profile opens, whoever blocks it closes.
+        closed = asked(flag=flag, profile_blocks=profile, profile=Ports(connect=(443,)))
+        assert closed == (Network.BLOCKED, NO_PORTS)
+
+
+def test_ports_of_both_sides_come_together() -> None:
+    network, found = asked(
+        user=ports(connect=[443, 53], listen=[80], loopback=[99]),
+        profile=ports(connect=[53, 22], listen=[99], loopback=[80, 7]),
+    )
+    assert network is Network.PORTS
+    assert found == Ports(connect=(22, 53, 443), listen=(80, 99), listen_loopback=(7,))
+
+
+@pytest.mark.parametrize("who", ["flag", "profile_blocks"])
+def test_ports_of_a_network_that_is_blocked_are_no_small_matter(who: str) -> None:
+    with pytest.raises(UsageError, match="closes the whole network, and ports were asked for") as caught:
+        asked(**{who: True}, user=Ports(listen=(80,)))  # type: ignore[arg-type]  # a bool by either name
+    assert caught.value.hint
+
+
+def test_more_ports_than_the_record_takes() -> None:
+    user, profile = Ports(connect=tuple(range(1, 257))), Ports(connect=tuple(range(1, 258)))
+    assert asked(user=user)[1] == user
+    with pytest.raises(UsageError, match="more than 256 ports"):
+        asked(user=user, profile=profile)
 
 
 STREAMS = """

@@ -158,3 +158,15 @@ def test_importing_the_package_starts_nothing(interpret: Callable[[str], Any], t
     code = "import runtime, json\nprint(json.dumps(len(os.listdir('/proc/self/task'))))"
     assert interpret(code) == 1
     assert os.listdir(tmp_path) == []
+
+
+def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
+    """What mediates for the command is loaded before, and by such a launch alone."""
+    listening = WATCHED.replace('["/bin/true"]', '["/bin/true"], open_ports=[3047]').replace(
+        'sleep 600 & exit 3"]', 'sleep 600 & exit 3"], open_ports=[3047]'
+    )
+    assert listening.count("open_ports") == 2
+    found = interpret(listening)
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,6 +134,36 @@ def test_an_older_abi_still_makes_a_ruleset(tmp_path: Path, abi: int) -> None:
         assert in_child(make) == 0
         assert in_child(kill) == (errno.EPERM if abi >= 6 else 0)
     finally:
+        os.close(ruleset)
+
+
+@pytest.mark.parametrize("abi", range(1, RUNNING + 1))
+def test_ports_of_an_older_abi(abi: int) -> None:
+    """Connecting is judged by port from ABI 4; binding is never given back."""
+    with socket.socket() as one, socket.socket() as other:
+        for server in (one, other):
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+        granted, refused = (server.getsockname()[1] for server in (one, other))
+        if abi < landlock_rules.ABI_NETWORK:
+            with pytest.raises(EnforcementError, match=f"cannot allow the port {granted}"):
+                landlock_rules.build([], Network.PORTS, abi=abi, connect=[granted])
+            return
+        ruleset = landlock_rules.build([], Network.PORTS, abi=abi, connect=[granted])
+
+        def to(port: int) -> int:
+            def probe() -> None:
+                with socket.socket() as client:
+                    restrict(ruleset)
+                    client.connect(("127.0.0.1", port))
+
+            return in_child(probe)
+
+        def bind() -> None:
+            restrict(ruleset)
+            socket.socket().bind(("127.0.0.1", granted))
+
+        assert (to(granted), to(refused), in_child(bind)) == (0, errno.EACCES, errno.EACCES)
         os.close(ruleset)
 
 

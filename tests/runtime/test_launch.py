@@ -296,3 +296,36 @@ def test_many_launches_in_one_process(host: Callable[..., Any]) -> None:
         "say([[result.exit for result in results], results[-1].entries, len(sessions)])"
     )
     assert found == [list(range(20)), [77, 78, 79, 80], 20]
+
+
+SILENT_MONITOR = """
+from runtime import supervision, syscalls
+syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+supervision._PATIENCE_SECONDS = 0.5
+here = os.getpid()
+if os.fork() == 0:
+    me = os.getpid()
+    while True:
+        with open(f"/proc/{here}/task/{here}/children") as file:
+            monitors = [int(pid) for pid in file.read().split() if int(pid) != me]
+        for monitor in monitors:
+            with open(f"/proc/{monitor}/task/{monitor}/children") as file:
+                commands = file.read().split()
+            for command in commands:
+                with open(f"/proc/{command}/status") as file:
+                    status = file.read()
+                if "sleep" in status and "TracerPid:\\t0" in status:  # let go of, it runs
+                    os.kill(monitor, signal.SIGSTOP)
+                    os._exit(0)
+        time.sleep(0.005)
+result = launch(["/bin/sleep", "2"])
+say({"exit": result.exit, "ledger": os.fsdecode(result.ledger)})
+"""
+
+
+def test_a_monitor_that_says_nothing_does_not_hold_up_the_record(host: Callable[..., Any]) -> None:
+    """It can wait for a page of the command's that a file system does not bring."""
+    said = host(SILENT_MONITOR)
+    assert said["exit"] == 0
+    kinds = [document["kind"] for document in entries(said["ledger"])]
+    assert kinds[-2:] == ["launch.outcome", "launch.attestation"]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.capabilities import PROFILE, Access
+from runtime.capabilities import NO_PORTS, PROFILE, Access, Ports
 from runtime.errors import ProfileError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import Hook
@@ -56,7 +56,7 @@ FULL = {
         "read_file": ["$WORKDIR/Makefile"],
         "write_file": ["/srv/log"],
     },
-    "network": {"block": True},
+    "network": {"block": True, "allow_connect_port": [443, 53], "listen_port": [80], "open_port": [80, 99]},
     "session_hooks": {
         "before": {"script": "/opt/before.sh", "timeout_secs": 5, "required": True},
         "after": {"script": "~/after.sh"},
@@ -83,6 +83,7 @@ def test_everything_that_a_profile_can_say(
         GrantRequest(Access.WRITE, b"/srv/log", False, PROFILE),
     )
     assert profile.block_network is True
+    assert profile.ports == Ports((53, 80, 99, 443), (80,), (99,))
     assert profile.hooks == {
         "before": Hook("before", b"/opt/before.sh", 5, required=True),
         "after": Hook("after", b"/home/me/after.sh", 30, required=False),
@@ -93,6 +94,7 @@ def test_everything_that_a_profile_can_say(
 def test_an_empty_profile_asks_for_nothing(tmp_path: Path) -> None:
     profile = read_profile(write(tmp_path, {}))
     assert (profile.filesystem, profile.block_network, profile.hooks) == ((), False, {})
+    assert profile.ports == NO_PORTS
 
 
 HOOK = {"script": "/x"}
@@ -102,7 +104,17 @@ WRONG: list[tuple[object, str, str | None]] = [
     ({"filesytem": {}}, "at filesytem: unknown key", "did you mean filesystem?"),
     ({"meta": {}}, "at meta: unknown key", "known here: filesystem, network, session_hooks"),
     ({"filesystem": {"allow-file": []}}, "at filesystem.allow-file: unknown key", "did you mean allow_file?"),
-    ({"network": {"allow": True}}, "at network.allow: unknown key", "known here: block"),
+    (
+        {"network": {"allow": True}},
+        "at network.allow: unknown key",
+        "known here: block, allow_connect_port, listen_port",
+    ),
+    ({"network": {"listen_port": 80}}, "at network.listen_port: must be a list of ports, not a number", None),
+    ({"network": {"open_port": [80, 0]}}, "at network.open_port[1]: must be a whole number from 1 to", None),
+    ({"network": {"open_port": [65_536]}}, "at network.open_port[0]: must be a whole number", None),
+    ({"network": {"open_port": [True]}}, "at network.open_port[0]: must be a whole number", None),
+    ({"network": {"open_port": ["80"]}}, "at network.open_port[0]: must be a whole number", None),
+    ({"network": {"open_port": [1] * 257}}, "at network.open_port: more than 256 ports", None),
     ({"network": {"block": 1}}, "at network.block: must be true or false, not a number", None),
     ({"network": {"block": "true"}}, "at network.block: must be true or false, not a string", None),
     ({"network": {"block": None}}, "at network.block: must be true or false, not null", None),
@@ -258,7 +270,15 @@ PROFILES = _maybe(
                 for key in ("allow", "read", "write", "allow_file", "write_file")
             }
         ),
-        "network": _maybe({"block": st.booleans()}),
+        "network": _maybe(
+            {
+                "block": st.booleans(),
+                **{
+                    key: st.lists(st.integers(-1, 65_536), max_size=3)
+                    for key in ("allow_connect_port", "listen_port", "open_port")
+                },
+            }
+        ),
         "session_hooks": _maybe({"before": HOOKS, "after": HOOKS}),
     }
 )

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+ALLOW, KILL_PROCESS, ERRNO, NOTIFY = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00000
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
-BOTH = list(Network)
+MODES = list(Network)
+# A network, and whether there are ports to listen on: every filter that there is.
+KINDS = [*((network, False) for network in Network), (Network.PORTS, True)]
 PROGRAMS = {network: seccomp_rules.build(network) for network in Network}
+COMPILED = {kind: seccomp_rules.build(kind[0], listens=kind[1]) for kind in KINDS}
 
 
 def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: int = NATIVE) -> int:
@@ -55,12 +58,12 @@ def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: in
                 raise AssertionError(f"unknown instruction {code:#x}")
 
 
-def expected(network: Network, number: int, arguments: tuple[int, ...]) -> set[int]:
+def expected(kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]) -> set[int]:
     """What the tables say about a call, read without libseccomp."""
     if number > seccomp_rules.NEWEST_KNOWN_CALL:
         return {ERRNO | errno.ENOSYS}
     refusals = set()
-    for rule in seccomp_rules.rules(network):
+    for rule in seccomp_rules.rules(kind[0], listens=kind[1]):
         if seccomp_rules.number(rule.call) != number:
             continue
         holds = []
@@ -73,16 +76,35 @@ def expected(network: Network, number: int, arguments: tuple[int, ...]) -> set[i
             else:
                 holds.append(register > comparison.value)
         if all(holds):
-            refusals.add(ERRNO | rule.error)
+            refusals.add(NOTIFY if rule.error == seccomp_rules.NOTIFY else ERRNO | rule.error)
     return refusals or {ALLOW}
 
 
 NAMED = sorted(
-    {number for rule in seccomp_rules.rules(Network.ALL) if (number := seccomp_rules.number(rule.call))}
+    {
+        number
+        for network in Network
+        for rule in seccomp_rules.rules(network)
+        if (number := seccomp_rules.number(rule.call))
+    }
 )
 small = st.integers(0, 70)
 interesting = st.sampled_from(
-    [0x5412, 0x541C, 0x5423, 0x10000000, 0x20000000, 0x80, 0x11, 0x1000, 0x80001, 0x80002, 0x803, 1 << 31]
+    [
+        0x5412,
+        0x541C,
+        0x5423,
+        0x10000000,
+        0x20000000,
+        0x80,
+        0x11,
+        0x1000,
+        0x80001,
+        0x80002,
+        0x803,
+        1 << 31,
+        262,
+    ]
 )
 register = st.one_of(
     small,
@@ -93,48 +115,80 @@ register = st.one_of(
 
 
 @given(
-    network=st.sampled_from(BOTH),
+    kind=st.sampled_from(KINDS),
     number=st.one_of(st.sampled_from(NAMED), st.integers(0, 600)),
     arguments=st.tuples(*[register] * 6),
 )
-@example(network=Network.ALL, number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
-@example(network=Network.ALL, number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
-@example(network=Network.ALL, number=72, arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0))
+@example(kind=(Network.ALL, False), number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
+@example(kind=(Network.PORTS, True), number=41, arguments=(10, 1, 1 << 32 | 6, 0, 0, 0))
+@example(kind=(Network.PORTS, False), number=41, arguments=(2, 1, 262, 0, 0, 0))
+@example(kind=(Network.PORTS, False), number=44, arguments=(3, 0, 0, 1 << 32 | 0x20000000, 0, 0))
+@example(kind=(Network.ALL, False), number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
+@example(kind=(Network.ALL, False), number=72, arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0))
 def test_the_program_says_what_the_tables_say(
-    network: Network, number: int, arguments: tuple[int, ...]
+    kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]
 ) -> None:
-    assert verdict(PROGRAMS[network], number, arguments) in expected(network, number, arguments)
+    assert verdict(COMPILED[kind], number, arguments) in expected(kind, number, arguments)
 
 
-@pytest.mark.parametrize("network", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 @given(number=st.integers(0, seccomp_rules.NEWEST_KNOWN_CALL), arguments=st.tuples(*[register] * 6))
 def test_other_architectures_end_the_process(
-    network: Network, number: int, arguments: tuple[int, ...]
+    kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]
 ) -> None:
     for machine in {X86_64, I386, AARCH64} - {NATIVE}:
-        assert verdict(PROGRAMS[network], number, arguments, machine) == KILL_PROCESS
+        assert verdict(COMPILED[kind], number, arguments, machine) == KILL_PROCESS
 
 
 @pytest.mark.skipif(NATIVE != X86_64, reason="only x86-64 has a second set of numbers")
-@pytest.mark.parametrize("network", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
 @given(number=st.integers(0x40000000, 0xFFFFFFFE))
-def test_x32_numbers_end_the_process(network: Network, number: int) -> None:
-    assert verdict(PROGRAMS[network], number, (0,) * 6) == KILL_PROCESS
+def test_x32_numbers_end_the_process(kind: tuple[Network, bool], number: int) -> None:
+    assert verdict(COMPILED[kind], number, (0,) * 6) == KILL_PROCESS
 
 
 def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
     """A launch takes the cached program by version; change this digest only together with RULES_VERSION."""
     stated = repr(
-        (seccomp_rules.NEWEST_KNOWN_CALL, *(tuple(seccomp_rules.rules(network)) for network in Network))
+        (
+            seccomp_rules.NEWEST_KNOWN_CALL,
+            *(tuple(seccomp_rules.rules(n, listens=listens)) for n, listens in KINDS),
+        )
     )
     digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    assert (seccomp_filter.RULES_VERSION, digest) == (3, "d4810c74495c9a0a")
+    assert (seccomp_filter.RULES_VERSION, digest) == (4, "39cfaecc3c44d5f9")
 
 
 def test_an_open_network_refuses_less() -> None:
     blocked, open_ = (set(seccomp_rules.rules(network)) for network in (Network.BLOCKED, Network.ALL))
-    sockets = {rule for rule in blocked ^ open_ if rule.call not in ("socket", "bind", "listen")}
-    assert sockets == set()
+    of_sockets = {"socket", "bind", "listen", "sendto", "sendmsg", "sendmmsg"}
+    assert {rule.call for rule in blocked ^ open_} == of_sockets
+
+
+@pytest.mark.parametrize("listens", [False, True])
+@given(family=register, kind=register, protocol=register)
+@example(family=2, kind=1, protocol=0)
+@example(family=10, kind=0x80801, protocol=6)
+def test_through_ports_there_is_tcp_alone(family: int, kind: int, protocol: int, listens: bool) -> None:
+    """Written down by itself, not by the tables: what of socket(2) stays."""
+    number = seccomp_rules.number("socket")
+    assert number is not None
+    passes = verdict(COMPILED[Network.PORTS, listens], number, (family, kind, protocol, 0, 0, 0)) == ALLOW
+    as_the_kernel_sees_them = (family & 0xFFFFFFFF, kind & 0xF, protocol & 0xFFFFFFFF)
+    if passes:
+        assert as_the_kernel_sees_them in {(f, 1, p) for f in (2, 10) for p in (0, 6)}
+    else:
+        assert family not in (2, 10) or kind & 0xF != 1 or protocol not in (0, 6)
+
+
+def test_only_who_listens_is_asked_about() -> None:
+    for kind, program in COMPILED.items():
+        for call in ("bind", "listen"):
+            number = seccomp_rules.number(call)
+            assert number is not None
+            said = verdict(program, number, (3, 0, 16, 0, 0, 0))
+            wanted = {Network.ALL: ALLOW, Network.BLOCKED: ERRNO | errno.EACCES}
+            assert said == wanted.get(kind[0], NOTIFY if kind[1] else ERRNO | errno.EACCES)
 
 
 @pytest.fixture

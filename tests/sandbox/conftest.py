@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -21,8 +22,19 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from runtime import enforcement, syscalls
-from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network, merge
+from runtime.capabilities import (
+    NO_PORTS,
+    SYSTEM,
+    USER,
+    Access,
+    CapabilitySet,
+    FileGrant,
+    Network,
+    Ports,
+    merge,
+)
 from runtime.grants import OpenGrant
+from runtime.mediation import Handover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,11 +115,18 @@ class Box:
 
     @contextlib.contextmanager
     def prepared(
-        self, network: Network = Network.BLOCKED, more: tuple[FileGrant, ...] = ()
+        self,
+        network: Network = Network.BLOCKED,
+        more: tuple[FileGrant, ...] = (),
+        ports: Ports = NO_PORTS,
     ) -> Iterator[enforcement.Prepared]:
         grants = merge([*self.default_grants(), *more])
         opened = [OpenGrant(grant, os.open(grant.path, os.O_PATH | os.O_CLOEXEC)) for grant in grants]
-        prepared = enforcement.prepare(CapabilitySet(grants, network), opened, cache_directory=self.cache)
+        prepared = enforcement.prepare(
+            CapabilitySet(grants, Network.PORTS if ports != NO_PORTS else network, ports),
+            opened,
+            cache_directory=self.cache,
+        )
         try:
             yield prepared
         finally:
@@ -124,21 +143,24 @@ class Box:
         probe: Callable[[], object],
         network: Network = Network.BLOCKED,
         more: tuple[FileGrant, ...] = (),
+        ports: Ports = NO_PORTS,
     ) -> Outcome:
         """Run the probe as this identity, in the sandbox that a launch would make."""
-        with self.prepared(network, more) as prepared:
+        with self.prepared(network, more, ports) as prepared:
+            handover = Handover(ports) if ports.listens else None
 
             def enter() -> None:
                 self._become()
-                enforcement.restrict_self(prepared)
+                enforcement.restrict_self(prepared, handover.offer if handover is not None else None)
 
-            return _in_child(enter, probe)
+            return _in_child(enter, probe, handover)
 
     def assert_closed(
         self,
         probe: Callable[[], object],
         *refusals: int,
         network: Network = Network.BLOCKED,
+        ports: Ports = NO_PORTS,
         outside_errno: int | None = None,
     ) -> None:
         """Assert that the probe works outside, and inside is refused with one of ``refusals``.
@@ -152,12 +174,14 @@ class Box:
         else:
             assert outside.errno == outside_errno, f"the kernel itself must answer outside: {outside}"
             assert outside_errno not in refusals
-        inside = self.inside(probe, network)
+        inside = self.inside(probe, network, ports=ports)
         assert inside.errno in refusals, f"leak: {inside}, wanted {[_REFUSALS.get(n, n) for n in refusals]}"
 
-    def assert_open(self, probe: Callable[[], object], network: Network = Network.BLOCKED) -> None:
+    def assert_open(
+        self, probe: Callable[[], object], network: Network = Network.BLOCKED, ports: Ports = NO_PORTS
+    ) -> None:
         """Assert that the probe works inside as it does outside: what is refused is no more than needed."""
-        outside, inside = self.outside(probe), self.inside(probe, network)
+        outside, inside = self.outside(probe), self.inside(probe, network, ports=ports)
         assert outside.worked, outside
         assert inside == outside
 
@@ -189,12 +213,16 @@ class Box:
             process.wait()
 
 
-def _in_child(enter: Callable[[], None], probe: Callable[[], object]) -> Outcome:
+def _in_child(
+    enter: Callable[[], None], probe: Callable[[], object], handover: Handover | None = None
+) -> Outcome:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         _child(reader, writer, enter, probe)
     os.close(writer)
+    if handover is not None:
+        _mediate(handover, child, reader)
     with os.fdopen(reader, "rb") as pipe:
         text = pipe.read()
     _, status = os.waitpid(child, 0)
@@ -206,6 +234,20 @@ def _in_child(enter: Callable[[], None], probe: Callable[[], object]) -> Outcome
     if "broken" in said:
         raise AssertionError(f"the probe itself is broken: {said['broken']}")
     return Outcome(**said)
+
+
+def _mediate(handover: Handover, child: int, said: int) -> None:
+    """Do what a monitor does, until the child has said something or is gone."""
+    mediator = handover.take(child)
+    if mediator is None:
+        return
+    poll = select.poll()
+    poll.register(said, select.POLLIN)
+    poll.register(mediator.listener, select.POLLIN)
+    while said not in (ready := {descriptor for descriptor, _ in poll.poll()}):
+        if mediator.listener in ready and not mediator.serve():
+            poll.unregister(mediator.listener)
+    os.close(mediator.listener)
 
 
 def _child(reader: int, writer: int, enter: Callable[[], None], probe: Callable[[], object]) -> NoReturn:

@@ -7,6 +7,7 @@ What must be found is in ``tests/gauntlet``; here is what may be there all the s
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,47 @@ def open_network(s: Any) -> dict[str, Any]:
     return start(s, capabilities=capabilities, capabilities_sha256=digest)
 
 
+def network(s: Any, asked: dict[str, Any], granted: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    capabilities = s.changed(s.CAPABILITIES, network=granted)
+    digest = hashlib.sha256(encode(capabilities)).hexdigest()
+    began = start(s, capabilities=capabilities, capabilities_sha256=digest)
+    return [(INTENT, s.changed(s.INTENT, network=asked)), (START, began), (OUTCOME, s.OUTCOME)]
+
+
+def unheld(s: Any, *waived: str) -> Any:
+    """Return what enforcement says when the network was not to be enforced, or by a waiver was not."""
+    stated = s.START["enforcement"]
+    required = {**stated["required"], "network": bool(waived)}
+    return s.changed(
+        stated, required=required, achieved={**stated["achieved"], "network": False}, waived=[*waived]
+    )
+
+
+def through(connect: list[int], listen: list[int], listen_loopback: list[int]) -> dict[str, Any]:
+    return {"connect": connect, "listen": listen, "listen_loopback": listen_loopback, "mode": "ports"}
+
+
+ALL, BLOCKED = {"mode": "all"}, {"mode": "blocked"}
+WIDER: tuple[int, list[str]] = (1, ["launch.network"])
+ASKED = through([53, 443], [80], [3000])
+PORTS: dict[str, tuple[dict[str, Any], dict[str, Any], int, list[str]]] = {
+    "the very ones": (ASKED, ASKED, 0, []),
+    "fewer": (ASKED, through([443], [], []), 0, []),
+    "none": (ASKED, BLOCKED, 0, []),
+    "of a network that was open": (ALL, ASKED, 0, []),
+    "for this host in the place of any": (ASKED, through([], [], [80]), 0, []),
+    "all in the place of them": (ASKED, ALL, *WIDER),
+    "of a network that was to be closed": (BLOCKED, through([443], [], []), *WIDER),
+    "none of a network that was to be closed": (BLOCKED, through([], [], []), *WIDER),
+    "one more to connect to": (ASKED, through([53, 443, 444], [80], [3000]), *WIDER),
+    "one more to listen on": (ASKED, through([53, 443], [80, 81], [3000]), *WIDER),
+    "one more for this host": (ASKED, through([53, 443], [80], [3000, 3001]), *WIDER),
+    "for any in the place of this host": (ASKED, through([53, 443], [80, 3000], []), *WIDER),
+    "to listen on in the place of connecting": (ASKED, through([], [443], []), *WIDER),
+    "to connect to in the place of listening": (ASKED, through([80], [], []), *WIDER),
+}  # fmt: skip
+
+
 def hooked(s: Any, *, required: bool = True, kind: str = "before") -> dict[str, Any]:
     return dict(s.changed(s.INTENT, hooks={kind: s.changed(s.HOOK, required=required)}))
 
@@ -169,6 +211,9 @@ ODD: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], int, lis
     "a direct launch with a before-hook": (lambda s: [(INTENT, direct(s, hooks={"before": s.HOOK})), (HOOK, s.HOOK_RESULT), (START, s.START)], 0, []),
     "a network that was to be open": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 0, []),
     "a network that is closed without need": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
+    "a network that was closed and not held to it": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=unheld(s))), (OUTCOME, s.OUTCOME)], 1, ["launch.enforcement"]),
+    "a network that was closed and by a waiver not held to it": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=unheld(s, "network"))), (OUTCOME, s.OUTCOME)], 3, ["launch.degraded"]),
+    **{f"ports, {name}": (functools.partial(network, asked=asked, granted=granted), status, codes) for name, (asked, granted, status, codes) in PORTS.items()},
     "a launch within another": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=s.session_id(9))), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
     "one output declared twice": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "0")))], 0, []),
     "a feature that was waived and achieved": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=enforcement(s, required=True, achieved=True, waived=["filter"]))), (OUTCOME, s.OUTCOME)], 0, ["launch.waived"]),
@@ -189,6 +234,30 @@ def test_what_is_odd_and_no_fault(
         book.attest(SESSION)
     said = bench.verify(bench.write(book))
     assert (said.status, said.codes) == (status, codes)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"", b"}", b',"network":{"mode":"all"}', b',"network":{"mode":"ports"}}', b',"network":{"connect":[1]}}',
+        b',"network":{"mode":"blocked"},"z":0}', b',"network":{"connect":5,"listen":[],"mode":"ports"}}',
+        b',"network":{"connect":[[]],"listen":[{}],"listen_loopback":[null],"mode":"ports"}}',
+        b',"network":{"mode":' + b"[" * 70_000 + b"}}",
+    ],
+)  # fmt: skip
+def test_a_set_that_is_too_large_to_be_looked_at_has_no_network_that_is_taken_on_trust(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, tail: bytes
+) -> None:
+    book = new_book()
+    data = b'{"files":[' + b"0," * 1_100_000 + b"0]" + tail
+    book.blobs.append(blob.Blob(bytes(32), data))
+    began = start(
+        shapes,
+        capabilities=dict(book.blobs[-1].reference()),
+        capabilities_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    book.launch(intent=shapes.changed(shapes.INTENT, network=ASKED), start=began)
+    assert bench.verify(bench.write(book)).codes == ["blob.unchecked", "launch.network"]
 
 
 @pytest.mark.parametrize("position", range(5))

@@ -48,10 +48,17 @@ def say(*arguments: str) -> tuple[int, str, str]:
     return status, output.getvalue(), error.getvalue()
 
 
+NETWORKS: dict[str, dict[str, Any]] = {
+    "all": {"mode": "all"},
+    "blocked": {"mode": "blocked"},
+    "ports": {"connect": [443], "listen": [], "listen_loopback": [], "mode": "ports"},
+}
+
+
 def granting(shapes: Any, *grants: dict[str, Any], network: str = "blocked") -> dict[str, Any]:
     """Return a start whose capability set has these grants beside the usual ones."""
     files = [*shapes.CAPABILITIES["files"], *grants]
-    capabilities: dict[str, Any] = {"files": files, "network": {"mode": network}}
+    capabilities: dict[str, Any] = {"files": files, "network": NETWORKS[network]}
     return dict(
         shapes.changed(
             shapes.START,
@@ -134,6 +141,7 @@ def test_conditions_on_one_launch(
     ("condition", "change", "code"),
     [
         ("network = 'blocked'", {"network": "all"}, "policy.network"),
+        ("network = 'blocked'", {"network": "ports"}, "policy.network"),
         ("no_write_under = ['/etc']", {"grants": [grant("/etc/x")]}, "policy.write"),
         ("no_write_under = ['/etc']", {"grants": [grant("/")]}, "policy.write"),
         ("no_write_under = ['/etc']", {"grants": [grant("/etc/x", "write", "file")]}, "policy.write"),
@@ -167,7 +175,7 @@ def test_places_and_networks(
     if change is None:  # a slash at the end is no canonical path
         assert say("policy", "check", save(bench, policy_of(condition)))[0] == 2
         return
-    intent = shapes.changed(shapes.INTENT, network={"mode": change.get("network", "blocked")})
+    intent = shapes.changed(shapes.INTENT, network=NETWORKS[change.get("network", "blocked")])
     start = granting(shapes, *change.get("grants", ()), network=change.get("network", "blocked"))
     for beside in (False, True):
         book = new_book()

@@ -10,7 +10,7 @@ _shtab_nono_ledger_subparsers=(path info prove init list roll)
 _shtab_nono_key_subparsers=(show rotate)
 _shtab_nono_subparsers=(run audit ledger keygen key doctor completion help)
 
-_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --block-net --bypass-protection --allow-writable-script -p --profile --workdir --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run -s --silent -v --verbose --status-fd)
+_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --block-net --allow-connect-port --listen-port --open-port --bypass-protection --allow-writable-script -p --profile --workdir --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run -s --silent -v --verbose --status-fd)
 _shtab_nono_audit_list_option_strings=(-h --help --ledger --index --all --recent --limit --json --since --until --today --command --path --exe --exe-sha256 --session --label --exit --denied --lost)
 _shtab_nono_audit_show_option_strings=(-h --help --ledger --index --json)
 _shtab_nono_audit_evidence_option_strings=(-h --help --ledger --index -o --out)
