@@ -43,6 +43,14 @@ def encode(document: Json) -> bytes:
         raise MalformedError(f"not canonical JSON: {error}") from None
 
 
+def encode_unwalked(document: Json) -> bytes:
+    """Return the canonical UTF-8 bytes of ``document``, without a look at its types.
+
+    It is for a document of which every part was taken from documents that were decoded.
+    """
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
 def decode(data: bytes) -> Json:
     """Return the document whose canonical form is exactly ``data`` (UTF-8).
 

@@ -243,7 +243,7 @@ class Launches:
             parsed, leaf = self._read_again(index)
             if said is None:
                 said = _Said(parsed.data)
-            said.evidence.add(index, parsed, leaf)
+            said.evidence.state(index, parsed, leaf)
         assert said is not None
         self._remember(session, name, said)
         return said
@@ -273,10 +273,10 @@ class Launches:
         parsed = entry.Entry(kind, name, document["seq"], document["time"], data)
         if index == session.stated[0]:
             said = _Said(data)
-            said.evidence.add(index, parsed, leaf)
+            said.evidence.state(index, parsed, leaf)
             self._remember(session, name, said)
         elif has_place and kind != entry.INTENT:  # else there is one of it already
-            self._said(session, name).evidence.add(index, parsed, leaf)
+            self._said(session, name).evidence.state(index, parsed, leaf)
             session.stated = (*session.stated, index)
         if kind == entry.INTENT:
             self._intent(session, index, name, data)
@@ -325,7 +325,9 @@ class Launches:
             self._report(session, "launch.hook_failed", what, index, name)
         beside = self._blobs.check(entry.START, data, index, name)
         capabilities = (
-            beside["capabilities"] if "capabilities" in beside else canonical.encode(data["capabilities"])
+            beside["capabilities"]
+            if "capabilities" in beside
+            else canonical.encode_unwalked(data["capabilities"])
         )
         if (
             capabilities is not None
@@ -444,9 +446,10 @@ class Launches:
             return
         if session.phase is not _Phase.ENDED or session.broken:
             return  # there is nothing, or more than one thing, that could have been stated; it was reported
-        evidence = self._said(session, name).evidence
-        evidence.edge, evidence.last = session.tree.edge(), session.last
-        if payload != canonical.encode(evidence.statement(self.origin)):
+        stated = self._said(session, name).evidence.statement_over(
+            self.origin, session.last, session.tree.size, session.tree.root()
+        )
+        if payload != canonical.encode_unwalked(stated):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
     def _close(self, name: str) -> None:

@@ -19,7 +19,6 @@ be judged without the part that is broken is left out, because that part was rep
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +184,7 @@ class _Replay:
 
     def _2_entries(self, size: int) -> int:
         """Take in every entry below ``size`` and return the index behind the last one."""
-        sha256, take, leaves, width = hashlib.sha256, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
+        hash_leaf, take, leaves, width = tree.hash_leaf, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
         wanted = self._wanted
         for index, body in self._source.entries(size):
@@ -193,7 +192,7 @@ class _Replay:
                 self._missing(expected, index)
             expected = index + 1
             data = body if type(body) is bytes else b""  # NULL, which part 1 reported
-            leaf = sha256(b"\x00" + data).digest()
+            leaf = hash_leaf(data)
             leaves.append(leaf)
             if len(leaves) == width:
                 self._full_tile()
@@ -203,7 +202,7 @@ class _Replay:
             if wanted and wanted[-1] == expected:
                 wanted.pop()
                 if self._whole:
-                    self._roots[expected] = self._tree.edge().root()
+                    self._roots[expected] = self._tree.root()
         return expected
 
     def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:
@@ -346,7 +345,7 @@ class _Replay:
             return
         if kept.size != size:
             self._findings.add("checkpoint.size", f"{where} is one of size {kept.size}")
-        elif self._whole and kept.root != self._tree.edge().root():
+        elif self._whole and kept.root != self._tree.root():
             self._findings.add("checkpoint.root", f"{where} has another root than the entries below it")
 
     def _4_head(self, head: checkpoint.Checkpoint | None, data: bytes) -> None:
