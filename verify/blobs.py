@@ -97,7 +97,7 @@ class BlobCheck:
         ):
             self._findings.add("blob.digest", f"names another {field} than lies beside it", index, session)
             return None
-        if _has_too_many_values(data):
+        if has_too_many_values(data):
             self._findings.add(
                 "blob.unchecked",
                 f"has a {field} beside it of more than {MAX_VALUES} values, whose form was not checked",
@@ -112,8 +112,11 @@ class BlobCheck:
         return data
 
 
-def _has_too_many_values(data: bytes) -> bool:
-    """Count what a parser would have to make, strings skipped, without making any of it."""
+def has_too_many_values(data: bytes) -> bool:
+    """Return whether there are more than :data:`MAX_VALUES` of them in JSON text.
+
+    Counts what a parser would have to make, strings skipped, without making any of it.
+    """
     if len(data) <= MAX_VALUES:
         return False
     count, in_string, at = 1, 0, 0

@@ -93,6 +93,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "launch.image": (_U, "the program that ran is not the one that was hashed"),
     "launch.unhashed": (_U, "a declared output was not hashed"),
     "launch.lost": (_U, "the supervisor was lost before it could finish the record"),
+    "launch.accepted": (_N, "a launch was lost, has no end or waived a feature, and the policy accepts it"),
     "launch.unfinished": (_U, "a launch has no end"),
     "launch.running": (_U, "a launch still runs"),
     "blob.withheld": (_U, "a value that lay beside an entry was taken away"),
@@ -105,6 +106,25 @@ CODES: dict[str, tuple[Severity, str]] = {
     "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
     "memory.root": (_T, "the ledger is not the one that a remembered checkpoint of it covers"),
     "memory.origin": (_U, "a remembered checkpoint is that of another ledger"),
+    # 8 Policy, and what else is required
+    "policy.attested": (_U, "a launch has no attestation, which the policy asks for"),
+    "policy.bypass": (_U, "a launch bypassed protection, which the policy forbids"),
+    "policy.executable": (_U, "a launch ran a program that the policy does not name"),
+    "policy.exit": (_U, "a launch ended otherwise than the policy allows"),
+    "policy.grant": (_U, "a launch was granted something in a place that the policy closes"),
+    "policy.head_age": (_U, "the newest entry is older than the policy allows, or lies in the future"),
+    "policy.hook": (_U, "a launch had not the hook that the policy asks for, or it failed"),
+    "policy.label": (_U, "a launch has not a label that the policy asks for"),
+    "policy.network": (_U, "a launch had a wider network than the policy allows"),
+    "policy.output": (_U, "a launch has not a hashed output that the policy asks for"),
+    "policy.profile": (_U, "a launch had no profile, or one that the policy does not name"),
+    "policy.remembered": (_U, "no remembered checkpoint was given that the ledger continues"),
+    "policy.required": (_U, "no complete launch meets one of the policy's requirements"),
+    "policy.undecided": (_U, "a launch does not show what the policy asks about"),
+    "policy.write": (_U, "a launch was granted something for writing where the policy forbids it"),
+    "require.label": (_U, "no complete launch with the required labels succeeded"),
+    "require.output": (_U, "no such launch made a file that is required"),
+    "require.session": (_U, "the launch that is asked about is not in the ledger"),
     # A proof of one entry
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
     "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
@@ -131,6 +151,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "memory.form": (_X, "what was named as a remembered checkpoint is none"),
     "memory.signature": (_X, "a remembered checkpoint is signed by no key that is known here"),
     "memory.unwritable": (_X, "the checkpoint cannot be saved"),
+    "policy.empty": (_X, "a policy requires nothing"),
+    "policy.form": (_X, "what was named as a policy is none"),
+    "policy.unreadable": (_X, "a policy cannot be read"),
+    "require.unreadable": (_X, "a file that is required as an output cannot be read"),
     # The report itself
     "findings.more": (_N, "there are more findings than are listed"),
 }
@@ -164,18 +188,21 @@ class Findings:
 
     Attributes:
         counts: how many there were of each severity, kept or not.
+        codes: the codes that there were, kept or not.
     """
 
-    __slots__ = ("_kept", "counts")
+    __slots__ = ("_kept", "codes", "counts")
 
     def __init__(self) -> None:
         self.counts: dict[Severity, int] = dict.fromkeys(Severity, 0)
+        self.codes: set[str] = set()
         self._kept: list[Finding] = []
 
     def add(self, code: str, what: str, index: int | None = None, session: str | None = None) -> None:
         """Add a finding; with an index, ``what`` goes on after "entry 17 (session …)"."""
         severity = CODES[code][0]
         self.counts[severity] += 1
+        self.codes.add(code)
         if self.counts[severity] > MAX_FINDINGS:
             return
         if index is not None:

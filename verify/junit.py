@@ -24,6 +24,7 @@ _PARTS = {
     "keys": ("key", "origin"),
     "launches": ("launch", "blob"),
     "memory": ("memory",),
+    "policy": ("policy", "require"),
 }
 """Each part, and the areas of the codes that belong to it."""
 

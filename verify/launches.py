@@ -27,6 +27,7 @@ from attest.tree import TILE_WIDTH, hash_leaf
 from verify.errors import NotCheckedError
 from verify.growing_tree import GrowingTree
 from verify.processes import is_running
+from verify.requirements import Accepted, Watch
 from verify.seen import Seen
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from verify.blobs import BlobCheck
     from verify.findings import Findings
     from verify.reader import LedgerFile
+    from verify.requirements import Required
 
 
 class _Phase(Enum):
@@ -143,9 +145,14 @@ class Launches:
         caveats: what the record itself says that it does not hold.
         origin: the ledger's origin, to be set once it is known; statements name it.
         attested: the leaf hashes of the attestations so far.
+        watch: what is asked of the launches (part 8), or None when nothing is.
     """
 
-    def __init__(self, source: LedgerFile, blobs: BlobCheck, findings: Findings) -> None:
+    def __init__(
+        self, source: LedgerFile, blobs: BlobCheck, findings: Findings, required: Required | None = None
+    ) -> None:
+        self.watch = None if required is None else Watch(required, findings)
+        self._accepted = Accepted() if required is None else required.accepted
         self.counts = LaunchCounts()
         self.caveats = Caveats()
         self.origin: str | None = None
@@ -218,7 +225,16 @@ class Launches:
                     self._findings.add("launch.running", "began a launch that still runs", index, name)
             else:
                 self.counts.unfinished += 1
-                self._findings.add("launch.unfinished", "began a launch that has no end", index, name)
+                self._without_end("launch.unfinished", "began a launch that has no end", index, name)
+            if self.watch is not None:
+                self.watch.close(index, name, attested=False, whole=False)
+        if self.watch is not None:
+            self.watch.finish()
+
+    def _without_end(self, code: str, what: str, index: int, name: str) -> None:
+        if name in self._accepted.lost:
+            code, what = "launch.accepted", f"{what}, which the policy accepts"
+        self._findings.add(code, what, index, name)
 
     # --- one session -----------------------------------------------------------------------------
 
@@ -301,8 +317,8 @@ class Launches:
             self.attested.add(leaf)
         else:
             self.counts.lost += 1
-            self._findings.add("launch.lost", "says that its launch was lost", index, name)
-            self._close(name)
+            self._without_end("launch.lost", "says that its launch was lost", index, name)
+            self._close(index, name)
 
     def _intent(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         self._blobs.check(entry.INTENT, data, index, name)
@@ -311,6 +327,8 @@ class Launches:
         if data["strategy"] == "direct" and (data["outputs"] or "after" in _object(data["hooks"])):
             what = "is of a direct launch, and promises what only a supervisor can keep"
             self._report(session, "launch.direct", what, index, name)
+        if self.watch is not None and session.stated[0] == index:
+            self.watch.intent(index, name, data)
 
     def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.STARTED
@@ -342,9 +360,11 @@ class Launches:
         held = {image["held"] for image in images if isinstance(image, dict)}
         self.caveats.stat_only += "stat-only" in held
         self.caveats.by_path += "by-path" in held
+        if self.watch is not None:
+            self.watch.start(index, name, data, beside.get("capabilities"))
         if said.strategy == "direct":
             self.counts.complete += 1
-            self._close(name)
+            self._close(index, name)
 
     def _enforcement(self, index: int, name: str, data: dict[str, Json]) -> None:
         enforcement = data["enforcement"]
@@ -360,9 +380,11 @@ class Launches:
                 )
         lacking = sorted(str(feature) for feature in waived if not achieved[str(feature)])
         if lacking:
-            self._findings.add(
-                "launch.degraded", f"starts without {', '.join(lacking)}, by an override", index, name
-            )
+            what = f"starts without {', '.join(lacking)}, by an override"
+            if self._accepted.waived.issuperset(lacking):
+                self._findings.add("launch.accepted", f"{what}, which the policy accepts", index, name)
+            else:
+                self._findings.add("launch.degraded", what, index, name)
         needless = sorted(str(feature) for feature in waived if achieved[str(feature)])
         if needless:
             self._findings.add("launch.waived", f"waives {', '.join(needless)}, and has it", index, name)
@@ -404,6 +426,8 @@ class Launches:
         self.caveats.unchecked_image += image == "unchecked"
         left = counts["survivors_left"]
         self.caveats.survivors += isinstance(left, int) and left > 0
+        if self.watch is not None:
+            self.watch.outcome(index, name, data)
 
     def _hook(self, session: _Session, index: int, name: str, data: dict[str, Any]) -> None:
         hook, hooks = data["hook"], self._said(session, name).hooks
@@ -419,6 +443,8 @@ class Launches:
         elif hook == "before" and (data["timed_out"] or data.get("exit") != 0):
             session.refused = bool(_object(hooks[hook])["required"])
         session.hooks |= {hook}
+        if self.watch is not None:
+            self.watch.hook(index, name, data)
 
     def _attested(
         self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
@@ -430,7 +456,7 @@ class Launches:
             self._report(session, "launch.hook_missing", what, index, name)
         self._check_statement(session, index, name, data, key)
         self.counts.complete += 1
-        self._close(name)
+        self._close(index, name, attested=True, whole=not session.broken)
 
     def _check_statement(
         self, session: _Session, index: int, name: str, data: dict[str, Json], key: PublicKey | None
@@ -452,7 +478,9 @@ class Launches:
         if payload != canonical.encode_unwalked(stated):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
-    def _close(self, name: str) -> None:
+    def _close(self, index: int, name: str, *, attested: bool = False, whole: bool = True) -> None:
+        if self.watch is not None:
+            self.watch.close(index, name, attested=attested, whole=whole)
         del self._open[name]
         self._remembered.pop(name, None)
         self._closed.add(bytes.fromhex(name))

@@ -68,10 +68,27 @@ def as_text(verdict: Verdict) -> str:
     for held in verdict.remembered:
         how = "continued" if held.continued else "not continued"
         lines.append(f"  remembered: {_number(held.size, 'entry', 'entries')} in {held.source} ({how})")
+    lines += _asked(verdict)
     if verdict.exit in {0, 3}:
         lines.append("  not excluded:")
         lines += [f"    - {caveat.message}" for caveat in verdict.not_excluded]
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _asked(verdict: Verdict) -> list[str]:
+    """Return what was asked beside an intact ledger, and what became of it."""
+    lines = []
+    if verdict.policy is not None:
+        met = "met" if verdict.policy.met else "not met"
+        lines.append(f"  policy: {verdict.policy.source} ({met}), sha256 {verdict.policy.sha256}")
+    if verdict.session is not None:
+        lines.append(f"  asked of: session {verdict.session} alone")
+    lines += [
+        f"  required: a launch {required.what}: session {required.session}"
+        for required in verdict.required
+        if required.session is not None
+    ]
+    return lines
 
 
 def advice(verdict: Verdict) -> str:

@@ -9,6 +9,7 @@
 5. *Keys*: each handover begins an epoch; no key comes into force twice.
 6. *Launches*: the grammar of a session, and everything that two entries say about the same thing.
 7. *Memory*: the roots at the sizes that were remembered; :mod:`verify.remembered` compares them.
+8. *Policy*: what is required of launches, judged as they come (:mod:`verify.requirements`).
 
 The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
 is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from verify.reader import LedgerFile
+    from verify.requirements import Required, Requirement
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -58,6 +60,8 @@ class Replayed:
         continues: the origin of the ledger that this one continues, or None.
         head: the head's signed note, as it is stored.
         roots: the root at each size that was asked for and that the entries have, 32 bytes.
+        time: that of the newest entry; empty when there is none.
+        required: what is required of at least one launch each, with the session that met it first, or None.
     """
 
     findings: Findings
@@ -70,24 +74,33 @@ class Replayed:
     continues: str | None
     head: bytes
     roots: dict[int, bytes]
+    time: str
+    required: tuple[tuple[Requirement, str | None], ...]
 
 
-def replay(source: LedgerFile, *, allow_running: bool = False, sizes: Iterable[int] = ()) -> Replayed:
-    """Replay a ledger, parts 1 to 6.
+def replay(
+    source: LedgerFile,
+    *,
+    allow_running: bool = False,
+    sizes: Iterable[int] = (),
+    required: Required | None = None,
+) -> Replayed:
+    """Replay a ledger, parts 1 to 6, and what is asked of its launches.
 
     Args:
         source: the ledger.
         allow_running: do not object to launches that are known to run still.
         sizes: at which further sizes the root is wanted, for part 7.
+        required: what is asked of launches, for part 8.
 
     Raises:
         NotCheckedError: the file cannot be read any more.
     """
-    return _Replay(source, sizes).run(allow_running=allow_running)
+    return _Replay(source, sizes, required).run(allow_running=allow_running)
 
 
 class _Replay:
-    def __init__(self, source: LedgerFile, sizes: Iterable[int]) -> None:
+    def __init__(self, source: LedgerFile, sizes: Iterable[int], required: Required | None) -> None:
         self._source = source
         self._wanted = sorted(set(sizes), reverse=True)
         self._roots: dict[int, bytes] = {}
@@ -95,7 +108,7 @@ class _Replay:
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
-        self._launches = Launches(source, self._blobs, self._findings)
+        self._launches = Launches(source, self._blobs, self._findings, required)
         self._forms = {
             kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
         }
@@ -141,6 +154,8 @@ class _Replay:
             continues=self._continues,
             head=head_note,
             roots=self._roots,
+            time=self._time,
+            required=() if self._launches.watch is None else self._launches.watch.met(),
         )
 
     @contextlib.contextmanager

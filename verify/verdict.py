@@ -49,6 +49,28 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyReport:
+    """The policy that was given: its file, that file's SHA-256 (hex), and whether the ledger meets it."""
+
+    source: str
+    sha256: str
+    met: bool
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form; a path that is not UTF-8 is ``{"base64": …}``."""
+        source = canonical.text(os.fsencode(self.source))
+        return {"source": source, "sha256": self.sha256, "met": self.met}
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredReport:
+    """What at least one launch had to show, in words, and the first session that does, or None."""
+
+    what: str
+    session: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caveat:
     """Something that this verdict does not exclude: a stable code, and one sentence."""
 
@@ -73,6 +95,9 @@ class Verdict:
         freshness: ``unproven``: nothing outside of the file says how new it is; ``remembered``: it is no
             older than a checkpoint that was remembered.
         remembered: how it stands to the checkpoints that were given.
+        policy: the policy that was given, or None.
+        required: what at least one launch each had to show.
+        session: the one launch to which the policy was limited, or None.
         head: the signed checkpoint over all of it, where a pinned key signed it and everything holds.
         not_excluded: what even a verified ledger leaves open.
         hint: what to do when nothing could be checked, or None.
@@ -88,6 +113,9 @@ class Verdict:
     launches: LaunchCounts = field(default_factory=LaunchCounts)
     freshness: str = "unproven"
     remembered: tuple[Held, ...] = ()
+    policy: PolicyReport | None = None
+    required: tuple[RequiredReport, ...] = ()
+    session: str | None = None
     head: str | None = None
     not_excluded: tuple[Caveat, ...] = ()
     hint: str | None = None
@@ -121,6 +149,11 @@ class Verdict:
             },
             "freshness": self.freshness,
             "remembered": [held.document() for held in self.remembered],
+            "policy": None if self.policy is None else self.policy.document(),
+            "required": [
+                {"what": encodable(required.what), "session": required.session} for required in self.required
+            ],
+            "session": self.session,
             "head": self.head,
             "findings": [
                 {

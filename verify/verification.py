@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from attest.instant import parse_instant
 from verify import epochs, reader
 from verify.errors import NotCheckedError
 from verify.findings import Findings, Severity
 from verify.remembered import judge
 from verify.replay import replay
-from verify.verdict import Caveat, EpochReport, PinReport, Verdict
+from verify.requirements import Required
+from verify.verdict import Caveat, EpochReport, PinReport, PolicyReport, RequiredReport, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from verify.launches import Caveats
     from verify.pins import Pin
+    from verify.policy import Policy
     from verify.remembered import Held, Remembered
     from verify.replay import Replayed
+
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=10)
+"""How far the recording host's clock may be ahead of this one before the age of an entry means nothing."""
 
 
 def verify(
@@ -28,6 +35,8 @@ def verify(
     origin: str | None = None,
     allow_running: bool = False,
     remembered: Sequence[Remembered] = (),
+    required: Required | None = None,
+    now: datetime | None = None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -37,6 +46,8 @@ def verify(
         origin: the origin that the ledger must have; pinning it pins its genesis key.
         allow_running: do not object to launches that are known to run still.
         remembered: checkpoints of it that were kept outside, see :mod:`verify.remembered`.
+        required: a policy, and what else is asked of its launches.
+        now: the time (with its zone) at which ages are judged; the clock's by default.
 
     Returns:
         The verdict; its ``exit`` is never 2.
@@ -53,6 +64,7 @@ def verify(
                     source,
                     allow_running=allow_running,
                     sizes=(each.checkpoint.size for each in remembered),
+                    required=required,
                 )
             except MemoryError:
                 raise NotCheckedError(
@@ -63,12 +75,25 @@ def verify(
                     raise
                 continue
             if not source.changed():
-                return _judge(replayed, pins, origin, remembered)
+                return _judge(
+                    replayed,
+                    pins,
+                    origin=origin,
+                    remembered=remembered,
+                    required=required or Required(),
+                    now=now,
+                )
     raise NotCheckedError(f"{os.fsdecode(name)} changes while it is read", code="input.changing")
 
 
 def _judge(
-    replayed: Replayed, pins: Sequence[Pin], origin: str | None, remembered: Sequence[Remembered]
+    replayed: Replayed,
+    pins: Sequence[Pin],
+    *,
+    origin: str | None,
+    remembered: Sequence[Remembered],
+    required: Required,
+    now: datetime | None,
 ) -> Verdict:
     findings = replayed.findings
     held = _hold_to_memory(replayed, pins, remembered)
@@ -79,9 +104,11 @@ def _judge(
             _report_pins(findings, replayed, pins, origin)
     elif not findings.counts[Severity.TAMPERED]:
         findings.add("entry.genesis", "the ledger has no genesis entry")
+    newest = max((each.size for each in held if each.continued), default=0)
+    if required.policy is not None:
+        _8_policy(required.policy, findings, replayed.time, now, is_remembered=newest > 0)
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
-    newest = max((each.size for each in held if each.continued), default=0)
     caveats = _not_excluded(replayed.caveats, newest)
     if met is not None and met.vouched:
         caveats.insert(
@@ -119,9 +146,39 @@ def _judge(
         launches=replayed.launches,
         freshness="remembered" if newest else "unproven",
         remembered=held,
+        policy=None
+        if required.policy is None
+        else PolicyReport(
+            required.policy.source, required.policy.sha256, not tampered and not _concerns_policy(findings)
+        ),
+        required=tuple(RequiredReport(asked.what, session) for asked, session in replayed.required),
+        session=required.session,
         head=replayed.head.decode() if met is not None else None,
         not_excluded=tuple(caveats),
     )
+
+
+def _8_policy(
+    policy: Policy, findings: Findings, time: str, now: datetime | None, *, is_remembered: bool
+) -> None:
+    """Judge what a policy asks of the ledger as a whole; its launches were judged as they came."""
+    if policy.remembered and not is_remembered:
+        findings.add(
+            "policy.remembered", "the policy asks for a remembered checkpoint that the ledger continues"
+        )
+    if policy.head_age is None or not time:
+        return
+    age = (datetime.now(UTC) if now is None else now) - parse_instant(time)
+    if age > timedelta(seconds=policy.head_age):
+        what = f"the newest entry is of {time}, and older than the {policy.head_age} seconds of the policy"
+        findings.add("policy.head_age", what)
+    elif age < -MAX_CLOCK_DIFFERENCE:
+        what = f"the newest entry is of {time}, which is not yet: its age cannot be judged"
+        findings.add("policy.head_age", what)
+
+
+def _concerns_policy(findings: Findings) -> bool:
+    return any(code.startswith("policy.") for code in findings.codes)
 
 
 def _hold_to_memory(

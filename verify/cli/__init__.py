@@ -18,7 +18,7 @@ from verify.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUBCOMMANDS = ("proof", "trust")
+SUBCOMMANDS = ("policy", "proof", "trust")
 """What is no ledger; a ledger file of such a name is ./proof."""
 
 

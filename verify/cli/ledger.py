@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from attest import __version__
 from verify import remembered, render
+from verify.cli import requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
-from verify.errors import NotCheckedError
+from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
     import argparse
 
-    from verify.errors import UsageError
     from verify.verdict import Verdict
 
 _FORMATS = ("text", "json", "sarif", "junit", "github")
@@ -43,8 +43,15 @@ memory:
   --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
   fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
 
+requirements:
+  --require-label and --require-output ask whether this ledger is the evidence for that build: a launch that
+  is complete and attested, ended with exit code 0, has the labels, and made the very files that are at hand.
+  --policy asks for more, of every launch; see nono-verify policy --help. What is not met is exit code 3.
+
 examples:
   nono-verify ledger.db -k ci.pub
+  nono-verify ledger.db -k ci.pub --require-label run=42 --require-output dist/tool.whl
+  nono-verify ledger.db -k ci.pub --policy release.toml
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
@@ -57,6 +64,7 @@ def run(arguments: list[str]) -> int:
     """Check a ledger; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        asked = requiring.required(options)
         pinned = given_pins(options, store=options.origin is None)
         memory = [remembered.read(path) for path in options.checkpoint]
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
@@ -68,12 +76,14 @@ def run(arguments: list[str]) -> int:
             origin=options.origin,
             allow_running=options.allow_running,
             remembered=memory,
+            required=asked,
+            now=requiring.now(options),
         )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, UsageError):
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = not_checked(error if isinstance(error, NotCheckedError) else unexpected(error))
@@ -158,5 +168,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
+    requiring.add_requirements(parser)
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser

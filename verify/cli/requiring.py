@@ -1,0 +1,128 @@
+"""The flags that ask for more than an intact ledger: a policy, labels, outputs, one launch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from attest.errors import MalformedError
+from attest.instant import parse_instant
+from verify import policy
+from verify.errors import NotCheckedError, UsageError
+from verify.requirements import Required, labelled, made
+
+if TYPE_CHECKING:
+    import argparse
+    from datetime import datetime
+
+_SESSION = re.compile("[0-9a-f]{32}")
+_LABEL = re.compile(r"[!-<>-~]{1,128}")
+
+
+def add_requirements(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    group = parser.add_argument_group("what is required")
+    group.add_argument(
+        "--policy", metavar="FILE", help="what must hold beside, see nono-verify policy --help"
+    )
+    group.add_argument(
+        "--require-label",
+        metavar="K=V",
+        action="append",
+        default=[],
+        help="a complete launch with this label must have ended with exit code 0; given more than once,"
+        " one launch has them all",
+    )
+    group.add_argument(
+        "--require-output",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="this very file must be an output of such a launch; can be given more than once",
+    )
+    group.add_argument(
+        "--session", metavar="ID", help="the policy, and what is required, are about this launch alone"
+    )
+    group.add_argument(
+        "--now",
+        metavar="T",
+        help="the time by which ages are judged, like 2026-11-24T04:00:00Z; default: the clock",
+    )
+
+
+def required(options: argparse.Namespace) -> Required | None:
+    """Return what the arguments ask for, or None when that is nothing.
+
+    Raises:
+        NotCheckedError: a policy or a required file cannot be read, or is none.
+        UsageError: a label or a session id is none.
+    """
+    labels = _labels(options.require_label)
+    if options.session is not None and not _SESSION.fullmatch(options.session):
+        raise UsageError(
+            f"--session: {options.session} is no session id, which has 32 hex digits",
+            hint="nono audit list shows them",
+        )
+    requirements = [labelled(labels)] if labels else []
+    requirements += [made(path, _sha256(path), labels) for path in options.require_output]
+    if options.session is None and options.policy is None and not requirements:
+        return None
+    return Required(
+        policy=None if options.policy is None else policy.read(options.policy),
+        requirements=tuple(requirements),
+        session=options.session,
+    )
+
+
+def now(options: argparse.Namespace) -> datetime | None:
+    """Return the time that is given, or None.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if options.now is None:
+        return None
+    short = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?Z", options.now, re.ASCII)
+    with contextlib.suppress(MalformedError):
+        if short is not None:
+            return parse_instant(f"{short[1]}.{(short[2] or '.')[1:]:0<6}Z")
+    raise UsageError(f"--now: {options.now} is no time like 2026-11-24T04:00:00Z")
+
+
+def _labels(asked: list[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for label in asked:
+        key, equals, value = label.partition("=")
+        if not equals or not _LABEL.fullmatch(key):
+            raise UsageError(f"--require-label: {label} is no label, KEY=VALUE")
+        if found.setdefault(key, value) != value:
+            raise UsageError(f"--require-label: no launch has both {key}={found[key]} and {key}={value}")
+    return tuple(found.items())
+
+
+def _sha256(path: str) -> str:
+    """Return the hex digest of a file that is at hand.
+
+    Raises:
+        NotCheckedError: it cannot be read, or is no regular file (``require.unreadable``).
+    """
+    try:
+        # Not to wait for whoever would write into a FIFO.
+        with open(
+            path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        ) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise NotCheckedError(f"{path} is no regular file, so no output", code="require.unreadable")
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NotCheckedError(
+            f"cannot read {path}, which is required as an output: {error.strerror}", code="require.unreadable"
+        ) from None
+    except ValueError:
+        raise NotCheckedError(
+            "a path with a NUL character names no output", code="require.unreadable"
+        ) from None

@@ -1,0 +1,213 @@
+"""Conditions on one launch: what a policy asks of it, held against what its entries say.
+
+A condition speaks about one kind of entry, so each is judged as soon as that entry comes, and a launch needs
+to be remembered by what it failed alone. What an entry does not show (a blob that was taken away) is failed:
+a condition holds when the record says so, and not when it is silent.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attest import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from attest.canonical import Json
+
+
+class Failure(NamedTuple):
+    """A condition that a launch failed: the finding's code, and what its entry does, without a full stop."""
+
+    code: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePattern:
+    """A file by its path, its SHA-256 (hex), or both; with neither it is any."""
+
+    path: str | None = None
+    sha256: str | None = None
+
+    def matches(self, path: Json, sha256: Json) -> bool:
+        """Return whether a recorded path and digest are meant."""
+        return self.path in {None, path if isinstance(path, str) else ""} and self.sha256 in {None, sha256}
+
+
+_MAX_SHOWN = 200
+
+# What every launch is granted by nono itself, whoever asks: its private temporary directory, and devices, its
+# own terminal among them. A policy about places means what was asked for beyond that. Other grants of the
+# source "system" (the program, a file that a standard stream is) reach something that somebody chose.
+_OWN_DIRECTORY = re.compile(rb"(?s:.*)/nono-[0-9a-f]{20}")
+_DEVICE_SOURCES = frozenset({"system", "group:devices"})
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is asked of a launch; None, or an empty tuple, where nothing is.
+
+    Attributes:
+        attested: it is closed by a signed statement.
+        bypass: False: no protection was bypassed.
+        executables: the program that was launched and each interpreter of it is one of these; what those
+            started in turn is not recorded.
+        exit: the exit codes that it may have ended with.
+        hooks: by name, the hook that it had, which succeeded.
+        labels: what its labels contain.
+        network: the widest network mode.
+        no_grant_under: canonical paths; none of them, nothing in and nothing above them was granted.
+        no_write_under: the same, for writing.
+        outputs: patterns, of each of which an output was hashed.
+        profiles: what each file of the profile's chain is one of.
+        write_only_under: canonical paths; what was granted for writing is or lies in one of them.
+        output_sha256: hex digest that an output has.
+    """
+
+    attested: bool = False
+    bypass: bool | None = None
+    executables: tuple[FilePattern, ...] = ()
+    exit: frozenset[int] | None = None
+    hooks: tuple[tuple[str, FilePattern], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    network: str | None = None
+    no_grant_under: tuple[str, ...] = ()
+    no_write_under: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    profiles: tuple[FilePattern, ...] = ()
+    write_only_under: tuple[str, ...] = ()
+    output_sha256: str | None = None
+
+    @property
+    def about_capabilities(self) -> bool:
+        """Whether the capability set is asked about."""
+        return bool(self.network or self.no_grant_under or self.no_write_under or self.write_only_under)
+
+    def intent(self, data: Mapping[str, Any]) -> Iterator[Failure]:
+        """Judge what was asked; ``data`` is that of a ``launch.intent``."""
+        if self.bypass is False and data["bypass_protection"]:
+            count = len(data["bypass_protection"])
+            yield Failure("policy.bypass", f"bypasses protection in {count} place{'s' * (count > 1)}")
+        lacking = [f"{key}={value}" for key, value in self.labels if data["labels"].get(key) != value]
+        if lacking:
+            yield Failure("policy.label", f"has not the label {lacking[0]}")
+        if self.profiles:
+            chain = data["profile"]
+            if not chain:
+                yield Failure("policy.profile", "asks for no profile")
+            for file in chain:
+                if not any(each.matches(file["name"], file["sha256"]) for each in self.profiles):
+                    yield Failure(
+                        "policy.profile", f"has the profile {_shown(file['name'])}, which is none of those"
+                    )
+                    break
+        for name, pattern in self.hooks:
+            hook = data["hooks"].get(name)
+            if hook is None:
+                yield Failure("policy.hook", f"has no {name}-hook")
+            elif not pattern.matches(hook["path"], hook["sha256"]):
+                yield Failure("policy.hook", f"has another {name}-hook, {_shown(hook['path'])}")
+
+    def hook(self, data: Mapping[str, Any]) -> Iterator[Failure]:
+        """Judge a ``hook.result``."""
+        if any(name == data["hook"] for name, _ in self.hooks) and (
+            data["timed_out"] or data.get("exit") != 0
+        ):
+            yield Failure("policy.hook", f"says that the {data['hook']}-hook failed")
+
+    def start(self, data: Mapping[str, Any], capabilities: Json) -> Iterator[Failure]:
+        """Judge what was to run; ``data`` is that of a ``launch.start``.
+
+        Args:
+            data: what the entry says.
+            capabilities: the effective capability set, or None when it is not to be had.
+        """
+        if self.executables:
+            for image in (data["executable"], *data["interpreters"]):
+                if not any(each.matches(image["path"], image["sha256"]) for each in self.executables):
+                    which = f"{_shown(image['path'])} (sha256 {image['sha256'][:16]}…)"
+                    yield Failure("policy.executable", f"runs {which}, which is none of those")
+                    break
+        if not self.about_capabilities:
+            return
+        if not isinstance(capabilities, dict):
+            yield Failure("policy.undecided", "does not show its capability set, which the policy asks about")
+            return
+        yield from self._capabilities(capabilities)
+
+    def _capabilities(self, capabilities: dict[str, Any]) -> Iterator[Failure]:
+        mode = capabilities["network"]["mode"]
+        if self.network == "blocked" and mode != "blocked":
+            yield Failure("policy.network", f"has the network {mode}, which was to be blocked at least")
+        for grant in capabilities["files"]:
+            if not _is_own(grant):
+                yield from self._grant(grant)
+
+    def _grant(self, grant: dict[str, Any]) -> Iterator[Failure]:
+        path, writes = canonical.text_bytes(grant["path"]), grant["access"] != "read"
+        opens = _inside_or_above if grant["type"] == "directory" else _inside
+        shown = _shown(grant["path"])
+        for place in self.no_grant_under:
+            if opens(path, place.encode()):
+                yield Failure("policy.grant", f"grants {shown}, which opens {place}")
+        if not writes:
+            return
+        for place in self.no_write_under:
+            if opens(path, place.encode()):
+                yield Failure("policy.write", f"grants {shown} for writing, which opens {place}")
+        if self.write_only_under and not any(
+            _inside(path, place.encode()) for place in self.write_only_under
+        ):
+            yield Failure(
+                "policy.write", f"grants {shown} for writing, which lies outside of what may be written"
+            )
+
+    def outcome(self, data: Mapping[str, Any]) -> Iterator[Failure]:
+        """Judge how it ended; ``data`` is that of a ``launch.outcome``."""
+        if self.exit is not None and data.get("exit") not in self.exit:
+            yield Failure("policy.exit", f"says that it {_ended(data)}")
+        hashed = [output for output in data["outputs"] if "sha256" in output]
+        for pattern in self.outputs:
+            if not any(_is_called(output["path"], pattern) for output in hashed):
+                yield Failure("policy.output", f"has no hashed output {pattern}")
+        if self.output_sha256 is not None and all(out["sha256"] != self.output_sha256 for out in hashed):
+            yield Failure("require.output", "has no output of that SHA-256")
+
+
+def _is_own(grant: dict[str, Any]) -> bool:
+    path = canonical.text_bytes(grant["path"])
+    if grant["type"] == "directory":
+        return grant["source"] == "system" and _OWN_DIRECTORY.fullmatch(path) is not None
+    return grant["source"] in _DEVICE_SOURCES and path.startswith(b"/dev/")
+
+
+def _ended(data: Mapping[str, Any]) -> str:
+    if "exit" in data:
+        return f"ended with exit code {data['exit']}"
+    return f"was ended by signal {data['signal']}" if "signal" in data else "never ran"
+
+
+def _inside(path: bytes, place: bytes) -> bool:
+    return path == place or path.startswith(place.rstrip(b"/") + b"/")
+
+
+def _inside_or_above(path: bytes, place: bytes) -> bool:
+    return _inside(path, place) or _inside(place, path)
+
+
+def _is_called(path: Json, pattern: str) -> bool:
+    """Return whether an output's path, or its last part where the pattern is no path, is meant."""
+    if not isinstance(path, str):
+        return False
+    return fnmatch.fnmatchcase(path if "/" in pattern else path.rpartition("/")[2], pattern)
+
+
+def _shown(text: Json) -> str:
+    """Return recorded bytes as words; a sentence is no place for more than a screen of them."""
+    shown = canonical.text_bytes(text).decode("utf-8", "backslashreplace")
+    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
