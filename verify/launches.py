@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attest import canonical, entry, envelope
 from attest.errors import MalformedError, NonoError
@@ -31,12 +31,28 @@ from verify.requirements import Accepted, Watch
 from verify.seen import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from attest.canonical import Json
     from attest.keys import PublicKey
-    from verify.blobs import BlobCheck
     from verify.findings import Findings
-    from verify.reader import LedgerFile
     from verify.requirements import Required
+
+
+class Bodies(Protocol):
+    """Where the bytes of an entry can be read again."""
+
+    def body(self, index: int) -> bytes | None:
+        """Return the body of one entry."""
+
+
+class Beside(Protocol):
+    """What lies beside entries."""
+
+    def check(
+        self, kind: str, data: dict[str, Json], index: int, session: str | None
+    ) -> dict[str, bytes | None]:
+        """Look up what an entry names; see :meth:`verify.blobs.BlobCheck.check`."""
 
 
 class _Phase(Enum):
@@ -75,7 +91,7 @@ class LaunchCounts:
 
 @dataclass(slots=True)
 class Caveats:
-    """What was recorded and takes something away from what the record proves."""
+    """What was recorded and takes something away from what the record proves; a launch counts once for each."""
 
     stat_only: int = 0
     by_path: int = 0
@@ -83,6 +99,15 @@ class Caveats:
     unchecked_image: int = 0
     survivors: int = 0
     anchors: int = 0
+
+    def named(self) -> list[str]:
+        """Return the names of those that are not 0."""
+        return [name for name in self.__slots__ if getattr(self, name)]
+
+    def count(self, names: Iterable[str]) -> None:
+        """Count one more for each of these."""
+        for name in names:
+            setattr(self, name, getattr(self, name) + 1)
 
 
 class _Said:
@@ -149,7 +174,7 @@ class Launches:
     """
 
     def __init__(
-        self, source: LedgerFile, blobs: BlobCheck, findings: Findings, required: Required | None = None
+        self, source: Bodies, blobs: Beside, findings: Findings, required: Required | None = None
     ) -> None:
         self.watch = None if required is None else Watch(required, findings)
         self._accepted = Accepted() if required is None else required.accepted
@@ -169,7 +194,7 @@ class Launches:
 
         Args:
             index: where it stands.
-            document: the entry.
+            document: the entry; of a decision, kind, session and seq are enough.
             leaf: its leaf hash.
             key: the key in force there, or None when that is not known.
         """
@@ -201,6 +226,29 @@ class Launches:
             session.decisions += 1
         elif kind in entry.KINDS:
             self._take(session, index, document, leaf)
+
+    def has(self, name: str) -> bool:
+        """Return whether an entry of this session was taken in."""
+        return name in self._open or bytes.fromhex(name) in self._closed
+
+    def add_settled(
+        self, name: str, attestation: bytes | None, *, met: Iterable[int], caveats: Iterable[str]
+    ) -> None:
+        """Take in the end of a complete launch of which :mod:`verify.batch_check` found nothing.
+
+        Args:
+            name: the session, none of whose entries was taken in.
+            attestation: the leaf hash of its attestation, if it has one.
+            met: the numbers of the requirements that it meets.
+            caveats: the names of the caveats that it counts for.
+        """
+        self.counts.complete += 1
+        self.caveats.count(caveats)
+        if attestation is not None:
+            self.attested.add(attestation)
+        if self.watch is not None:
+            self.watch.settle(name, met)
+        self._closed.add(bytes.fromhex(name))
 
     def add_later_version(self, name: str) -> None:
         """Take in an entry of a session that only a later version understands."""

@@ -27,20 +27,26 @@ from attest import canonical, checkpoint, entry, note, schema, tree
 from attest import origin as origins
 from attest.errors import MalformedError, NonoError
 from attest.keys import PublicKey
+from verify.batch import batches
+from verify.batch_check import Terms
 from verify.blobs import BlobCheck
+from verify.cores import cores_for
 from verify.epochs import Epochs
 from verify.findings import Findings
+from verify.forms import Forms
 from verify.launches import Caveats, LaunchCounts, Launches
-from verify.numbers import has_only_integers
 from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from attest.canonical import Json
+    from verify.batch import Batch
+    from verify.batch_check import BatchCheck
     from verify.reader import LedgerFile
     from verify.requirements import Required, Requirement
+    from verify.worker_pool import WorkerPool
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -84,6 +90,8 @@ def replay(
     allow_running: bool = False,
     sizes: Iterable[int] = (),
     required: Required | None = None,
+    cores: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Replayed:
     """Replay a ledger, parts 1 to 6, and what is asked of its launches.
 
@@ -92,15 +100,34 @@ def replay(
         allow_running: do not object to launches that are known to run still.
         sizes: at which further sizes the root is wanted, for part 7.
         required: what is asked of launches, for part 8.
+        cores: how many cores to use at most; all that this process may use by default. What is found does
+            not depend on it.
+        progress: called now and then with the number of entries that were taken in, and of all.
 
     Raises:
-        NotCheckedError: the file cannot be read any more.
+        NotCheckedError: the file cannot be read any more, or another core failed.
     """
-    return _Replay(source, sizes, required).run(allow_running=allow_running)
+    forms = Forms()
+    with contextlib.ExitStack() as stack:
+        pool = None
+        count = cores_for(source.size, cores)
+        if count > 1:
+            from verify.worker_pool import WorkerPool  # noqa: PLC0415  # for long ledgers alone
+
+            pool = stack.enter_context(WorkerPool(count - 1, forms, required))
+        return _Replay(source, sizes, required, forms, pool, progress).run(allow_running=allow_running)
 
 
 class _Replay:
-    def __init__(self, source: LedgerFile, sizes: Iterable[int], required: Required | None) -> None:
+    def __init__(
+        self,
+        source: LedgerFile,
+        sizes: Iterable[int],
+        required: Required | None,
+        forms: Forms,
+        pool: WorkerPool | None,
+        progress: Callable[[int, int], object],
+    ) -> None:
         self._source = source
         self._wanted = sorted(set(sizes), reverse=True)
         self._roots: dict[int, bytes] = {}
@@ -109,9 +136,9 @@ class _Replay:
         self._tree = self._tiles.tree
         self._blobs = BlobCheck(source, self._findings)
         self._launches = Launches(source, self._blobs, self._findings, required)
-        self._forms = {
-            kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
-        }
+        self._forms = forms
+        self._pool = pool
+        self._progress = progress
         self._epochs: Epochs | None = None
         self._origin: str | None = None
         self._continues: str | None = None
@@ -199,44 +226,83 @@ class _Replay:
 
     def _2_entries(self, size: int) -> int:
         """Take in every entry below ``size`` and return the index behind the last one."""
-        hash_leaf, take, leaves, width = tree.hash_leaf, self._2_entry, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
-        wanted = self._wanted
-        for index, body in self._source.entries(size):
-            if index != expected:
-                self._missing(expected, index)
-            expected = index + 1
-            data = body if type(body) is bytes else b""  # NULL, which part 1 reported
-            leaf = hash_leaf(data)
-            leaves.append(leaf)
-            if len(leaves) == width:
-                self._full_tile()
-            take(index, data, leaf)
-            if self._kept_row is not None and self._kept_row[0] == expected:
-                self._4_kept(expected)
-            if wanted and wanted[-1] == expected:
-                wanted.pop()
-                if self._whole:
-                    self._roots[expected] = self._tree.root()
+        for batch, terms, check in self._checked(batches(self._source.entries(size))):
+            if batch.first != expected:
+                self._missing(expected, batch.first)
+            expected = batch.first + len(batch.bodies)
+            if check is not None and self._still_holds(check, terms):
+                self._2_rest(batch, check)
+            else:
+                for index, body in enumerate(batch.bodies, batch.first):
+                    leaf = tree.hash_leaf(body)
+                    self._3_leaf(leaf)
+                    self._2_entry(index, body, leaf)
+                    self._at_size(index + 1)
+            self._progress(expected, size)
         return expected
+
+    def _checked(
+        self, entries: Iterator[Batch]
+    ) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
+        """Yield the batches, with what other cores have to say of them."""
+        if self._pool is not None:
+            return self._pool.checked(entries, self._terms)
+        return ((batch, None, None) for batch in entries)
+
+    def _terms(self) -> Terms | None:
+        if self._epochs is None or self._origin is None:
+            return None
+        return Terms(self._origin, self._epochs.all[-1].key)
+
+    def _still_holds(self, check: BatchCheck, terms: Terms | None) -> bool:
+        """Return whether what was said of a batch by itself holds behind everything that came before it."""
+        return (
+            check.is_sound
+            and terms == self._terms()
+            and check.first_time >= self._time
+            and not any(self._launches.has(settled.session) for settled in check.settled)
+        )
+
+    def _2_rest(self, batch: Batch, check: BatchCheck) -> None:
+        """Take in a batch, and look at those of its entries that are not settled."""
+        left, decisions = set(check.left), {at: rest for at, *rest in check.decisions}
+        closing = {settled.at: settled for settled in check.settled}
+        key = self._epochs.all[-1].key if self._epochs is not None else None
+        for at, leaf in enumerate(check.leaves):
+            index = batch.first + at
+            self._3_leaf(leaf)
+            if at in decisions:
+                session, seq = decisions[at]
+                document = {"kind": entry.DECISION, "session": session, "seq": seq}
+                self._launches.add(index, document, leaf, key)
+            elif at in left:
+                self._2_entry(index, batch.bodies[at], leaf)
+            elif at in closing:
+                done = closing[at]
+                attestation = leaf if done.attested else None
+                self._launches.add_settled(done.session, attestation, met=done.met, caveats=done.caveats)
+            self._at_size(index + 1)
+        self._time = check.last_time
+
+    def _at_size(self, size: int) -> None:
+        """Do what is to be done where the ledger has had this size."""
+        if self._kept_row is not None and self._kept_row[0] == size:
+            self._4_kept(size)
+        if self._wanted and self._wanted[-1] == size:
+            self._wanted.pop()
+            if self._whole:
+                self._roots[size] = self._tree.root()
 
     def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:
         if len(body) > entry.MAX_BYTES:
             self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
             return
-        try:
-            document: Any = canonical.decode_unwalked(body)
-            kind = document["kind"]
-            is_valid, has_only_integers = self._forms[kind]
-        except (MalformedError, TypeError, LookupError):
+        document = self._forms.read(body)
+        if document is None:
             self._odd(index, body, leaf)
             return
-        # Under a closed schema, integers are all that the canonical form has left to ask for.
-        if not is_valid(document) or not has_only_integers(document):
-            self._odd(index, body, leaf)
-            return
-        # From here on the document has every member that its kind's schema asks for.
-        time = document["time"]
+        kind, time = document["kind"], document["time"]
         if time < self._time:
             self._findings.add("entry.time", "is older than the entry above it", index)
         self._time = time
@@ -291,9 +357,13 @@ class _Replay:
 
     # --- 3 Tree ------------------------------------------------------------------------------------
 
-    def _full_tile(self) -> None:
+    def _3_leaf(self, leaf: bytes) -> None:
+        leaves = self._tree.leaves
+        leaves.append(leaf)
+        if len(leaves) < tree.TILE_WIDTH:
+            return
         if not self._whole:
-            self._tree.leaves.clear()
+            leaves.clear()
             return
         with self._reading():
             self._tiles.add()

@@ -16,7 +16,7 @@ from verify.requirements import Required
 from verify.verdict import Caveat, EpochReport, PinReport, PolicyReport, RequiredReport, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from verify.launches import Caveats
     from verify.pins import Pin
@@ -37,6 +37,8 @@ def verify(
     remembered: Sequence[Remembered] = (),
     required: Required | None = None,
     now: datetime | None = None,
+    cores: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -48,6 +50,10 @@ def verify(
         remembered: checkpoints of it that were kept outside, see :mod:`verify.remembered`.
         required: a policy, and what else is asked of its launches.
         now: the time (with its zone) at which ages are judged; the clock's by default.
+        cores: how many cores to use at most; all that this process may use by default. A long ledger is
+            checked by that many processes; the verdict does not depend on it.
+        progress: called now and then with the number of entries that were taken in, and of all; it begins
+            again when the file was changed meanwhile.
 
     Returns:
         The verdict; its ``exit`` is never 2.
@@ -65,6 +71,8 @@ def verify(
                     allow_running=allow_running,
                     sizes=(each.checkpoint.size for each in remembered),
                     required=required,
+                    cores=cores,
+                    progress=progress,
                 )
             except MemoryError:
                 raise NotCheckedError(
