@@ -115,7 +115,7 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
     check = BatchCheck(list(map(hash_leaf, batch.bodies)))
     launches: dict[str, _Launch] = {}
     alone = _Alone(batch)
-    for at, (body, leaf) in enumerate(zip(batch.bodies, check.leaves, strict=True)):
+    for at, body in enumerate(batch.bodies):
         document = forms.read(body) if len(body) <= entry.MAX_BYTES else None
         if document is None or document["time"] < check.last_time:
             check.is_sound = False
@@ -134,7 +134,20 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
             launch = launches[session] = _Launch()
             if kind == entry.INTENT:
                 launch.begin(alone, terms.origin, required)
-        launch.add(at, batch.first + at, document, leaf, terms.key)
+        if kind == entry.DECISION:
+            launch.decisions.append((at, document["seq"]))
+        else:
+            launch.others.append(at)
+            launch.is_attested = kind == entry.ATTESTATION
+        machine = launch.machine
+        if machine is None:
+            continue
+        try:
+            machine.add(batch.first + at, document, check.leaves[at], terms.key)
+        except _BesideError:
+            launch.machine = None
+        if launch.findings.codes:
+            launch.machine = None
     for session, launch in launches.items():
         settled = launch.settled(session)
         if settled is None:
@@ -146,54 +159,40 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
 
 
 class _Launch:
-    """The entries of one session in a batch, and a machine of its own until it finds something.
+    """The entries of one session in a batch.
 
     Attributes:
         decisions: position and number of its decisions.
         others: the positions of its other entries.
+        is_attested: whether the last of those is an attestation.
+        findings: what its machine found.
+        machine: one for it alone, until anything is found; None leaves all to the replay.
     """
 
-    __slots__ = ("_findings", "_is_attested", "_machine", "decisions", "others")
+    __slots__ = ("decisions", "findings", "is_attested", "machine", "others")
 
     def __init__(self) -> None:
         self.decisions: list[tuple[int, int]] = []
         self.others: list[int] = []
-        self._is_attested = False
-        self._findings = Findings()
-        self._machine: Launches | None = None
+        self.is_attested = False
+        self.findings = Findings()
+        self.machine: Launches | None = None
 
     def begin(self, alone: _Alone, origin: str, required: Required | None) -> None:
-        """Begin with an intent; without that, all is left to the replay."""
-        self._machine = Launches(alone, alone, self._findings, required)
-        self._machine.origin = origin
-
-    def add(self, at: int, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey) -> None:
-        """Take in an entry."""
-        if document["kind"] == entry.DECISION:
-            self.decisions.append((at, document["seq"]))
-        else:
-            self.others.append(at)
-            self._is_attested = document["kind"] == entry.ATTESTATION
-        if self._machine is None:
-            return
-        try:
-            self._machine.add(index, document, leaf, key)
-        except _BesideError:
-            self._machine = None
-        if self._findings.codes:
-            self._machine = None
+        """Begin with an intent."""
+        self.machine = Launches(alone, alone, self.findings, required)
+        self.machine.origin = origin
 
     def settled(self, session: str) -> Settled | None:
         """Return the launch as settled, or None when the replay must see it."""
-        machine = self._machine
+        machine = self.machine
         if machine is None or not machine.counts.complete:
             return None
-        at = self.others[-1]
         met = () if machine.watch is None else machine.watch.met()
         return Settled(
-            at,
+            self.others[-1],
             session,
-            self._is_attested,
+            self.is_attested,
             [number for number, (_, by) in enumerate(met) if by is not None],
             machine.caveats.named(),
         )

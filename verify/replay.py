@@ -242,9 +242,7 @@ class _Replay:
             self._progress(expected, size)
         return expected
 
-    def _checked(
-        self, entries: Iterator[Batch]
-    ) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
+    def _checked(self, entries: Iterator[Batch]) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
         """Yield the batches, with what other cores have to say of them."""
         if self._pool is not None:
             return self._pool.checked(entries, self._terms)
@@ -269,8 +267,11 @@ class _Replay:
         left, decisions = set(check.left), {at: rest for at, *rest in check.decisions}
         closing = {settled.at: settled for settled in check.settled}
         key = self._epochs.all[-1].key if self._epochs is not None else None
-        for at, leaf in enumerate(check.leaves):
-            index = batch.first + at
+        behind = 0
+        for at in sorted([*left, *decisions, *closing]):
+            self._3_leaves(batch.first + behind, check.leaves[behind:at])
+            behind = at + 1
+            index, leaf = batch.first + at, check.leaves[at]
             self._3_leaf(leaf)
             if at in decisions:
                 session, seq = decisions[at]
@@ -278,11 +279,12 @@ class _Replay:
                 self._launches.add(index, document, leaf, key)
             elif at in left:
                 self._2_entry(index, batch.bodies[at], leaf)
-            elif at in closing:
+            else:
                 done = closing[at]
                 attestation = leaf if done.attested else None
                 self._launches.add_settled(done.session, attestation, met=done.met, caveats=done.caveats)
             self._at_size(index + 1)
+        self._3_leaves(batch.first + behind, check.leaves[behind:])
         self._time = check.last_time
 
     def _at_size(self, size: int) -> None:
@@ -367,6 +369,22 @@ class _Replay:
             return
         with self._reading():
             self._tiles.add()
+
+    def _3_leaves(self, index: int, leaves: list[bytes]) -> None:
+        """Take in the leaves of entries that are settled, the first of which is at ``index``."""
+        sizes = [*self._wanted[-1:], *([] if self._kept_row is None else self._kept_row[:1])]
+        if any(isinstance(size, int) and index < size <= index + len(leaves) for size in sizes):
+            for at, leaf in enumerate(leaves, index):
+                self._3_leaf(leaf)
+                self._at_size(at + 1)
+            return
+        loose = self._tree.leaves
+        while len(loose) + len(leaves) >= tree.TILE_WIDTH:
+            room = tree.TILE_WIDTH - len(loose) - 1
+            loose += leaves[:room]
+            self._3_leaf(leaves[room])
+            leaves = leaves[room + 1 :]
+        loose += leaves
 
     def _3_tree(self, head: checkpoint.Checkpoint | None, edge: object) -> bytes:
         self._tiles.finish()

@@ -61,7 +61,9 @@ class WorkerPool:
         with contextlib.ExitStack() as stack:
             stack.callback(self._end)
             pickled = pickle.dumps(self._required)
-            with contextlib.suppress(OSError):  # no process more is to be had: those that there are have to do
+            with contextlib.suppress(
+                OSError
+            ):  # no process more is to be had: those that there are have to do
                 while len(self._workers) < self._count:
                     self._workers.append(_Worker(pickled))
             stack.pop_all()
