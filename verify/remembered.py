@@ -11,13 +11,13 @@ the file who has no key at all. Of the latter nothing follows for the ledger, so
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, note
 from attest.errors import MalformedError, SignatureError
+from verify import whole_files
 from verify.errors import NotCheckedError
 from verify.findings import Severity
 
@@ -106,18 +106,8 @@ def save(path: str, signed: bytes) -> None:
     Raises:
         NotCheckedError: it cannot be written (``memory.unwritable``).
     """
-    temporary = f"{path}.{os.urandom(8).hex()}.new"
     try:
-        try:
-            # Whatever the umask: whoever could write to it could make the verifier forget.
-            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
-                file.write(signed)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        whole_files.replace(path, signed)
     except OSError as error:
         raise NotCheckedError(
             f"cannot save the checkpoint {path}: {error.strerror}", code="memory.unwritable"

@@ -8,7 +8,7 @@ is whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import canonical
 from attest.errors import MalformedError
@@ -35,6 +35,13 @@ class Accepted:
     waived: frozenset[str] = frozenset()
 
 
+class Output(NamedTuple):
+    """A file that is required: how it is called here, and the hex SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """What at least one launch must show.
@@ -43,11 +50,13 @@ class Requirement:
         code: the finding when none does.
         what: the same in words, as it goes on after "no complete launch".
         conditions: what the launch must show.
+        output: the file that the launch must have made, or None.
     """
 
     code: str
     what: str
     conditions: Conditions
+    output: Output | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ def made(name: str, sha256: str, labels: Sequence[tuple[str, str]]) -> Requireme
         "require.output",
         f"{by} that ended with exit code 0 made {name} (sha256 {sha256})".strip(),
         Conditions(exit=frozenset({0}), labels=tuple(labels), output_sha256=sha256),
+        Output(name, sha256),
     )
 
 

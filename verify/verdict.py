@@ -13,6 +13,7 @@ from verify.launches import LaunchCounts
 if TYPE_CHECKING:
     from attest.canonical import Json
     from verify.remembered import Held
+    from verify.requirements import Output
 
 SCHEMA = "urn:nono-attest:schema:v1:verdict"
 """Identifies the JSON form (``verify/schemas/verdict.json``)."""
@@ -64,10 +65,18 @@ class PolicyReport:
 
 @dataclass(frozen=True, slots=True)
 class RequiredReport:
-    """What at least one launch had to show, in words, and the first session that does, or None."""
+    """What at least one launch had to show, in words, the first session that does, and the file, if any."""
 
     what: str
     session: str | None
+    output: Output | None
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form; a path that is not UTF-8 is ``{"base64": …}``."""
+        output: Json = None
+        if self.output is not None:
+            output = {"name": canonical.text(os.fsencode(self.output.name)), "sha256": self.output.sha256}
+        return {"what": encodable(self.what), "session": self.session, "output": output}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +159,7 @@ class Verdict:
             "freshness": self.freshness,
             "remembered": [held.document() for held in self.remembered],
             "policy": None if self.policy is None else self.policy.document(),
-            "required": [
-                {"what": encodable(required.what), "session": required.session} for required in self.required
-            ],
+            "required": [required.document() for required in self.required],
             "session": self.session,
             "head": self.head,
             "findings": [

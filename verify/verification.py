@@ -159,7 +159,9 @@ def _judge(
         else PolicyReport(
             required.policy.source, required.policy.sha256, not tampered and not _concerns_policy(findings)
         ),
-        required=tuple(RequiredReport(asked.what, session) for asked, session in replayed.required),
+        required=tuple(
+            RequiredReport(asked.what, session, asked.output) for asked, session in replayed.required
+        ),
         session=required.session,
         head=replayed.head.decode() if met is not None else None,
         not_excluded=tuple(caveats),

@@ -17,8 +17,10 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
+import jsonschema_rs
 import pytest
 
+import verify
 from attest import checkpoint, entry, envelope, ledger_format, origin, tree
 from attest.blob import Blob
 from attest.canonical import encode
@@ -299,12 +301,16 @@ class Bench:
         return book.write(self.path(f"{self._count}.db"), **members)
 
     def verify(self, path: str, *arguments: str, key: str | None = "key.pub") -> Judged:
-        """Run the command in both formats, which must agree, and return what it said."""
+        """Run the command in both formats, which must agree, and return what it said.
+
+        The document is of the published schema, whatever was found.
+        """
         asked = [path, *(["-k", self.path(key)] if key else []), *arguments]
         status, text = run(asked)
         again, output = run([*asked, "--format", "json"])
         document = json.loads(output)
         assert status == again == document["exit"]
+        VERDICT.validate(document)
         assert text.startswith(BEGINNINGS[status])
         return Judged(status, document, text)
 
@@ -327,6 +333,10 @@ class Bench:
         return path
 
 
+with open(
+    os.path.join(os.path.dirname(verify.__file__), "schemas", "verdict.json"), encoding="utf-8"
+) as schema:
+    VERDICT = jsonschema_rs.Draft202012Validator(json.load(schema))
 BEGINNINGS = {0: "verified: ", 1: "FAILED: ", 2: "not checked: ", 3: "intact, not met: "}
 
 

@@ -411,6 +411,11 @@ def test_a_launch_that_runs_is_told_from_one_that_does_not(
 
         assert verdict(host, supervisor) == (3, ["launch.running"], 1)
         assert verdict(host, supervisor, "--allow-running") == (0, [], 1)
+        with open(bench.path("attested.toml"), "w", encoding="utf-8") as file:
+            file.write("version = 1\n[every]\nattested = true\n")
+        policy = ("--policy", bench.path("attested.toml"))
+        assert verdict(host, supervisor, *policy) == (3, ["launch.running", "policy.attested"], 1)
+        assert verdict(host, supervisor, "--allow-running", *policy) == (0, [], 1)
         for other_host, other in (
             ({**host, "boot_id": "0" * 8 + boot[8:]}, supervisor),
             (host, {**supervisor, "pid_namespace": "1"}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attest import __version__
 from verify import remembered, render
-from verify.cli import requiring
+from verify.cli import attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
@@ -48,10 +48,15 @@ requirements:
   is complete and attested, ended with exit code 0, has the labels, and made the very files that are at hand.
   --policy asks for more, of every launch; see nono-verify policy --help. What is not met is exit code 3.
 
+a signed verdict:
+  --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
+  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+
 examples:
   nono-verify ledger.db -k ci.pub
   nono-verify ledger.db -k ci.pub --require-label run=42 --require-output dist/tool.whl
   nono-verify ledger.db -k ci.pub --policy release.toml
+  nono-verify ledger.db -k ci.pub --policy release.toml --attest env://VERDICT_KEY --attest-out verdict.json
   nono-verify ledger.db -k ci.pub --format json
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
@@ -65,6 +70,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         asked = requiring.required(options)
+        key = attesting.signing_key(options)
         pinned = given_pins(options, store=options.origin is None)
         memory = [remembered.read(path) for path in options.checkpoint]
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
@@ -83,6 +89,8 @@ def run(arguments: list[str]) -> int:
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
             remembered.save(options.save_checkpoint, verdict.head.encode())
+        if key is not None and verdict.exit == 0:
+            attesting.write_signed(verdict, key, options.attest_out)
     except (KeyboardInterrupt, SystemExit, UsageError):
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
@@ -169,5 +177,6 @@ def _parser() -> argparse.ArgumentParser:
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
     requiring.add_requirements(parser)
+    attesting.add_attesting(parser)
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser

@@ -1,0 +1,211 @@
+"""Signed verdicts: in-toto Simple Verification Results, checked by programs that are not ours."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # exported unsaid
+
+from attest import __version__
+from attest.keys import SigningKey
+from verify import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.verify.conftest import Bench, Book
+
+VERDICTS = SigningKey(b"\x09" * 32)
+
+
+def say(*arguments: str) -> tuple[int, str]:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        status = cli.main(list(arguments))
+    return status, output.getvalue()
+
+
+@pytest.fixture
+def key(bench: Bench) -> str:
+    return save(bench.path("verdicts.pem"), VERDICTS.pem())
+
+
+def save(path: str, data: bytes, mode: int = 0o600) -> str:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(data)
+    os.chmod(path, mode)
+    return path
+
+
+def opened(path: str, key: SigningKey = VERDICTS) -> dict[str, Any]:
+    """Return the statement in a signed verdict, as securesystemslib reads and verifies it."""
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    envelope = Envelope.from_dict(document)
+    loaded = load_pem_public_key(key.public.pem())
+    assert isinstance(loaded, Ed25519PublicKey)
+    public = SSlibKey.from_crypto(loaded, keyid=key.public.fingerprint())
+    envelope.verify([public], 1)
+    return dict(json.loads(envelope.payload))
+
+
+def test_a_verdict_that_holds(bench: Bench, new_book: Callable[..., Book], shapes: Any, key: str) -> None:
+    wheel = save(bench.path("tool.whl"), b"wheel")
+    policy = save(bench.path("release.toml"), b"version = 1\n[every]\nexit = [0]\n")
+    outputs = [{"path": "/w/a.whl", "sha256": hashlib.sha256(b"wheel").hexdigest(), "size": 5}]
+    book = new_book()
+    session = book.launch(outcome=shapes.changed(shapes.OUTCOME, outputs=outputs))
+    out = bench.path("verdict.json")
+    status, text = say(
+        bench.write(book), "-k", bench.path("key.pub"), "--policy", policy, "--require-label", "run=7",
+        "--require-output", wheel, "--attest", key, "--attest-out", out,
+    )  # fmt: skip
+    assert status == 0, text
+    statement = opened(out)
+    head = book.note(len(book.bodies)).encode()
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://in-toto.io/attestation/svr/v0.2"
+    assert statement["subject"] == [
+        {
+            "name": f"checkpoint:{book.origin}",
+            "digest": {"sha256": hashlib.sha256(head).hexdigest()},
+            "content": base64.b64encode(head).decode(),
+        },
+        {"name": "tool.whl", "digest": {"sha256": hashlib.sha256(b"wheel").hexdigest()}},
+    ]
+    predicate = statement["predicate"]
+    with open(policy, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    assert predicate["verifier"] == {
+        "id": f"urn:nono-attest:nono-verify:{__version__}",
+        "policies": [{"name": "release.toml", "digest": {"sha256": digest}}],
+    }
+    assert predicate["properties"] == [
+        "NONO_LEDGER_INTACT", "NONO_KEY_PINNED", "NONO_LAUNCHES_ACCOUNTED_FOR", "NONO_POLICY_MET",
+        "NONO_REQUIREMENTS_MET",
+    ]  # fmt: skip
+    assert [each["session"] for each in predicate["nono"]["required"]] == [session, session]
+    assert bench.directory not in json.dumps({**predicate["nono"], "required": None})
+
+
+def test_without_a_policy_the_list_is_empty_and_there(bench: Bench, book: Book, key: str) -> None:
+    out = bench.path("verdict.json")
+    assert say(bench.write(book), "--origin", book.origin, "--attest", key, "--attest-out", out)[0] == 0
+    predicate = opened(out)["predicate"]
+    assert predicate["verifier"]["policies"] == []
+    assert predicate["properties"] == [
+        "NONO_LEDGER_INTACT", "NONO_ORIGIN_PINNED", "NONO_LAUNCHES_ACCOUNTED_FOR",
+    ]  # fmt: skip
+
+
+def test_it_changes_with_one_bit(bench: Bench, book: Book, key: str) -> None:
+    out = bench.path("verdict.json")
+    assert say(bench.write(book), "-k", bench.path("key.pub"), "--attest", key, "--attest-out", out)[0] == 0
+    with open(out, encoding="utf-8") as file:
+        text = file.read()
+    document = json.loads(text)
+    payload = bytearray(base64.b64decode(document["payload"]))
+    payload[40] ^= 1
+    document["payload"] = base64.b64encode(payload).decode()
+    save(out, json.dumps(document).encode())
+    with pytest.raises(Exception, match="Accepted signatures do not match"):
+        opened(out)
+
+
+@pytest.mark.parametrize("what", ["tampered", "unmet", "unpinned", "missing"])
+def test_what_does_not_hold_is_not_signed(bench: Bench, book: Book, key: str, what: str) -> None:
+    out, path = bench.path("verdict.json"), bench.write(book)
+    pins, expected = (
+        ["-k", bench.path("key.pub")],
+        {"tampered": 1, "unmet": 3, "unpinned": 3, "missing": 2}[what],
+    )
+    if what == "tampered":
+        bench.alter(path, "UPDATE entry SET body = replace(body, 'make', 'fake') WHERE idx = 1")
+    elif what == "unmet":
+        pins += ["--require-label", "run=8"]
+    elif what == "unpinned":
+        pins = []
+    else:
+        path += ".gone"
+    save(out, b"what was there")
+    assert say(path, *pins, "--attest", key, "--attest-out", out)[0] == expected
+    with open(out, "rb") as file:
+        assert file.read() == b"what was there"
+
+
+def test_a_ledger_does_not_vouch_for_itself(bench: Bench, book: Book, shapes: Any) -> None:
+    book.hand_over(shapes.SUCCESSOR)
+    path = bench.write(book)
+    for own in (shapes.KEY, shapes.SUCCESSOR):
+        pem = save(bench.path("own.pem"), own.pem())
+        out = bench.path("verdict.json")
+        status, text = say(path, "-k", bench.path("key.pub"), "--attest", pem, "--attest-out", out)
+        assert (status, "the ledger's own" in text) == (2, True)
+        assert not os.path.exists(out)
+
+
+def test_a_key_in_a_variable(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, path = bench.path("verdict.json"), bench.write(book)
+    der = b"".join(VERDICTS.pem().splitlines()[1:-1]).decode()
+    for value in (VERDICTS.pem().decode(), der):
+        monkeypatch.setenv("VERDICT_KEY", value)
+        arguments = ["-k", bench.path("key.pub"), "--attest", "env://VERDICT_KEY", "--attest-out", out]
+        assert say(path, *arguments)[0] == 0
+        opened(out)
+    for value in ("", "   ", "nonsense", "AAAA", VERDICTS.public.pem().decode()):
+        monkeypatch.setenv("VERDICT_KEY", value)
+        status, text = say(path, *arguments, "--format", "json")
+        assert (status, json.loads(text)["findings"][0]["code"]) == (2, "attest.key")
+
+
+def test_keys_that_are_no_keys(bench: Bench, book: Book) -> None:
+    path, out = bench.write(book), bench.path("verdict.json")
+    encrypted = VERDICTS.pem().replace(b"PRIVATE", b"ENCRYPTED PRIVATE")
+    seed = VERDICTS.pem().decode()
+    for reference in (
+        bench.path("missing.pem"), bench.directory, "a\0b", "env://", "env://NOT_SET", seed,
+        bench.path("key.pub"), save(bench.path("locked.pem"), encrypted), save(bench.path("empty.pem"), b""),
+        save(bench.path("large.pem"), VERDICTS.pem() * 200),
+    ):  # fmt: skip
+        status, text = say(path, "-k", bench.path("key.pub"), "--attest", reference, "--attest-out", out)
+        assert status == 2
+        assert text.startswith("not checked: ")
+        assert "MC4CAQ" not in text
+        assert not os.path.exists(out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes mean nothing there")
+def test_a_key_that_others_can_read(bench: Bench, book: Book) -> None:
+    open_to_all = save(bench.path("open.pem"), VERDICTS.pem(), 0o644)
+    status, text = say(bench.write(book), "--attest", open_to_all, "--attest-out", bench.path("v.json"))
+    assert (status, "chmod 600" in text) == (2, True)
+
+
+def test_a_place_that_cannot_be_written(bench: Bench, book: Book, key: str) -> None:
+    for place in (bench.path("no/such/place.json"), bench.directory, "a\0b"):
+        status, text = say(
+            bench.write(book), "-k", bench.path("key.pub"), "--attest", key, "--attest-out", place
+        )
+        assert status == 2
+        assert text.startswith("not checked: ")
+    assert not [name for name in os.listdir(bench.directory) if name.endswith(".new")]
+
+
+def test_flags_that_do_not_fit(bench: Bench, book: Book, key: str) -> None:
+    path = bench.write(book)
+    for arguments in (
+        ["--attest", key], ["--attest-out", "x"],
+        ["--attest", key, "--attest-out", "x", "--now", "2026-11-24T04:00:00Z"],
+    ):  # fmt: skip
+        assert say(path, "-k", bench.path("key.pub"), *arguments)[0] == 2
