@@ -1,4 +1,4 @@
-"""Batches: runs of entries without a gap, bounded in number and in bytes, and how they pass through a pipe."""
+"""Batches: runs of entries without a gap, bounded in number and bytes, and how they pass through a pipe."""
 
 from __future__ import annotations
 

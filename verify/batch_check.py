@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from verify.requirements import Required
 
 
+_FOR_THE_REPLAY = {entry.GENESIS, entry.KEY}
+
+
 class Terms(NamedTuple):
     """What holds where a batch stands, as far as that is known when it is checked.
 
@@ -117,37 +120,21 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
     alone = _Alone(batch)
     for at, body in enumerate(batch.bodies):
         document = forms.read(body) if len(body) <= entry.MAX_BYTES else None
-        if document is None or document["time"] < check.last_time:
+        if document is None or document["time"] < check.last_time or document["kind"] in _FOR_THE_REPLAY:
             check.is_sound = False
             return check
         check.last_time = document["time"]
         check.first_time = check.first_time or check.last_time
-        session, kind = document["session"], document["kind"]
+        session = document["session"]
         if session is None:
-            if kind != entry.ANCHOR:
-                check.is_sound = False
-                return check
             check.left.append(at)
             continue
         launch = launches.get(session)
         if launch is None:
             launch = launches[session] = _Launch()
-            if kind == entry.INTENT:
+            if document["kind"] == entry.INTENT:
                 launch.begin(alone, terms.origin, required)
-        if kind == entry.DECISION:
-            launch.decisions.append((at, document["seq"]))
-        else:
-            launch.others.append(at)
-            launch.is_attested = kind == entry.ATTESTATION
-        machine = launch.machine
-        if machine is None:
-            continue
-        try:
-            machine.add(batch.first + at, document, check.leaves[at], terms.key)
-        except _BesideError:
-            launch.machine = None
-        if launch.findings.codes:
-            launch.machine = None
+        launch.add(at, batch.first + at, document, check.leaves[at], terms.key)
     for session, launch in launches.items():
         settled = launch.settled(session)
         if settled is None:
@@ -159,40 +146,55 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
 
 
 class _Launch:
-    """The entries of one session in a batch.
+    """The entries of one session in a batch, and a machine for it alone until anything is found.
 
     Attributes:
         decisions: position and number of its decisions.
         others: the positions of its other entries.
-        is_attested: whether the last of those is an attestation.
-        findings: what its machine found.
-        machine: one for it alone, until anything is found; None leaves all to the replay.
     """
 
-    __slots__ = ("decisions", "findings", "is_attested", "machine", "others")
+    __slots__ = ("_findings", "_is_attested", "_machine", "decisions", "others")
 
     def __init__(self) -> None:
         self.decisions: list[tuple[int, int]] = []
         self.others: list[int] = []
-        self.is_attested = False
-        self.findings = Findings()
-        self.machine: Launches | None = None
+        self._is_attested = False
+        self._findings = Findings()
+        self._machine: Launches | None = None
 
     def begin(self, alone: _Alone, origin: str, required: Required | None) -> None:
-        """Begin with an intent."""
-        self.machine = Launches(alone, alone, self.findings, required)
-        self.machine.origin = origin
+        """Begin with an intent; without one, all is left to the replay."""
+        self._machine = Launches(alone, alone, self._findings, required)
+        self._machine.origin = origin
+
+    def add(self, at: int, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey) -> None:
+        """Take in an entry: its position, its index, and as :meth:`verify.launches.Launches.add` has it."""
+        kind = document["kind"]
+        if kind == entry.DECISION:
+            self.decisions.append((at, document["seq"]))
+        else:
+            self.others.append(at)
+            self._is_attested = kind == entry.ATTESTATION
+        machine = self._machine
+        if machine is None:
+            return
+        try:
+            machine.add(index, document, leaf, key)
+        except _BesideError:
+            self._machine = None
+        if self._findings.codes:
+            self._machine = None
 
     def settled(self, session: str) -> Settled | None:
         """Return the launch as settled, or None when the replay must see it."""
-        machine = self.machine
+        machine = self._machine
         if machine is None or not machine.counts.complete:
             return None
         met = () if machine.watch is None else machine.watch.met()
         return Settled(
             self.others[-1],
             session,
-            self.is_attested,
+            self._is_attested,
             [number for number, (_, by) in enumerate(met) if by is not None],
             machine.caveats.named(),
         )

@@ -91,7 +91,7 @@ class LaunchCounts:
 
 @dataclass(slots=True)
 class Caveats:
-    """What was recorded and takes something away from what the record proves; a launch counts once for each."""
+    """What was recorded and takes something away from what the record proves; each counts launches."""
 
     stat_only: int = 0
     by_path: int = 0

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, entry, note, schema, tree
 from attest import origin as origins
@@ -91,7 +91,7 @@ def replay(
     sizes: Iterable[int] = (),
     required: Required | None = None,
     cores: int | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Replayed:
     """Replay a ledger, parts 1 to 6, and what is asked of its launches.
 
@@ -115,7 +115,8 @@ def replay(
             from verify.worker_pool import WorkerPool  # noqa: PLC0415  # for long ledgers alone
 
             pool = stack.enter_context(WorkerPool(count - 1, forms, required))
-        return _Replay(source, sizes, required, forms, pool, progress).run(allow_running=allow_running)
+        machine = _Replay(source, sizes, required, forms=forms, pool=pool, progress=progress)
+        return machine.run(allow_running=allow_running)
 
 
 class _Replay:
@@ -124,9 +125,10 @@ class _Replay:
         source: LedgerFile,
         sizes: Iterable[int],
         required: Required | None,
+        *,
         forms: Forms,
         pool: WorkerPool | None,
-        progress: Callable[[int, int], object],
+        progress: Callable[[int, int], object] | None,
     ) -> None:
         self._source = source
         self._wanted = sorted(set(sizes), reverse=True)
@@ -239,7 +241,8 @@ class _Replay:
                     self._3_leaf(leaf)
                     self._2_entry(index, body, leaf)
                     self._at_size(index + 1)
-            self._progress(expected, size)
+            if self._progress is not None:
+                self._progress(expected, size)
         return expected
 
     def _checked(self, entries: Iterator[Batch]) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:

@@ -195,7 +195,7 @@ class Watch:
                 self._met[number] = name
 
     def settle(self, name: str, met: Iterable[int]) -> None:
-        """Take in a complete launch of which another watch found nothing, and the requirements that it meets."""
+        """Take in a complete launch of which another watch found nothing, and what it meets."""
         self._seen |= name == self._session
         for number in met:
             if self._met[number] is None:

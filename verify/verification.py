@@ -38,7 +38,7 @@ def verify(
     required: Required | None = None,
     now: datetime | None = None,
     cores: int | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 

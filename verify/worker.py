@@ -1,7 +1,7 @@
 """A worker: checks the batches that its parent sends through its standard input, until that ends.
 
-It opens no file of the user's and writes to its standard output alone. Its parent's death ends its input, so it
-lives no longer than its parent; an interruption from the keyboard is its parent's to see.
+It opens no file of the user's and writes to its standard output alone. Its parent's death ends its input, so
+it lives no longer than its parent; an interruption from the keyboard is its parent's to see.
 """
 
 from __future__ import annotations

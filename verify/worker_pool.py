@@ -1,9 +1,9 @@
 """The other cores: worker processes that check batches while the replay goes on.
 
-Processes rather than threads, since most of a check holds the interpreter's lock; new interpreters rather than
-forks, since a fork of a process with threads can deadlock, and is not to be had everywhere. A worker that
-cannot be started, or is not of this code, is done without. One that ends before its time may have been killed
-for want of memory: then nothing counts as checked.
+Processes rather than threads, since most of a check holds the interpreter's lock; new interpreters rather
+than forks, since a fork of a process with threads can deadlock, and is not to be had everywhere. A worker
+that cannot be started, or is not of this code, is done without. One that ends before its time may have been
+killed for want of memory: then nothing counts as checked.
 """
 
 from __future__ import annotations
@@ -61,9 +61,8 @@ class WorkerPool:
         with contextlib.ExitStack() as stack:
             stack.callback(self._end)
             pickled = pickle.dumps(self._required)
-            with contextlib.suppress(
-                OSError
-            ):  # no process more is to be had: those that there are have to do
+            # Where no more processes are to be had, those that there are have to do.
+            with contextlib.suppress(OSError):
                 while len(self._workers) < self._count:
                     self._workers.append(_Worker(pickled))
             stack.pop_all()
