@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from typing import TYPE_CHECKING
 
 from attest import __version__
@@ -11,6 +13,7 @@ from verify.cli import attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
 from verify.cli.streams import NOT_CHECKED, complain, write
+from verify.cli.terminal import Progress, in_colour
 from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
@@ -76,15 +79,18 @@ def run(arguments: list[str]) -> int:
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
         if saved is not None:
             memory.append(saved)
-        verdict = verify(
-            options.ledger,
-            pins=pinned,
-            origin=options.origin,
-            allow_running=options.allow_running,
-            remembered=memory,
-            required=asked,
-            now=requiring.now(options),
-        )
+        with Progress(sys.stderr) as progress:
+            verdict = verify(
+                options.ledger,
+                pins=pinned,
+                origin=options.origin,
+                allow_running=options.allow_running,
+                remembered=memory,
+                required=asked,
+                now=requiring.now(options),
+                cores=options.cores,
+                progress=progress,
+            )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
@@ -95,7 +101,8 @@ def run(arguments: list[str]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = not_checked(error if isinstance(error, NotCheckedError) else unexpected(error))
-    write(_as_format(options.format, verdict, options.ledger))
+    text = _as_format(options.format, verdict, options.ledger)
+    write(in_colour(text, verdict.exit, sys.stdout, os.environ) if options.format == "text" else text)
     if options.format == "github" and not _summarise(verdict, options.ledger):
         return NOT_CHECKED
     return verdict.exit
@@ -145,6 +152,12 @@ def _summarise(verdict: Verdict, ledger: str) -> bool:
     return True
 
 
+def _cores(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise ValueError
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         "nono-verify",
@@ -178,5 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     requiring.add_requirements(parser)
     attesting.add_attesting(parser)
+    parser.add_argument(
+        "--cores",
+        metavar="N",
+        type=_cores,
+        help="use at most so many cores for a long ledger; default: all that there are",
+    )
     parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
     return parser
