@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+_MAX_PARTS = 8
+
 
 def write_frame(stream: BinaryIO, parts: Sequence[bytes]) -> None:
     """Write a frame.
@@ -33,8 +35,11 @@ def read_frame(stream: BinaryIO) -> list[bytes]:
     Raises:
         EOFError: the stream ends before the frame does.
         OSError: the other end is gone.
+        ValueError: this is no frame: the other end is not this program.
     """
     (count,) = struct.unpack(">I", _read(stream, 4))
+    if count > _MAX_PARTS:
+        raise ValueError("no frame")
     return [_read(stream, length) for length in struct.unpack(f">{count}I", _read(stream, 4 * count))]
 
 

@@ -138,7 +138,9 @@ class _Worker:
 
     def __init__(self, pickled: bytes) -> None:
         here = os.path.dirname(os.path.dirname(os.path.abspath(worker.__file__)))
-        path = [*filter(os.path.isabs, sys.path), here]  # what is relative is anybody's
+        path = list(filter(os.path.isabs, sys.path))  # what is relative is anybody's
+        if here not in path:
+            path.insert(0, here)
         # -I and -S: neither the environment nor the site adds to that; -B: nothing is written.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM.format(path=ascii(path))],

@@ -428,3 +428,9 @@ def new_book() -> Callable[..., Book]:
 def shapes() -> Any:
     """Return this module: the sample data of every kind."""
     return sys.modules[__name__]
+
+
+@pytest.fixture(name="in_batches")
+def _in_batches() -> Any:
+    """Return what lets a verification be helped, without processes."""
+    return in_batches

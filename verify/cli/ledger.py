@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -18,8 +19,6 @@ from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
-    import argparse
-
     from verify.verdict import Verdict
 
 _FORMATS = ("text", "json", "sarif", "junit", "github")
@@ -154,7 +153,7 @@ def _summarise(verdict: Verdict, ledger: str) -> bool:
 
 def _cores(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"not a number of cores, from 1 to 9999: {text!r}")
     return int(text)
 
 
