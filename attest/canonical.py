@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 
 MAX_INTEGER = 2**53 - 1
+_SORTED_AND_STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 MAX_DEPTH = 16
 
 
@@ -77,7 +78,7 @@ def decode_unwalked(data: bytes) -> Json:
     """
     try:
         document: Json = orjson.loads(data)
-        if orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER) == data:
+        if orjson.dumps(document, option=_SORTED_AND_STRICT) == data:
             return document
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         raise MalformedError("not JSON of this model") from None

@@ -15,6 +15,10 @@ MAX_ENTRIES = 2_048
 MAX_BYTES = 1 << 20
 """A batch is full with the entry that reaches one of these: so it has at most one entry's bytes more."""
 
+_FULL_ENOUGH = 0.9
+_CLOSING = b'"kind":"launch.attestation"'
+_BEHIND_THE_KIND = 160  # bytes: kind, seq, session, time and v are the last members of an entry
+
 
 class Batch(NamedTuple):
     """Entries that follow one another.
@@ -38,6 +42,12 @@ class Batch(NamedTuple):
         return cls(first, [joined[start:end] for start, end in pairwise(ends)])
 
 
+def _is_full(bodies: list[bytes], size: int) -> bool:
+    """Return whether a batch should end: best behind a launch, so that launches are whole in their batch."""
+    filled = max(size / MAX_BYTES, len(bodies) / MAX_ENTRIES)
+    return filled >= 1 or (filled >= _FULL_ENOUGH and _CLOSING in bodies[-1][-_BEHIND_THE_KIND:])
+
+
 def batches(entries: Iterable[tuple[int, object]]) -> Iterator[Batch]:
     """Yield entries in batches; NULL for a body, which part 1 of the replay reports, counts as no bytes.
 
@@ -48,7 +58,7 @@ def batches(entries: Iterable[tuple[int, object]]) -> Iterator[Batch]:
     damage = None
     try:
         for index, body in entries:
-            if bodies and (index != first + len(bodies) or size >= MAX_BYTES or len(bodies) >= MAX_ENTRIES):
+            if bodies and (index != first + len(bodies) or _is_full(bodies, size)):
                 yield Batch(first, bodies)
                 bodies, size = [], 0
             if not bodies:

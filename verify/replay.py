@@ -15,6 +15,10 @@ The head is read first, and only entries below its size are replayed, so a ledge
 is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
 that order, so a step may rely on what the ones before it left. A finding stops nothing; what cannot
 be judged without the part that is broken is left out, because that part was reported.
+
+The entries come in batches. Where other cores help (:mod:`verify.worker_pool`), a batch may come with the
+word that most of it is clean by itself (:mod:`verify.batch_check`); then only the rest of it is looked at
+here. What is found, and in which order, does not depend on that.
 """
 
 from __future__ import annotations

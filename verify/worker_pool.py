@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from verify.forms import Forms
     from verify.requirements import Required
 
-MAX_ASKED = 2
-"""How many batches a worker has at once: the second is on its way while it checks the first."""
+MAX_ASKED = 3
+"""How many batches a worker has at once: one in its hands, two on their way while this process is busy."""
 
-MAX_WAITING = 8
-"""How many batches are kept for those before them to be ready."""
+MAX_AHEAD = 4
+"""How many batches are checked here for those before them to be ready."""
 
 _PROGRAM = "import sys; sys.path[:] = {path}; from verify.worker import main; main()"
 
@@ -94,6 +94,7 @@ class WorkerPool:
         waiting: deque[tuple[Batch, Terms, Future[BatchCheck]]] = deque()
         source = iter(batches)
         failure = None
+        most = MAX_AHEAD + MAX_ASKED * len(self._workers)
         while True:
             try:
                 batch = next(source, None)
@@ -114,7 +115,7 @@ class WorkerPool:
                 future = Future()
                 future.set_result(check_batch(batch, now, self._forms, self._required))
             waiting.append((batch, now, future))
-            while waiting and (waiting[0][2].done() or len(waiting) > MAX_WAITING):
+            while waiting and (waiting[0][2].done() or len(waiting) > most):
                 yield _ready(waiting.popleft())
         while waiting:
             yield _ready(waiting.popleft())
