@@ -15,7 +15,7 @@ MAX_ENTRIES = 2_048
 MAX_BYTES = 1 << 20
 """A batch is full with the entry that reaches one of these: so it has at most one entry's bytes more."""
 
-_FULL_ENOUGH = 0.9
+_ENOUGH_ENTRIES, _ENOUGH_BYTES = MAX_ENTRIES * 9 // 10, MAX_BYTES * 9 // 10
 _CLOSING = b'"kind":"launch.attestation"'
 _BEHIND_THE_KIND = 160  # bytes: kind, seq, session, time and v are the last members of an entry
 
@@ -44,8 +44,11 @@ class Batch(NamedTuple):
 
 def _is_full(bodies: list[bytes], size: int) -> bool:
     """Return whether a batch should end: best behind a launch, so that launches are whole in their batch."""
-    filled = max(size / MAX_BYTES, len(bodies) / MAX_ENTRIES)
-    return filled >= 1 or (filled >= _FULL_ENOUGH and _CLOSING in bodies[-1][-_BEHIND_THE_KIND:])
+    if size >= MAX_BYTES or len(bodies) >= MAX_ENTRIES:
+        return True
+    if size < _ENOUGH_BYTES and len(bodies) < _ENOUGH_ENTRIES:
+        return False
+    return _CLOSING in bodies[-1][-_BEHIND_THE_KIND:]
 
 
 def batches(entries: Iterable[tuple[int, object]]) -> Iterator[Batch]:

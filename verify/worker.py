@@ -6,7 +6,6 @@ it lives no longer than its parent; an interruption from the keyboard is its par
 
 from __future__ import annotations
 
-import gc
 import pickle
 import signal
 import sys
@@ -22,16 +21,9 @@ from verify.wire import read_frame, write_frame
 if TYPE_CHECKING:
     from verify.requirements import Required
 
-_NEW_OBJECTS = 50_000
-"""How many objects more there are before cycles are looked for: some 5 MB of them."""
-
-
 def main() -> None:
     """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What was loaded stays for ever, and looking through it for cycles takes a twelfth of a worker's time.
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     forms = Forms()
     write_frame(answers, [hello()])
