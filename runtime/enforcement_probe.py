@@ -10,10 +10,9 @@ import errno
 import fcntl
 import os
 import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import enforcement, landlock_rules, privileges, seccomp_filter, syscalls
+from runtime import enforcement, landlock_rules, privileges, syscalls
 from runtime.capabilities import SYSTEM, Access, FileGrant, Network
 from runtime.errors import EnforcementError
 from runtime.grants import OpenGrant
@@ -24,6 +23,15 @@ if TYPE_CHECKING:
 _NULL = b"/dev/null"
 _TCGETS = 0x5401  # asm-generic/ioctls.h
 _SECCOMP_HINT = "use a kernel built with CONFIG_SECCOMP_FILTER=y, and install libseccomp"
+_OF_LANDLOCK = ("filesystem", *enforcement.SINCE)
+# What cannot be enforced when a step of the child fails, and what it calls for that; in the child's order.
+_STEPS = {
+    "privileges": (("capabilities",), ("prctl", "capset")),
+    "landlock": (_OF_LANDLOCK, enforcement.LANDLOCK_CALLS),
+    "seccomp": (("filter", "network"), ("seccomp",)),
+}
+_NO_DESCRIPTOR = 0x7FFFFFFF
+_RLIMIT_NOFILE = 7
 _HINTS = {
     "network": _SECCOMP_HINT,
     "filter": _SECCOMP_HINT,
@@ -61,23 +69,35 @@ def probe(directory: bytes) -> tuple[Finding, ...]:
         OSError: the directory cannot be written to, or there are no processes or descriptors to be had.
     """
     hints = dict(_HINTS)
-    hints |= {name: f"use Linux {release} or newer" for name, (_, release) in enforcement.SINCE.items()}
     ruleset, program = None, None
     try:
-        ruleset = _null_ruleset(enforcement.landlock_abi())
+        abi = enforcement.landlock_abi()
+        hints |= {
+            name: f"use Linux {release} or newer"
+            for name, (since, release) in enforcement.SINCE.items()
+            if abi < since
+        }
+        ruleset = _null_ruleset(abi)
     except EnforcementError as error:
-        hints |= dict.fromkeys(("filesystem", *enforcement.SINCE), _explained(error))
+        found = enforcement.explained(error, enforcement.LANDLOCK_CALLS)
+        hints |= dict.fromkeys(_OF_LANDLOCK, _explained(found))
     try:
-        program, _ = seccomp_filter.load_or_build(directory, Network.BLOCKED)
+        program, _ = enforcement.load_filter(directory, Network.BLOCKED)
     except EnforcementError as error:
         hints |= dict.fromkeys(("filter", "network"), _explained(error))
     try:
-        held = _try_restricted(directory, ruleset, program)
+        held, refused = _try_restricted(directory, ruleset, program)
     finally:
         if ruleset is not None:
             os.close(ruleset)
-    if _exec_stops():
+    for step, number in refused.items():
+        features, calls = _STEPS[step]
+        hint = enforcement.filter_hint(number, calls) or f"{calls[-1]}: {os.strerror(number)}"
+        hints |= dict.fromkeys(features, hint)
+    if (failed := _exec_stop_errno()) is None:
         held.add("exec-stop")
+    elif (why := enforcement.tracing_hint(failed)) is not None:
+        hints["exec-stop"] = why
     if _lease_is_given():
         held.add("lease")
     required = enforcement.required_features(Network.BLOCKED)
@@ -85,6 +105,23 @@ def probe(directory: bytes) -> tuple[Finding, ...]:
         Finding(name, name in held, name in required, None if name in held else hints.get(name))
         for name in enforcement.FEATURES
     )
+
+
+def refused_calls() -> tuple[str, ...]:
+    """Return the system calls that a launch needs beside its features, and that are refused here."""
+    attempts: dict[str, Callable[[], object]] = {
+        "close_range": lambda: syscalls.close_range(_NO_DESCRIPTOR, _NO_DESCRIPTOR),
+        "pidfd_open": lambda: os.close(os.pidfd_open(os.getpid())),
+        "prlimit64": lambda: syscalls.getrlimit(_RLIMIT_NOFILE),
+        "signalfd4": lambda: os.close(syscalls.signalfd(frozenset())),
+    }
+    refused = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError:
+            refused.append(name)
+    return tuple(refused)
 
 
 def _explained(error: EnforcementError) -> str:
@@ -101,8 +138,14 @@ def _null_ruleset(abi: int) -> int:
         os.close(descriptor)
 
 
-def _try_restricted(directory: bytes, ruleset: int | None, program: bytes | None) -> set[str]:
-    """Return the features that held in a child that restricted itself as far as it could."""
+def _try_restricted(
+    directory: bytes, ruleset: int | None, program: bytes | None
+) -> tuple[set[str], dict[str, int]]:
+    """Return the features that held in a child that restricted itself as far as it could.
+
+    Returns:
+        The features, and of each step of ``_STEPS`` that failed its errno.
+    """
     name = directory + b"/probe-" + os.urandom(8).hex().encode()
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     reader, writer = os.pipe()
@@ -114,22 +157,25 @@ def _try_restricted(directory: bytes, ruleset: int | None, program: bytes | None
         with os.fdopen(reader, "rb") as pipe:
             reported = pipe.read().decode("ascii").split()
         os.waitpid(child, 0)
-        return set(reported)
     finally:
         os.unlink(name)
+    refused = dict(each.split("=") for each in reported if "=" in each)
+    return {each for each in reported if "=" not in each}, {step: int(refused[step]) for step in refused}
 
 
 def _report(writer: int, name: bytes, ruleset: int | None, program: bytes | None) -> None:
-    """Restrict this forked child, write the names of what held, and end."""
+    """Restrict this forked child, write the names of what held and the errno of what failed, and end."""
     try:
-        with suppress(OSError):
-            privileges.renounce()
-        with suppress(OSError):
-            if ruleset is not None:
-                landlock_rules.restrict(ruleset)
-        with suppress(OSError):
-            if program is not None:
-                syscalls.load_seccomp_filter(program)
+        steps: dict[str, Callable[[], object]] = {"privileges": privileges.renounce}
+        if ruleset is not None:
+            steps["landlock"] = lambda: landlock_rules.restrict(ruleset)
+        if program is not None:
+            steps["seccomp"] = lambda: syscalls.load_seccomp_filter(program)
+        for step, take in steps.items():
+            try:
+                take()
+            except OSError as error:
+                os.write(writer, f"{step}={error.errno or 0} ".encode("ascii"))
         attempts: dict[str, Callable[[], bool]] = {
             "filesystem": lambda: _refused(lambda: os.open(b"/", os.O_RDONLY)),
             "truncate": lambda: _refused(lambda: os.truncate(name, 0)),
@@ -159,20 +205,24 @@ def _ioctl_null() -> None:
     fcntl.ioctl(os.open(_NULL, os.O_RDONLY), _TCGETS, bytes(64))
 
 
-def _exec_stops() -> bool:
-    """Return whether a child that asked to be traced stops at its exec."""
+def _exec_stop_errno() -> int | None:
+    """Return None when a child that asked to be traced stops at its exec, else the errno of asking (or 0)."""
     child = os.fork()
     if child == 0:
-        with suppress(OSError):
+        failed = 0
+        try:
             syscalls.ptrace_traceme()
             os.execv(b"/proc/self/exe", [b"nono"])  # it is killed before its first instruction
-        os._exit(0)
+        except OSError as error:
+            failed = error.errno or 0
+        finally:
+            os._exit(failed)
     _, status = os.waitpid(child, 0)
     if not os.WIFSTOPPED(status):
-        return False
+        return os.WEXITSTATUS(status)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return os.WSTOPSIG(status) == signal.SIGTRAP
+    return None if os.WSTOPSIG(status) == signal.SIGTRAP else 0
 
 
 def _lease_is_given() -> bool:

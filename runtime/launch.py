@@ -377,7 +377,7 @@ class Launch:
             raise LaunchError(
                 f"the launch cannot be prepared: {why}{where}",
                 code="launch.failed",
-                hint="raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else None,
+                hint=_preparation_hint(error),
             ) from error
 
     def _refuse(self, error: BaseException) -> None:
@@ -866,6 +866,14 @@ def _plan(
     directory: bytes,
 ) -> LaunchPlan:
     return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
+
+
+def _preparation_hint(error: OSError) -> str | None:
+    if error.errno == errno.EMFILE:
+        return "raise the limit of open files (ulimit -n)"
+    if error.filename is not None:  # a file is refused by whom it belongs to
+        return None
+    return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)
 
 
 def _require_one_thread() -> None:

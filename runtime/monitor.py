@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from runtime import child, executable, out_of_memory, syscalls
+from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
@@ -79,8 +79,19 @@ def _supervise(
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     out_of_memory.stand_before_nono()
-    # Ledger and key stay with the launcher; so does its end of everything.
-    _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+    try:
+        # Ledger and key stay with the launcher; so does its end of everything.
+        _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+    except OSError as error:
+        hint = enforcement.filter_hint(error.errno, ("close_range",))
+        channel.send(
+            {
+                "code": "launch.failed",
+                "error": f"the monitor cannot close what is not its own: {error.strerror}",
+                "hint": hint,
+            }
+        )
+        return
     fenced = fence(plan.prepared.abi)
     pid = os.fork()
     if pid == 0:
@@ -97,7 +108,8 @@ def _supervise(
     try:
         syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
     except OSError as error:
-        channel.send({"code": "enforcement.traced", "error": _why_not_traced(pid, error)})
+        why, hint = _why_not_traced(pid, error)
+        channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         return
@@ -165,16 +177,17 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
             return
 
 
-def _why_not_traced(pid: int, error: OSError) -> str:
+def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:
     with open(b"/proc/%d/status" % pid, "rb") as file:
         for line in file:
             if line.startswith(b"TracerPid:") and (tracer := int(line.split()[1])):
                 with open(b"/proc/%d/comm" % tracer, "rb") as comm:
                     name = comm.read().strip().decode("utf-8", "replace")
                 return (
-                    f"the command is traced by {name} (pid {tracer}), so what it executes cannot be checked"
+                    f"the command is traced by {name} (pid {tracer}), so what it executes cannot be checked",
+                    "run nono outside of the tracer",
                 )
-    return f"the command cannot be traced: {error.strerror}"
+    return f"the command cannot be traced: {error.strerror}", enforcement.tracing_hint(error.errno)
 
 
 def _close_all_but(keep: set[int]) -> None:

@@ -37,6 +37,8 @@ _TAKE_OVER_CPU_SECONDS = 0.5
 SAME = "same"
 DIFFERENT = "different"
 UNCHECKED = "unchecked"
+_INIT = 1
+_REAP_PAUSE_MS = 1_000
 
 
 class Ending(NamedTuple):
@@ -209,8 +211,11 @@ class Supervision:
     def _meet(self) -> None:
         message = self._message()
         if "error" in message:
+            # A child that could not restrict itself is gone before it can be traced, and knows better why.
+            self._raise_report(self._child_report())
+            hint = message.get("hint")
             raise EnforcementError(
-                str(message["error"]), code=str(message["code"]), hint="run nono outside of the tracer"
+                str(message["error"]), code=str(message["code"]), hint=None if hint is None else str(hint)
             )
         pid = message.get("pid")
         if not isinstance(pid, int):
@@ -226,17 +231,28 @@ class Supervision:
         Raises:
             EnforcementError: it could not restrict itself.
         """
+        report = self._child_report()
+        self._raise_report(report)
+        if report is None:
+            raise EnforcementError("the child ended before it was restricted")
+        achieved: dict[str, bool] = report["achieved"]
+        return achieved
+
+    def _child_report(self) -> dict[str, Any] | None:
+        """Wait for what the child says of itself; None when it ended without a word."""
         data = b""
         while piece := os.read(self._report, child.REPORT_BYTES):
             data += piece
         try:
-            report = orjson.loads(data)
+            report: dict[str, Any] = orjson.loads(data)
         except orjson.JSONDecodeError:
-            report = {"error": "the child ended before it was restricted"}
-        if "error" in report:
+            return None
+        return report
+
+    @staticmethod
+    def _raise_report(report: dict[str, Any] | None) -> None:
+        if report is not None and "error" in report:
             raise EnforcementError(report["error"], code=report.get("code"), hint=report.get("hint"))
-        achieved: dict[str, bool] = report["achieved"]
-        return achieved
 
     def release(self) -> None:
         """Let the child exec, and return when it has.
@@ -260,14 +276,26 @@ class Supervision:
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         self._forward(signals.seen)
+        is_init = os.getpid() == _INIT
         ending: Ending | None = None
         while ending is None:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = {descriptor for descriptor, _ in poll.poll(_REAP_PAUSE_MS if is_init else None)}
+            if is_init:
+                self._reap_strangers()
             if signals.descriptor in ready:
                 self._forward(signals.read())
             if self._messages in ready:
                 ending = self._hear()
         return ending
+
+    def _reap_strangers(self) -> None:
+        """As the first process of a container: wait for what others leave to it (``docker exec``)."""
+        with contextlib.suppress(ChildProcessError):
+            # Looked at before it is waited for: how these two ended is still wanted.
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if ended.si_pid in {self._monitor, self.pid}:
+                    return
+                os.waitpid(ended.si_pid, os.WNOHANG)
 
     def end(self) -> Ending:
         """Kill the command and what it left, whatever state the run is in, and say how it ended."""

@@ -16,6 +16,7 @@ import os
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Of prctl(2), from linux/prctl.h.
+PR_GET_SECCOMP = 21
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -24,6 +25,7 @@ PR_GET_NO_NEW_PRIVS = 39
 
 # Of seccomp(2), from linux/seccomp.h.
 _SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_MODE_FILTER = 2
 # A BPF program is at most BPF_MAXINSNS instructions of eight bytes (linux/bpf_common.h).
 BPF_INSTRUCTION_SIZE = 8
 BPF_MAX_SIZE = 4096 * BPF_INSTRUCTION_SIZE
@@ -195,6 +197,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
             inheritable >> shift & 0xFFFFFFFF,
         )
     _checked(int(_capset(ctypes.byref(_CapabilityHeader(_CAPABILITY_VERSION_3, 0)), low_high)), "capset")
+
+
+def seccomp_filtered() -> bool:
+    """Return whether a seccomp filter is in force for this process (PR_GET_SECCOMP)."""
+    try:
+        return prctl(PR_GET_SECCOMP) == _SECCOMP_MODE_FILTER
+    except OSError:  # a filter that refuses even that
+        return True
 
 
 def load_seccomp_filter(program: bytes) -> None:

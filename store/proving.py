@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from attest.checkpoint import Checkpoint
 
 _TILE_BYTES = tree.TILE_WIDTH * tree.HASH_BYTES
+_KEPT_TILES = 64
+"""How many tiles stay in memory, the ones read last: some 1.5 MB."""
+_KEPT_NODES = 1_024
+"""How many nodes do: the paths of neighbours have most of theirs in common."""
 
 
 class ProvenEntry(NamedTuple):
@@ -69,19 +73,15 @@ class LedgerProver(LedgerReader):
             LedgerError: there is no such entry (``ledger.no_entry``), or the file cannot be read.
             TamperedLedgerError: the file does not lead to its own head.
         """
-        with _Snapshot(self._db, self.path) as snapshot:
+        with ProvableSnapshot(self._db, self.path) as snapshot:
             if not 0 <= index < snapshot.head.size:
                 raise LedgerError(
                     f"no entry {index} in {os.fsdecode(self.path)}: it has {snapshot.head.size}",
                     code="ledger.no_entry",
                 )
             (body,) = snapshot.bodies(index, 1)
-            hashes = proof.prove_inclusion(index, snapshot.head.size, snapshot.node)
-            try:
-                proof.check_inclusion(tree.hash_leaf(body), index, snapshot.head, hashes)
-            except ProofError:
-                raise snapshot.tampered(f"entry {index} does not lead to its head") from None
-            return ProvenEntry(body, TlogProof(index, tuple(hashes), snapshot.note), snapshot.tiles)
+            hashes = snapshot.prove_inclusion(index, body)
+            return ProvenEntry(body, TlogProof(index, hashes, snapshot.note), snapshot.tiles)
 
     def prove_continuation(self, past: Checkpoint) -> Continuation:
         """Return the proof that the ledger as it is now continues what it was at ``past``.
@@ -91,25 +91,25 @@ class LedgerProver(LedgerReader):
             TamperedLedgerError: the ledger does not continue it: an older copy was put back, or the file
                 does not lead to its own head.
         """
-        with _Snapshot(self._db, self.path) as snapshot:
+        with ProvableSnapshot(self._db, self.path) as snapshot:
             if past.origin != snapshot.head.origin:
                 raise LedgerError("a checkpoint of another ledger", code="ledger.other_origin")
             if past.size > snapshot.head.size:
                 raise snapshot.tampered(f"it has {snapshot.head.size} entries, and had {past.size} before")
-            hashes = proof.prove_consistency(past.size, snapshot.head.size, snapshot.node)
-            try:
-                proof.check_consistency(past, snapshot.head, hashes)
-            except ProofError:
-                raise snapshot.tampered(f"it does not continue what it was at {past.size} entries") from None
-            return Continuation(snapshot.note, tuple(hashes), snapshot.tiles)
+            return Continuation(snapshot.note, snapshot.prove_consistency(past), snapshot.tiles)
 
 
-class _Snapshot:
+class ProvableSnapshot:
     """A ledger at one moment, whatever its writer does meanwhile: its head, and the nodes below it.
+
+    Args:
+        connection: the ledger, open for reading.
+        path: its file.
 
     Attributes:
         note: the head, a signed note.
         head: what it says.
+        tiles: how many tiles were read.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: bytes) -> None:
@@ -117,8 +117,10 @@ class _Snapshot:
         self._path = path
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
         self._edge: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self.tiles = 0
 
-    def __enter__(self) -> _Snapshot:
+    def __enter__(self) -> ProvableSnapshot:
         try:
             self._db.execute("BEGIN")
             self._read_head()
@@ -163,22 +165,50 @@ class _Snapshot:
         self.note = signed
         self._edge = dict(zip(tree.edge_nodes(edge.size), edge.nodes, strict=True))
 
-    @property
-    def tiles(self) -> int:
-        """How many tiles were read."""
-        return len(self._tiles)
+    def prove_inclusion(self, index: int, body: bytes) -> tuple[bytes, ...]:
+        """Return the proof that the entry ``body`` is under the head at ``index``, below its size.
+
+        Raises:
+            TamperedLedgerError: it does not lead to it.
+        """
+        hashes = proof.prove_inclusion(index, self.head.size, self.node)
+        try:
+            proof.check_inclusion(tree.hash_leaf(body), index, self.head, hashes)
+        except ProofError:
+            raise self.tampered(f"entry {index} does not lead to its head") from None
+        return tuple(hashes)
+
+    def prove_consistency(self, past: Checkpoint) -> tuple[bytes, ...]:
+        """Return the proof that the head continues ``past``, which is no larger.
+
+        Raises:
+            TamperedLedgerError: it does not.
+        """
+        hashes = proof.prove_consistency(past.size, self.head.size, self.node)
+        try:
+            proof.check_consistency(past, self.head, hashes)
+        except ProofError:
+            raise self.tampered(f"it does not continue what it was at {past.size} entries") from None
+        return tuple(hashes)
 
     def node(self, height: int, index: int) -> bytes:
         """Return the root of the perfect subtree of ``2**height`` leaves at ``index``."""
-        known = self._edge.get((height, index))
+        known = self._edge.get((height, index)) or self._nodes.get((height, index))
         if known is not None:
             return known
         level, rest = divmod(height, tree.TILE_HEIGHT)
         number, at = divmod(index << rest, tree.TILE_WIDTH)
         tile = self._tiles.get((level, number))
         if tile is None:
+            if len(self._tiles) == _KEPT_TILES:
+                del self._tiles[next(iter(self._tiles))]
             tile = self._tiles[level, number] = self._read_tile(level, number)
-        return tree.perfect_root(tile[at : at + (1 << rest)])
+            self.tiles += 1
+        root = tree.perfect_root(tile[at : at + (1 << rest)])
+        if len(self._nodes) == _KEPT_NODES:
+            self._nodes.clear()
+        self._nodes[height, index] = root
+        return root
 
     def _read_tile(self, level: int, number: int) -> list[bytes]:
         """Return the hashes of a tile, as far as it goes."""

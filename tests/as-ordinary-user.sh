@@ -1,10 +1,11 @@
+# shellcheck shell=sh
 # Run the tests once more as an ordinary user, when this is root; else say that the root half did not run.
 #
 # The user gets a copy of its own in a directory that it can read, with a Python that it can execute: a
 # checkout below /root, or an interpreter there, is out of its reach.
 set -eu
 if [ "$(id -u)" != 0 ]; then
-  echo 'ran as an ordinary user; the root half was not run (run `make test` as root for it)'
+  echo 'ran as an ordinary user; the root half was not run (run "make test" as root for it)'
   exit 0
 fi
 user=65534
@@ -30,7 +31,7 @@ fi
 echo "again as an ordinary user (uid $user), $("$python" --version)"
 mkdir "$home/checkout" "$home/tmp"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$home/checkout" 2>/dev/null || true
-make -C "$home/checkout" --no-print-directory PYTHON="$python" .venv/.installed .venv/.test .venv/.junit
+make -C "$home/checkout" --no-print-directory PYTHON="$python" .venv/.installed .venv/.test .venv/.junit .venv/.wheelhouse
 chown -R "$user:$user" "$home"
 cd "$home/checkout"
 as_user .venv/bin/python -m pytest -p no:cacheprovider "$@"

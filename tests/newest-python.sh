@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Print the newest CPython at hand that is newer than the default one; nothing when there is none.
 default=$(python3 -c 'import sys; print(sys.version_info[1])')
 for minor in 16 15 14 13 12; do

@@ -1,10 +1,19 @@
-# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, a
-# PostgreSQL server of their own for the index, a network file system that root mounts (sshfs), and npm for a
-# schema that is published nowhere else.
+# shellcheck shell=sh
+# The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
+# a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
+# (sshfs), npm for a schema that is published nowhere else, the shells that command lines are completed in, and
+# what reads manual pages.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v npm >/dev/null || missing="$missing npm"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
+command -v zsh >/dev/null || missing="$missing zsh"
+command -v fish >/dev/null || missing="$missing fish"
+[ -f /usr/share/bash-completion/bash_completion ] || missing="$missing bash-completion"
+command -v man >/dev/null || missing="$missing man-db"
+command -v mandoc >/dev/null || missing="$missing mandoc"
+command -v groff >/dev/null || missing="$missing groff"
 # Who cannot install it can do without it, but not in CI: see tests/store/postgresql_server.py.
 if [ "$(id -u)" = 0 ] || [ "${CI:-}" = true ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ||
@@ -16,6 +25,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  # shellcheck disable=SC2086 # they are words, of this script's own
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $missing >/dev/null
 else
   echo "the tests need:$missing (install them, for instance with apt-get)" >&2

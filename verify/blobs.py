@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jsonschema_rs
 
@@ -16,15 +16,30 @@ from verify.reader import TooLongError
 from verify.seen import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from attest.canonical import Json
     from verify.findings import Findings
-    from verify.reader import LedgerFile
 
 MAX_VALUES = 1 << 19
 """How many values a blob may have to be looked into: 16 MiB of empty objects would be half a gigabyte."""
 
 _WINDOW_BYTES = 1 << 16
 _ESCAPES = re.compile(rb"\\*.?", re.DOTALL)
+
+
+class BlobSource(Protocol):
+    """Where blobs are looked up."""
+
+    def blob(self, digest: bytes) -> tuple[object, object] | None:
+        """Return salt and data of the blob with that digest, None when it is not there.
+
+        Raises:
+            TooLongError: it is longer than a blob may be.
+        """
+
+    def blob_digests(self) -> Iterable[object]:
+        """Return the digests of all blobs."""
 
 
 class BlobCheck:
@@ -34,7 +49,7 @@ class BlobCheck:
         withheld: how many were named and are not there.
     """
 
-    def __init__(self, source: LedgerFile, findings: Findings) -> None:
+    def __init__(self, source: BlobSource, findings: Findings) -> None:
         self.withheld = 0
         self._source = source
         self._findings = findings

@@ -106,7 +106,18 @@ CODES: dict[str, tuple[Severity, str]] = {
     "memory.older": (_T, "the ledger is shorter than a checkpoint of it that was remembered"),
     "memory.root": (_T, "the ledger is not the one that a remembered checkpoint of it covers"),
     "memory.origin": (_U, "a remembered checkpoint is that of another ledger"),
+    "anchor.form": (_T, "the evidence of an anchor is not of the form of its type"),
+    "anchor.evidence": (_T, "the evidence of an anchor is about something else than the anchor covers"),
+    "witness.signature": (_T, "a cosignature in the ledger is not what a known witness signed"),
+    "witness.time": (_U, "a cosignature is of a time that cannot be, or that lies ahead"),
+    "witness.quorum": (_U, "the quorum of the witness policy is not met"),
+    "witness.log": (_U, "the witness policy is about other logs"),
+    "witness.own_key": (_U, "a key of the ledger is one of the witness policy's witnesses"),
+    "timestamp.signature": (_T, "a timestamp in the ledger is not what a timestamp authority signed"),
+    "timestamp.time": (_U, "a timestamp lies ahead"),
+    "timestamp.none": (_U, "no timestamp is by an authority under the roots that are trusted"),
     # 8 Policy, and what else is required
+    "policy.anchor_lag": (_U, "what others saw of the ledger is further behind than the policy allows"),
     "policy.attested": (_U, "a launch has no attestation, which the policy asks for"),
     "policy.bypass": (_U, "a launch bypassed protection, which the policy forbids"),
     "policy.executable": (_U, "a launch ran a program that the policy does not name"),
@@ -125,18 +136,25 @@ CODES: dict[str, tuple[Severity, str]] = {
     "require.label": (_U, "no complete launch with the required labels succeeded"),
     "require.output": (_U, "no such launch made a file that is required"),
     "require.session": (_U, "the launch that is asked about is not in the ledger"),
-    # A proof of one entry
+    # A proof that an entry is under a head
     "proof.form": (_T, "a proof is not in the one form of C2SP tlog-proof, or its checkpoint is none"),
     "proof.root": (_T, "the entry, its index and the hashes of the proof do not lead to the root"),
     "proof.signature": (_T, "the checkpoint of a proof is not what the pinned key signed"),
+    # The evidence of one launch
+    "evidence.form": (_T, "evidence is not in its one form, or something that belongs into it is not there"),
+    "evidence.surplus": (_T, "an entry is none of the launch's, and neither the genesis nor a handover"),
     # Why nothing was checked
+    "input.not_evidence": (_X, "not the evidence of one launch"),
     "input.not_a_proof": (_X, "not a C2SP tlog-proof, or one from another kind of log"),
     "input.unreadable": (
         _X,
         "what is to be checked is missing, no regular file, empty, not SQLite, or unreadable",
     ),
     "input.not_a_ledger": (_X, "an SQLite database, but not by the format of a ledger"),
-    "input.version": (_X, "a ledger of a format that this version of the verifier does not know"),
+    "input.version": (
+        _X,
+        "a ledger, or evidence, of a format that this version of the verifier does not know",
+    ),
     "input.journal": (_X, "a rollback journal lies beside the file"),
     "input.changing": (_X, "the file was changed each time that it was read"),
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
@@ -159,6 +177,11 @@ CODES: dict[str, tuple[Severity, str]] = {
     "policy.form": (_X, "what was named as a policy is none"),
     "policy.unreadable": (_X, "a policy cannot be read"),
     "require.unreadable": (_X, "a file that is required as an output cannot be read"),
+    "witness.unreadable": (_X, "a witness policy cannot be read"),
+    "witness.form": (_X, "what was named as a witness policy is none"),
+    "timestamp.unreadable": (_X, "the roots of timestamp authorities cannot be read"),
+    "timestamp.form": (_X, "what was named as roots of timestamp authorities holds none"),
+    "timestamp.missing": (_X, "timestamps cannot be checked with what is installed"),
     # The report itself
     "findings.more": (_N, "there are more findings than are listed"),
 }

@@ -23,7 +23,7 @@ _PARTS = {
     "checkpoints": ("head", "checkpoint"),
     "keys": ("key", "origin"),
     "launches": ("launch", "blob"),
-    "memory": ("memory",),
+    "memory": ("memory", "anchor", "witness", "timestamp"),
     "policy": ("policy", "require"),
 }
 """Each part, and the areas of the codes that belong to it."""

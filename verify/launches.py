@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from verify.requirements import Required
 
 
-class Bodies(Protocol):
-    """Where the bytes of an entry can be read again."""
+class BodySource(Protocol):
+    """Where an entry that was taken in before can be read again."""
 
     def body(self, index: int) -> bytes | None:
-        """Return the body of one entry."""
+        """Return the bytes of the entry at ``index``, or None where there is none."""
 
 
 class Beside(Protocol):
@@ -98,7 +98,6 @@ class Caveats:
     metadata: int = 0
     unchecked_image: int = 0
     survivors: int = 0
-    anchors: int = 0
 
     def named(self) -> list[str]:
         """Return the names of those that are not 0."""
@@ -174,7 +173,7 @@ class Launches:
     """
 
     def __init__(
-        self, source: Bodies, blobs: Beside, findings: Findings, required: Required | None = None
+        self, source: BodySource, blobs: Beside, findings: Findings, required: Required | None = None
     ) -> None:
         self.watch = None if required is None else Watch(required, findings)
         self._accepted = Accepted() if required is None else required.accepted

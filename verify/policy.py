@@ -40,6 +40,7 @@ class Policy:
         every: what holds for every launch, or None.
         require: for each of these, what at least one launch shows.
         accepted: what passes although it would not by itself.
+        anchor_lag: how far behind the newest entry the newest word of others may be, in seconds, or None.
         head_age: how old the newest entry may be, in seconds, or None.
         remembered: whether a remembered checkpoint must have been given.
     """
@@ -49,6 +50,7 @@ class Policy:
     every: Conditions | None = None
     require: tuple[Conditions, ...] = ()
     accepted: Accepted = field(default_factory=Accepted)
+    anchor_lag: int | None = None
     head_age: int | None = None
     remembered: bool = False
 
@@ -100,6 +102,7 @@ def parse(data: bytes, source: str) -> Policy:
         every=_conditions(document["every"]) if "every" in document else None,
         require=tuple(_conditions(each) for each in document.get("require", ())),
         accepted=Accepted(frozenset(accept.get("lost", ())), frozenset(accept.get("waived", ()))),
+        anchor_lag=_seconds(ledger["anchor_lag"]) if "anchor_lag" in ledger else None,
         head_age=_seconds(ledger["head_age"]) if "head_age" in ledger else None,
         remembered="remembered" in ledger,
     )

@@ -22,6 +22,9 @@ def sentences(policy: Policy) -> list[str]:
 def _sentences(policy: Policy) -> Iterator[str]:
     if policy.head_age is not None:
         yield f"the newest entry is at most {_duration(policy.head_age)} old"
+    if policy.anchor_lag is not None:
+        lag = _duration(policy.anchor_lag)
+        yield f"a witness or a timestamp authority saw all entries, or all but those of the last {lag}"
     if policy.remembered:
         yield "a checkpoint that was kept outside is given (--checkpoint, --save-checkpoint) and continued"
     if policy.every is not None:

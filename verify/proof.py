@@ -17,6 +17,7 @@ from attest import blob, note, proof, schema, tlog_proof, tree
 from attest import entry as entries
 from attest import origin as origins
 from attest.errors import MalformedError, ProofError, SignatureError
+from verify import caveats
 from verify.errors import NotCheckedError
 from verify.findings import Findings, Severity
 from verify.proof_verdict import ProofVerdict
@@ -69,7 +70,7 @@ def verify_proof(
     findings = Findings()
     opened = _open(data, findings)
     if opened is None:
-        return ProofVerdict(1, findings.listed())
+        return ProofVerdict(exit=1, findings=findings.listed())
     read, head = opened
     _check_path(read, head, body, findings)
     signers = _signers(read, head, pins, findings)
@@ -81,8 +82,8 @@ def verify_proof(
         findings.add("origin.not_pinned", "the proof is from a ledger of another origin than the pinned one")
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     return ProofVerdict(
-        1 if tampered else 3 if unmet else 0,
-        findings.listed(),
+        exit=1 if tampered else 3 if unmet else 0,
+        findings=findings.listed(),
         origin=head.origin,
         size=head.size,
         root=head.root.hex(),
@@ -184,17 +185,13 @@ def _is_for(pin: Pin, head: Checkpoint) -> bool:
 
 
 def _not_excluded(head: Checkpoint, written: Entry | None) -> tuple[Caveat, ...]:
-    caveats = [
+    found = [
         Caveat(
             "proof.entry_only",
             f"anything about the other {head.size - 1} entries, those of the same launch included:"
             " nono-verify LEDGER looks at them",
         ),
-        Caveat(
-            "proof.consistency",
-            "another history: nothing says that the ledger's other checkpoints, older or newer,"
-            " are of the same entries",
-        ),
+        caveats.OTHER_HISTORY,
         Caveat(
             "keys.vouched",
             "that another key was in force when the entry was written: the one that signed the checkpoint"
@@ -204,12 +201,8 @@ def _not_excluded(head: Checkpoint, written: Entry | None) -> tuple[Caveat, ...]
     if written is not None and any(
         blob.is_reference(written.data.get(name)) for name in entries.BLOB_FIELDS.get(written.kind, ())
     ):
-        caveats.append(
+        found.append(
             Caveat("blob.unseen", "the values that lie beside the entry: only their digests are in it")
         )
-    caveats.append(
-        Caveat(
-            "host.trusted", "a root attacker on the recording host, or somebody else who had the private key"
-        )
-    )
-    return tuple(caveats)
+    found.append(caveats.HOST)
+    return tuple(found)

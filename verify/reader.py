@@ -237,6 +237,12 @@ class LedgerFile:
         """Yield ``(size, note)`` of the kept checkpoints, in order, the note as bytes."""
         return self._rows("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size")
 
+    def checkpoint(self, size: int) -> bytes:
+        """Return the note of the checkpoint that is kept at ``size``, or nothing when none is."""
+        for (data,) in self._rows("SELECT CAST(note AS BLOB) FROM checkpoint WHERE size = ?", size):
+            return data if isinstance(data, bytes) else b""
+        return b""
+
     def blob(self, digest: bytes) -> tuple[object, object] | None:
         """Return salt and data of the blob under ``digest``, or None.
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from attest.note import Note
     from verify.findings import Findings
+    from verify.witnessing import Witnessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def judge(
     size: int,
     roots: Mapping[int, bytes],
     keys: Sequence[PublicKey],
+    witnessing: Witnessing | None = None,
 ) -> tuple[Held, ...]:
     """Hold a ledger to what is remembered of it.
 
@@ -132,9 +134,11 @@ def judge(
         size: the number of entries under its head.
         roots: the recomputed root at each remembered size that the ledger has.
         keys: the keys whose word counts: the ledger's own, and those that are pinned.
+        witnessing: told about cosignatures under checkpoints that the ledger continues.
 
     Raises:
-        NotCheckedError: none of the keys signed a checkpoint (``memory.signature``).
+        NotCheckedError: none of the keys signed a checkpoint, or a known witness did not sign a
+            cosignature that is its by name (``memory.signature``).
     """
     held = []
     for each in remembered:
@@ -144,7 +148,7 @@ def judge(
             held.append(Held(each.source, before.size, continued=False))
             continue
         try:
-            note.verify(each.note, [note.Verifier(origin, key) for key in dict.fromkeys(keys)])
+            signed = note.verify(each.note, [note.Verifier(origin, key) for key in dict.fromkeys(keys)])
         except SignatureError as error:
             held.append(Held(each.source, before.size, continued=False))
             if findings.counts[Severity.TAMPERED]:
@@ -169,5 +173,19 @@ def judge(
             )
         else:
             continued = True
+            if witnessing is not None and not findings.counts[Severity.TAMPERED]:
+                _take_cosignatures(each, [signer.key for signer in signed], witnessing)
         held.append(Held(each.source, before.size, continued=continued))
     return tuple(held)
+
+
+def _take_cosignatures(remembered: Remembered, keys: Sequence[PublicKey], witnessing: Witnessing) -> None:
+    before = remembered.checkpoint
+    try:
+        witnessing.take(remembered.note, before.size, before.origin, keys, source=remembered.source)
+    except SignatureError as error:
+        raise NotCheckedError(
+            f"{remembered.source} has a cosignature of a known witness that does not hold: {error}",
+            code="memory.signature",
+            hint="a note with such a line is not to be believed at all; ask the witness for its copy",
+        ) from None

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from verify.witnessing import written
+
 if TYPE_CHECKING:
     from verify.verdict import Verdict
 
 _SHOWN_DIGITS = 16
 _MORE_FINDINGS = 20
+_SHOWN_TIMESTAMPS = 5
 
 
 def printable(text: str) -> str:
@@ -68,6 +71,7 @@ def as_text(verdict: Verdict) -> str:
     for held in verdict.remembered:
         how = "continued" if held.continued else "not continued"
         lines.append(f"  remembered: {_number(held.size, 'entry', 'entries')} in {held.source} ({how})")
+    lines += _outsiders(verdict)
     lines += _asked(verdict)
     if verdict.exit in {0, 3}:
         lines.append("  not excluded:")
@@ -88,6 +92,29 @@ def _asked(verdict: Verdict) -> list[str]:
         for required in verdict.required
         if required.session is not None
     ]
+    return lines
+
+
+def _outsiders(verdict: Verdict) -> list[str]:
+    """Return the lines about what others saw of the ledger: the quorum, and the newest timestamps."""
+    lines = []
+    witnessed = verdict.witnessed
+    if witnessed is not None and witnessed.size is not None:
+        lines.append(
+            f"  witnessed: {_number(witnessed.size, 'entry', 'entries')} at {written(witnessed.time)}"
+            f" by {', '.join(witnessed.by)}"
+        )
+    stamped = [anchor for anchor in verdict.anchors if anchor.type == "rfc3161" and anchor.holds]
+    for anchor in stamped[-_SHOWN_TIMESTAMPS:]:
+        covers = anchor.covers
+        what = (
+            _number(covers, "entry", "entries")
+            if isinstance(covers, int)
+            else f"attestation {covers[:_SHOWN_DIGITS]}…"
+        )
+        lines.append(f"  timestamped: {what} at {written(anchor.time)} by {anchor.by}")
+    if len(stamped) > _SHOWN_TIMESTAMPS:
+        lines.append(f"  timestamped: {len(stamped) - _SHOWN_TIMESTAMPS} more; --format json lists them")
     return lines
 
 

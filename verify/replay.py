@@ -9,12 +9,14 @@
 5. *Keys*: each handover begins an epoch; no key comes into force twice.
 6. *Launches*: the grammar of a session, and everything that two entries say about the same thing.
 7. *Memory*: the roots at the sizes that were remembered; :mod:`verify.remembered` compares them.
+   What others said of the ledger, as its anchors have it; see :mod:`verify.anchors`.
 8. *Policy*: what is required of launches, judged as they come (:mod:`verify.requirements`).
 
 The head is read first, and only entries below its size are replayed, so a ledger that grows meanwhile
 is judged at one size. Everything that follows is one pass: steps 2 to 6 take each entry in turn, in
 that order, so a step may rely on what the ones before it left. A finding stops nothing; what cannot
-be judged without the part that is broken is left out, because that part was reported.
+be judged without the part that is broken is left out, because that part was reported. What is asked of
+each entry by itself and of its session is in :mod:`verify.entry_replay`, which has its steps 2, 5 and 6.
 
 The entries come in batches. Where other cores help (:mod:`verify.worker_pool`), a batch may come with the
 word that most of it is clean by itself (:mod:`verify.batch_check`); then only the rest of it is looked at
@@ -27,18 +29,13 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attest import canonical, checkpoint, entry, note, schema, tree
-from attest import origin as origins
+from attest import canonical, checkpoint, entry, note, tree
 from attest.errors import MalformedError, NonoError
-from attest.keys import PublicKey
+from verify.anchors import AnchorCheck
 from verify.batch import batches
-from verify.batch_check import Terms
-from verify.blobs import BlobCheck
 from verify.cores import cores_for
-from verify.epochs import Epochs
+from verify.entry_replay import EntryReplay, is_session_id
 from verify.findings import Findings
-from verify.forms import Forms
-from verify.launches import Caveats, LaunchCounts, Launches
 from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
@@ -46,13 +43,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from attest.canonical import Json
+    from verify.anchors import Outsiders
     from verify.batch import Batch
-    from verify.batch_check import BatchCheck
+    from verify.batch_check import BatchCheck, Terms
+    from verify.epochs import Epochs
+    from verify.launches import Caveats, LaunchCounts
     from verify.reader import LedgerFile
     from verify.requirements import Required, Requirement
     from verify.worker_pool import WorkerPool
-
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,7 @@ class Replayed:
         roots: the root at each size that was asked for and that the entries have, 32 bytes.
         time: that of the newest entry; empty when there is none.
         required: what is required of at least one launch each, with the session that met it first, or None.
+        anchors: what the anchors say.
     """
 
     findings: Findings
@@ -84,12 +83,14 @@ class Replayed:
     continues: str | None
     head: bytes
     roots: dict[int, bytes]
+    anchors: AnchorCheck
     time: str
     required: tuple[tuple[Requirement, str | None], ...]
 
 
 def replay(
     source: LedgerFile,
+    outsiders: Outsiders,
     *,
     allow_running: bool = False,
     sizes: Iterable[int] = (),
@@ -97,10 +98,11 @@ def replay(
     cores: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Replayed:
-    """Replay a ledger, parts 1 to 6, and what is asked of its launches.
+    """Replay a ledger, parts 1 to 6, of part 7 what lies in it, and of part 8 what is asked of its launches.
 
     Args:
         source: the ledger.
+        outsiders: whose word in an anchor counts.
         allow_running: do not object to launches that are known to run still.
         sizes: at which further sizes the root is wanted, for part 7.
         required: what is asked of launches, for part 8.
@@ -111,15 +113,14 @@ def replay(
     Raises:
         NotCheckedError: the file cannot be read any more, or another core failed.
     """
-    forms = Forms()
     with contextlib.ExitStack() as stack:
         pool = None
         count = cores_for(source.size, cores)
         if count > 1:
             from verify.worker_pool import WorkerPool  # noqa: PLC0415  # for long ledgers alone
 
-            pool = stack.enter_context(WorkerPool(count - 1, forms, required))
-        machine = _Replay(source, sizes, required, forms=forms, pool=pool, progress=progress)
+            pool = stack.enter_context(WorkerPool(count - 1, required))
+        machine = _Replay(source, outsiders, sizes, required, pool=pool, progress=progress)
         return machine.run(allow_running=allow_running)
 
 
@@ -127,10 +128,10 @@ class _Replay:
     def __init__(
         self,
         source: LedgerFile,
+        outsiders: Outsiders,
         sizes: Iterable[int],
         required: Required | None,
         *,
-        forms: Forms,
         pool: WorkerPool | None,
         progress: Callable[[int, int], object] | None,
     ) -> None:
@@ -140,16 +141,11 @@ class _Replay:
         self._findings = Findings()
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
-        self._blobs = BlobCheck(source, self._findings)
-        self._launches = Launches(source, self._blobs, self._findings, required)
-        self._forms = forms
+        self._entries = EntryReplay(source, self._findings, self._anchor, required)
         self._pool = pool
         self._progress = progress
-        self._epochs: Epochs | None = None
-        self._origin: str | None = None
-        self._continues: str | None = None
+        self._anchors = AnchorCheck(source, self._findings, outsiders)
         self._whole = True  # no entry is missing so far, so the tree can be computed
-        self._time = ""
         self._kept: Iterator[tuple[object, ...]] = iter(())
         self._kept_row: tuple[object, ...] | None = None
         self._explained: dict[int, bool] = {}
@@ -178,17 +174,18 @@ class _Replay:
             self._6_launches(allow_running=allow_running)
         return Replayed(
             findings=self._findings,
-            origin=self._origin,
+            origin=self._entries.origin,
             size=None if head is None else head.size,
             root=root,
-            epochs=self._epochs,
-            launches=self._launches.counts,
-            caveats=self._launches.caveats,
-            continues=self._continues,
+            epochs=self._entries.epochs,
+            launches=self._entries.launches.counts,
+            caveats=self._entries.launches.caveats,
+            continues=self._entries.continues,
             head=head_note,
             roots=self._roots,
-            time=self._time,
-            required=() if self._launches.watch is None else self._launches.watch.met(),
+            time=self._entries.time,
+            required=() if (watch := self._entries.launches.watch) is None else watch.met(),
+            anchors=self._anchors,
         )
 
     @contextlib.contextmanager
@@ -237,13 +234,13 @@ class _Replay:
             if batch.first != expected:
                 self._missing(expected, batch.first)
             expected = batch.first + len(batch.bodies)
-            if check is not None and self._still_holds(check, terms):
+            if check is not None and self._entries.agrees(check, terms):
                 self._2_rest(batch, check)
             else:
                 for index, body in enumerate(batch.bodies, batch.first):
                     leaf = tree.hash_leaf(body)
                     self._3_leaf(leaf)
-                    self._2_entry(index, body, leaf)
+                    self._entries.take(index, body, leaf)
                     self._at_size(index + 1)
             if self._progress is not None:
                 self._progress(expected, size)
@@ -252,28 +249,14 @@ class _Replay:
     def _checked(self, entries: Iterator[Batch]) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
         """Yield the batches, with what other cores have to say of them."""
         if self._pool is not None:
-            return self._pool.checked(entries, self._terms)
+            return self._pool.checked(entries, self._entries.terms)
         return ((batch, None, None) for batch in entries)
-
-    def _terms(self) -> Terms | None:
-        if self._epochs is None or self._origin is None:
-            return None
-        return Terms(self._origin, self._epochs.all[-1].key)
-
-    def _still_holds(self, check: BatchCheck, terms: Terms | None) -> bool:
-        """Return whether what was said of a batch by itself holds behind everything that came before it."""
-        return (
-            check.is_sound
-            and terms == self._terms()
-            and check.first_time >= self._time
-            and not any(self._launches.has(settled.session) for settled in check.settled)
-        )
 
     def _2_rest(self, batch: Batch, check: BatchCheck) -> None:
         """Take in a batch, and look at those of its entries that are not settled."""
-        left, decisions = set(check.left), {at: rest for at, *rest in check.decisions}
+        left = set(check.left)
+        decisions = {at: (session, seq) for at, session, seq in check.decisions}
         closing = {settled.at: settled for settled in check.settled}
-        key = self._epochs.all[-1].key if self._epochs is not None else None
         behind = 0
         for at in sorted([*left, *decisions, *closing]):
             self._3_leaves(batch.first + behind, check.leaves[behind:at])
@@ -282,17 +265,14 @@ class _Replay:
             self._3_leaf(leaf)
             if at in decisions:
                 session, seq = decisions[at]
-                document = {"kind": entry.DECISION, "session": session, "seq": seq}
-                self._launches.add(index, document, leaf, key)
+                self._entries.take_decision(index, session, seq, leaf)
             elif at in left:
-                self._2_entry(index, batch.bodies[at], leaf)
+                self._entries.take(index, batch.bodies[at], leaf)
             else:
-                done = closing[at]
-                attestation = leaf if done.attested else None
-                self._launches.add_settled(done.session, attestation, met=done.met, caveats=done.caveats)
+                self._entries.take_settled(closing[at], leaf)
             self._at_size(index + 1)
         self._3_leaves(batch.first + behind, check.leaves[behind:])
-        self._time = check.last_time
+        self._entries.time = check.last_time
 
     def _at_size(self, size: int) -> None:
         """Do what is to be done where the ledger has had this size."""
@@ -303,26 +283,6 @@ class _Replay:
             if self._whole:
                 self._roots[size] = self._tree.root()
 
-    def _2_entry(self, index: int, body: bytes, leaf: bytes) -> None:
-        if len(body) > entry.MAX_BYTES:
-            self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
-            return
-        document = self._forms.read(body)
-        if document is None:
-            self._odd(index, body, leaf)
-            return
-        kind, time = document["kind"], document["time"]
-        if time < self._time:
-            self._findings.add("entry.time", "is older than the entry above it", index)
-        self._time = time
-        if index == 0 and kind != entry.GENESIS:
-            self._findings.add("entry.genesis", "is not a genesis", 0)
-        if document["session"] is None:
-            self._5_ledger_entry(index, kind, document["data"])
-        else:
-            epochs = self._epochs
-            self._launches.add(index, document, leaf, None if epochs is None else epochs.all[-1].key)
-
     def _missing(self, expected: int, index: int) -> None:
         what = "is missing" if index == expected + 1 else f"and all up to {index - 1} are missing"
         self._findings.add("entry.missing", what, expected)
@@ -331,38 +291,6 @@ class _Replay:
             self._kept_row is not None and isinstance(self._kept_row[0], int) and self._kept_row[0] <= index
         ):
             self._4_kept(self._kept_row[0])
-
-    def _odd(self, index: int, body: bytes, leaf: bytes) -> None:
-        """Report an entry that is not valid; one of a kind yet to come still belongs to its session."""
-        add = self._findings.add
-        try:
-            document = canonical.decode(body)
-            if (
-                isinstance(document, dict)
-                and type(document.get("v")) is int
-                and document["v"] != entry.VERSION
-            ):
-                later = document.get("session")
-                later = later if isinstance(later, str) and _is_session(later) else None
-                add("entry.kind", "is of a version that this verifier does not know", index, later)
-                if later is not None:
-                    self._launches.add_later_version(later)
-                return
-            parsed = entry.parse(body)
-        except MalformedError as error:
-            add("entry.form", f"is no entry: {error}", index)
-            return
-        session = parsed.session if parsed.session is not None and _is_session(parsed.session) else None
-        try:
-            schema.check_entry(parsed.document())
-        except MalformedError as error:
-            if error.code != "entry.kind":
-                add("entry.schema", f"is {error}", index, session)
-                return
-        # Of a known kind and of its schema it would not be here, so its kind is not known.
-        add("entry.kind", "is of a kind that this verifier does not know", index, session)
-        if session is not None:
-            self._launches.add(index, parsed.document(), leaf, None)
 
     # --- 3 Tree ------------------------------------------------------------------------------------
 
@@ -427,7 +355,7 @@ class _Replay:
     def _session_of(self, index: int) -> str | None:
         with contextlib.suppress(MalformedError):
             session = canonical.decode_object(self._source.body(index) or b"").get("session")
-            return session if isinstance(session, str) and _is_session(session) else None
+            return session if isinstance(session, str) and is_session_id(session) else None
         return None
 
     # --- 4 Head and kept checkpoints -----------------------------------------------------------------
@@ -446,11 +374,11 @@ class _Replay:
         """Check the checkpoint that is kept at ``size``, the entries below it having been taken in."""
         assert self._kept_row is not None
         _, data = self._kept_row
-        epochs = self._epochs
+        epochs = self._entries.epochs
         self._explained[size] = epochs is not None and len(epochs.signers(size)) > 1
         self._next_kept()
         where = f"the checkpoint kept at {size}"
-        kept = self._open_signed(data if isinstance(data, bytes) else b"", size, "checkpoint", where)
+        kept = self._entries.open_signed(data if isinstance(data, bytes) else b"", size, "checkpoint", where)
         if kept is None:
             return
         if kept.size != size:
@@ -464,7 +392,7 @@ class _Replay:
             if beyond is not None:
                 self._findings.add("head.beyond", "lies beyond the head", beyond)
             if head.size:
-                self._open_signed(data, head.size, "head", "the head")
+                self._entries.open_signed(data, head.size, "head", "the head")
         while self._kept_row is not None:
             self._findings.add(
                 "checkpoint.size", f"a checkpoint is kept at {self._kept_row[0]}, beyond the last entry"
@@ -476,94 +404,41 @@ class _Replay:
                     "checkpoint.surplus",
                     f"the checkpoint kept at {size} is neither a handover's nor anchored",
                 )
-        for epoch in [] if self._epochs is None else self._epochs.all[1:]:
+        for epoch in [] if self._entries.epochs is None else self._entries.epochs.all[1:]:
             if epoch.first not in self._explained:
                 self._findings.add(
                     "checkpoint.missing", "is a handover without its checkpoint", epoch.first - 1
                 )
 
-    def _open_signed(self, data: bytes, size: int, area: str, where: str) -> checkpoint.Checkpoint | None:
-        if self._epochs is None or self._origin is None:
-            return None  # the genesis entry is broken, which was reported
-        try:
-            return checkpoint.open_signed(data, self._origin, self._epochs.signers(size))
-        except MalformedError as error:
-            self._findings.add(f"{area}.form", f"{where} cannot be read: {error}")
-        except NonoError as error:
-            if error.code == "signature.origin":
-                self._findings.add(f"{area}.origin", f"{where} belongs to another ledger")
-            else:
-                self._findings.add(f"{area}.signature", f"{where} does not hold: {error}")
-        return None
-
-    # --- 5 Keys, and what else belongs to no session ---------------------------------------------------
-
-    def _5_ledger_entry(self, index: int, kind: str, data: dict[str, Json]) -> None:
-        if kind == entry.GENESIS:
-            if index:
-                self._findings.add("entry.genesis", "is a second genesis", index)
-            else:
-                self._genesis(data)
-        elif kind == entry.KEY:
-            self._handover(index, data)
-        elif kind == entry.ANCHOR:
-            self._anchor(index, data)
-
-    def _genesis(self, data: dict[str, Json]) -> None:
-        claimed = str(data["origin"])
-        try:
-            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
-            derived = origins.derive(origins.split(claimed)[0], key.spki(), bytes.fromhex(str(data["nonce"])))
-        except NonoError as error:
-            self._findings.add("key.form", f"founds the ledger with a key that cannot be used: {error}", 0)
-            return
-        if derived != claimed:
-            self._findings.add("origin.genesis", "claims another origin than its key and nonce give", 0)
-        self._epochs = Epochs(key)
-        self._origin = self._launches.origin = derived
-        previous = data.get("previous")
-        if isinstance(previous, dict):
-            if previous["origin"] == derived:
-                self._findings.add("origin.previous", "says that the ledger continues itself", 0)
-            self._continues = str(previous["origin"])
-
-    def _handover(self, index: int, data: dict[str, Json]) -> None:
-        if self._epochs is None:
-            return
-        try:
-            key = PublicKey.from_spki(canonical.decode_base64(data["public_key"]))
-        except NonoError as error:
-            self._findings.add("key.form", f"hands over to a key that cannot be used: {error}", index)
-            return
-        if not self._epochs.hand_over(index, key):
-            self._findings.add("key.repeated", "hands over to a key that was in force before", index)
+    # --- 5 What is about the ledger and its checkpoints -----------------------------------------------
 
     def _anchor(self, index: int, data: dict[str, Json]) -> None:
-        self._blobs.check(entry.ANCHOR, data, index, None)
-        self._launches.caveats.anchors += 1
+        beside = self._entries.blobs.check(entry.ANCHOR, data, index, None)
         covers = data["covers"]
         assert isinstance(covers, dict)
         size = covers.get("size")
         if not isinstance(size, int):
-            if bytes.fromhex(str(covers["leaf"])) not in self._launches.attested:
+            if bytes.fromhex(str(covers["leaf"])) not in self._entries.launches.attested:
                 self._findings.add(
                     "anchor.covers", "anchors a leaf that is none of the attestations above it", index
                 )
+                return
         elif size > index:
             self._findings.add(
                 "anchor.covers", f"anchors the size {size}, with only {index} entries above it", index
             )
+            return
         elif size in self._explained:
             self._explained[size] = True
         else:
             self._findings.add("checkpoint.missing", f"anchors the size {size}, where none is kept", index)
+            return
+        if self._entries.epochs is not None and self._entries.origin is not None:
+            signers = self._entries.epochs.signers(size) if isinstance(size, int) else []
+            self._anchors.add(index, data, beside.get("evidence"), self._entries.origin, signers)
 
     # --- 6 Launches --------------------------------------------------------------------------------
 
     def _6_launches(self, *, allow_running: bool) -> None:
-        self._launches.finish(allow_running=allow_running)
-        self._blobs.finish()
-
-
-def _is_session(text: str) -> bool:
-    return len(text) == 32 and set(text) <= _HEX
+        self._entries.launches.finish(allow_running=allow_running)
+        self._entries.blobs.finish()

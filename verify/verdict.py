@@ -12,8 +12,10 @@ from verify.launches import LaunchCounts
 
 if TYPE_CHECKING:
     from attest.canonical import Json
+    from verify.anchors import AnchorReport
     from verify.remembered import Held
     from verify.requirements import Output
+    from verify.witnessing import Witnessed
 
 SCHEMA = "urn:nono-attest:schema:v1:verdict"
 """Identifies the JSON form (``verify/schemas/verdict.json``)."""
@@ -102,8 +104,11 @@ class Verdict:
         epochs: the ledger's keys in the order in which they came into force.
         launches: how the launches ended.
         freshness: ``unproven``: nothing outside of the file says how new it is; ``remembered``: it is no
-            older than a checkpoint that was remembered.
+            older than a checkpoint that was remembered; ``witnessed``: and a quorum of witnesses saw one.
         remembered: how it stands to the checkpoints that were given.
+        witnessed: up to where a quorum of witnesses saw it; None when no policy was given.
+        anchors: what its newest anchors say, in index order.
+        anchor_count: how many anchors there are.
         policy: the policy that was given, or None.
         required: what at least one launch each had to show.
         session: the one launch to which the policy was limited, or None.
@@ -122,6 +127,9 @@ class Verdict:
     launches: LaunchCounts = field(default_factory=LaunchCounts)
     freshness: str = "unproven"
     remembered: tuple[Held, ...] = ()
+    witnessed: Witnessed | None = None
+    anchors: tuple[AnchorReport, ...] = ()
+    anchor_count: int = 0
     policy: PolicyReport | None = None
     required: tuple[RequiredReport, ...] = ()
     session: str | None = None
@@ -158,6 +166,11 @@ class Verdict:
             },
             "freshness": self.freshness,
             "remembered": [held.document() for held in self.remembered],
+            "witnessed": None if self.witnessed is None else self.witnessed.document(),
+            "anchors": {
+                "count": self.anchor_count,
+                "newest": [anchor.document() for anchor in self.anchors],
+            },
             "policy": None if self.policy is None else self.policy.document(),
             "required": [required.document() for required in self.required],
             "session": self.session,

@@ -21,6 +21,7 @@ from verify.wire import read_frame, write_frame
 if TYPE_CHECKING:
     from verify.requirements import Required
 
+
 def main() -> None:
     """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self, cast
 from verify import worker
 from verify.batch_check import BatchCheck, Terms, check_batch
 from verify.errors import NotCheckedError
+from verify.forms import Forms
 from verify.wire import read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from verify.batch import Batch
-    from verify.forms import Forms
     from verify.requirements import Required
 
 MAX_ASKED = 3
@@ -47,12 +47,11 @@ class WorkerPool:
 
     Args:
         count: how many.
-        forms: the forms of entries, for the batches that are checked in this process.
         required: what is asked of launches.
     """
 
-    def __init__(self, count: int, forms: Forms, required: Required | None) -> None:
-        self._forms = forms
+    def __init__(self, count: int, required: Required | None) -> None:
+        self._forms = Forms()  # for the batches that are checked in this process
         self._required = required
         self._count = count
         self._workers: list[_Worker] = []

@@ -12,11 +12,15 @@ import importlib
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import __version__
 from attest.errors import NonoError
 from attest.keys import without_key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
 
 _USUAL_COLUMNS = 80
 
@@ -31,6 +35,8 @@ COMMANDS = {
     "keygen": "make a signing key",
     "key": "what a key is, and how another takes its place",
     "doctor": "what this machine can enforce, and what to do about the rest",
+    "completion": "print what makes a shell complete nono's command lines",
+    "help": "print the help of a command",
 }
 
 _EPILOG = """\
@@ -40,7 +46,12 @@ examples:
   nono audit list                        what was launched
   nono-verify LEDGER                     whether the record holds (a program of its own)
 
-Each command has its own help: nono COMMAND --help
+Each command has its own help: nono COMMAND --help, or nono help COMMAND; the same as a page: man nono-COMMAND
+
+exit codes:
+  0  done
+  2  usage: the command line cannot be meant; of nono run 125, see nono run --help
+  Each command has its own beside, see its help.
 """
 
 
@@ -51,7 +62,7 @@ exit codes:
   2  usage: the command line cannot be meant
 """
 _USAGE_STATUS = 2
-_WITH_THESE_EXIT_CODES = frozenset({"audit", "key", "keygen", "ledger"})
+_WITH_THESE_EXIT_CODES = frozenset({"audit", "completion", "help", "key", "keygen", "ledger"})
 _NAMES_OF_SOMETHING = {
     "audit_sign_key": "--audit-sign-key",
     "entry": "--entry",
@@ -115,15 +126,40 @@ class Parser(argparse.ArgumentParser):
         """Return what the arguments say; what is wrong with them is said with the help of the subcommand."""
         found, surplus = self.parse_known_args(arguments)
         if surplus:
-            self._typed(arguments).error(f"unrecognized arguments: {' '.join(surplus)}")
+            typed = next((each for word, each in self.subcommands().items() if word in arguments), self)
+            typed.error(f"unrecognized arguments: {' '.join(surplus)}{typed.meant(surplus[0])}")
         return found
 
-    def _typed(self, arguments: list[str]) -> argparse.ArgumentParser:
-        """Return the parser of the subcommand that was typed, this one where there is none."""
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
+        """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: -- is no value")
+        return super()._get_values(action, arg_strings)
+
+    def subcommands(self) -> dict[str, Parser]:
+        """Return the parsers of what it has beneath it, by name."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  # argparse names it nowhere else
-                return next((action.choices[word] for word in arguments if word in action.choices), self)
-        return self
+                return action.choices
+        return {}
+
+    def subcommand(self, name: str) -> Parser:
+        """Return the parser of a command beneath this one, or say that there is none."""
+        beneath = self.subcommands()
+        if name not in beneath:
+            self.error(f"no such command: {self.prog} {name}{_closest(name, beneath)}")
+        return beneath[name]
+
+    def meant(self, flag: str) -> str:
+        """Return a question after the flag that may have been meant, empty where none is like it."""
+        return _closest(flag.partition("=")[0], self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # whatever the action's type makes
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _closest(str(value), map(str, action.choices or ()))
+            raise
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End after help or version, which argparse has written without looking whether it could."""
@@ -131,6 +167,17 @@ class Parser(argparse.ArgumentParser):
 
         flush()
         super().exit(status, message)
+
+
+_WORD = 100
+"""As much of a word as is compared with others: more is no slip of the finger, and would take its time."""
+
+
+def _closest(word: str, words: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  # no launch pays for it
+
+    found = difflib.get_close_matches(word[:_WORD], list(words), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def complain(message: str, hint: str | None = None) -> None:
@@ -170,14 +217,7 @@ def main(argv: list[str] | None = None) -> int:
             _without_command(arguments)
         module = importlib.import_module(f"runtime.cli.{name}")
         failure = getattr(module, "FAILURE_STATUS", failure)
-        parser = Parser(
-            f"nono {name}",
-            description=COMMANDS[name].capitalize() + ".",
-            epilog=getattr(module, "EPILOG", ""),
-            usage_status=getattr(module, "USAGE_STATUS", _USAGE_STATUS),
-        )
-        module.add_arguments(parser)
-        parsed = parser.parse(arguments[1:])
+        parsed = _parser_of(name, module).parse(arguments[1:])
         if name != "run":
             _refuse_empty_names(parsed)
         status: int = module.run(parsed)
@@ -193,6 +233,22 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status
+
+
+def command_parser(name: str) -> Parser:
+    """Return the parser of one of :data:`COMMANDS`; its module is imported."""
+    return _parser_of(name, importlib.import_module(f"runtime.cli.{name}"))
+
+
+def _parser_of(name: str, module: ModuleType) -> Parser:
+    parser = Parser(
+        f"nono {name}",
+        description=COMMANDS[name].capitalize() + ".",
+        epilog=getattr(module, "EPILOG", ""),
+        usage_status=getattr(module, "USAGE_STATUS", _USAGE_STATUS),
+    )
+    module.add_arguments(parser)
+    return parser
 
 
 def _refuse_empty_names(arguments: argparse.Namespace) -> None:
@@ -211,7 +267,8 @@ def _fault(error: Exception, status: int) -> int:
     return status
 
 
-def _without_command(arguments: list[str]) -> NoReturn:
+def program_parser() -> Parser:
+    """Return the parser of ``nono`` itself, which knows the commands by name alone."""
     parser = Parser(
         "nono",
         description="Run a command inside a kernel sandbox and leave evidence that a stranger can check.",
@@ -221,6 +278,11 @@ def _without_command(arguments: list[str]) -> NoReturn:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
+    return parser
+
+
+def _without_command(arguments: list[str]) -> NoReturn:
+    parser = program_parser()
     first = arguments[0] if arguments else ""
     if first.startswith("-") and first not in ("-h", "--help", "--version", "--"):
         complain(

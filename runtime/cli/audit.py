@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import NonoError
-from runtime.cli import audit_list, audit_tail
+from runtime.cli import audit_evidence, audit_list, audit_tail
 from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
@@ -29,7 +29,8 @@ examples:
   nono audit tail -f                   entries as they come
   nono audit show last                 all that is recorded about the newest one
   nono audit show 0192f3a4             … about the one whose session id begins so
-  nono audit snapshot evidence.db      one file to hand over, while launches go on
+  nono audit evidence last -o x.jsonl  one launch, for somebody who does not get the ledger
+  nono audit snapshot evidence.db      all of the ledger in one file, while launches go on
 
 What these commands show is what the ledger says. Whether it holds: nono-verify LEDGER
 """
@@ -69,6 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     showing.add_argument("session", metavar="SESSION", help="a session id, the beginning of one, or last")
     showing.add_argument("--json", action="store_true", help="write one JSON object")
+
+    proving = _command(
+        commands,
+        "evidence",
+        "write one launch into a file that can be checked without the ledger",
+        audit_evidence.EPILOG,
+        audit_evidence.run,
+        search=True,
+    )
+    audit_evidence.add_arguments(proving)
 
     tailing = _command(
         commands, "tail", "print the newest entries, and new ones", audit_tail.EPILOG, audit_tail.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import sys
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from attest import __version__
-from runtime import enforcement_probe, landlock_rules, running_images, signing_key
+from runtime import (
+    enforcement,
+    enforcement_probe,
+    landlock_rules,
+    running_images,
+    signing_key,
+    surroundings,
+    syscalls,
+)
 from runtime.cli.terminal import write_lines
 from runtime.errors import EnforcementError
 from runtime.path_names import shown
@@ -23,13 +32,23 @@ if TYPE_CHECKING:
     from runtime.enforcement_probe import Finding
 
 EPILOG = """\
-Each feature is tried, in a child process that restricts itself. The exit code is 0 when everything that
-a launch requires can be enforced, else 1.
+Each feature is tried, in a child process that restricts itself.
+
+exit codes:
+  0  everything that a launch requires can be enforced
+  1  something is missing: launches are refused (exit code 125); or nothing could be tried
+  2  usage: the command line cannot be meant
 
 examples:
   nono doctor
   nono doctor --json
 """
+
+
+_VERDICT = {
+    True: "launches can be enforced here",
+    False: "launches will be refused here (exit code 125)",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +62,25 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         make_private(cache)
         findings = enforcement_probe.probe(cache)
+        refused = enforcement_probe.refused_calls()
         protects = running_images.protected(cache)
     except OSError as error:
         raise EnforcementError(
             f"cannot try anything in {shown(cache)}: {error.strerror}",
             hint="make it writable, or set XDG_CACHE_HOME",
         ) from None
-    able = all(finding.enforced for finding in findings if finding.required)
+    able = not refused and all(finding.enforced for finding in findings if finding.required)
     if arguments.json:
-        document = _document(findings, protects=protects, able=able)
+        document = _document(findings, protects=protects, able=able) | {
+            "container": surroundings.container(),
+            "refused_calls": [*refused],
+            "seccomp_filtered": syscalls.seccomp_filtered(),
+            "security_modules": surroundings.boot_modules(),
+            "wsl": surroundings.wsl(),
+        }
         write_lines([orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()])
     else:
-        write_lines(_lines(findings, protects=protects, able=able))
+        write_lines([*_lines(findings, protects=protects), *_lines_about(refused), "", _VERDICT[able]])
     return 0 if able else 1
 
 
@@ -84,7 +110,7 @@ def _document(findings: tuple[Finding, ...], *, protects: bool | None, able: boo
     }
 
 
-def _lines(findings: tuple[Finding, ...], *, protects: bool | None, able: bool) -> list[str]:
+def _lines(findings: tuple[Finding, ...], *, protects: bool | None) -> list[str]:
     abi = _abi()
     landlock = "not available" if abi is None else f"ABI {abi}"
     key = signing_key.default_path(locations.config_directory())
@@ -95,17 +121,32 @@ def _lines(findings: tuple[Finding, ...], *, protects: bool | None, able: bool) 
         f"ledgers    {shown(locations.ledgers_directory(locations.state_directory()))}",
         "",
     ]
+    said: set[str] = set()
     for finding in findings:
         verdict = "enforced" if finding.enforced else "MISSING" if finding.required else "not here"
         lines.append(f"{finding.feature:<13} {verdict}{'' if finding.required else ' (not required)'}")
         if finding.hint is not None:
-            lines.append(f"{'':<13} hint: {finding.hint}")
+            lines.append(f"{'':<13} hint: {finding.hint if finding.hint not in said else 'the same'}")
+            said.add(finding.hint)
     image = {True: "refused, as it should be", False: "NOT refused", None: "could not be tried"}[protects]
     lines.append(f"{'image':<13} writing to a running program is {image}")
     if protects is False:
         lines.append(f"{'':<13} hint: update the kernel; some releases of 6.11 and 6.12 have this fault")
-    lines += [
-        "",
-        "launches can be enforced here" if able else "launches will be refused here (exit code 125)",
-    ]
+    return lines
+
+
+def _lines_about(refused: tuple[str, ...]) -> list[str]:
+    """Return what is said about the system calls, and about what this process is in."""
+    lines = []
+    if refused:
+        lines.append(f"{'calls':<13} REFUSED: {', '.join(refused)}")
+        if (hint := enforcement.filter_hint(errno.EPERM, refused)) is not None:
+            lines.append(f"{'':<13} hint: {hint}")
+    container, version = surroundings.container(), surroundings.wsl()
+    if container is not None:
+        lines.append(f"{'container':<13} {container}")
+    if version is not None:
+        lines.append(f"{'WSL':<13} version {version}")
+        notes = surroundings.WSL_NOTES if version > 1 else surroundings.WSL_1_NOTES
+        lines += [f"{'':<13} note: {note}" for note in notes]
     return lines

@@ -20,10 +20,10 @@ A key is an Ed25519 private key (PKCS#8 PEM, mode 0600), with its public half be
 public half to whoever is to check the ledger. Nothing is ever overwritten.
 
 examples:
-  nono keygen                      the host key, which launches use when none is named
-  nono keygen --out ci.pem         a key for a pipeline: ci.pem and ci.pub
-  nono keygen --out ci.pem --trust also let nono-verify, run by you, take its ledgers as known
-  nono keygen --encrypt            asks for a passphrase, twice; each launch then asks for it
+  nono keygen                       the host key, which launches use when none is named
+  nono keygen --out ci.pem          a key for a pipeline: ci.pem and ci.pub
+  nono keygen --out ci.pem --trust  also let nono-verify, run by you, take its ledgers as known
+  nono keygen --encrypt             asks for a passphrase, twice; each launch then asks for it
   nono keygen --encrypt --key-passphrase-env PASS --out ci.pem
 """
 

@@ -24,6 +24,8 @@ WHICH is the index of an entry, or a launch: its session id, the beginning of on
 "last". For a launch it is the entry that closes it, the signed statement about all of it. A number without a
 leading zero is an index; session ids begin with one.
 
+For a whole launch with all that is recorded about it: nono audit evidence.
+
 The proof (C2SP tlog-proof) goes to standard output. Together with the entry's exact bytes, which --entry
 writes, and the public key, it shows that the entry is in the ledger, to somebody who does not get the ledger:
 nono-verify proof. The key that they have to pin is the one in force now (nono ledger info). The proof is of

@@ -16,9 +16,11 @@ from runtime.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import BinaryIO
 
 _GAP = "  "
 _QUIET_SECONDS = 1.0
+_PIECE_BYTES = 1 << 16
 
 
 class Progress:
@@ -102,6 +104,22 @@ def write_bytes(line: bytes) -> None:
         return
     try:
         sys.stdout.buffer.write(line + b"\n")
+    except OSError as error:
+        raise _given_up(error) from None
+    flush()
+
+
+def write_stream(source: BinaryIO) -> None:
+    """Write the rest of a file to standard output as it is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        while piece := source.read(_PIECE_BYTES):
+            sys.stdout.buffer.write(piece)
     except OSError as error:
         raise _given_up(error) from None
     flush()

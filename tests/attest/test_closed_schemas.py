@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "attest"
-NAMES = sorted(KINDS | {schema.COMMON, schema.PREDICATE})
+NAMES = sorted(KINDS | {schema.COMMON, schema.EVIDENCE, schema.PREDICATE})
 COMMON_REF = "urn:nono-attest:schema:v1:common#/$defs/"
 
 

@@ -37,7 +37,7 @@ def help_of(capfd: pytest.CaptureFixture[str], *command: str) -> str:
 
 def test_every_command_is_looked_at() -> None:
     assert {command[:1] for command in EVERY} == {(), *((name,) for name in cli.COMMANDS)}
-    assert {("key", "rotate"), ("audit", "tail"), ("ledger", "prove")} <= set(EVERY)
+    assert {("key", "rotate"), ("audit", "tail"), ("audit", "evidence"), ("ledger", "prove")} <= set(EVERY)
 
 
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)
@@ -51,7 +51,7 @@ def test_what_is_not_there_is_not_printed(
     assert " ".join(("nono", *command)) in out
 
 
-@pytest.mark.parametrize("arguments", [(), ("trust",), ("proof",)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [(), ("trust",), ("proof",), ("evidence",)], ids=" ".join)
 def test_nor_by_the_verifier(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     assert verify_cli.main([*arguments, "--help"]) == 0
     assert re.search(r"\bNone\b", capsys.readouterr().out) is None

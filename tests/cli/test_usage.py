@@ -139,3 +139,33 @@ def test_what_is_for_the_record_alone_needs_one(
         f"nono: nothing is to be recorded, and {named} would be for the record alone",
         "nono: hint: leave out --no-audit, or what is for the record",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (("run", "--ledger=--", "--", "true"), 125),
+        (("run", "--allow=--", "--dry-run", "--", "true"), 125),
+        (("run", "-r--", "--", "true"), 125),
+        (("run", "--label=--", "--", "true"), 125),
+        (("audit", "snapshot", "--ledger=--", "x.db"), 2),
+        (("ledger", "info", "--ledger=--"), 2),
+        (("key", "rotate", "--new=--"), 2),
+    ],
+    ids=str,
+)
+def test_the_mark_is_no_value(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, line: tuple[str, ...], status: int
+) -> None:
+    """It separates the command from the flags; a value that older Pythons would make an empty list of."""
+    ended, lines = said(capfd, *line)
+    assert ended == status
+    assert lines[0].startswith("nono: argument ")
+    assert lines[0].endswith(": -- is no value")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_holds_the_mark_and_a_command_that_has_it(capfd: pytest.CaptureFixture[str]) -> None:
+    for line in (("--label=a=--", "--", "true"), ("--", "true", "--x=--"), ("--", "true", "--")):
+        assert cli.main(["run", "--dry-run", *line]) == 0
+    assert "is no value" not in capfd.readouterr().err

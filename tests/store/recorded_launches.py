@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,13 @@ from attest.canonical import encode
 from attest.entry import Entry
 from attest.instant import format_instant
 from attest.keys import SigningKey
+from attest.statement import LaunchEvidence
 from store import Draft, Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from store import Appended
 
 KEY = SigningKey(b"\x01" * 32)
 SHA = "ab" * 32
@@ -135,6 +139,18 @@ def drafts(
         for draft in made:
             schema.check_entry(Entry(draft.kind, draft.session, draft.seq, now, draft.data).document())
     return made
+
+
+def append_attested(ledger: Ledger, session: str, key: SigningKey = KEY, **parts: Any) -> list[Appended]:
+    """Append a launch as a supervisor does, with the statement that its entries give; see :func:`drafts`."""
+    start = changed(START, capabilities_sha256=hashlib.sha256(encode(START["capabilities"])).hexdigest())
+    outcome = changed(OUTCOME, counts={**OUTCOME["counts"], "decisions": parts.get("decisions", 0)})
+    parts = {"start": start, "outcome": outcome, "closing": None, **parts}
+    written, evidence = ledger.append(drafts(session, **parts)), LaunchEvidence()
+    for appended in written:
+        evidence.add(appended.index, appended.entry, appended.leaf)
+    signed = envelope.sign(encode(evidence.statement(ledger.origin)), key)
+    return written + ledger.append([Draft(entries.ATTESTATION, session, len(written), signed)])
 
 
 def this_process() -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_each_command_has_help_with_examples(site: Site, command: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("help",), ("",), ("--", "run"), ("--", "run", "--", "true"), ("ru\n",)],
+    [(), ("hlep",), ("",), ("--", "run"), ("--", "run", "--", "true"), ("ru\n",)],
 )
 def test_without_a_command_that_exists_the_help_is_named(site: Site, arguments: tuple[str, ...]) -> None:
     ended = site.nono(*arguments)

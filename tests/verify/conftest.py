@@ -245,6 +245,7 @@ class Book:
     def write(self, path: str, *, head: str | None = None) -> str:
         """Write the file and return its path."""
         db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA synchronous = OFF")  # who tests does not wait for a disk
         db.execute(f"PRAGMA application_id = {ledger_format.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {ledger_format.FORMAT_VERSION}")
         db.execute("BEGIN")
@@ -306,44 +307,40 @@ class Bench:
         return book.write(self.path(f"{self._count}.db"), **members)
 
     def verify(self, path: str, *arguments: str, key: str | None = "key.pub") -> Judged:
-        """Run the command in both formats, which must agree, and return what it said.
-
-        The document is of the published schema, whatever was found, and the same when other cores help.
-        """
-        asked = [path, *(["-k", self.path(key)] if key else []), *arguments]
-        status, text = run(asked)
-        again, output = run([*asked, "--format", "json"])
-        document = json.loads(output)
-        assert status == again == document["exit"]
-        with in_batches():
-            assert run([*asked, "--format", "json"]) == (status, output)
-        VERDICT.validate(document)
-        assert text.startswith(BEGINNINGS[status])
-        return Judged(status, document, text)
+        """Run the command in both formats, which must agree, and return what it said."""
+        return judge([path, *(["-k", self.path(key)] if key else []), *arguments])
 
     def alter(self, path: str, *statements: str | tuple[str, tuple[Any, ...]]) -> str:
         """Edit a ledger as somebody would who may write the file: past its triggers."""
-        db = sqlite3.connect(path, isolation_level=None)
-        triggers = db.execute(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
-        ).fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            if isinstance(statement, str):
-                db.execute(statement)
-            else:
-                db.execute(*statement)
-        for _, sql in triggers:
-            db.execute(sql)
-        db.close()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = OFF")
+            triggers = db.execute(
+                "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
+            ).fetchall()
+            for name, _ in triggers:
+                db.execute(f"DROP TRIGGER {name}")
+            for statement in statements:
+                if isinstance(statement, str):
+                    db.execute(statement)
+                else:
+                    db.execute(*statement)
+            for _, sql in triggers:
+                db.execute(sql)
         return path
 
 
-with open(
-    os.path.join(os.path.dirname(verify.__file__), "schemas", "verdict.json"), encoding="utf-8"
-) as schema:
-    VERDICT = jsonschema_rs.Draft202012Validator(json.load(schema))
+def published() -> dict[str, jsonschema_rs.Draft202012Validator]:
+    """Return the published schemas of what the verifier writes, by their ids."""
+    directory = os.path.join(os.path.dirname(verify.__file__), "schemas")
+    found = {}
+    for name in os.listdir(directory):
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
+            schema = json.load(file)
+        found[schema["$id"]] = jsonschema_rs.Draft202012Validator(schema)
+    return found
+
+
+PUBLISHED = published()
 
 
 class InlinePool(worker_pool.WorkerPool):
@@ -378,9 +375,7 @@ def in_batches(entries: int = 7) -> Iterator[None]:
     """Verify as if another core helped, in batches of so many entries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "cores_for", lambda size, most: 1 if most == 1 else 2)
-        patch.setattr(
-            worker_pool.WorkerPool, "__enter__", lambda self: InlinePool(0, self._forms, self._required)
-        )
+        patch.setattr(worker_pool.WorkerPool, "__enter__", lambda self: InlinePool(0, self._required))
         patch.setattr(batch, "MAX_ENTRIES", entries)
         yield
 
@@ -393,6 +388,34 @@ def run(arguments: list[str]) -> tuple[int, str]:
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = cli.main(arguments)
     return status, output.getvalue()
+
+
+def judge(asked: list[str]) -> Judged:
+    """Run the command in both formats, which must agree, and return what it said.
+
+    The document is of the published schema, whatever was found, and the same when other cores help.
+    """
+    status, text = run(asked)
+    again, output = run([*asked, "--format", "json"])
+    document = json.loads(output)
+    assert status == again == document["exit"]
+    with in_batches():
+        assert run([*asked, "--format", "json"]) == (status, output)
+    PUBLISHED[document["schema"]].validate(document)
+    assert text.startswith(BEGINNINGS[status])
+    return Judged(status, document, text)
+
+
+def three_launches() -> Book:
+    """Return a ledger of two launches and a refusal, with a blob."""
+    made = Book()
+    made.launch(decisions=2)
+    made.launch(start=changed(START, environment=made.beside(["HOME", "PATH", "TERM"])))
+    session = made.new_session()
+    made.add(entry.INTENT, session, INTENT)
+    made.add(entry.OUTCOME, session, REFUSED)
+    made.attest(session)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -409,14 +432,7 @@ def bench(tmp_path: Any) -> Bench:
 @pytest.fixture
 def book() -> Book:
     """Return a ledger of two launches and a refusal, with a blob."""
-    made = Book()
-    made.launch(decisions=2)
-    made.launch(start=changed(START, environment=made.beside(["HOME", "PATH", "TERM"])))
-    session = made.new_session()
-    made.add(entry.INTENT, session, INTENT)
-    made.add(entry.OUTCOME, session, REFUSED)
-    made.attest(session)
-    return made
+    return three_launches()
 
 
 @pytest.fixture

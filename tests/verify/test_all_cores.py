@@ -509,7 +509,7 @@ def test_an_exception_of_the_ledger_comes_behind_what_was_read(shapes: Any) -> N
 
     seen: list[object] = []
     with (
-        worker_pool.WorkerPool(0, Forms(), None) as pool,
+        worker_pool.WorkerPool(0, None) as pool,
         pytest.raises(NotCheckedError, match="gone"),
     ):
         seen.extend(pool.checked(source(), lambda: None))

@@ -50,6 +50,24 @@ def test_bad_usage(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...
 
 
 @pytest.mark.parametrize(
+    "flag",
+    ["-k", "--public-key-file=", "--origin=", "--checkpoint=", "--save-checkpoint=", "--format=", "--write="],
+)
+def test_the_mark_is_no_value(
+    capsys: pytest.CaptureFixture[str], bench: Bench, book: Book, flag: str
+) -> None:
+    """argparse of Python 3.12 and older makes an empty list of it, and a requirement that is empty is none."""
+    path, key = bench.write(book), bench.path("key.pub")
+    for arguments in ((f"{flag}--", "-k", key, "--", path), (path, "-k", key, f"{flag}--")):
+        status, out, err = said(capsys, *arguments)
+        assert (status, out) == (2, "")
+        assert err.startswith("not checked: argument ")
+        assert f"{flag.removesuffix('=')}" in err.split(":")[1]
+        assert ": -- is no value\n" in err
+    assert said(capsys, "-k", key, "--", path)[0] == 0
+
+
+@pytest.mark.parametrize(
     "arguments",
     [("--format", "json"), ("a", "b", "--format=json"), ("proof", "--format", "json"), ("proof", "a", "b", "c", "--format", "json")],
 )  # fmt: skip

@@ -1,7 +1,6 @@
-"""The gauntlet, second part: everything is signed and hashed as it should be, but the record is wrong.
+"""Everything is signed and hashed as it should be, and the record is odd: what is a fault, and what is none.
 
-That is what a broken or a lying writer would leave. The tree holds, so it is the steps on entries,
-keys and launches alone that must find it.
+What must be found is in ``tests/gauntlet``; here is what may be there all the same, and where it is found.
 """
 
 # ruff: noqa: E501  # a table with one case a line is easier to check than one that is wrapped
@@ -15,7 +14,6 @@ import pytest
 
 from attest import blob, entry
 from attest.canonical import encode
-from attest.keys import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,29 +118,6 @@ def outcome(shapes: Any, **members: Any) -> dict[str, Any]:
     return dict(shapes.changed(shapes.OUTCOME, **members))
 
 
-WITH: dict[str, tuple[Callable[[Any], dict[str, Any]], int, str]] = {
-    "a capability set of another digest": (lambda s: {"start": start(s, capabilities_sha256="0" * 64)}, 1, "launch.capabilities"),
-    "a required feature that was not achieved": (lambda s: {"start": start(s, enforcement=enforcement(s, required=True, achieved=False, waived=[]))}, 1, "launch.enforcement"),
-    "a required feature that was waived": (lambda s: {"start": start(s, enforcement=enforcement(s, required=True, achieved=False, waived=["filter"]))}, 3, "launch.degraded"),
-    "no outputs where one was declared": (lambda s: {"outcome": outcome(s, outputs=[])}, 1, "launch.outputs"),
-    "another output": (lambda s: {"outcome": outcome(s, outputs=[{"path": "/w/b.whl", "sha256": "f" * 64, "size": 1}])}, 1, "launch.outputs"),
-    "an output twice": (lambda s: {"outcome": outcome(s, outputs=s.OUTCOME["outputs"] * 2)}, 1, "launch.outputs"),
-    "an output that was not hashed": (lambda s: {"outcome": outcome(s, outputs=[{"path": "/w/a.whl", "unhashed": "too-slow"}])}, 3, "launch.unhashed"),
-    "another image than was hashed": (lambda s: {"outcome": outcome(s, executed_image="different")}, 3, "launch.image"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", WITH)
-def test_what_two_entries_say_about_one_thing(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str
-) -> None:
-    change, status, code = WITH[name]
-    book = new_book()
-    book.launch(**change(shapes))
-    said = bench.verify(bench.write(book))
-    assert (said.status, said.codes) == (status, [code])
-
-
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -187,25 +162,14 @@ def digests(*digests: str) -> list[dict[str, Any]]:
 
 
 TWICE = ["/w/a.whl", "/w/a.whl"]
-ILL_FORMED: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], int, list[str]]] = {
-    "hashed outputs of what was refused": (lambda s: [(INTENT, s.INTENT), (OUTCOME, s.changed(s.REFUSED, outputs=s.OUTCOME["outputs"]))], 1, ["launch.outcome"]),
-    "hashed outputs of what could not be executed": (lambda s: [(INTENT, s.INTENT), (START, s.START), (OUTCOME, s.changed(s.REFUSED, outputs=s.OUTCOME["outputs"]))], 1, ["launch.outcome"]),
-    "a start behind a required hook that failed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
-    "a start behind a required hook that was killed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, signal=9)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
-    "a start behind a required hook that did not run": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, error="gone")), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
-    "a start behind a required hook that was too slow": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s, exit=0, timed_out=True)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.hook_failed"]),
+ODD: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], int, list[str]]] = {
     "a start behind a hook that failed and need not have": (lambda s: [(INTENT, hooked(s, required=False)), (HOOK, failed(s)), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
     "a refusal behind a required hook that failed": (lambda s: [(INTENT, hooked(s)), (HOOK, failed(s)), (OUTCOME, s.REFUSED)], 0, []),
     "an after-hook of what was refused": (lambda s: [(INTENT, hooked(s, kind="after")), (OUTCOME, s.REFUSED), (HOOK, s.changed(s.HOOK_RESULT, hook="after"))], 0, []),
-    "a direct launch with an after-hook": (lambda s: [(INTENT, direct(s, hooks={"after": s.HOOK})), (START, s.START)], 1, ["launch.direct"]),
-    "a direct launch with outputs": (lambda s: [(INTENT, direct(s, outputs=["/w/a.whl"])), (START, s.START)], 1, ["launch.direct"]),
     "a direct launch with a before-hook": (lambda s: [(INTENT, direct(s, hooks={"before": s.HOOK})), (HOOK, s.HOOK_RESULT), (START, s.START)], 0, []),
-    "a network that was to be closed": (lambda s: [(INTENT, s.INTENT), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 1, ["launch.network"]),
     "a network that was to be open": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, open_network(s)), (OUTCOME, s.OUTCOME)], 0, []),
     "a network that is closed without need": (lambda s: [(INTENT, s.changed(s.INTENT, network={"mode": "all"})), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
-    "a launch around itself": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=SESSION)), (START, s.START), (OUTCOME, s.OUTCOME)], 1, ["launch.nesting"]),
     "a launch within another": (lambda s: [(INTENT, s.changed(s.INTENT, outer_session=s.session_id(9))), (START, s.START), (OUTCOME, s.OUTCOME)], 0, []),
-    "two digests of one output": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "1")))], 3, ["launch.output_digests"]),
     "one output declared twice": (lambda s: [(INTENT, s.changed(s.INTENT, outputs=TWICE)), (START, s.START), (OUTCOME, outcome(s, outputs=digests("0", "0")))], 0, []),
     "a feature that was waived and achieved": (lambda s: [(INTENT, s.INTENT), (START, start(s, enforcement=enforcement(s, required=True, achieved=True, waived=["filter"]))), (OUTCOME, s.OUTCOME)], 0, ["launch.waived"]),
     # Wall times are no order of events: a clock may be set back while a command runs.
@@ -213,11 +177,11 @@ ILL_FORMED: dict[str, tuple[Callable[[Any], list[tuple[str, dict[str, Any]]]], i
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ILL_FORMED)
-def test_what_no_launch_would_record_and_what_one_may(
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_odd_and_no_fault(
     bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str
 ) -> None:
-    entries, status, codes = ILL_FORMED[name]
+    entries, status, codes = ODD[name]
     book = new_book()
     for kind, data in entries(shapes):
         book.add(kind, SESSION, data)
@@ -225,22 +189,6 @@ def test_what_no_launch_would_record_and_what_one_may(
         book.attest(SESSION)
     said = bench.verify(bench.write(book))
     assert (said.status, said.codes) == (status, codes)
-
-
-def test_an_open_network_beside_the_start(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
-    book, made = new_book(), open_network(shapes)
-    book.launch(start={**made, "capabilities": book.beside(made["capabilities"])})
-    assert bench.verify(bench.write(book)).codes == ["launch.network"]
-
-
-def test_a_ledger_that_continues_itself(bench: Bench, new_book: Callable[..., Book]) -> None:
-    book = new_book()
-    previous: Any = {"origin": book.origin, "root": "0" * 64, "size": 9}
-    book.bodies[0] = book.bodies[0].replace(
-        b'"public_key"', b'"previous":' + encode(previous) + b',"public_key"'
-    )
-    book.launch()
-    assert bench.verify(bench.write(book)).codes == ["origin.previous"]
 
 
 @pytest.mark.parametrize("position", range(5))
@@ -301,144 +249,6 @@ def test_outputs_in_another_order(bench: Bench, new_book: Callable[..., Book], s
     assert bench.verify(bench.write(book)).codes == ["launch.outputs"]
 
 
-def test_decisions_that_are_not_there(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    book.add(START, SESSION, shapes.START)
-    counts = {"decisions": 1, "decisions_dropped": 0, "survivors": 0, "survivors_left": 0}
-    book.add(OUTCOME, SESSION, outcome(shapes, counts=counts))
-    book.attest(SESSION)
-    assert bench.verify(bench.write(book)).codes == ["launch.counts"]
-
-
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [
-        ("subject", []),
-        ("predicateType", "urn:nono-attest:launch:v2"),
-        ("_type", "https://in-toto.io/Statement/v0.1"),
-        ("more", True),
-        ("predicate", {}),
-    ],
-)
-def test_an_attestation_that_states_something_else(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any, member: str, value: Any
-) -> None:
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    book.add(OUTCOME, SESSION, shapes.REFUSED)
-    book.attest(SESSION, **{member: value})
-    assert bench.verify(bench.write(book)).codes == ["launch.statement"]
-
-
-def test_an_attestation_of_another_session(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
-    book = new_book()
-    first = book.launch()
-    data = entry.parse(book.bodies[-1]).data
-    second = book.new_session()
-    book.add(INTENT, second, shapes.INTENT)
-    book.add(START, second, shapes.START)
-    book.add(OUTCOME, second, shapes.OUTCOME)
-    book.add(ATTESTATION, second, dict(data))
-    assert first != second
-    assert bench.verify(bench.write(book)).codes == ["launch.statement"]
-
-
-def test_an_attestation_by_a_stranger(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    book.add(OUTCOME, SESSION, shapes.REFUSED)
-    book.attest(SESSION, SigningKey(b"\x03" * 32))
-    assert bench.verify(bench.write(book)).codes == ["launch.signature"]
-
-
-BODIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "white space": (lambda b: b.replace(b'"v":1', b'"v": 1'), "entry.form"),
-    "a line end": (lambda b: b + b"\n", "entry.form"),
-    "a duplicate key": (lambda b: b[:-1] + b',"v":1}', "entry.form"),
-    "keys out of order": (lambda b: b'{"v":1,' + b[1:-7] + b"}", "entry.form"),
-    "a \\u form": (lambda b: b.replace(b"make", b"\\u006dake"), "entry.form"),
-    "an escaped solidus": (lambda b: b.replace(b"/w/a", b"\\/w\\/a"), "entry.form"),
-    "a float": (lambda b: b.replace(b'"v":1', b'"v":1.0'), "entry.form"),
-    "a float that is an integer, deep inside": (lambda b: b.replace(b'"pid":4242', b'"pid":4242.0'), "entry.form"),
-    "an exponent": (lambda b: b.replace(b'"pid":4242', b'"pid":4e3'), "entry.form"),
-    "minus zero": (lambda b: b.replace(b'"start_time":100', b'"start_time":-0'), "entry.form"),
-    "2^53": (lambda b: b.replace(b'"start_time":100', b'"start_time":9007199254740992'), "entry.form"),
-    "2^64": (lambda b: b.replace(b'"start_time":100', b'"start_time":18446744073709551616'), "entry.form"),
-    "a number below zero": (lambda b: b.replace(b'"start_time":100', b'"start_time":-1'), "entry.schema"),
-    "deep nesting": (lambda b: b.replace(b'"profile":[]', b'"profile":' + b"[" * 40 + b"]" * 40), "entry.form"),
-    "a lone surrogate": (lambda b: b.replace(b"make", b"\\ud800"), "entry.form"),
-    "a key with a space": (lambda b: b.replace(b'"run":', b'"r n":'), "entry.form"),
-    "needless base64": (lambda b: b.replace(b'"make"', b'{"base64":"bWFrZQ=="}'), "entry.schema"),
-    "base64 with stray bits": (lambda b: b.replace(b'"make"', b'{"base64":"/x=="}'), "entry.schema"),
-    "a member too many": (lambda b: b.replace(b'"strategy"', b'"stranger":1,"strategy"'), "entry.schema"),
-    "a member too few": (lambda b: b.replace(b'"profile":[],', b""), "entry.schema"),
-    "an array": (lambda b: b"[]", "entry.form"),
-    "a string": (lambda b: b'"entry"', "entry.form"),
-    "null": (lambda b: b"null", "entry.form"),
-    "nothing": (lambda b: b"", "entry.form"),
-    "an empty object": (lambda b: b"{}", "entry.form"),
-    "a kind that is no string": (lambda b: b.replace(b'"kind":"launch.intent"', b'"kind":7'), "entry.form"),
-    "no kind": (lambda b: b.replace(b'"kind":"launch.intent",', b""), "entry.form"),
-    "a true version": (lambda b: b.replace(b'"v":1', b'"v":true'), "entry.form"),
-    "a day that does not exist": (lambda b: b.replace(b"2026-11-24T", b"2026-11-31T"), "entry.schema"),
-    "a leap second": (lambda b: b.replace(b"04:00:02.", b"04:00:60."), "entry.schema"),
-    "another time zone": (lambda b: b.replace(b"000Z", b"000+00:00"), "entry.schema"),
-    "a time that goes back": (lambda b: b.replace(b"2026-11-24T", b"2026-11-23T"), "entry.time"),
-    "a session that is no UUIDv7": (lambda b: b.replace(b"70008", b"40008"), "entry.schema"),
-    "a session in capitals": (lambda b: b.replace(SESSION.encode(), (SESSION[:-1] + "A").encode()), "entry.schema"),
-    "no session": (lambda b: b.replace(b'"session":"' + SESSION.encode() + b'"', b'"session":null'), "entry.schema"),
-    "another seq": (lambda b: b.replace(b'"seq":0', b'"seq":1'), "entry.schema"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BODIES)
-def test_the_form_of_an_entry(bench: Bench, new_book: Callable[..., Book], shapes: Any, name: str) -> None:
-    change, code = BODIES[name]
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    before = book.bodies[1]
-    book.bodies[1] = change(before)
-    assert book.bodies[1] != before
-    said = bench.verify(bench.write(book))
-    assert said.status == 1
-    assert said.document["findings"][0]["code"] == code
-    assert said.document["findings"][0]["index"] == 1
-
-
-@pytest.mark.parametrize("bad", ["ff", "c080", "eda080", "f4908080", "80"])
-def test_bytes_that_are_no_utf_8(bench: Bench, new_book: Callable[..., Book], shapes: Any, bad: str) -> None:
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    body = book.bodies[1].replace(b"make", bytes.fromhex(bad))
-    path = bench.alter(bench.write(book), ("UPDATE entry SET body = CAST(? AS TEXT) WHERE idx = 1", (body,)))
-    said = bench.verify(path)
-    assert said.status == 1
-    assert ("entry.form", 1) in [(found["code"], found["index"]) for found in said.document["findings"]]
-
-
-def test_an_entry_that_is_too_long(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
-    book = new_book()
-    book.add(INTENT, SESSION, shapes.INTENT)
-    book.bodies[1] = book.bodies[1].replace(b"make", b"m" * 65_536)
-    assert bench.verify(bench.write(book)).codes == ["entry.size"]
-
-
-@pytest.mark.parametrize("seqs", [[0, 2], [0, 1, 1], [0, 1, 3], [0, 1, 0]])
-def test_numbers_of_a_session(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any, seqs: list[int]
-) -> None:
-    book = new_book()
-    for position, seq in enumerate(seqs):
-        if position == 0:
-            book.add(INTENT, SESSION, shapes.INTENT)
-        else:
-            book.add(DECISION, SESSION, shapes.DECISION)
-            book.bodies[-1] = book.bodies[-1].replace(b'"seq":%d' % position, b'"seq":%d' % seq)
-    codes = bench.verify(bench.write(book)).codes
-    assert ("launch.sequence" in codes) or (seqs[-1] == 0 and "entry.schema" in codes)
-
-
 def test_an_unknown_kind_is_not_met_and_intact_otherwise(
     bench: Bench, new_book: Callable[..., Book], shapes: Any
 ) -> None:
@@ -460,34 +270,6 @@ def test_a_later_version_of_an_entry_is_not_called_tampered(bench: Bench, book: 
     assert (said.status, said.codes) == (3, ["entry.kind"])
 
 
-def test_a_second_genesis(bench: Bench, book: Book) -> None:
-    book.bodies.append(book.bodies[0].replace(b"04:00:01", b"04:59:00"))
-    assert bench.verify(bench.write(book)).codes == ["entry.genesis"]
-
-
-def test_a_ledger_that_begins_with_something_else(bench: Bench, book: Book) -> None:
-    del book.bodies[0]
-    said = bench.verify(bench.write(book))
-    assert said.status == 1
-    assert "entry.genesis" in said.codes
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "code"),
-    [
-        (b"0707", b"0708", "origin.genesis"),
-        # A key of small order, for which anyone can sign.
-        (b"MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=", b"MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "key.form"),
-    ],
-)  # fmt: skip
-def test_a_genesis_that_does_not_hold(bench: Bench, book: Book, old: bytes, new: bytes, code: str) -> None:
-    assert old in book.bodies[0]
-    book.bodies[0] = book.bodies[0].replace(old, new, 1)
-    said = bench.verify(bench.write(book))
-    assert said.status == 1
-    assert code in said.codes
-
-
 # --- blobs ------------------------------------------------------------------------------------------
 
 
@@ -502,21 +284,6 @@ def test_blobs_of_every_kind_are_read(bench: Bench, new_book: Callable[..., Book
     assert bench.verify(bench.write(book)).status == 0
 
 
-def test_a_withheld_blob_is_not_met(bench: Bench, book: Book) -> None:
-    book.blobs.clear()
-    said = bench.verify(bench.write(book))
-    assert (said.status, said.codes) == (3, ["blob.withheld"])
-
-
-def test_the_capability_digest_is_that_of_the_blob(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any
-) -> None:
-    book = new_book()
-    wider = shapes.changed(shapes.CAPABILITIES, network={"mode": "all"})
-    book.launch(start=shapes.changed(shapes.START, capabilities=book.beside(wider)))
-    assert bench.verify(bench.write(book)).codes == ["launch.capabilities"]
-
-
 @pytest.mark.parametrize("value", ["PATH", [1], {"a": []}, [["PATH"]], None, [{"base64": "UEFUSA=="}]])
 def test_a_blob_has_the_form_of_its_field(
     bench: Bench, new_book: Callable[..., Book], shapes: Any, value: Any
@@ -524,29 +291,6 @@ def test_a_blob_has_the_form_of_its_field(
     book = new_book()
     book.launch(start=shapes.changed(shapes.START, environment=book.beside(value)))
     assert bench.verify(bench.write(book)).codes == ["blob.form"]
-
-
-def test_a_blob_of_another_size_than_its_entry_says(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any
-) -> None:
-    book = new_book()
-    reference = book.beside(["PATH"])
-    reference["blob"]["size"] += 1
-    book.launch(start=shapes.changed(shapes.START, environment=reference))
-    assert bench.verify(bench.write(book)).codes == ["blob.digest"]
-
-
-def test_a_digest_without_its_salt_is_no_blob(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any
-) -> None:
-    book = new_book()
-    data = encode(["PATH"])
-    reference = {"blob": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}}
-    book.launch(start=shapes.changed(shapes.START, environment=reference))
-    path = bench.alter(
-        bench.write(book), ("INSERT INTO blob VALUES (?, x'', ?)", (hashlib.sha256(data).digest(), data))
-    )
-    assert bench.verify(path).codes == ["blob.digest"]
 
 
 @pytest.mark.parametrize("size", [blob.MAX_BYTES, blob.MAX_BYTES + 1, 30_000_000])
@@ -564,15 +308,3 @@ def test_the_longest_blob(bench: Bench, new_book: Callable[..., Book], shapes: A
         assert said.status == 1
         assert ("blob.size", 1) in [(found["code"], found["index"]) for found in said.document["findings"]]
         assert {"launch.statement", "launch.signature"}.isdisjoint(said.codes)
-
-
-def test_a_blob_that_only_says_to_be_of_a_size(
-    bench: Bench, new_book: Callable[..., Book], shapes: Any
-) -> None:
-    book = new_book()
-    book.launch(
-        intent=shapes.changed(
-            shapes.INTENT, command={"blob": {"sha256": "0" * 64, "size": blob.MAX_BYTES + 1}}
-        )
-    )
-    assert bench.verify(bench.write(book)).codes == ["blob.size"]

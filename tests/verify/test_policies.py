@@ -429,7 +429,7 @@ def test_a_session_alone(bench: Bench, new_book: Callable[..., Book], shapes: An
         ["--require-label", "run"], ["--require-label", "=x"], ["--require-label", "a b=x"],
         ["--require-label", "run=1", "--require-label", "run=2"],
         ["--session", "last"], ["--session", "0192"], ["--session", "G" * 32],
-        ["--now", "yesterday"], ["--now", "2026-02-30T00:00:00Z"], ["--now", "2026-11-24T04:00:00+01:00"],
+        ["--now", "yesterday"], ["--now", "2026-02-30T00:00:00Z"],
         ["--now", "2026-11-24"], ["--now", ""],
         ["--require-output", "missing"], ["--require-output", "."], ["--require-output", "a\0b"],
         ["--policy", "missing"], ["--policy", "."], ["--policy", "a\0b"],

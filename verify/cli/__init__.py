@@ -1,7 +1,8 @@
 """The command ``nono-verify``: arguments in, one verdict and one exit code out.
 
-Each subcommand is a module with ``run(arguments)``, which returns the exit code, and ``refuse(arguments,
-error)``, which says that they cannot be understood; it is imported only when it is the one that was typed.
+Each subcommand is a module with ``parser()``, ``run(arguments)``, which returns the exit code, and
+``refuse(arguments, error)``, which says that they cannot be understood; it is imported only when it is the
+one that was typed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from verify.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUBCOMMANDS = ("policy", "proof", "trust")
+SUBCOMMANDS = ("completion", "each", "evidence", "help", "policy", "proof", "trust")
 """What is no ledger; a ledger file of such a name is ./proof."""
 
 

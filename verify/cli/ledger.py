@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
 from typing import TYPE_CHECKING
 
 from attest import __version__
-from verify import remembered, render
-from verify.cli import attesting, requiring
+from attest.keys import without_key_text
+from verify import remembered, render, timestamps, witness_policy
+from verify.cli import SUBCOMMANDS, attesting, requiring
 from verify.cli.failures import not_checked, unexpected
-from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
+from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
 from verify.cli.streams import NOT_CHECKED, complain, write
 from verify.cli.terminal import Progress, in_colour
 from verify.errors import NotCheckedError, UsageError
@@ -21,7 +23,8 @@ from verify.verification import verify
 if TYPE_CHECKING:
     from verify.verdict import Verdict
 
-_FORMATS = ("text", "json", "sarif", "junit", "github")
+_FILE_FORMATS = ("text", "json", "sarif", "junit")
+_FORMATS = (*_FILE_FORMATS, "github")
 
 _EPILOG = """\
 exit codes:
@@ -38,7 +41,7 @@ keys:
 
 formats:
   sarif is SARIF 2.1.0, junit is JUnit XML; github annotates a workflow's step and adds to its summary. The
-  exit code is the same in each.
+  exit code is the same in each. --write keeps the same verdict in a file as well, in a format of its own.
 
 memory:
   An older copy of a ledger holds as well as the newest. What shows it is a checkpoint that is kept outside:
@@ -54,22 +57,44 @@ a signed verdict:
   --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
   this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
 
+witnesses and timestamps:
+  What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
+  --witness-policy the cosignatures of the policy's witnesses count and its quorum must be met (else 3);
+  with --tsa-roots the timestamps (RFC 3161) of those authorities, of which there must be one. Both show
+  since when entries exist: whoever stole the key later did not write them. An anchor lies in the file, so a
+  tail that was cut off took its anchors along: how new a ledger is, a cosigned --checkpoint shows
+  (freshness: witnessed).
+
 examples:
   nono-verify ledger.db -k ci.pub
   nono-verify ledger.db -k ci.pub --require-label run=42 --require-output dist/tool.whl
   nono-verify ledger.db -k ci.pub --policy release.toml
   nono-verify ledger.db -k ci.pub --policy release.toml --attest env://VERDICT_KEY --attest-out verdict.json
   nono-verify ledger.db -k ci.pub --format json
+  nono-verify ledger.db -k ci.pub --format github --write sarif=nono.sarif
   nono-verify ledger.db -k ci.pub --save-checkpoint ledger.checkpoint
+  nono-verify ledger.db -k ci.pub --witness-policy witnesses.txt --checkpoint witnessed.checkpoint
+  nono-verify ledger.db -k ci.pub --tsa-roots authorities.pem
   nono-verify ledger.db --origin build/0123456789abcdef0123456789abcdef
   nono-verify trust add ci.pub
+  nono-verify each -k ci.pub -- evidence/*.db            several ledgers, one exit code
   nono-verify proof x.tlog-proof entry.json -k ci.pub    one entry, without its ledger
+  nono-verify evidence launch.jsonl -k ci.pub            one launch, without its ledger
 """
 
 
 def run(arguments: list[str]) -> int:
     """Check a ledger; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
+    files = [_written(text, options) for text in options.write]
+    verdict = judged(options, options.ledger)
+    kept = [_keep(verdict, options.ledger, *file) for file in files]
+    code = say(verdict, options.ledger, options.format)
+    return code if all(kept) else NOT_CHECKED
+
+
+def judged(options: argparse.Namespace, ledger: str) -> Verdict:
+    """Return the verdict on one ledger, whatever keeps it from being checked."""
     try:
         asked = requiring.required(options)
         key = attesting.signing_key(options)
@@ -78,15 +103,19 @@ def run(arguments: list[str]) -> int:
         saved = None if options.save_checkpoint is None else remembered.read_saved(options.save_checkpoint)
         if saved is not None:
             memory.append(saved)
+        policy = None if options.witness_policy is None else witness_policy.read(options.witness_policy)
+        authorities = None if options.tsa_roots is None else timestamps.read(options.tsa_roots)
         with Progress(sys.stderr) as progress:
             verdict = verify(
-                options.ledger,
+                ledger,
                 pins=pinned,
                 origin=options.origin,
                 allow_running=options.allow_running,
                 remembered=memory,
                 required=asked,
-                now=requiring.now(options),
+                witness_policy=policy,
+                authorities=authorities,
+                now=options.now,
                 cores=options.cores,
                 progress=progress,
             )
@@ -100,9 +129,14 @@ def run(arguments: list[str]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
         verdict = not_checked(error if isinstance(error, NotCheckedError) else unexpected(error))
-    text = _as_format(options.format, verdict, options.ledger)
-    write(in_colour(text, verdict.exit, sys.stdout, os.environ) if options.format == "text" else text)
-    if options.format == "github" and not _summarise(verdict, options.ledger):
+    return verdict
+
+
+def say(verdict: Verdict, ledger: str, form: str) -> int:
+    """Write a verdict to standard output in one of the formats; return the exit code."""
+    text = _as_format(form, verdict, ledger)
+    write(in_colour(text, verdict.exit, sys.stdout, os.environ) if form == "text" else text)
+    if form == "github" and not _summarise(verdict, ledger):
         return NOT_CHECKED
     return verdict.exit
 
@@ -135,6 +169,48 @@ def _as_format(name: str, verdict: Verdict, ledger: str) -> str:
     return render.as_text(verdict)
 
 
+def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
+    """Return the format and the file that an argument of ``--write`` names.
+
+    Raises:
+        UsageError: it names neither, or a file that this verification reads.
+    """
+    form, _, path = text.partition("=")
+    if form not in _FILE_FORMATS or not path:
+        raise UsageError(
+            f"--write: {without_key_text(text)} is no FORMAT=FILE with one of {', '.join(_FILE_FORMATS)}",
+            hint="for instance --write sarif=nono.sarif",
+        )
+    read = [options.ledger, *options.public_key_file, *options.checkpoint, *options.require_output]
+    beside = (
+        options.save_checkpoint,
+        options.policy,
+        options.witness_policy,
+        options.tsa_roots,
+        options.attest,
+    )
+    for other in (*read, *beside):
+        if other is None:
+            continue
+        with contextlib.suppress(OSError, ValueError):  # one that is not there cannot be overwritten
+            if os.path.samefile(path, other):
+                raise UsageError(f"--write: {path} is what is to be checked, or what it is checked with")
+    return form, path
+
+
+def _keep(verdict: Verdict, ledger: str, form: str, path: str) -> bool:
+    """Write a verdict to a file; return False, with the reason said, when it cannot be."""
+    try:
+        # In place, for it may be a pipe; what is cut off has the exit code 2.
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(_as_format(form, verdict, ledger))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        complain(f"not checked: {render.printable(path)} cannot be written: {reason}\n")
+        return False
+    return True
+
+
 def _summarise(verdict: Verdict, ledger: str) -> bool:
     """Append to the summary of the step, if there is one; return False when it cannot be written."""
     from verify.github import SUMMARY_VARIABLE, as_summary  # noqa: PLC0415  # for this format alone
@@ -157,25 +233,24 @@ def _cores(text: str) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify",
         description="Check a nono ledger: replay everything in it, trust nothing but a pinned key.",
-        epilog=_EPILOG,
+        epilog=_EPILOG + f"\nbeside LEDGER, each with its own help: {', '.join(SUBCOMMANDS)}\n",
     )
-    parser.add_argument("ledger", metavar="LEDGER", help="the ledger file")
-    add_pins(parser)
-    parser.add_argument(
-        "--format",
-        choices=_FORMATS,
-        default="text",
-        metavar="F",
-        help=f"{', '.join(_FORMATS)}: how the verdict is written",
+    found.add_argument("ledger", metavar="LEDGER", help="the ledger file")
+    add_demands(found)
+    add_format(found, _FORMATS)
+    found.add_argument(
+        "--write",
+        metavar="F=FILE",
+        action="append",
+        default=[],
+        help=f"also write the verdict to FILE, as {', '.join(_FILE_FORMATS)}; can be given more than once",
     )
-    parser.add_argument(
-        "--allow-running", action="store_true", help="do not object to launches that still run on this host"
-    )
-    memory = parser.add_argument_group("memory")
+    memory = found.add_argument_group("memory")
     memory.add_argument(
         "--checkpoint",
         metavar="FILE",
@@ -188,13 +263,49 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the same with the one in FILE, if it is there yet; then keep the ledger's newest there",
     )
-    requiring.add_requirements(parser)
-    attesting.add_attesting(parser)
+    attesting.add_attesting(found)
+    found.add_argument("--version", action="version", version=f"nono-verify {__version__}")
+    return found
+
+
+def add_demands(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is wanted of a ledger, whichever it is."""
+    add_pins(parser)
+    parser.add_argument(
+        "--allow-running", action="store_true", help="do not object to launches that still run on this host"
+    )
     parser.add_argument(
         "--cores",
         metavar="N",
         type=_cores,
         help="use at most so many cores for a long ledger; default: all that there are",
     )
-    parser.add_argument("--version", action="version", version=f"nono-verify {__version__}")
-    return parser
+    requiring.add_requirements(parser)
+    others = parser.add_argument_group("what others saw, and when")
+    others.add_argument(
+        "--witness-policy",
+        metavar="FILE",
+        help="witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)",
+    )
+    others.add_argument(
+        "--tsa-roots",
+        metavar="FILE",
+        help="certificates (PEM) of timestamp authorities, one of which must have stamped the ledger",
+    )
+    others.add_argument(
+        "--now",
+        metavar="T",
+        type=moment,
+        help="the time at which is asked (RFC 3339), when it is not now: what is later does not count",
+    )
+
+
+def add_format(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    """Add the flag that says how a verdict is written, one of ``formats``."""
+    parser.add_argument(
+        "--format",
+        choices=formats,
+        default="text",
+        metavar="F",
+        help=f"{', '.join(formats)}: how the verdict is written",
+    )

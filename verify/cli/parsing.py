@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
-from typing import TYPE_CHECKING, NoReturn
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import origin as origins
 from attest.errors import NonoError
@@ -15,7 +18,24 @@ from verify.cli.streams import write
 from verify.errors import NotCheckedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
+
+
+def moment(text: str) -> datetime:
+    """Return the time that ``text`` writes, in UTC, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is not of RFC 3339, or there is no such time.
+    """
+    if _RFC_3339.fullmatch(text):
+        with contextlib.suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    raise argparse.ArgumentTypeError("a time is wanted as RFC 3339 has it: 2027-01-31T12:00:00Z")
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,14 +56,46 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
+        """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: -- is no value")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         """Raise a :class:`UsageError`: a reason why nothing was checked, and worded like the others."""
         raise UsageError(without_key_text(message), hint=f"{self.prog} --help")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # as argparse has it
+        """Return what the arguments say; for an unknown flag, with the one that may have been meant."""
+        found, surplus = self.parse_known_args(args, namespace)
+        if surplus:
+            meant = _closest(surplus[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(surplus)}{meant}")
+        return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # whatever the action's type makes
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _closest(str(value), map(str, action.choices or ()))
+            raise
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Leave after help or version, which argparse has written without looking whether it could."""
         write("")
         super().exit(status, message)
+
+
+_WORD = 100
+"""As much of a word as is compared with others: more is no slip of the finger, and would take its time."""
+
+
+def _closest(word: str, words: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  # for a mistake alone
+
+    found = difflib.get_close_matches(word[:_WORD], list(words), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def asked_format(arguments: Sequence[str], formats: Sequence[str]) -> str:

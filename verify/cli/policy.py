@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "json")
 
+_EXIT_CODES = """\
+exit codes:
+  0  it is a policy
+  2  it is none, requires nothing, or cannot be read; usage
+"""
+
 _EPILOG = """\
 A policy is a TOML file: what holds for [every] launch, what at least one launch shows for each [[require]],
 what is asked of the [ledger], and what to [accept] that would not pass by itself. Three worked ones are in
@@ -32,10 +38,7 @@ the project's docs/policies. A ledger file that is called policy is ./policy.
   exit = [0]
   outputs = ["*.whl"]
 
-exit codes:
-  0  it is a policy
-  2  it is none, requires nothing, or cannot be read; usage
-
+{exit_codes}
 examples:
   nono-verify policy check release.toml
   nono-verify policy explain release.toml
@@ -44,19 +47,41 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check or explain policies; return the exit code."""
-    parser = Parser("nono-verify policy", description="What a policy file says.", epilog=_EPILOG)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
+        "nono-verify policy",
+        description="What a policy file says.",
+        epilog=_EPILOG.replace("{exit_codes}", _EXIT_CODES),
+    )
+    actions = found.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, what in (
         ("check", "say whether files are policies"),
         ("explain", "say in words what policies require"),
     ):
-        action = actions.add_parser(name, help=what)
+        action = actions.add_parser(
+            name,
+            help=what,
+            description=f"{what.capitalize()}.",
+            epilog=f"{_EXIT_CODES}\nexample:\n  nono-verify policy {name} release.toml\n",
+        )
         action.add_argument("file", metavar="FILE", nargs="+", help="a policy file")
         action.add_argument("--format", choices=_FORMATS, default="text", help="how it is written")
-    actions.add_parser("schema", help="print the JSON Schema of policies")
-    options = parser.parse_args(arguments)
+    actions.add_parser(
+        "schema",
+        help="print the JSON Schema of policies",
+        description="Print the JSON Schema of policies, for an editor.",
+        epilog=(
+            "exit codes:\n  0  done\n  2  usage\n\n"
+            "example:\n  nono-verify policy schema > policy.schema.json\n"
+        ),
+    )
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check or explain policies; return the exit code."""
+    options = parser().parse_args(arguments)
     if options.action == "schema":
         write(policy.schema_text())
         return 0

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attest import entry, tlog_proof
-from verify import proof, proof_verdict
-from verify.cli.failures import unexpected
-from verify.cli.parsing import Parser, add_pins, asked_format, given_pins
-from verify.cli.streams import NOT_CHECKED, complain, write
-from verify.errors import NotCheckedError
+from verify import proof
+from verify.cli.detached import add_format, conclude, refuse_usage
+from verify.cli.parsing import Parser, add_pins, given_pins
+from verify.cli.streams import NOT_CHECKED
 from verify.findings import Finding
+from verify.proof_verdict import ProofVerdict
 
 if TYPE_CHECKING:
     from attest.errors import NonoError
     from verify.errors import UsageError
-
-_FORMATS = ("text", "json")
 
 _EPILOG = """\
 Checks that an entry is in a ledger, without the ledger: from a C2SP tlog-proof and the entry's exact bytes,
@@ -38,41 +36,39 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Check a proof; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify proof",
         description="Check that an entry is in a ledger, without the ledger.",
         epilog=_EPILOG,
     )
-    parser.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
-    parser.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
-    add_pins(parser)
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="how the verdict is written")
-    options = parser.parse_args(arguments)
-    try:
-        pinned = given_pins(options, store=True)
-        verdict = proof.verify_proof(
+    found.add_argument("proof", metavar="PROOF", help="the proof, a .tlog-proof file")
+    found.add_argument("entry", metavar="ENTRY", help="a file that holds the entry's exact bytes")
+    add_pins(found)
+    add_format(found)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Check a proof; return the exit code."""
+    options = parser().parse_args(arguments)
+
+    def check() -> ProofVerdict:
+        return proof.verify_proof(
             proof.read_file(options.proof, tlog_proof.MAX_BYTES),
             proof.read_file(options.entry, entry.MAX_BYTES),
-            pins=pinned,
+            pins=given_pins(options, store=True),
             origin=options.origin,
         )
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # noqa: BLE001  # a panic in Rust is no Exception, and must not end with 1
-        verdict = _not_checked(error if isinstance(error, NotCheckedError) else unexpected(error))
-    write(proof_verdict.as_json(verdict) if options.format == "json" else proof_verdict.as_text(verdict))
-    return verdict.exit
 
-
-def _not_checked(error: NonoError) -> proof_verdict.ProofVerdict:
-    return proof_verdict.ProofVerdict(NOT_CHECKED, (Finding(error.code, str(error)),), hint=error.hint)
+    return conclude(check, options.format, _not_checked)
 
 
 def refuse(arguments: list[str], error: UsageError) -> None:
     """Say that the arguments cannot be understood, in the format that they ask for."""
-    if asked_format(arguments, _FORMATS) == "json":
-        write(proof_verdict.as_json(_not_checked(error)))
-    else:
-        complain(proof_verdict.as_text(_not_checked(error)))
+    refuse_usage(arguments, _not_checked(error))
+
+
+def _not_checked(error: NonoError) -> ProofVerdict:
+    return ProofVerdict(exit=NOT_CHECKED, findings=(Finding(error.code, str(error)),), hint=error.hint)

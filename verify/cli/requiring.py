@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import stat
 from typing import TYPE_CHECKING
 
-from attest.errors import MalformedError
-from attest.instant import parse_instant
 from verify import policy
 from verify.errors import NotCheckedError, UsageError
 from verify.requirements import Required, labelled, made
 
 if TYPE_CHECKING:
     import argparse
-    from datetime import datetime
 
 _SESSION = re.compile("[0-9a-f]{32}")
 _LABEL = re.compile(r"[!-<>-~]{1,128}")
@@ -47,11 +43,6 @@ def add_requirements(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--session", metavar="ID", help="the policy, and what is required, are about this launch alone"
     )
-    group.add_argument(
-        "--now",
-        metavar="T",
-        help="the time by which ages are judged, like 2026-11-24T04:00:00Z; default: the clock",
-    )
 
 
 def required(options: argparse.Namespace) -> Required | None:
@@ -76,21 +67,6 @@ def required(options: argparse.Namespace) -> Required | None:
         requirements=tuple(requirements),
         session=options.session,
     )
-
-
-def now(options: argparse.Namespace) -> datetime | None:
-    """Return the time that is given, or None.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if options.now is None:
-        return None
-    short = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?Z", options.now, re.ASCII)
-    with contextlib.suppress(MalformedError):
-        if short is not None:
-            return parse_instant(f"{short[1]}.{(short[2] or '.')[1:]:0<6}Z")
-    raise UsageError(f"--now: {options.now} is no time like 2026-11-24T04:00:00Z")
 
 
 def _labels(asked: list[str]) -> tuple[tuple[str, str], ...]:

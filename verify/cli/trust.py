@@ -14,14 +14,17 @@ from verify.errors import NotCheckedError
 if TYPE_CHECKING:
     from verify.errors import UsageError
 
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  2  no such key, or more than one; a file cannot be read or written; usage
+"""
+
 _EPILOG = """\
 The store is $XDG_CONFIG_HOME/nono/trust, or ~/.config/nono/trust; any .pub file in it is trusted.
 A ledger file that is called trust is ./trust.
 
-exit codes:
-  0  done
-  2  no such key, or more than one; a file cannot be read or written; usage
-
+{exit_codes}
 examples:
   nono-verify trust add ci.pub
   nono-verify trust list
@@ -30,20 +33,38 @@ examples:
 """
 
 
-def run(arguments: list[str]) -> int:
-    """Change or list the trust store; return the exit code."""
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
         "nono-verify trust",
         description="The keys that nono-verify trusts when no other is named.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.replace("{exit_codes}", _EXIT_CODES),
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("add", help="trust a key").add_argument("key", metavar="KEY", help="public key file")
-    actions.add_parser("list", help="list the keys that are trusted")
-    actions.add_parser("remove", help="trust a key no longer").add_argument(
-        "key", metavar="KEY", help="public key file, or 8 or more of the first digits of its fingerprint"
-    )
-    options = parser.parse_args(arguments)
+    actions = found.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, what, example, key in (
+        ("add", "trust a key", "add ci.pub", "public key file"),
+        ("list", "list the keys that are trusted", "list", None),
+        (
+            "remove",
+            "trust a key no longer",
+            "remove ci.pub",
+            "public key file, or 8 or more of the first digits of its fingerprint",
+        ),
+    ):
+        action = actions.add_parser(
+            name,
+            help=what,
+            description=f"{what.capitalize()}.",
+            epilog=f"{_EXIT_CODES}\nexample:\n  nono-verify trust {example}\n",
+        )
+        if key is not None:
+            action.add_argument("key", metavar="KEY", help=key)
+    return found
+
+
+def run(arguments: list[str]) -> int:
+    """Change or list the trust store; return the exit code."""
+    options = parser().parse_args(arguments)
     try:
         if options.action == "add":
             lines = [f"trusted: {trust.add(options.key, os.environ)}"]

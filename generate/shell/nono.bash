@@ -1,0 +1,15 @@
+# What stands behind `nono run … --` is a command, with completions of its own.
+_nono() {
+  local i
+  if [[ ${COMP_WORDS[1]-} == run ]]; then
+    for (( i = 2; i < COMP_CWORD; i++ )); do
+      if [[ ${COMP_WORDS[i]} == -- ]]; then
+        _nono_delegate $(( i + 1 ))
+        return
+      fi
+    done
+  fi
+  _nono_without_equals _shtab_nono
+}
+
+complete -o bashdefault -F _nono nono

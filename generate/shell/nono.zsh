@@ -1,0 +1,8 @@
+# What stands behind `nono run … --` is a command, with completions of its own.
+_nono_delegate() {
+  if [[ $words[1] == -- ]]; then
+    shift words
+    (( CURRENT-- ))
+  fi
+  _normal
+}

@@ -1,0 +1,28 @@
+"""The gauntlet: every mutation of a ledger that must not come out as verified, a row each.
+
+What is done against the writer stands in ``tests/store/test_writer_attacked.py``; mutations by chance are in
+:mod:`tests.gauntlet.chance`.
+"""
+
+from __future__ import annotations
+
+from tests.gauntlet import edited, files, proofs, recorded, required, shown, spelled, trusted, witnessed
+
+MUTATIONS = tuple(
+    mutation
+    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs, shown)
+    for mutation in part.MUTATIONS
+)
+"""All rows."""
+
+NOT_BY_A_FILE = {
+    "input.busy": "another process keeps a lock, whatever the file",
+    "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",
+    "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",
+    "input.unexpected": "a fault of the verifier itself; tests/verify/test_command.py",
+    "timestamp.missing": "a library is not installed; tests/verify/test_timestamps.py",
+    "timestamp.none": "it takes an authority to stamp; tests/verify/test_timestamps.py",
+    "timestamp.signature": "it takes an authority to stamp; tests/verify/test_timestamps.py",
+    "timestamp.time": "it takes an authority to stamp; tests/verify/test_timestamps.py",
+}
+"""The codes that no row reaches, and why no file can cause them."""
