@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 
 MAX_INTEGER = 2**53 - 1
+_SORTED_AND_STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 MAX_DEPTH = 16
 
 
@@ -41,6 +42,14 @@ def encode(document: Json) -> bytes:
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:  # lone surrogates
         raise MalformedError(f"not canonical JSON: {error}") from None
+
+
+def encode_unwalked(document: Json) -> bytes:
+    """Return the canonical UTF-8 bytes of ``document``, without a look at its types.
+
+    It is for a document of which every part was taken from documents that were decoded.
+    """
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def decode(data: bytes) -> Json:
@@ -69,7 +78,7 @@ def decode_unwalked(data: bytes) -> Json:
     """
     try:
         document: Json = orjson.loads(data)
-        if orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER) == data:
+        if orjson.dumps(document, option=_SORTED_AND_STRICT) == data:
             return document
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         raise MalformedError("not JSON of this model") from None

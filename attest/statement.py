@@ -49,10 +49,14 @@ class LaunchEvidence:
 
         Of its data only what the statement says is kept.
         """
+        self.edge.append(leaf)
+        self.last = index
+        self.state(index, entry, leaf)
+
+    def state(self, index: int, entry: Entry, leaf: bytes) -> None:
+        """Take in what the statement says of an entry, for a caller that has the session's tree itself."""
         if self.first < 0:
             self.first = index
-        self.last = index
-        self.edge.append(leaf)
         data = entry.data
         if entry.kind == entries.INTENT:
             self._session, self._leaves["intent"] = entry.session, leaf.hex()
@@ -84,6 +88,20 @@ class LaunchEvidence:
         Raises:
             MalformedError: intent or outcome are missing, so there is nothing to state.
         """
+        return self.statement_over(origin, self.last, self.edge.size, self.edge.root())
+
+    def statement_over(self, origin: str, last: int, size: int, root: bytes) -> dict[str, Json]:
+        """Return the statement over the caller's own tree of the session.
+
+        Args:
+            origin: the ledger's.
+            last: the ledger index of the entry that was added last.
+            size: how many leaves the tree has.
+            root: its root.
+
+        Raises:
+            MalformedError: as :meth:`statement`.
+        """
         if self._session is None or self._outputs is None:
             raise MalformedError("a launch without intent or outcome has no statement")
         return {
@@ -94,9 +112,9 @@ class LaunchEvidence:
                 "session": self._session,
                 "origin": origin,
                 "first": self.first,
-                "last": self.last,
-                "n": self.edge.size,
-                "root": self.edge.root().hex(),
+                "last": last,
+                "n": size,
+                "root": root.hex(),
                 "leaves": dict(self._leaves),
                 "summary": dict(self._summary),
             },

@@ -28,20 +28,27 @@ if TYPE_CHECKING:
     from attest.canonical import Json
 
 ENTRY_BYTES = 640
-_LAUNCH_ENTRIES = 1_000
 _COMMIT = 5_000
 _FIRST = {entry.INTENT, entry.START, entry.OUTCOME, entry.ATTESTATION}
 
 
-def build(workspace: Workspace, size: int) -> tuple[str, str]:
-    """Make a ledger of ``size`` entries; return its path and that of its public key."""
-    path, private, data = begin(workspace, "large")
+def build(workspace: Workspace, name: str, size: int, *, per_launch: int) -> tuple[str, str]:
+    """Make a ledger of ``size`` entries; return its path and that of its public key.
+
+    Args:
+        workspace: where it is made.
+        name: of its directory.
+        size: how many entries it has.
+        per_launch: how many of them a launch has; a few more in the last one where it does not come out even.
+    """
+    path, private, data = begin(workspace, name)
     key = read_file(os.fsencode(private)).key
     state = os.path.join(workspace.environment["XDG_STATE_HOME"], "nono")
     with Ledger.open(os.fsencode(path), key, state=os.fsencode(state)) as ledger:
         at = len(data) + 1  # the first entry founds the ledger
         while at < size:
-            count = min(_LAUNCH_ENTRIES, size - at)
+            left = size - at
+            count = per_launch if left >= per_launch + len(_FIRST) else left
             _append_launch(ledger, key, data, count)
             at += count
     return path, private.removesuffix(".pem") + ".pub"

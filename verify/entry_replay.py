@@ -7,21 +7,23 @@ keys, and its place in its session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attest import canonical, checkpoint, entry, schema
 from attest import origin as origins
 from attest.errors import MalformedError, NonoError
 from attest.keys import PublicKey
+from verify.batch_check import Terms
 from verify.blobs import BlobCheck, BlobSource
 from verify.epochs import Epochs
+from verify.forms import Forms
 from verify.launches import BodySource, Launches
-from verify.numbers import has_only_integers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attest.canonical import Json
+    from verify.batch_check import BatchCheck, Settled
     from verify.findings import Findings
     from verify.requirements import Required
 
@@ -64,9 +66,7 @@ class EntryReplay:
         self.continues: str | None = None
         self._findings = findings
         self._anchored = anchored
-        self._forms = {
-            kind: (schema.validator(kind).is_valid, has_only_integers(kind)) for kind in entry.KINDS
-        }
+        self._forms = Forms()
         self.time = ""
 
     # --- 2 Entries ---------------------------------------------------------------------------------
@@ -82,19 +82,11 @@ class EntryReplay:
         if len(body) > entry.MAX_BYTES:
             self._findings.add("entry.size", f"has {len(body)} bytes; the limit is {entry.MAX_BYTES}", index)
             return
-        try:
-            document: Any = canonical.decode_unwalked(body)
-            kind = document["kind"]
-            is_valid, has_only_integers = self._forms[kind]
-        except (MalformedError, TypeError, LookupError):
+        document = self._forms.read(body)
+        if document is None:
             self._odd(index, body, leaf)
             return
-        # Under a closed schema, integers are all that the canonical form has left to ask for.
-        if not is_valid(document) or not has_only_integers(document):
-            self._odd(index, body, leaf)
-            return
-        # From here on the document has every member that its kind's schema asks for.
-        time = document["time"]
+        kind, time = document["kind"], document["time"]
         if time < self.time:
             self._findings.add("entry.time", "is older than the entry above it", index)
         self.time = time
@@ -103,8 +95,41 @@ class EntryReplay:
         if document["session"] is None:
             self._ledger_entry(index, kind, document["data"])
         else:
-            epochs = self.epochs
-            self.launches.add(index, document, leaf, None if epochs is None else epochs.all[-1].key)
+            self.launches.add(index, document, leaf, self._key())
+
+    def _key(self) -> PublicKey | None:
+        return None if self.epochs is None else self.epochs.all[-1].key
+
+    # --- what a batch check has settled ----------------------------------------------------------------
+
+    def terms(self) -> Terms | None:
+        """Return what holds behind the entries so far, or None where the genesis entry is broken."""
+        key = self._key()
+        return None if key is None or self.origin is None else Terms(self.origin, key)
+
+    def agrees(self, check: BatchCheck, terms: Terms | None) -> bool:
+        """Return whether what was said of the next batch by itself holds behind the entries so far.
+
+        Args:
+            check: what was said.
+            terms: under which terms.
+        """
+        return (
+            check.is_sound
+            and terms == self.terms()
+            and check.first_time >= self.time
+            and not any(self.launches.has(settled.session) for settled in check.settled)
+        )
+
+    def take_decision(self, index: int, session: str, seq: int, leaf: bytes) -> None:
+        """Take in a decision that has its form."""
+        document = {"kind": entry.DECISION, "session": session, "seq": seq}
+        self.launches.add(index, document, leaf, self._key())
+
+    def take_settled(self, settled: Settled, leaf: bytes) -> None:
+        """Take in a launch that is settled, at the entry that closes it."""
+        attestation = leaf if settled.attested else None
+        self.launches.add_settled(settled.session, attestation, met=settled.met, caveats=settled.caveats)
 
     def _odd(self, index: int, body: bytes, leaf: bytes) -> None:
         """Report an entry that is not valid; one of a kind yet to come still belongs to its session."""

@@ -159,6 +159,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "input.changing": (_X, "the file was changed each time that it was read"),
     "input.too_large": (_X, "there is no room for the copy that is needed to read it"),
     "input.memory": (_X, "there was not enough memory to read the file"),
+    "input.worker": (_X, "a process that checked a part of the ledger ended before its time"),
     "input.busy": (_X, "others kept the file locked"),
     "input.unexpected": (_X, "the verifier itself failed, which is a fault of its own"),
     "input.usage": (_X, "the request makes no sense"),

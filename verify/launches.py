@@ -32,9 +32,10 @@ from verify.requirements import Accepted, Watch
 from verify.seen import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from attest.canonical import Json
     from attest.keys import PublicKey
-    from verify.blobs import BlobCheck
     from verify.findings import Findings
     from verify.requirements import Required
 
@@ -44,6 +45,15 @@ class BodySource(Protocol):
 
     def body(self, index: int) -> bytes | None:
         """Return the bytes of the entry at ``index``, or None where there is none."""
+
+
+class Beside(Protocol):
+    """What lies beside entries."""
+
+    def check(
+        self, kind: str, data: dict[str, Json], index: int, session: str | None
+    ) -> dict[str, bytes | None]:
+        """Look up what an entry names; see :meth:`verify.blobs.BlobCheck.check`."""
 
 
 class _Phase(Enum):
@@ -83,13 +93,22 @@ class LaunchCounts:
 
 @dataclass(slots=True)
 class Caveats:
-    """What was recorded and takes something away from what the record proves."""
+    """What was recorded and takes something away from what the record proves; each counts launches."""
 
     stat_only: int = 0
     by_path: int = 0
     metadata: int = 0
     unchecked_image: int = 0
     survivors: int = 0
+
+    def named(self) -> list[str]:
+        """Return the names of those that are not 0."""
+        return [name for name in self.__slots__ if getattr(self, name)]
+
+    def count(self, names: Iterable[str]) -> None:
+        """Count one more for each of these."""
+        for name in names:
+            setattr(self, name, getattr(self, name) + 1)
 
 
 class _Said:
@@ -156,7 +175,7 @@ class Launches:
     """
 
     def __init__(
-        self, source: BodySource, blobs: BlobCheck, findings: Findings, required: Required | None = None
+        self, source: BodySource, blobs: Beside, findings: Findings, required: Required | None = None
     ) -> None:
         self.watch = None if required is None else Watch(required, findings)
         self._accepted = Accepted() if required is None else required.accepted
@@ -176,7 +195,7 @@ class Launches:
 
         Args:
             index: where it stands.
-            document: the entry.
+            document: the entry; of a decision, kind, session and seq are enough.
             leaf: its leaf hash.
             key: the key in force there, or None when that is not known.
         """
@@ -208,6 +227,29 @@ class Launches:
             session.decisions += 1
         elif kind in entry.KINDS:
             self._take(session, index, document, leaf)
+
+    def has(self, name: str) -> bool:
+        """Return whether an entry of this session was taken in."""
+        return name in self._open or bytes.fromhex(name) in self._closed
+
+    def add_settled(
+        self, name: str, attestation: bytes | None, *, met: Iterable[int], caveats: Iterable[str]
+    ) -> None:
+        """Take in the end of a complete launch of which :mod:`verify.batch_check` found nothing.
+
+        Args:
+            name: the session, none of whose entries was taken in.
+            attestation: the leaf hash of its attestation, if it has one.
+            met: the numbers of the requirements that it meets.
+            caveats: the names of the caveats that it counts for.
+        """
+        self.counts.complete += 1
+        self.caveats.count(caveats)
+        if attestation is not None:
+            self.attested.add(attestation)
+        if self.watch is not None:
+            self.watch.settle(name, met)
+        self._closed.add(bytes.fromhex(name))
 
     def add_later_version(self, name: str) -> None:
         """Take in an entry of a session that only a later version understands."""
@@ -267,7 +309,7 @@ class Launches:
             parsed, leaf = self._read_again(index)
             if said is None:
                 said = _Said(parsed.data)
-            said.evidence.add(index, parsed, leaf)
+            said.evidence.state(index, parsed, leaf)
         assert said is not None
         self._remember(session, name, said)
         return said
@@ -297,10 +339,10 @@ class Launches:
         parsed = entry.Entry(kind, name, document["seq"], document["time"], data)
         if index == session.stated[0]:
             said = _Said(data)
-            said.evidence.add(index, parsed, leaf)
+            said.evidence.state(index, parsed, leaf)
             self._remember(session, name, said)
         elif has_place and kind != entry.INTENT:  # else there is one of it already
-            self._said(session, name).evidence.add(index, parsed, leaf)
+            self._said(session, name).evidence.state(index, parsed, leaf)
             session.stated = (*session.stated, index)
         if kind == entry.INTENT:
             self._intent(session, index, name, data)
@@ -351,7 +393,9 @@ class Launches:
             self._report(session, "launch.hook_failed", what, index, name)
         beside = self._blobs.check(entry.START, data, index, name)
         capabilities = (
-            beside["capabilities"] if "capabilities" in beside else canonical.encode(data["capabilities"])
+            beside["capabilities"]
+            if "capabilities" in beside
+            else canonical.encode_unwalked(data["capabilities"])
         )
         if (
             capabilities is not None
@@ -483,9 +527,10 @@ class Launches:
             return
         if session.phase is not _Phase.ENDED or session.broken:
             return  # there is nothing, or more than one thing, that could have been stated; it was reported
-        evidence = self._said(session, name).evidence
-        evidence.edge, evidence.last = session.tree.edge(), session.last
-        if payload != canonical.encode(evidence.statement(self.origin)):
+        stated = self._said(session, name).evidence.statement_over(
+            self.origin, session.last, session.tree.size, session.tree.root()
+        )
+        if payload != canonical.encode_unwalked(stated):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
     def _close(self, index: int, name: str, *, attested: bool = False, whole: bool = True) -> None:

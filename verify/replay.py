@@ -17,32 +17,40 @@ is judged at one size. Everything that follows is one pass: steps 2 to 6 take ea
 that order, so a step may rely on what the ones before it left. A finding stops nothing; what cannot
 be judged without the part that is broken is left out, because that part was reported. What is asked of
 each entry by itself and of its session is in :mod:`verify.entry_replay`, which has its steps 2, 5 and 6.
+
+The entries come in batches. Where other cores help (:mod:`verify.worker_pool`), a batch may come with the
+word that most of it is clean by itself (:mod:`verify.batch_check`); then only the rest of it is looked at
+here. What is found, and in which order, does not depend on that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, entry, note, tree
 from attest.errors import MalformedError, NonoError
 from verify.anchors import AnchorCheck
+from verify.batch import batches
+from verify.cores import cores_for
 from verify.entry_replay import EntryReplay, is_session_id
 from verify.findings import Findings
 from verify.reader import DamagedError
 from verify.tiles import TileCheck, first_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from attest.canonical import Json
     from verify.anchors import Outsiders
+    from verify.batch import Batch
+    from verify.batch_check import BatchCheck, Terms
     from verify.epochs import Epochs
     from verify.launches import Caveats, LaunchCounts
     from verify.reader import LedgerFile
     from verify.requirements import Required, Requirement
+    from verify.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,8 @@ def replay(
     allow_running: bool = False,
     sizes: Iterable[int] = (),
     required: Required | None = None,
+    cores: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Replayed:
     """Replay a ledger, parts 1 to 6, of part 7 what lies in it, and of part 8 what is asked of its launches.
 
@@ -96,16 +106,34 @@ def replay(
         allow_running: do not object to launches that are known to run still.
         sizes: at which further sizes the root is wanted, for part 7.
         required: what is asked of launches, for part 8.
+        cores: how many cores to use at most; all that this process may use by default. What is found does
+            not depend on it.
+        progress: called now and then with the number of entries that were taken in, and of all.
 
     Raises:
-        NotCheckedError: the file cannot be read any more.
+        NotCheckedError: the file cannot be read any more, or another core failed.
     """
-    return _Replay(source, outsiders, sizes, required).run(allow_running=allow_running)
+    with contextlib.ExitStack() as stack:
+        pool = None
+        count = cores_for(source.size, cores)
+        if count > 1:
+            from verify.worker_pool import WorkerPool  # noqa: PLC0415  # for long ledgers alone
+
+            pool = stack.enter_context(WorkerPool(count - 1, required))
+        machine = _Replay(source, outsiders, sizes, required, pool=pool, progress=progress)
+        return machine.run(allow_running=allow_running)
 
 
 class _Replay:
     def __init__(
-        self, source: LedgerFile, outsiders: Outsiders, sizes: Iterable[int], required: Required | None
+        self,
+        source: LedgerFile,
+        outsiders: Outsiders,
+        sizes: Iterable[int],
+        required: Required | None,
+        *,
+        pool: WorkerPool | None,
+        progress: Callable[[int, int], object] | None,
     ) -> None:
         self._source = source
         self._wanted = sorted(set(sizes), reverse=True)
@@ -114,6 +142,8 @@ class _Replay:
         self._tiles = TileCheck(source, self._findings)
         self._tree = self._tiles.tree
         self._entries = EntryReplay(source, self._findings, self._anchor, required)
+        self._pool = pool
+        self._progress = progress
         self._anchors = AnchorCheck(source, self._findings, outsiders)
         self._whole = True  # no entry is missing so far, so the tree can be computed
         self._kept: Iterator[tuple[object, ...]] = iter(())
@@ -199,26 +229,59 @@ class _Replay:
 
     def _2_entries(self, size: int) -> int:
         """Take in every entry below ``size`` and return the index behind the last one."""
-        sha256, take, leaves, width = hashlib.sha256, self._entries.take, self._tree.leaves, tree.TILE_WIDTH
         expected = 0
-        wanted = self._wanted
-        for index, body in self._source.entries(size):
-            if index != expected:
-                self._missing(expected, index)
-            expected = index + 1
-            data = body if type(body) is bytes else b""  # NULL, which part 1 reported
-            leaf = sha256(b"\x00" + data).digest()
-            leaves.append(leaf)
-            if len(leaves) == width:
-                self._full_tile()
-            take(index, data, leaf)
-            if self._kept_row is not None and self._kept_row[0] == expected:
-                self._4_kept(expected)
-            if wanted and wanted[-1] == expected:
-                wanted.pop()
-                if self._whole:
-                    self._roots[expected] = self._tree.edge().root()
+        for batch, terms, check in self._checked(batches(self._source.entries(size))):
+            if batch.first != expected:
+                self._missing(expected, batch.first)
+            expected = batch.first + len(batch.bodies)
+            if check is not None and self._entries.agrees(check, terms):
+                self._2_rest(batch, check)
+            else:
+                for index, body in enumerate(batch.bodies, batch.first):
+                    leaf = tree.hash_leaf(body)
+                    self._3_leaf(leaf)
+                    self._entries.take(index, body, leaf)
+                    self._at_size(index + 1)
+            if self._progress is not None:
+                self._progress(expected, size)
         return expected
+
+    def _checked(self, entries: Iterator[Batch]) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
+        """Yield the batches, with what other cores have to say of them."""
+        if self._pool is not None:
+            return self._pool.checked(entries, self._entries.terms)
+        return ((batch, None, None) for batch in entries)
+
+    def _2_rest(self, batch: Batch, check: BatchCheck) -> None:
+        """Take in a batch, and look at those of its entries that are not settled."""
+        left = set(check.left)
+        decisions = {at: (session, seq) for at, session, seq in check.decisions}
+        closing = {settled.at: settled for settled in check.settled}
+        behind = 0
+        for at in sorted([*left, *decisions, *closing]):
+            self._3_leaves(batch.first + behind, check.leaves[behind:at])
+            behind = at + 1
+            index, leaf = batch.first + at, check.leaves[at]
+            self._3_leaf(leaf)
+            if at in decisions:
+                session, seq = decisions[at]
+                self._entries.take_decision(index, session, seq, leaf)
+            elif at in left:
+                self._entries.take(index, batch.bodies[at], leaf)
+            else:
+                self._entries.take_settled(closing[at], leaf)
+            self._at_size(index + 1)
+        self._3_leaves(batch.first + behind, check.leaves[behind:])
+        self._entries.time = check.last_time
+
+    def _at_size(self, size: int) -> None:
+        """Do what is to be done where the ledger has had this size."""
+        if self._kept_row is not None and self._kept_row[0] == size:
+            self._4_kept(size)
+        if self._wanted and self._wanted[-1] == size:
+            self._wanted.pop()
+            if self._whole:
+                self._roots[size] = self._tree.root()
 
     def _missing(self, expected: int, index: int) -> None:
         what = "is missing" if index == expected + 1 else f"and all up to {index - 1} are missing"
@@ -231,12 +294,32 @@ class _Replay:
 
     # --- 3 Tree ------------------------------------------------------------------------------------
 
-    def _full_tile(self) -> None:
+    def _3_leaf(self, leaf: bytes) -> None:
+        leaves = self._tree.leaves
+        leaves.append(leaf)
+        if len(leaves) < tree.TILE_WIDTH:
+            return
         if not self._whole:
-            self._tree.leaves.clear()
+            leaves.clear()
             return
         with self._reading():
             self._tiles.add()
+
+    def _3_leaves(self, index: int, leaves: list[bytes]) -> None:
+        """Take in the leaves of entries that are settled, the first of which is at ``index``."""
+        sizes = [*self._wanted[-1:], *([] if self._kept_row is None else self._kept_row[:1])]
+        if any(isinstance(size, int) and index < size <= index + len(leaves) for size in sizes):
+            for at, leaf in enumerate(leaves, index):
+                self._3_leaf(leaf)
+                self._at_size(at + 1)
+            return
+        loose = self._tree.leaves
+        while len(loose) + len(leaves) >= tree.TILE_WIDTH:
+            room = tree.TILE_WIDTH - len(loose) - 1
+            loose += leaves[:room]
+            self._3_leaf(leaves[room])
+            leaves = leaves[room + 1 :]
+        loose += leaves
 
     def _3_tree(self, head: checkpoint.Checkpoint | None, edge: object) -> bytes:
         self._tiles.finish()
@@ -300,7 +383,7 @@ class _Replay:
             return
         if kept.size != size:
             self._findings.add("checkpoint.size", f"{where} is one of size {kept.size}")
-        elif self._whole and kept.root != self._tree.edge().root():
+        elif self._whole and kept.root != self._tree.root():
             self._findings.add("checkpoint.root", f"{where} has another root than the entries below it")
 
     def _4_head(self, head: checkpoint.Checkpoint | None, data: bytes) -> None:

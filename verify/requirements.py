@@ -194,6 +194,13 @@ class Watch:
             if met is None and not launch.failed >> number & 1:
                 self._met[number] = name
 
+    def settle(self, name: str, met: Iterable[int]) -> None:
+        """Take in a complete launch of which another watch found nothing, and what it meets."""
+        self._seen |= name == self._session
+        for number in met:
+            if self._met[number] is None:
+                self._met[number] = name
+
     def finish(self) -> None:
         """Report what no launch met."""
         if self._session is not None and not self._seen:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attest.tree import HASH_BYTES, TILE_WIDTH
-from verify.growing_tree import GrowingTree, perfect_root
+from attest.tree import HASH_BYTES, TILE_WIDTH, perfect_root
+from verify.growing_tree import GrowingTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from verify.verdict import PolicyReport, RequiredReport, Verdict
 from verify.witnessing import Witnessed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from verify.anchors import AnchorReport
     from verify.findings import Findings
@@ -46,6 +46,8 @@ def verify(
     authorities: Authorities | None = None,
     required: Required | None = None,
     now: datetime | None = None,
+    cores: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -61,6 +63,10 @@ def verify(
         required: a policy, and what else is asked of its launches.
         now: the time at which is asked, with a zone; None is the clock's. Evidence that is later does not
             count.
+        cores: how many cores to use at most; all that this process may use by default. A long ledger is
+            checked by that many processes; the verdict does not depend on it.
+        progress: called now and then with the number of entries that were taken in, and of all; it begins
+            again when the file was changed meanwhile.
 
     Returns:
         The verdict; its ``exit`` is never 2.
@@ -80,6 +86,8 @@ def verify(
                     allow_running=allow_running,
                     sizes=(each.checkpoint.size for each in remembered),
                     required=required,
+                    cores=cores,
+                    progress=progress,
                 )
             except MemoryError:
                 raise NotCheckedError(

@@ -20,6 +20,7 @@ NOT_BY_A_FILE = {
     "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",
     "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",
     "input.unexpected": "a fault of the verifier itself; tests/verify/test_command.py",
+    "input.worker": "a process of the verifier was killed; tests/verify/test_all_cores.py",
     "timestamp.missing": "a library is not installed; tests/verify/test_timestamps.py",
     "timestamp.none": "it takes an authority to stamp; tests/verify/test_timestamps.py",
     "timestamp.signature": "it takes an authority to stamp; tests/verify/test_timestamps.py",

@@ -15,6 +15,7 @@ import json
 import os
 import sqlite3
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -26,10 +27,14 @@ from attest.blob import Blob
 from attest.canonical import encode
 from attest.keys import SigningKey
 from attest.statement import LaunchEvidence
-from verify import cli
+from verify import batch, cli, replay, worker_pool
+from verify.batch import Batch
+from verify.batch_check import BatchCheck, check_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from verify.batch_check import Terms
 
 FEATURES = (
     "filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities", "exec-stop", "lease",
@@ -336,6 +341,45 @@ def published() -> dict[str, jsonschema_rs.Draft202012Validator]:
 
 
 PUBLISHED = published()
+
+
+class InlinePool(worker_pool.WorkerPool):
+    """A pool without processes: everything that they would be asked is checked here, some batches ahead."""
+
+    def checked(
+        self, batches: Iterable[Batch], terms: Callable[[], Terms | None]
+    ) -> Iterator[tuple[Batch, Terms | None, BatchCheck | None]]:
+        waiting: deque[tuple[Batch, Terms, BatchCheck]] = deque()
+        failure = None
+        try:
+            for batch in batches:
+                now = terms()
+                if now is None:
+                    assert not waiting
+                    yield batch, None, None
+                    continue
+                sent = Batch.decode(batch.first, *batch.encode())
+                check = check_batch(sent, now, self._forms, self._required)
+                waiting.append((batch, now, BatchCheck.decode(*check.encode())))
+                if len(waiting) > 2:
+                    yield waiting.popleft()
+        except Exception as error:  # noqa: BLE001  # it is raised behind what came before it
+            failure = error
+        yield from waiting
+        if failure is not None:
+            raise failure
+
+
+@contextlib.contextmanager
+def in_batches(entries: int = 7) -> Iterator[None]:
+    """Verify as if another core helped, in batches of so many entries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "cores_for", lambda size, most: 1 if most == 1 else 2)
+        patch.setattr(worker_pool.WorkerPool, "__enter__", lambda self: InlinePool(0, self._required))
+        patch.setattr(batch, "MAX_ENTRIES", entries)
+        yield
+
+
 BEGINNINGS = {0: "verified: ", 1: "FAILED: ", 2: "not checked: ", 3: "intact, not met: "}
 
 
@@ -349,12 +393,14 @@ def run(arguments: list[str]) -> tuple[int, str]:
 def judge(asked: list[str]) -> Judged:
     """Run the command in both formats, which must agree, and return what it said.
 
-    The document is of the published schema, whatever was found.
+    The document is of the published schema, whatever was found, and the same when other cores help.
     """
     status, text = run(asked)
     again, output = run([*asked, "--format", "json"])
     document = json.loads(output)
     assert status == again == document["exit"]
+    with in_batches():
+        assert run([*asked, "--format", "json"]) == (status, output)
     PUBLISHED[document["schema"]].validate(document)
     assert text.startswith(BEGINNINGS[status])
     return Judged(status, document, text)
@@ -398,3 +444,9 @@ def new_book() -> Callable[..., Book]:
 def shapes() -> Any:
     """Return this module: the sample data of every kind."""
     return sys.modules[__name__]
+
+
+@pytest.fixture(name="in_batches")
+def _in_batches() -> Any:
+    """Return what lets a verification be helped, without processes."""
+    return in_batches

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import re
+import sys
 from typing import TYPE_CHECKING
 
 from attest import __version__
@@ -13,12 +16,11 @@ from verify.cli import SUBCOMMANDS, attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
 from verify.cli.streams import NOT_CHECKED, complain, write
+from verify.cli.terminal import Progress, in_colour
 from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
-    import argparse
-
     from verify.verdict import Verdict
 
 _FILE_FORMATS = ("text", "json", "sarif", "junit")
@@ -103,17 +105,20 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
             memory.append(saved)
         policy = None if options.witness_policy is None else witness_policy.read(options.witness_policy)
         authorities = None if options.tsa_roots is None else timestamps.read(options.tsa_roots)
-        verdict = verify(
-            ledger,
-            pins=pinned,
-            origin=options.origin,
-            allow_running=options.allow_running,
-            remembered=memory,
-            required=asked,
-            witness_policy=policy,
-            authorities=authorities,
-            now=options.now,
-        )
+        with Progress(sys.stderr) as progress:
+            verdict = verify(
+                ledger,
+                pins=pinned,
+                origin=options.origin,
+                allow_running=options.allow_running,
+                remembered=memory,
+                required=asked,
+                witness_policy=policy,
+                authorities=authorities,
+                now=options.now,
+                cores=options.cores,
+                progress=progress,
+            )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
         if options.save_checkpoint is not None and verdict.head is not None and continued:
@@ -129,7 +134,8 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
 
 def say(verdict: Verdict, ledger: str, form: str) -> int:
     """Write a verdict to standard output in one of the formats; return the exit code."""
-    write(_as_format(form, verdict, ledger))
+    text = _as_format(form, verdict, ledger)
+    write(in_colour(text, verdict.exit, sys.stdout, os.environ) if form == "text" else text)
     if form == "github" and not _summarise(verdict, ledger):
         return NOT_CHECKED
     return verdict.exit
@@ -221,6 +227,12 @@ def _summarise(verdict: Verdict, ledger: str) -> bool:
     return True
 
 
+def _cores(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(f"not a number of cores, from 1 to 9999: {text!r}")
+    return int(text)
+
+
 def parser() -> Parser:
     """Return the parser of the arguments."""
     found = Parser(
@@ -261,6 +273,12 @@ def add_demands(parser: argparse.ArgumentParser) -> None:
     add_pins(parser)
     parser.add_argument(
         "--allow-running", action="store_true", help="do not object to launches that still run on this host"
+    )
+    parser.add_argument(
+        "--cores",
+        metavar="N",
+        type=_cores,
+        help="use at most so many cores for a long ledger; default: all that there are",
     )
     requiring.add_requirements(parser)
     others = parser.add_argument_group("what others saw, and when")

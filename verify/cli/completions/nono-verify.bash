@@ -10,7 +10,7 @@ _shtab_nono_verify_trust_subparsers=(add list remove)
 _shtab_nono_verify_subparsers=(completion each evidence help policy proof trust)
 
 _shtab_nono_verify_completion_option_strings=(-h --help)
-_shtab_nono_verify_each_option_strings=(-h --help -k --public-key-file --origin --allow-running --policy --require-label --require-output --session --witness-policy --tsa-roots --now --format)
+_shtab_nono_verify_each_option_strings=(-h --help -k --public-key-file --origin --allow-running --cores --policy --require-label --require-output --session --witness-policy --tsa-roots --now --format)
 _shtab_nono_verify_evidence_option_strings=(-h --help -k --public-key-file --origin --format)
 _shtab_nono_verify_help_option_strings=(-h --help)
 _shtab_nono_verify_policy_check_option_strings=(-h --help --format)
@@ -22,7 +22,7 @@ _shtab_nono_verify_trust_add_option_strings=(-h --help)
 _shtab_nono_verify_trust_list_option_strings=(-h --help)
 _shtab_nono_verify_trust_remove_option_strings=(-h --help)
 _shtab_nono_verify_trust_option_strings=(-h --help)
-_shtab_nono_verify_option_strings=(-h --help -k --public-key-file --origin --allow-running --policy --require-label --require-output --session --witness-policy --tsa-roots --now --format --write --checkpoint --save-checkpoint --attest --attest-out --version)
+_shtab_nono_verify_option_strings=(-h --help -k --public-key-file --origin --allow-running --cores --policy --require-label --require-output --session --witness-policy --tsa-roots --now --format --write --checkpoint --save-checkpoint --attest --attest-out --version)
 
 _shtab_nono_verify_each_pos_0_COMPGEN=_nono_files
 _shtab_nono_verify_each__k_COMPGEN=_nono_files

@@ -51,7 +51,7 @@ function _shtab_nono_verify_using
 end
 
 set -g _shtab_nono_verify_commands completion each evidence help policy 'policy check' 'policy explain' 'policy schema' proof trust 'trust add' 'trust list' 'trust remove'
-set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --format --now --origin --policy --public-key-file --require-label --require-output --save-checkpoint --session --tsa-roots --witness-policy --write -k
+set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --cores --format --now --origin --policy --public-key-file --require-label --require-output --save-checkpoint --session --tsa-roots --witness-policy --write -k
 
 complete -c nono-verify -e
 complete -c nono-verify -f
@@ -60,6 +60,7 @@ complete -c nono-verify -n _shtab_nono_verify_using -s h -l help -d 'show this h
 complete -c nono-verify -n _shtab_nono_verify_using -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
 complete -c nono-verify -n _shtab_nono_verify_using -l origin -x -d 'the ledger must have this origin, name/id'
 complete -c nono-verify -n _shtab_nono_verify_using -l allow-running -d 'do not object to launches that still run on this host'
+complete -c nono-verify -n _shtab_nono_verify_using -l cores -x -d 'use at most so many cores for a long ledger; default: all that there are'
 complete -c nono-verify -n _shtab_nono_verify_using -l policy -xka "(__fish_complete_path (commandline -ct))" -d 'what must hold beside, see nono-verify policy --help'
 complete -c nono-verify -n _shtab_nono_verify_using -l require-label -x -d 'a complete launch with this label must have ended with exit code 0; given more than once, one launch has them all'
 complete -c nono-verify -n _shtab_nono_verify_using -l require-output -xka "(__fish_complete_path (commandline -ct))" -d 'this very file must be an output of such a launch; can be given more than once'
@@ -82,6 +83,7 @@ complete -c nono-verify -n '_shtab_nono_verify_using each' -s h -l help -d 'show
 complete -c nono-verify -n '_shtab_nono_verify_using each' -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
 complete -c nono-verify -n '_shtab_nono_verify_using each' -l origin -x -d 'the ledger must have this origin, name/id'
 complete -c nono-verify -n '_shtab_nono_verify_using each' -l allow-running -d 'do not object to launches that still run on this host'
+complete -c nono-verify -n '_shtab_nono_verify_using each' -l cores -x -d 'use at most so many cores for a long ledger; default: all that there are'
 complete -c nono-verify -n '_shtab_nono_verify_using each' -l policy -xka "(__fish_complete_path (commandline -ct))" -d 'what must hold beside, see nono-verify policy --help'
 complete -c nono-verify -n '_shtab_nono_verify_using each' -l require-label -x -d 'a complete launch with this label must have ended with exit code 0; given more than once, one launch has them all'
 complete -c nono-verify -n '_shtab_nono_verify_using each' -l require-output -xka "(__fish_complete_path (commandline -ct))" -d 'this very file must be an output of such a launch; can be given more than once'

@@ -1,0 +1,45 @@
+"""The form of an entry: canonical JSON, and its kind's closed schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attest import canonical, entry, schema
+from attest.errors import MalformedError
+from verify.numbers import has_only_integers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Check = Callable[[Any], bool]
+
+
+class Forms:
+    """The forms of the kinds, each of them compiled when the first entry of its kind comes."""
+
+    __slots__ = ("_by_kind",)
+
+    def __init__(self) -> None:
+        self._by_kind: dict[str, tuple[_Check, _Check]] = {}
+
+    def read(self, body: bytes) -> dict[str, Any] | None:
+        """Return the document of an entry that is of its form, or None.
+
+        A document that is returned has every member that its kind's schema asks for.
+        """
+        try:
+            document: Any = canonical.decode_unwalked(body)
+            kind = document["kind"]
+            is_valid, has_integers = self._by_kind.get(kind) or self._compiled(kind)
+        except (MalformedError, TypeError, LookupError):
+            return None
+        # Under a closed schema, integers are all that the canonical form has left to ask for.
+        if not is_valid(document) or not has_integers(document):
+            return None
+        return document  # type: ignore[no-any-return]  # a valid document is an object
+
+    def _compiled(self, kind: str) -> tuple[_Check, _Check]:
+        if kind not in entry.KINDS:
+            raise LookupError(kind)
+        checks = self._by_kind[kind] = schema.validator(kind).is_valid, has_only_integers(kind)
+        return checks
