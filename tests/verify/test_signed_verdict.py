@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -200,6 +201,33 @@ def test_a_place_that_cannot_be_written(bench: Bench, book: Book, key: str) -> N
         assert status == 2
         assert text.startswith("not checked: ")
     assert not [name for name in os.listdir(bench.directory) if name.endswith(".new")]
+
+
+@pytest.mark.parametrize("victim", ["ledger", "key", "policy", "signing key", "saved", "written"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_signed_verdict_replaces_nothing_that_is_used(
+    bench: Bench, book: Book, key: str, victim: str, linked: bool
+) -> None:
+    ledger, policy = bench.write(book), save(bench.path("p.toml"), b"version = 1\n[every]\nattested = true\n")
+    targets = {
+        "ledger": ledger, "key": bench.path("key.pub"), "policy": policy, "signing key": key,
+        "saved": bench.path("saved"), "written": bench.path("written"),
+    }  # fmt: skip
+    files = [ledger, bench.path("key.pub"), policy, key]
+    before = [Path(file).read_bytes() for file in files]
+    out = targets[victim]
+    if linked:
+        os.symlink(out, bench.path("linked"))
+        out = bench.path("linked")
+    status, text = say(
+        ledger, "-k", bench.path("key.pub"), "--policy", policy, "--save-checkpoint", targets["saved"],
+        "--write", f"json={targets['written']}", "--attest", key, "--attest-out", out,
+    )  # fmt: skip
+    assert status == 2
+    assert text.startswith("not checked: --")
+    assert [Path(file).read_bytes() for file in files] == before
+    assert not os.path.exists(targets["saved"])
+    assert not os.path.exists(targets["written"])
 
 
 def test_flags_that_do_not_fit(bench: Bench, book: Book, key: str) -> None:
