@@ -110,6 +110,23 @@ def test_without_a_policy_the_list_is_empty_and_there(bench: Bench, book: Book, 
     ]  # fmt: skip
 
 
+def test_a_policy_that_one_launch_was_held_to_is_not_met_by_all(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, key: str
+) -> None:
+    policy = save(bench.path("release.toml"), b"version = 1\n[every]\nexit = [0]\n")
+    book = new_book()
+    good = book.launch()
+    book.launch(outcome=shapes.changed(shapes.OUTCOME, exit=1))
+    asked = [bench.write(book), "-k", bench.path("key.pub"), "--policy", policy]
+    asked += ["--attest", key, "--attest-out", bench.path("verdict.json")]
+    assert say(*asked)[0] == 3
+    assert say(*asked, "--session", good)[0] == 0
+    predicate = opened(bench.path("verdict.json"))["predicate"]
+    assert "NONO_POLICY_MET" not in predicate["properties"]
+    assert "NONO_POLICY_MET_BY_SESSION" in predicate["properties"]
+    assert predicate["nono"]["session"] == good
+
+
 def test_it_changes_with_one_bit(bench: Bench, book: Book, key: str) -> None:
     out = bench.path("verdict.json")
     assert say(bench.write(book), "-k", bench.path("key.pub"), "--attest", key, "--attest-out", out)[0] == 0
