@@ -43,9 +43,12 @@ _MAX_SHOWN = 200
 
 # What every launch is granted by nono itself, whoever asks: its private temporary directory, and devices, its
 # own terminal among them. A policy about places means what was asked for beyond that. Other grants of the
-# source "system" (the program, a file that a standard stream is) reach something that somebody chose.
+# source "system" (the program, a file that a standard stream is) reach something that somebody chose, and
+# files in the directories below /dev, /dev/shm for one, are no devices; terminals are.
 _OWN_DIRECTORY = re.compile(rb"(?s:.*)/nono-[0-9a-f]{20}")
+_DEVICE = re.compile(rb"/dev/(?:pts/)?[^/]+")
 _DEVICE_SOURCES = frozenset({"system", "group:devices"})
+_NO_CANONICAL_PARTS = frozenset({b"", b".", b".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,12 @@ class Conditions:
     @property
     def about_capabilities(self) -> bool:
         """Whether the capability set is asked about."""
-        return bool(self.network or self.no_grant_under or self.no_write_under or self.write_only_under)
+        return bool(self.network or self.about_places)
+
+    @property
+    def about_places(self) -> bool:
+        """Whether it is asked what was granted."""
+        return bool(self.no_grant_under or self.no_write_under or self.write_only_under)
 
     def intent(self, data: Mapping[str, Any]) -> Iterator[Failure]:
         """Judge what was asked; ``data`` is that of a ``launch.intent``."""
@@ -127,12 +135,17 @@ class Conditions:
             data: what the entry says.
             capabilities: the effective capability set, or None when it is not to be had.
         """
+        achieved = data["enforcement"]["achieved"]
         if self.executables:
             for image in (data["executable"], *data["interpreters"]):
                 if not any(each.matches(image["path"], image["sha256"]) for each in self.executables):
                     which = f"{_shown(image['path'])} (sha256 {image['sha256'][:16]}…)"
                     yield Failure("policy.executable", f"runs {which}, which is none of those")
                     break
+        if self.network == "blocked" and not achieved["network"]:  # waived, so it is said and not enforced
+            yield Failure("policy.network", "starts with a network that nothing blocks")
+        if self.about_places and not achieved["filesystem"]:
+            yield Failure("policy.grant", "starts with grants that nothing enforces")
         if not self.about_capabilities:
             return
         if not isinstance(capabilities, dict):
@@ -144,8 +157,13 @@ class Conditions:
         mode = capabilities["network"]["mode"]
         if self.network == "blocked" and mode != "blocked":
             yield Failure("policy.network", f"has the network {mode}, which was to be blocked at least")
-        for grant in capabilities["files"]:
-            if not _is_own(grant):
+        for grant in capabilities["files"] if self.about_places else ():
+            if not _is_canonical(canonical.text_bytes(grant["path"])):
+                what = (
+                    f"grants {_shown(grant['path'])}, which is no canonical path, so its place is not known"
+                )
+                yield Failure("policy.undecided", what)
+            elif not _is_own(grant):
                 yield from self._grant(grant)
 
     def _grant(self, grant: dict[str, Any]) -> Iterator[Failure]:
@@ -167,6 +185,14 @@ class Conditions:
                 "policy.write", f"grants {shown} for writing, which lies outside of what may be written"
             )
 
+    def direct(self) -> Iterator[Failure]:
+        """Judge a launch that ends with its start, because nobody stayed to see how it went on."""
+        if self.exit is not None or self.outputs or self.output_sha256 is not None:
+            yield Failure(
+                "policy.undecided",
+                "is of a direct launch, which does not show how it ended, which the policy asks about",
+            )
+
     def outcome(self, data: Mapping[str, Any]) -> Iterator[Failure]:
         """Judge how it ended; ``data`` is that of a ``launch.outcome``."""
         if self.exit is not None and data.get("exit") not in self.exit:
@@ -183,7 +209,13 @@ def _is_own(grant: dict[str, Any]) -> bool:
     path = canonical.text_bytes(grant["path"])
     if grant["type"] == "directory":
         return grant["source"] == "system" and _OWN_DIRECTORY.fullmatch(path) is not None
-    return grant["source"] in _DEVICE_SOURCES and path.startswith(b"/dev/")
+    return grant["source"] in _DEVICE_SOURCES and _DEVICE.fullmatch(path) is not None
+
+
+def _is_canonical(path: bytes) -> bool:
+    """Return whether a path is absolute and means what it says: no ``..``, no empty part."""
+    root, *parts = path.split(b"/")
+    return path == b"/" or (not root and bool(parts) and _NO_CANONICAL_PARTS.isdisjoint(parts))
 
 
 def _ended(data: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ _MAX_ANNOTATIONS = 9
 
 _COMMANDS = {Severity.NOTE: "notice"}
 _MAX_ROWS = 50
-_PLAIN = frozenset(" .,;=+")
+_PLAIN = frozenset(" ,;=+")
+"""Not the full stop: GitHub makes a link of www.example.org wherever it stands."""
 
 
 def as_annotations(verdict: Verdict, ledger: str) -> str:

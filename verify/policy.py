@@ -86,6 +86,8 @@ def parse(data: bytes, source: str) -> Policy:
         raise _form(source, "it is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise _form(source, f"not TOML: {error}") from None
+    except ValueError:  # of int(), which the parser leaves as it is
+        raise _form(source, "it has a number of too many digits") from None
     except RecursionError:
         raise _form(source, "it is nested too deeply") from None
     _check(document, source)
@@ -119,7 +121,8 @@ def _check(document: dict[str, Any], source: str) -> None:
         error = next(iter(_validator().iter_errors(document)), None)
     except ValueError:  # a date, a time, or a float that JSON has not: no member takes one
         raise _form(
-            source, "it has a value of a type that no part of a policy has (a date, a time, inf)"
+            source,
+            "it is nested too deeply, or has a value of a type that no part of a policy has (a date, inf)",
         ) from None
     if error is None:
         return

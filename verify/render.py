@@ -1,12 +1,14 @@
 """A verdict as text and as JSON.
 
 Much of a ledger is text that an attacker may have chosen. Nothing of it reaches a terminal raw: what
-is not printable (control characters, direction marks, line separators, lone surrogates) is escaped.
+is not printable (control characters, direction marks, line separators, lone surrogates) is escaped. Nor is
+any of it a command to the runner of a pipeline, which reads all that its steps write.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from verify.witnessing import written
@@ -18,12 +20,19 @@ _SHOWN_DIGITS = 16
 _MORE_FINDINGS = 20
 _SHOWN_TIMESTAMPS = 5
 
+# GitHub takes "::name::" at the beginning of a line for a command, and "##[name]" anywhere in it; Azure
+# Pipelines takes "##vso[name]".
+_COMMAND = re.compile(r"^(\s*):(?=:)|(#)#(?=\[|vso\[)")
+
 
 def printable(text: str) -> str:
-    """Return ``text`` with every character escaped that a terminal could take as more than itself."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+    """Return ``text`` with every character escaped that a terminal could take as more than itself.
+
+    So is the beginning of a command to the runner of a pipeline.
+    """
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _escaped(char) for char in text)
+    return _COMMAND.sub(lambda found: "#\\x23" if found[2] else f"{found[1]}\\x3a", text)
 
 
 def _escaped(char: str) -> str:

@@ -111,10 +111,11 @@ def _words(labels: Sequence[tuple[str, str]]) -> str:
 
 @dataclass(slots=True)
 class _Open:
-    """An open launch: which requirements it failed (a bit each), and whether it started."""
+    """An open launch: which requirements it failed (a bit each), whether it started, whether it is direct."""
 
     failed: int = 0
     started: bool = False
+    direct: bool = False
 
 
 class Watch:
@@ -144,7 +145,7 @@ class Watch:
         """Take in the intent of a session."""
         if self._session is None or self._session == name:
             self._seen = True
-            self._open[name] = _Open()
+            self._open[name] = _Open(direct=data["strategy"] == "direct")
             self._judge(index, name, lambda conditions: conditions.intent(data))
 
     def hook(self, index: int, name: str, data: dict[str, Any]) -> None:
@@ -168,11 +169,16 @@ class Watch:
         launch.started = True
         known = _capability_set(data, capabilities) if self._asks_for_capabilities else None
         self._judge(index, name, lambda conditions: conditions.start(data, known))
+        if launch.direct:
+            self._judge(index, name, lambda conditions: conditions.direct())
 
     def outcome(self, index: int, name: str, data: dict[str, Any]) -> None:
         """Take in an outcome."""
-        if name in self._open:
-            self._judge(index, name, lambda conditions: conditions.outcome(data))
+        launch = self._open.get(name)
+        if launch is None:
+            return
+        launch.started &= "not_started" not in data  # the start was ready, and exec failed: nothing ran
+        self._judge(index, name, lambda conditions: conditions.outcome(data))
 
     def close(self, index: int, name: str, *, attested: bool, whole: bool) -> None:
         """Take in the end of a session.

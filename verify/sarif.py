@@ -83,9 +83,17 @@ def _result(finding: Finding, codes: list[str], ledger: str) -> Json:
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
         "level": _LEVELS[finding.severity],
-        "message": {"text": printable(finding.message)},
+        "message": {"text": _unlinked(printable(finding.message))},
         "locations": [location],
     }
+
+
+def _unlinked(text: str) -> str:
+    """Return text that has no embedded link, ``[words](address)`` (SARIF 2.1.0, section 3.11.6).
+
+    Parted rather than escaped: not every viewer that makes links takes the backslashes out again.
+    """
+    return text.replace("](", "] (")
 
 
 def _uri(path: str) -> str:

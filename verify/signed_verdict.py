@@ -135,8 +135,8 @@ def _properties(verdict: Verdict) -> list[str]:
         held.append("NONO_LAUNCHES_ACCOUNTED_FOR")
     if verdict.freshness != "unproven":
         held.append("NONO_NOT_SET_BACK")
-    if verdict.policy is not None:
-        held.append("NONO_POLICY_MET")
+    if verdict.policy is not None:  # held against one launch, it says nothing about the others
+        held.append("NONO_POLICY_MET" if verdict.session is None else "NONO_POLICY_MET_BY_SESSION")
     if verdict.required:
         held.append("NONO_REQUIREMENTS_MET")
     return held

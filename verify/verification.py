@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from attest import entry
+from attest.errors import MalformedError
 from attest.instant import parse_instant
 from verify import caveats, pinning, reader
 from verify.anchors import Outsiders
@@ -105,6 +108,7 @@ def verify(
                     remembered=remembered,
                     required=required or Required(),
                     now=now,
+                    body=source.body,
                 )
     raise NotCheckedError(f"{os.fsdecode(name)} changes while it is read", code="input.changing")
 
@@ -117,6 +121,7 @@ def _judge(
     remembered: Sequence[Remembered],
     required: Required,
     now: datetime | None,
+    body: Callable[[int], bytes | None],
 ) -> Verdict:
     findings = replayed.findings
     held = _hold_to_memory(replayed, pins, remembered)
@@ -132,7 +137,7 @@ def _judge(
     if required.policy is not None:
         _8_policy(required.policy, replayed, now, is_remembered=newest > 0)
         if required.policy.anchor_lag is not None:
-            _8_anchor_lag(required.policy.anchor_lag, replayed, witnessed)
+            _8_anchor_lag(required.policy.anchor_lag, replayed, witnessed, body)
     tampered, unmet = findings.counts[Severity.TAMPERED], findings.counts[Severity.UNMET]
     met = trusted if not tampered else None
     not_excluded = [
@@ -189,9 +194,17 @@ def _8_policy(policy: Policy, replayed: Replayed, now: datetime | None, *, is_re
         findings.add("policy.head_age", what)
 
 
-def _8_anchor_lag(seconds: int, replayed: Replayed, witnessed: Witnessed | None) -> None:
-    """Judge how far behind the ledger the newest word of others is that holds."""
+def _8_anchor_lag(
+    seconds: int, replayed: Replayed, witnessed: Witnessed | None, body: Callable[[int], bytes | None]
+) -> None:
+    """Judge how far behind the ledger the newest word of others is that holds.
+
+    An old checkpoint can be stamped at any time, so that others looked lately says nothing about the entries
+    that they did not see: the oldest of those must not be older than allowed either.
+    """
     findings = replayed.findings
+    if findings.counts[Severity.TAMPERED]:
+        return  # nothing of what it says can be counted on
     seen = [
         (anchor.covers, anchor.time)
         for anchor in _reported(replayed, is_intact=True)
@@ -205,7 +218,10 @@ def _8_anchor_lag(seconds: int, replayed: Replayed, witnessed: Witnessed | None)
     size, moment = max(seen)
     if size == replayed.size or not replayed.time:
         return
-    lag = parse_instant(replayed.time).timestamp() - moment
+    newest = parse_instant(replayed.time).timestamp()
+    lag = newest - moment
+    with contextlib.suppress(MalformedError):  # one of a later version, which was reported
+        lag = max(lag, newest - parse_instant(entry.parse(body(size) or b"").time).timestamp())
     if lag > seconds:
         what = f"others saw {size} entries, and the newest of {replayed.size} came {int(lag)} seconds later"
         findings.add("policy.anchor_lag", what)

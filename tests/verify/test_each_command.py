@@ -116,6 +116,15 @@ def test_nothing_of_a_name_reaches_the_terminal(bench: Bench, book: Book) -> Non
     assert text.startswith(f"{bench.directory}/a\\x1b[31m\\x0averified: x.db: verified: 3 launches")
 
 
+def test_no_name_is_a_command_to_the_runner(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.directory)
+    book.write("::add-matcher::x.db")
+    status, text = run(["each", "-k", "key.pub", "--", "::add-matcher::x.db"])
+    assert (status, text.startswith("\\x3a:add-matcher::x.db: verified: ")) == (0, True)
+
+
 def test_a_ledger_that_is_called_so(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(bench.directory)
     book.write("each")

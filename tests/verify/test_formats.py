@@ -21,6 +21,7 @@ from verify import CODES, Finding, Verdict, cli
 from verify.github import as_annotations, as_summary
 from verify.junit import as_junit
 from verify.launches import LaunchCounts
+from verify.render import as_text, printable
 from verify.sarif import as_sarif
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "json", "sarif", "junit", "github")
 HOSTILE = (
-    "\x1b[31mred\x1b[0m\n::error::owned\r\n::set-output name=x::y ##[add-mask]z %0A"
-    " <script>alert(1)</script> ]]> & \" ' | `code` **bold** [a](http://b) @somebody \u202e\ud800\x00\ufffe"
+    "\x1b[31mred\x1b[0m\n::error::owned\r\n::set-output name=x::y ##[add-mask]z ##vso[x]y %0A"
+    " <script>alert(1)</script> ]]> & \" ' | `code` **bold** [a](http://b) @somebody"
+    " www.b.example \u202e\ud800\x00\ufffe"
 )
 
 
@@ -174,7 +176,9 @@ def test_hostile_text_stays_text(sarif_schema: Any, junit_schema: xmlschema.XMLS
     sarif = as_sarif(verdict, path)
     assert sarif.isascii()
     assert [error.message for error in sarif_schema.iter_errors(json.loads(sarif))] == []
-    assert not re.search(r"[\x00-\x1f\x7f]", json.loads(sarif)["runs"][0]["results"][0]["message"]["text"])
+    message = json.loads(sarif)["runs"][0]["results"][0]["message"]["text"]
+    assert not re.search(r"[\x00-\x1f\x7f]", message)
+    assert "](" not in message
 
     junit = as_junit(verdict, path)
     junit_schema.validate(junit.encode())
@@ -185,11 +189,30 @@ def test_hostile_text_stays_text(sarif_schema: Any, junit_schema: xmlschema.XMLS
     assert commands.count("\n") == 1
     assert re.fullmatch(r"::error title=[^:,]+,file=[^:,]+::[^\x00-\x1f]+\n", commands)
 
+    for text in (sarif, junit, commands, as_text(verdict)):
+        assert not re.search(r"##(?:\[|vso\[)", text.partition('"properties":{"verdict"')[0])
+
     summary = as_summary(verdict, path)
-    for bad in ("<script", "**bold**", "[a](", "@somebody", "`code`", "\x1b", "\u202e", "\n::"):
+    for bad in ("<script", "**bold**", "[a](", "@somebody", "`code`", "www.", "\x1b", "\u202e", "\n::"):
         assert bad not in summary
     rows = [line for line in summary.splitlines() if line.startswith("| <code>entry")]
     assert [row.count("|") for row in rows] == [5]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error::x", r"\x3a:error::x"),
+        ("  ::error::x", r"  \x3a:error::x"),
+        ("x ::error::", "x ::error::"),
+        (":x:", ":x:"),
+        ("a ##[error]x ###[x", r"a #\x23[error]x ##\x23[x"),
+        ("##vso[x]", r"#\x23vso[x]"),
+        ("## heading #1", "## heading #1"),
+    ],
+)
+def test_no_name_is_a_command_to_a_runner(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

@@ -161,6 +161,20 @@ def test_conditions_on_one_launch(
         ("write_only_under = ['/w']", {"grants": [grant("/dev/null", "write", "file", "system")]}, ""),
         ("write_only_under = ['/w']", {"grants": [grant("/log", "write", "file", "system")]}, "policy.write"),
         ("no_grant_under = ['/tmp']", {"grants": [grant(PRIVATE, source="profile")]}, "policy.grant"),
+        ("no_grant_under = ['/dev']", {"grants": [grant("/dev/pts/3", "readwrite", "file", "system")]}, ""),
+        ("no_grant_under = ['/dev/shm']", {"grants": [grant("/dev/shm/x", "read", "file", "system")]},
+            "policy.grant"),
+        ("write_only_under = ['/w']", {"grants": [grant("/dev/shm/x", "write", "file", "system")]},
+            "policy.write"),
+        # A path that does not mean what it says is in no known place.
+        ("write_only_under = ['/w']", {"grants": [grant("/w/../etc")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("//root")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("/w/./x")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("/root/")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("root")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("")]}, "policy.undecided"),
+        ("no_grant_under = ['/root']", {"grants": [grant("/dev/../root/x", "read", "file", "system")]},
+            "policy.undecided"),
     ],
 )  # fmt: skip
 def test_places_and_networks(
@@ -280,6 +294,59 @@ def test_launches_that_never_ran(bench: Bench, new_book: Callable[..., Book], sh
     assert (found.status, found.codes) == (3, ["policy.required"])
     found = bench.verify(path, "--policy", save(bench, policy_of("exit = [0]")))
     assert (found.status, found.codes) == (3, ["policy.exit"])
+
+
+def test_an_exec_that_failed_shows_nothing(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    """All was ready, and then nothing ran: it is no launch that a requirement can be met by."""
+    book = new_book()
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.INTENT)
+    book.add(entry.START, session, shapes.START)
+    outputs = [{"path": "/w/a.whl", "unhashed": "missing"}]
+    book.add(entry.OUTCOME, session, shapes.changed(shapes.REFUSED, outputs=outputs))
+    book.attest(session)
+    path, asked = bench.write(book), "executables = [{path = '/usr/bin/make'}]"
+    assert bench.verify(path).status == 0
+    assert bench.verify(path, "--policy", save(bench, policy_of(asked))).status == 0
+    found = bench.verify(path, "--policy", save(bench, policy_of(asked, "[[require]]")))
+    assert (found.status, found.codes) == (3, ["policy.required"])
+
+
+def test_a_direct_launch_does_not_show_how_it_ended(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    book = new_book()
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.changed(shapes.INTENT, strategy="direct", outputs=[]))
+    book.add(entry.START, session, shapes.START)
+    path = bench.write(book)
+    for condition in ("exit = [0]", "outputs = ['*.whl']"):
+        found = bench.verify(path, "--policy", save(bench, policy_of(condition)))
+        assert (found.status, found.codes) == (3, ["policy.undecided"])
+    assert bench.verify(path, "--policy", save(bench, policy_of("network = 'blocked'"))).status == 0
+
+
+def test_what_was_not_enforced_is_not_met(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    """A capability set says what was to be; a feature may be waived, and the policy may accept that."""
+    for feature, condition, code in (
+        ("network", "network = 'blocked'", "policy.network"),
+        ("filesystem", "no_grant_under = ['/root']", "policy.grant"),
+        ("filesystem", "no_write_under = ['/root']", "policy.grant"),
+        ("filesystem", "write_only_under = ['/w']", "policy.grant"),
+    ):
+        start = copy.deepcopy(shapes.START)
+        start["enforcement"]["achieved"][feature] = start["enforcement"]["required"][feature] = False
+        start["enforcement"]["waived"] = [feature]
+        book = new_book()
+        book.launch(start=start)
+        text = f"version = 1\naccept.waived = ['{feature}']\n[every]\n"
+        path = bench.write(book)
+        found = bench.verify(path, "--policy", save(bench, text + condition))
+        assert (found.status, found.codes) == (3, ["launch.accepted", code])
+        assert bench.verify(path, "--policy", save(bench, text + "exit = [0]")).status == 0
+        required = f"{text}exit = [0]\n[[require]]\n{condition}"
+        found = bench.verify(path, "--policy", save(bench, required))
+        assert (found.status, found.codes) == (3, ["policy.required", "launch.accepted"])
 
 
 def test_lost_launches_are_accepted_by_name(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
@@ -489,6 +556,7 @@ NO_POLICIES = {
     "zero duration": "version = 1\nledger.head_age = '0s'\n",
     "a date": "version = 1\n[every]\nexit = [2020-01-01]\n",
     "infinity": "version = 1\n[every]\nexit = [inf]\n",
+    "too many digits": f"version = 1\n[every]\nexit = [{'9' * 5000}]\n",
     "not TOML": "version = 1\n[every\n",
     "twice": "version = 1\n[every]\nexit = [0]\nexit = [1]\n",
     "too deep": "version = 1\nx = " + "[" * 5000 + "]" * 5000,
@@ -535,7 +603,7 @@ def test_the_published_schema_says_the_same_as_another_reader() -> None:
         with open(path, "rb") as file:
             validator.validate(tomllib.load(file))
     for name, text in NO_POLICIES.items():
-        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
+        with contextlib.suppress(ValueError, RecursionError):
             document = tomllib.loads(text)
             if name not in {"a date", "infinity", "too long"}:
                 assert not validator.is_valid(document), name

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,6 +110,23 @@ def test_without_a_policy_the_list_is_empty_and_there(bench: Bench, book: Book, 
     ]  # fmt: skip
 
 
+def test_a_policy_that_one_launch_was_held_to_is_not_met_by_all(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, key: str
+) -> None:
+    policy = save(bench.path("release.toml"), b"version = 1\n[every]\nexit = [0]\n")
+    book = new_book()
+    good = book.launch()
+    book.launch(outcome=shapes.changed(shapes.OUTCOME, exit=1))
+    asked = [bench.write(book), "-k", bench.path("key.pub"), "--policy", policy]
+    asked += ["--attest", key, "--attest-out", bench.path("verdict.json")]
+    assert say(*asked)[0] == 3
+    assert say(*asked, "--session", good)[0] == 0
+    predicate = opened(bench.path("verdict.json"))["predicate"]
+    assert "NONO_POLICY_MET" not in predicate["properties"]
+    assert "NONO_POLICY_MET_BY_SESSION" in predicate["properties"]
+    assert predicate["nono"]["session"] == good
+
+
 def test_it_changes_with_one_bit(bench: Bench, book: Book, key: str) -> None:
     out = bench.path("verdict.json")
     assert say(bench.write(book), "-k", bench.path("key.pub"), "--attest", key, "--attest-out", out)[0] == 0
@@ -200,6 +218,33 @@ def test_a_place_that_cannot_be_written(bench: Bench, book: Book, key: str) -> N
         assert status == 2
         assert text.startswith("not checked: ")
     assert not [name for name in os.listdir(bench.directory) if name.endswith(".new")]
+
+
+@pytest.mark.parametrize("victim", ["ledger", "key", "policy", "signing key", "saved", "written"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_signed_verdict_replaces_nothing_that_is_used(
+    bench: Bench, book: Book, key: str, victim: str, linked: bool
+) -> None:
+    ledger, policy = bench.write(book), save(bench.path("p.toml"), b"version = 1\n[every]\nattested = true\n")
+    targets = {
+        "ledger": ledger, "key": bench.path("key.pub"), "policy": policy, "signing key": key,
+        "saved": bench.path("saved"), "written": bench.path("written"),
+    }  # fmt: skip
+    files = [ledger, bench.path("key.pub"), policy, key]
+    before = [Path(file).read_bytes() for file in files]
+    out = targets[victim]
+    if linked:
+        os.symlink(out, bench.path("linked"))
+        out = bench.path("linked")
+    status, text = say(
+        ledger, "-k", bench.path("key.pub"), "--policy", policy, "--save-checkpoint", targets["saved"],
+        "--write", f"json={targets['written']}", "--attest", key, "--attest-out", out,
+    )  # fmt: skip
+    assert status == 2
+    assert text.startswith("not checked: --")
+    assert [Path(file).read_bytes() for file in files] == before
+    assert not os.path.exists(targets["saved"])
+    assert not os.path.exists(targets["written"])
 
 
 def test_flags_that_do_not_fit(bench: Bench, book: Book, key: str) -> None:

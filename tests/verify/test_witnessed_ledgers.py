@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from attest import checkpoint, entry, note, tree
 from attest.cosignature import Witness
 from attest.keys import PublicKey, SigningKey
+from tests.verify.conftest import INTENT, session_id
 from tests.verify.cosigning import (
     MONDAY,
     MONDAY_TEXT,
@@ -187,6 +188,27 @@ def test_a_policy_on_how_far_behind_others_are(scene: Scene) -> None:
     # A checkpoint that covers all is not behind, however long ago it was seen.
     all_of_it = scene.note(len(scene.book.bodies), (A, entry_time - 9000))
     assert scene.judge("--policy", path, *all_of_it).status == 0
+
+
+def test_who_looks_late_at_an_old_checkpoint_did_not_see_what_came_since(scene: Scene) -> None:
+    """Whoever has the ledger can have an old checkpoint cosigned now, and keep the newer ones to itself."""
+    path = scene.bench.path("lag.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("version = 1\nledger.anchor_lag = '1h'\n")
+    early = len(scene.book.bodies)
+    scene.book.add(entry.INTENT, scene.book.new_session(), INTENT)
+    scene.book.add(entry.LOST, session_id(4), {"found": "another-boot"})
+    later = len(scene.book.bodies)
+    scene.book.clock += 1_795  # the anchor is half an hour younger
+    scene.anchor(early, (A, MONDAY))
+    accept = f"accept.lost = ['{session_id(4)}']\n"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"version = 1\n{accept}ledger.anchor_lag = '20m'\n")
+    said = scene.judge("--policy", path)
+    assert (said.status, said.codes) == (3, ["policy.anchor_lag", "launch.accepted"])
+    assert f"others saw {early} entries" in said.text
+    scene.anchor(later, (A, MONDAY))
+    assert scene.judge("--policy", path).status == 0
 
 
 def test_an_unmet_quorum_says_who_was_there(scene: Scene) -> None:

@@ -94,3 +94,18 @@ def test_nothing_that_is_read_is_overwritten(bench: Bench, book: Book, victim: s
     assert "what is to be checked, or what it is checked with" in text
     assert Path(target).read_bytes() == before
     assert run(asked)[0] == 0
+
+
+@pytest.mark.parametrize("side", ["-wal", "-shm", "-journal"])
+def test_nothing_that_belongs_to_the_ledger_is_overwritten(bench: Bench, book: Book, side: str) -> None:
+    ledger = bench.write(book)
+    status, text = run([ledger, "-k", bench.path("key.pub"), "--write", f"json={ledger}{side}"])
+    assert (status, "what is to be checked" in text) == (2, True)
+    assert not os.path.exists(ledger + side)
+
+
+def test_a_checkpoint_that_is_to_be_kept_is_not_overwritten_the_first_time(bench: Bench, book: Book) -> None:
+    kept = bench.path("kept")
+    asked = [bench.write(book), "-k", bench.path("key.pub"), "--save-checkpoint", kept]
+    assert run([*asked, "--write", f"json={bench.directory}/./kept"])[0] == 2
+    assert not os.path.exists(kept)

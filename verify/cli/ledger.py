@@ -21,6 +21,8 @@ from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from verify.verdict import Verdict
 
 _FILE_FORMATS = ("text", "json", "sarif", "junit")
@@ -87,6 +89,8 @@ def run(arguments: list[str]) -> int:
     """Check a ledger; return the exit code."""
     options = parser().parse_args(arguments)
     files = [_written(text, options) for text in options.write]
+    if options.attest_out is not None:
+        _require_apart("--attest-out", options.attest_out, _read(options), ())
     verdict = judged(options, options.ledger)
     kept = [_keep(verdict, options.ledger, *file) for file in files]
     code = say(verdict, options.ledger, options.format)
@@ -181,21 +185,41 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             f"--write: {without_key_text(text)} is no FORMAT=FILE with one of {', '.join(_FILE_FORMATS)}",
             hint="for instance --write sarif=nono.sarif",
         )
-    read = [options.ledger, *options.public_key_file, *options.checkpoint, *options.require_output]
-    beside = (
+    _require_apart("--write", path, _read(options), (options.attest_out,))
+    return form, path
+
+
+def _read(options: argparse.Namespace) -> tuple[str | None, ...]:
+    """Return the files that a verification reads."""
+    return (
+        *(f"{options.ledger}{side}" for side in ("", "-wal", "-shm", "-journal")),
+        *options.public_key_file,
+        *options.checkpoint,
+        *options.require_output,
         options.save_checkpoint,
         options.policy,
         options.witness_policy,
         options.tsa_roots,
         options.attest,
     )
-    for other in (*read, *beside):
-        if other is None:
-            continue
-        with contextlib.suppress(OSError, ValueError):  # one that is not there cannot be overwritten
-            if os.path.samefile(path, other):
-                raise UsageError(f"--write: {path} is what is to be checked, or what it is checked with")
-    return form, path
+
+
+def _require_apart(flag: str, path: str, read: Iterable[str | None], written: Iterable[str | None]) -> None:
+    """Refuse to write over what is read, or what another flag writes, be it that it is not there yet."""
+    for others, what in (
+        (read, "what is to be checked, or what it is checked with"),
+        (written, "written by another flag as well"),
+    ):
+        if any(other is not None and _is_same(path, other) for other in others):
+            raise UsageError(f"{flag}: {path} is {what}")
+
+
+def _is_same(path: str, other: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.realpath(path) == os.path.realpath(other):
+            return True
+        return os.path.samefile(path, other)
+    return False
 
 
 def _keep(verdict: Verdict, ledger: str, form: str, path: str) -> bool:
