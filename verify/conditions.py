@@ -8,6 +8,7 @@ a condition holds when the record says so, and not when it is silent.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,9 @@ class FilePattern:
         """Return whether a recorded path and digest are meant."""
         return self.path in {None, path if isinstance(path, str) else ""} and self.sha256 in {None, sha256}
 
+
+MAX_GRANT_FINDINGS = 4
+"""How many grants of one launch are reported."""
 
 _MAX_SHOWN = 200
 
@@ -168,22 +172,17 @@ class Conditions:
 
     def _grant(self, grant: dict[str, Any]) -> Iterator[Failure]:
         path, writes = canonical.text_bytes(grant["path"]), grant["access"] != "read"
-        opens = _inside_or_above if grant["type"] == "directory" else _inside
-        shown = _shown(grant["path"])
-        for place in self.no_grant_under:
-            if opens(path, place.encode()):
-                yield Failure("policy.grant", f"grants {shown}, which opens {place}")
+        is_directory = grant["type"] == "directory"
+        for place in _places(self.no_grant_under).opened_by(path, is_directory=is_directory):
+            yield Failure("policy.grant", f"grants {_shown(grant['path'])}, which opens {place}")
         if not writes:
             return
-        for place in self.no_write_under:
-            if opens(path, place.encode()):
-                yield Failure("policy.write", f"grants {shown} for writing, which opens {place}")
-        if self.write_only_under and not any(
-            _inside(path, place.encode()) for place in self.write_only_under
-        ):
-            yield Failure(
-                "policy.write", f"grants {shown} for writing, which lies outside of what may be written"
-            )
+        for place in _places(self.no_write_under).opened_by(path, is_directory=is_directory):
+            what = f"grants {_shown(grant['path'])} for writing, which opens {place}"
+            yield Failure("policy.write", what)
+        if self.write_only_under and not any(_places(self.write_only_under).around(path)):
+            what = f"grants {_shown(grant['path'])} for writing, which lies outside of what may be written"
+            yield Failure("policy.write", what)
 
     def direct(self) -> Iterator[Failure]:
         """Judge a launch that ends with its start, because nobody stayed to see how it went on."""
@@ -224,12 +223,43 @@ def _ended(data: Mapping[str, Any]) -> str:
     return f"was ended by signal {data['signal']}" if "signal" in data else "never ran"
 
 
-def _inside(path: bytes, place: bytes) -> bool:
-    return path == place or path.startswith(place.rstrip(b"/") + b"/")
+class _Places:
+    """Places of a policy, looked up by the paths above them: there may be far more grants than places."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        self._names = {place.encode(): place for place in places}
+        self._longest = max(map(len, self._names), default=0)
+        self._below: dict[bytes, list[str]] = {}
+        for place, name in self._names.items():
+            for above in _upwards(place, len(place)):
+                if above != place:
+                    self._below.setdefault(above, []).append(name)
+
+    def around(self, path: bytes) -> Iterator[str]:
+        """Return those which a path is or lies in."""
+        return (self._names[above] for above in _upwards(path, self._longest) if above in self._names)
+
+    def opened_by(self, path: bytes, *, is_directory: bool) -> Iterator[str]:
+        """Return those of which a grant on a path opens something: a directory opens all that is below."""
+        yield from self.around(path)
+        if is_directory:
+            yield from self._below.get(path, ())[:MAX_GRANT_FINDINGS]  # no more are reported of all
 
 
-def _inside_or_above(path: bytes, place: bytes) -> bool:
-    return _inside(path, place) or _inside(place, path)
+@functools.lru_cache
+def _places(places: tuple[str, ...]) -> _Places:
+    return _Places(places)
+
+
+def _upwards(path: bytes, longest: int) -> Iterator[bytes]:
+    """Return the root, and each part of a canonical path on the way to it that is not too long."""
+    yield b"/"
+    end = path.find(b"/", 1, longest + 1)
+    while end > 0:
+        yield path[:end]
+        end = path.find(b"/", end + 1, longest + 1)
+    if 1 < len(path) <= longest:
+        yield path
 
 
 def _is_called(path: Json, pattern: str) -> bool:

@@ -98,7 +98,8 @@ def read_saved(path: str) -> Remembered | None:
     Raises:
         NotCheckedError: as :func:`read`.
     """
-    return read(path) if os.path.lexists(path) else None
+    # A path with a NUL character is none, which is said where it is read.
+    return read(path) if "\0" in path or os.path.lexists(path) else None
 
 
 def save(path: str, signed: bytes) -> None:

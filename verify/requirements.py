@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attest import canonical
 from attest.errors import MalformedError
 from verify.blobs import has_too_many_values
-from verify.conditions import Conditions
+from verify.conditions import MAX_GRANT_FINDINGS, Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from verify.conditions import Failure
     from verify.findings import Findings
     from verify.policy import Policy
-
-MAX_GRANT_FINDINGS = 4
-"""How many grants of one launch are reported."""
 
 
 @dataclass(frozen=True, slots=True)

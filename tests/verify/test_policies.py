@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]  # published without type information
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from attest import entry
 from attest.canonical import encode
 from verify import cli, policy
+from verify.conditions import Conditions
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -425,6 +427,66 @@ def test_many_grants_are_a_few_findings(bench: Bench, new_book: Callable[..., Bo
     book.launch(start=granting(shapes, *(grant(f"/w/{number}") for number in range(50))))
     found = bench.verify(bench.write(book), "--policy", save(bench, policy_of("no_write_under = ['/w']")))
     assert found.codes == ["policy.write"] * 4
+
+
+def test_many_grants_and_many_places_take_no_longer_than_the_grants(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any
+) -> None:
+    """Of 20,000 grants on 256 places, each with each would be ten million comparisons."""
+    places = [f"/secret/{number}" for number in range(256)]
+    policies = [
+        save(bench, policy_of(f"{name} = {places}"), f"{name}.toml")
+        for name in ("no_grant_under", "no_write_under", "write_only_under")
+    ]
+    for path, codes in ((f"/w/{'d/' * 20}", [[], [], ["policy.write"]]), ("/secret", None)):
+        grants = [grant(f"{path}{number}" if path.endswith("/") else path) for number in range(20_000)]
+        start = granting(shapes, *grants)
+        book = new_book()
+        book.launch(start={**start, "capabilities": book.beside(start["capabilities"])})
+        ledger = bench.write(book)
+        for number, asked in enumerate(policies):
+            before = time.process_time()
+            status, output, _ = say(
+                ledger, "-k", bench.path("key.pub"), "--policy", asked, "--format", "json"
+            )
+            assert time.process_time() - before < 5
+            found = {each["code"] for each in json.loads(output)["findings"]}
+            expected = (
+                {"policy.grant" if number == 0 else "policy.write"} if codes is None else {*codes[number]}
+            )
+            assert (status, found) == (3 if expected else 0, expected)
+
+
+@given(
+    places=st.lists(
+        st.text("ab/", max_size=6).map(lambda text: "/" + text.strip("/")), min_size=1, max_size=4
+    ),
+    path=st.text("ab/", max_size=6).map(lambda text: "/" + text.strip("/")),
+    is_directory=st.booleans(),
+)
+def test_places_are_found_as_the_words_say(places: list[str], path: str, *, is_directory: bool) -> None:
+    """A grant opens a place when it is the place, lies in it, or is a directory that holds it."""
+
+    def lies_in(path: str, place: str) -> bool:
+        return (path + "/").startswith(place.rstrip("/") + "/")
+
+    places = list(dict.fromkeys(place for place in places if "//" not in place))
+    if not places or "//" in path:
+        return
+    asked = {"access": "readwrite", "asked": path, "path": path, "source": "user",
+        "type": "directory" if is_directory else "file"}  # fmt: skip
+    start = {
+        "enforcement": {"achieved": {"network": True, "filesystem": True}},
+    }
+    shown: Any = {"files": [asked], "network": {"mode": "blocked"}}
+    opened = any(lies_in(path, place) or (is_directory and lies_in(place, path)) for place in places)
+    inside = any(lies_in(path, place) for place in places)
+    for conditions, fails in (
+        (Conditions(no_grant_under=tuple(places)), opened),
+        (Conditions(no_write_under=tuple(places)), opened),
+        (Conditions(write_only_under=tuple(places)), not inside),
+    ):
+        assert bool(list(conditions.start(start, shown))) is fails
 
 
 # --- --require-label, --require-output, --session ------------------------------------------------------

@@ -213,6 +213,7 @@ def test_what_cannot_be_read_or_written(bench: Bench, book: Book, memory: Path) 
     path = bench.write(book)
     assert bench.verify(path, "--checkpoint", str(memory)).codes == ["memory.unreadable"]
     assert bench.verify(path, "--checkpoint", "a\0b").codes == ["memory.unreadable"]
+    assert bench.verify(path, "--save-checkpoint", "a\0b").codes == ["memory.unreadable"]
     nowhere = str(memory / "not" / "there")
     assert bench.verify(path, "--save-checkpoint", nowhere).codes == ["memory.unwritable"]
     memory.mkdir()
