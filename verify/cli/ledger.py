@@ -43,8 +43,9 @@ formats:
 
 memory:
   An older copy of a ledger holds as well as the newest. What shows it is a checkpoint that is kept outside:
-  --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
-  fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
+  --save-checkpoint keeps one of each ledger that is intact, belongs to a pinned key and continues the one
+  before, also when a policy or something else that is required is not met (3); the next verification fails
+  (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
 
 requirements:
   --require-label and --require-output ask whether this ledger is the evidence for that build: a launch that
@@ -53,7 +54,9 @@ requirements:
 
 a signed verdict:
   --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
-  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's. It
+  takes the place of what FILE held; with another exit code nothing is written, and an older one stays there.
+
 witnesses and timestamps:
   What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
   --witness-policy the cosignatures of the policy's witnesses count and its quorum must be met (else 3);
@@ -84,6 +87,8 @@ def run(arguments: list[str]) -> int:
     """Check a ledger; return the exit code."""
     options = parser().parse_args(arguments)
     files = [_written(text, options) for text in options.write]
+    if options.attest_out is not None:
+        _spare("--attest-out", options.attest_out, options)
     verdict = judged(options, options.ledger)
     kept = [_keep(verdict, options.ledger, *file) for file in files]
     code = say(verdict, options.ledger, options.format)
@@ -174,6 +179,16 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             f"--write: {without_key_text(text)} is no FORMAT=FILE with one of {', '.join(_FILE_FORMATS)}",
             hint="for instance --write sarif=nono.sarif",
         )
+    _spare("--write", path, options)
+    return form, path
+
+
+def _spare(flag: str, path: str, options: argparse.Namespace) -> None:
+    """Refuse to write over what this verification reads.
+
+    Raises:
+        UsageError: ``path`` is such a file.
+    """
     read = [options.ledger, *options.public_key_file, *options.checkpoint, *options.require_output]
     beside = (
         options.save_checkpoint,
@@ -187,8 +202,7 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             continue
         with contextlib.suppress(OSError, ValueError):  # one that is not there cannot be overwritten
             if os.path.samefile(path, other):
-                raise UsageError(f"--write: {path} is what is to be checked, or what it is checked with")
-    return form, path
+                raise UsageError(f"{flag}: {path} is what is to be checked, or what it is checked with")
 
 
 def _keep(verdict: Verdict, ledger: str, form: str, path: str) -> bool:
@@ -277,7 +291,8 @@ def add_demands(parser: argparse.ArgumentParser) -> None:
         "--now",
         metavar="T",
         type=moment,
-        help="the time at which is asked (RFC 3339), when it is not now: what is later does not count",
+        help="judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are"
+        " later do not count; the ledger is checked with all of its entries",
     )
 
 
