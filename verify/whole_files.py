@@ -14,12 +14,12 @@ def replace(path: str, data: bytes) -> None:
     Its mode is 0644 at most, whatever the umask: whoever could write to it could change what others believe.
 
     Raises:
-        OSError: it cannot be written, or something other than a regular file is there (a device, a pipe, and
-            a link that leads to one), which a file in its place would take from others; what was there is
+        OSError: it cannot be written, or something other than a regular file is there (a device, a pipe, a
+            link such as /dev/stdout), which a file in its place would take from others; what was there is
             still there.
     """
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(errno.EINVAL, "it is there, and no regular file")
     temporary = f"{path}.{os.urandom(8).hex()}.new"
     try:
