@@ -27,6 +27,13 @@ MAX_BYTES = 1 << 20
 _SCHEMA_FILE = os.path.join(os.path.dirname(__file__), "schemas", "policy.json")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_MESSAGE = 300
+_FORMS = {
+    "path": "is no absolute path without parts . and .., and without a slash at the end; ~ is not expanded",
+    "duration": "is no duration, such as 90s, 15m, 36h or 7d",
+    "session": "is no whole session id, 32 small hex digits",
+    "sha256": "is no SHA-256, 64 small hex digits",
+}
+"""What the patterns of the schema's definitions say, for people."""
 _HINT = "nono-verify policy schema prints what a policy can say"
 
 
@@ -127,7 +134,14 @@ def _check(document: dict[str, Any], source: str) -> None:
     if error is None:
         return
     where = ".".join(str(part) for part in error.instance_path) or "the policy"
-    raise _form(source, f"{where}: {error.message[:_MAX_MESSAGE]}")
+    raise _form(source, f"{where}: {_in_words(error)}")
+
+
+def _in_words(error: jsonschema_rs.ValidationError) -> str:
+    match error.schema_path:
+        case ["$defs", str(name), "pattern"] if name in _FORMS:
+            return f"{json.dumps(error.instance, ensure_ascii=False)[:_MAX_MESSAGE]} {_FORMS[name]}"
+    return error.message[:_MAX_MESSAGE]
 
 
 @functools.cache

@@ -109,7 +109,11 @@ def _open(data: bytes, findings: Findings) -> tuple[TlogProof, Checkpoint] | Non
         head = read.unsigned_checkpoint()
     except MalformedError as error:
         if error.code == "form.not_a_proof":
-            raise NotCheckedError(str(error), code="input.not_a_proof") from None
+            raise NotCheckedError(
+                str(error),
+                code="input.not_a_proof",
+                hint="nono ledger prove writes one; the proof is named first, then the entry",
+            ) from None
         findings.add("proof.form", f"the proof is malformed: {error}")
         return None
     try:

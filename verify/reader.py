@@ -385,12 +385,23 @@ def _header(path: bytes) -> bytes:
         raise _not_readable(path, error) from None
 
 
+def _other_command(header: bytes) -> str | None:
+    """Return how this is checked that is no ledger, when it begins as something of ours."""
+    from attest import evidence, tlog_proof  # noqa: PLC0415  # for this mistake alone
+
+    if header.startswith(f'{{"evidence":"{evidence.FORMAT}"'.encode()):
+        return "it looks like the evidence of one launch: nono-verify evidence FILE"
+    if header.startswith(tlog_proof.HEADER):
+        return "it looks like the proof of one entry: nono-verify proof PROOF ENTRY"
+    return None
+
+
 def _check_header(path: bytes, header: bytes) -> None:
     """Refuse what is not a ledger by its first hundred bytes, before SQLite sees any of it."""
     if not header:
         raise NotCheckedError(f"{_shown(path)} is empty")
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise NotCheckedError(f"{_shown(path)} is not an SQLite database")
+        raise NotCheckedError(f"{_shown(path)} is not an SQLite database", hint=_other_command(header))
     encoding, version, application = (int.from_bytes(header[at : at + 4], "big") for at in (56, 60, 68))
     if application != ledger_format.APPLICATION_ID or encoding != _UTF8:
         raise NotCheckedError(f"{_shown(path)} is not a nono ledger", code="input.not_a_ledger")

@@ -36,6 +36,7 @@ VERIFIER_ID = f"urn:nono-attest:nono-verify:{__version__}"
 
 _MAX_KEY_BYTES = 16_384
 _VARIABLE = "env://"
+_MAX_SHOWN_NAME = 40  # a seed has 43 characters of base64, or 64 of hex
 
 
 def read_key(reference: str, environment: Mapping[str, str]) -> SigningKey:
@@ -52,9 +53,13 @@ def read_key(reference: str, environment: Mapping[str, str]) -> SigningKey:
     if is_key_text(reference):
         raise _unusable("a key itself is given where its file is wanted", "name its file, or env://NAME")
     if reference.startswith(_VARIABLE):
-        value = environment.get(reference.removeprefix(_VARIABLE), "").strip()
+        name = reference.removeprefix(_VARIABLE)
+        value = environment.get(name, "").strip()
         if not value:
-            raise _unusable("the variable of the key that signs the verdict is not set, or empty")
+            raise _unusable(
+                "the variable of the key that signs the verdict is not set, or empty: " + _shown_name(name),
+                "export it, and give its name without $: env://NAME",
+            )
         data, name = os.fsencode(value), "in the variable"
     else:
         data, name = _read_private(reference), reference
@@ -178,6 +183,12 @@ def _read_private(path: str) -> bytes:
         raise _unusable(f"cannot read the key {path} that signs the verdict: {error.strerror}") from None
     except ValueError:
         raise _unusable("a path with a NUL character names no key") from None
+
+
+def _shown_name(name: str) -> str:
+    """What cannot be a name may be the key itself, in whatever form, and is not echoed."""
+    is_name = name.isidentifier() and name.isascii() and len(name) <= _MAX_SHOWN_NAME
+    return name if is_name else "(not a name)"
 
 
 def _unusable(what: str, hint: str | None = None) -> NotCheckedError:

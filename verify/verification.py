@@ -213,7 +213,11 @@ def _8_anchor_lag(
     if witnessed is not None and witnessed.size is not None and witnessed.time is not None:
         seen.append((witnessed.size, witnessed.time))
     if not seen:
-        findings.add("policy.anchor_lag", "no cosignature and no timestamp of the ledger holds")
+        findings.add(
+            "policy.anchor_lag",
+            "no cosignature and no timestamp of the ledger holds, of those"
+            " that --witness-policy and --tsa-roots name",
+        )
         return
     size, moment = max(seen)
     if size == replayed.size or not replayed.time:

@@ -134,7 +134,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a file whose digest is recorded at the end; without one nono-verify exits 3 for the ledger",
+        help="a file whose digest is recorded at the end; if it has none then (it is missing, …) nono-verify"
+        " exits 3 for this ledger from then on",
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")

@@ -65,6 +65,21 @@ def test_what_is_no_database(bench: Bench) -> None:
         not_checked(bench, bench.path(name), sentence)
 
 
+@pytest.mark.parametrize(
+    ("data", "command"),
+    [
+        (b'{"evidence":"urn:nono-attest:evidence:v1","x":"' + b"x" * 100, "nono-verify evidence FILE"),
+        (b"c2sp.org/tlog-proof@v1\n" + b"x" * 100, "nono-verify proof PROOF ENTRY"),
+    ],
+)
+def test_what_another_command_checks(bench: Bench, data: bytes, command: str) -> None:
+    with open(bench.path("other"), "wb") as file:
+        file.write(data)
+    found = bench.verify(bench.path("other"))
+    assert (found.status, found.codes) == (2, ["input.unreadable"])
+    assert command in found.text
+
+
 def test_a_sparse_giant(bench: Bench, book: Book) -> None:
     giant = bench.path("giant")
     with open(giant, "wb") as file:

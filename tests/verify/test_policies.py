@@ -803,3 +803,20 @@ def test_the_production_job(bench: Bench, new_book: Callable[..., Book], shapes:
     assert (found.status, found.codes) == (3, ["policy.executable"])
     late = bench.verify(ledger(), "--policy", worked, "--now", "2026-11-26T04:00:00Z")
     assert late.codes == ["policy.head_age"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[every]\nno_grant_under = ['~/.ssh']", 'every.no_grant_under.0: "~/.ssh" is no absolute path'),
+        ("[every]\nexecutables = [{path = 'make'}]", 'every.executables.0.path: "make" is no absolute path'),
+        ("[every]\nexecutables = [{sha256 = 'ABC'}]", 'every.executables.0.sha256: "ABC" is no SHA-256'),
+        ("[ledger]\nhead_age = '36'", 'ledger.head_age: "36" is no duration, such as 90s'),
+        ("[accept]\nlost = ['last']", 'accept.lost.0: "last" is no whole session id'),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(bench: Bench, text: str, words: str) -> None:
+    path = save(bench, f"version = 1\n{text}\n")
+    status, _, error = say("policy", "check", path)
+    assert (status, f"{path} is no policy: {words}" in error) == (2, True), error
+    assert "does not match" not in error

@@ -11,6 +11,7 @@ import pytest
 
 from attest import checkpoint, note
 from attest.keys import SigningKey
+from verify import whole_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +220,19 @@ def test_what_cannot_be_read_or_written(bench: Bench, book: Book, memory: Path) 
     memory.mkdir()
     assert bench.verify(path, "--save-checkpoint", str(memory)).codes == ["memory.unreadable"]
     assert os.listdir(memory) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_pipe_is_not_replaced(bench: Bench, book: Book, memory: Path) -> None:
+    os.mkfifo(memory)
+    link = memory.with_name("link")
+    link.symlink_to(memory)
+    for place in (memory, link):
+        found = bench.verify(bench.write(book), "--save-checkpoint", str(place))
+        assert (found.status, memory.is_fifo(), link.is_symlink()) == (2, True, True)
+    with pytest.raises(OSError, match="no regular file"):
+        whole_files.replace(str(link), b"x")
+    assert memory.is_fifo()
 
 
 @pytest.mark.parametrize("key", [None, "stranger.pub"])

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,3 +255,41 @@ def test_flags_that_do_not_fit(bench: Bench, book: Book, key: str) -> None:
         ["--attest", key, "--attest-out", "x", "--now", "2026-11-24T04:00:00Z"],
     ):  # fmt: skip
         assert say(path, "-k", bench.path("key.pub"), *arguments)[0] == 2
+
+
+@pytest.mark.parametrize("what", ["ledger", "key.pub", "verdicts.pem", "link"])
+def test_what_is_checked_is_not_written_over(bench: Bench, book: Book, key: str, what: str) -> None:
+    ledger = bench.write(book)
+    os.symlink(ledger, bench.path("link"))
+    place = ledger if what == "ledger" else bench.path(what)
+    with open(place, "rb") as file:
+        before = file.read()
+    status, text = say(ledger, "-k", bench.path("key.pub"), "--attest", key, "--attest-out", place)
+    assert (status, "what it is checked with" in text) == (2, True)
+    with open(place, "rb") as file:
+        assert file.read() == before
+    assert os.path.islink(bench.path("link"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_pipe_and_a_link_to_one_stay(bench: Bench, book: Book, key: str) -> None:
+    os.mkfifo(bench.path("pipe"))
+    os.symlink(bench.path("pipe"), bench.path("stdout"))
+    for place in (bench.path("pipe"), bench.path("stdout")):
+        status, text = say(
+            bench.write(book), "-k", bench.path("key.pub"), "--attest", key, "--attest-out", place
+        )
+        assert (status, "no regular file" in text) == (2, True)
+    assert os.path.islink(bench.path("stdout"))
+    assert stat.S_ISFIFO(os.stat(bench.path("stdout")).st_mode)
+
+
+def test_the_variable_is_named_unless_it_may_be_the_key(bench: Bench, book: Book) -> None:
+    path, out = bench.write(book), bench.path("verdict.json")
+    seed = base64.urlsafe_b64encode(b"\x69" * 32).decode().rstrip("=")
+    for name, shown in (("NOT_SET_HERE", "NOT_SET_HERE"), (seed, "(not a name)"), ("a\x1bb", "(not a name)")):
+        status, text = say(
+            path, "-k", bench.path("key.pub"), "--attest", f"env://{name}", "--attest-out", out
+        )
+        assert (status, f"or empty: {shown}\n" in text) == (2, True)
+    assert seed not in text

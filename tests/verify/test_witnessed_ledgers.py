@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from tests.verify.conftest import Bench, Book, Judged
 
+ROOT = Path(__file__).parents[2]
 KEY, SUCCESSOR = (SigningKey(bytes([number]) * 32) for number in (1, 2))
 
 
@@ -595,3 +597,21 @@ def test_256_witnesses_that_each_saw_another_size(bench: Bench, new_book: Callab
     assert (said.status, said.document["freshness"]) == (0, "witnessed")
     assert said.document["witnessed"]["size"] == 10
     assert len(said.document["witnessed"]["by"]) == 256
+
+
+def test_the_policy_of_the_documentation(scene: Scene) -> None:
+    """As docs/policies.md says: two of three, under the checkpoint that --save-checkpoint kept."""
+    text = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    example = text.partition("## Witnesses")[2].partition("```\n")[2].partition("```")[0]
+    for name, each in (("NORTH_KEY", A), ("SOUTH_KEY", B), ("WEST_KEY", C)):
+        assert example.count(name) == 1
+        example = example.replace(name, each.witness.vkey())
+    scene.policy.write_text(example)
+    kept = Path(scene.bench.path("ledger.checkpoint"))
+    assert scene.bench.verify(scene.bench.write(scene.book), "--save-checkpoint", str(kept)).status == 0
+    signed = kept.read_text(encoding="utf-8")
+    size = len(scene.book.bodies)
+    one = scene.judge(*scene.note(size, (A, MONDAY), signed=signed))
+    assert (one.status, one.codes) == (3, ["witness.quorum"])
+    two = scene.judge(*scene.note(size, (A, MONDAY), (C, TUESDAY), signed=signed))
+    assert (two.status, two.document["freshness"]) == (0, "witnessed")

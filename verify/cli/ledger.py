@@ -47,8 +47,9 @@ formats:
 
 memory:
   An older copy of a ledger holds as well as the newest. What shows it is a checkpoint that is kept outside:
-  --save-checkpoint keeps one after each verification that succeeds under a pinned key, and the next one
-  fails (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
+  --save-checkpoint keeps one of each ledger that is intact, belongs to a pinned key and continues the one
+  before, also when a policy or something else that is required is not met (3); the next verification fails
+  (1) when the ledger does not continue it. In CI, keep that file in the cache of the pipeline.
 
 requirements:
   --require-label and --require-output ask whether this ledger is the evidence for that build: a launch that
@@ -57,7 +58,8 @@ requirements:
 
 a signed verdict:
   --attest KEY --attest-out FILE writes, when the exit code is 0, an in-toto Simple Verification Result: that
-  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's.
+  this verifier found this checkpoint to hold under this policy. The key is never one of the ledger's. It
+  takes the place of what FILE held; with another exit code nothing is written, and an older one stays there.
 
 witnesses and timestamps:
   What others say of a ledger lies in it as anchors, and in the notes that --checkpoint names. With
@@ -320,7 +322,8 @@ def add_demands(parser: argparse.ArgumentParser) -> None:
         "--now",
         metavar="T",
         type=moment,
-        help="the time at which is asked (RFC 3339), when it is not now: what is later does not count",
+        help="judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are"
+        " later do not count; the ledger is checked with all of its entries",
     )
 
 
