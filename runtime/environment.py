@@ -1,19 +1,22 @@
 """The child's environment: one dictionary, the last one wins (design 3, "Environment").
 
-``inherited (filtered) < hook < secrets < nono's own``. Names that let whoever sets them run code in
-somebody else's program are stripped from what is inherited or exported and refused as the name of a
-secret. Values are never printed and never recorded; names are.
+``inherited (filtered) < profile < hook < secrets < nono's own``. Names that let whoever sets them run code
+in somebody else's program are stripped from what is inherited or exported and refused as the name of a
+secret; a profile may set one, on purpose. Then a profile's lists say what of the rest is inherited: what it
+denies is not, and where it has a list of what it allows, nothing else is. Values are never printed and never
+recorded; names are.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from attest.canonical import Json
 
@@ -75,16 +78,35 @@ _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 _KEY_MARKS = (b"PRIVATE KEY-----", b"BQYDK2VwBCIEI")
 
 
+class Lists(NamedTuple):
+    """What a profile says about the environment; a pattern is a name, or the beginning of names and a ``*``.
+
+    Attributes:
+        allow: patterns of what is inherited; None when there is no such list, and all is.
+        deny: patterns of what is not inherited, whatever is allowed.
+        set_vars: variables that the child gets, dangerous ones included.
+    """
+
+    allow: tuple[bytes, ...] | None = None
+    deny: tuple[bytes, ...] = ()
+    set_vars: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+NO_LISTS = Lists()
+
+
 class Environment(NamedTuple):
     """What the child will have.
 
     Attributes:
         variables: names and values.
         dropped: the names that were inherited or exported and that the child does not have, sorted.
+        filtered: those of them that a profile's lists keep from it.
     """
 
     variables: dict[bytes, bytes]
     dropped: tuple[bytes, ...]
+    filtered: tuple[bytes, ...] = ()
 
     @property
     def path(self) -> bytes | None:
@@ -110,6 +132,16 @@ def is_name(name: bytes) -> bool:
     """Return whether ``name`` matches ``[A-Za-z_][A-Za-z0-9_]*`` and is at most 256 bytes long."""
     # The ASCII identifiers of Python are exactly these.
     return len(name) <= MAX_NAME_BYTES and name.isascii() and name.decode("ascii").isidentifier()
+
+
+def is_own(name: bytes) -> bool:
+    """Return whether nono itself sets a variable of this name, whatever anybody else says."""
+    return is_reserved(name) or name in _TEMPORARY
+
+
+def is_pattern(pattern: bytes) -> bool:
+    """Return whether ``pattern`` is a name, the beginning of names and a ``*``, or ``*`` alone."""
+    return pattern == b"*" or is_name(pattern.removesuffix(b"*"))
 
 
 def holds_private_key(value: bytes) -> bool:
@@ -143,6 +175,7 @@ def build(
     temporary: bytes | None,
     unix_sockets: bool,
     git_configuration: bool,
+    lists: Lists = NO_LISTS,
 ) -> Environment:
     """Put the child's environment together.
 
@@ -156,24 +189,33 @@ def build(
         unix_sockets: whether a unix socket is granted.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
+        lists: what the profile says.
 
     Raises:
-        UsageError: a secret's name is not allowed.
+        UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
     """
+    passes = None if lists is NO_LISTS else _passing(lists)
     variables: dict[bytes, bytes] = {}
     dropped: set[bytes] = set()
-    for source in (inherited, hook):
-        for name, value in source.items():
-            if (
-                is_dangerous(name)
-                or is_reserved(name)
-                or name in key_names
-                or (name in _UNIX_SOCKETS and not unix_sockets)
-                or holds_private_key(value)
-            ):
-                dropped.add(name)
-            else:
-                variables[name] = value
+    filtered: set[bytes] = set()
+    for name, value in inherited.items():
+        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+            dropped.add(name)
+        elif passes is not None and not passes(name):
+            filtered.add(name)
+        else:
+            variables[name] = value
+    for name in lists.set_vars.keys() & set(key_names):
+        raise UsageError(
+            f"the profile sets {name.decode('ascii')}, which holds a signing key or its passphrase",
+            hint="give the key by a variable of another name",
+        )
+    variables.update(lists.set_vars)
+    for name, value in hook.items():
+        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+            dropped.add(name)
+        else:
+            variables[name] = value
     for name, value in secrets.items():
         require_secret_name(name)
         if name in key_names:
@@ -181,7 +223,36 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
-    if not git_configuration:
+    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in lists.set_vars:
         variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
     variables.update(own)
-    return Environment(variables, tuple(sorted(dropped - variables.keys())))
+    filtered -= variables.keys()
+    return Environment(
+        variables, tuple(sorted((dropped | filtered) - variables.keys())), tuple(sorted(filtered - dropped))
+    )
+
+
+def _is_unfit(name: bytes, value: bytes, key_names: Collection[bytes], *, unix_sockets: bool) -> bool:
+    """Return whether a variable must reach the child by no accident."""
+    return (
+        is_dangerous(name)
+        or is_reserved(name)
+        or name in key_names
+        or (name in _UNIX_SOCKETS and not unix_sockets)
+        or holds_private_key(value)
+    )
+
+
+def _passing(lists: Lists) -> Callable[[bytes], bool]:
+    """Return what says of a name whether it is inherited."""
+    denied = _matching(lists.deny)
+    if lists.allow is None:
+        return lambda name: not denied(name)
+    allowed = _matching(lists.allow)
+    return lambda name: allowed(name) and not denied(name)
+
+
+def _matching(patterns: Sequence[bytes]) -> Callable[[bytes], bool]:
+    exact = frozenset(pattern for pattern in patterns if not pattern.endswith(b"*"))
+    beginnings = tuple(pattern[:-1] for pattern in patterns if pattern.endswith(b"*"))
+    return lambda name: name in exact or name.startswith(beginnings)

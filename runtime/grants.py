@@ -103,7 +103,7 @@ def resolve(
         home = next(iter(homes()), None)
         for request in requests:
             if request.source not in (USER, PROFILE):
-                found = _open_default(request, guard)
+                found = _open_of_group(request, home, guard)
             else:
                 path = absolute(_without_variable(request, workdir), workdir=workdir, home=home)
                 found = _open(request, path, guard)
@@ -192,8 +192,10 @@ def _without_variable(request: GrantRequest, workdir: bytes) -> bytes:
     return path
 
 
-def _open_default(request: GrantRequest, guard: Guard) -> OpenGrant | None:
-    """Open a default; None if this system does not have it."""
+def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> OpenGrant | None:
+    """Open what a group grants; None if it is not there."""
+    if request.path.startswith(b"~/"):
+        return None if home is None else _open_in_home(request, home + request.path[1:], guard)
     try:
         descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -208,6 +210,21 @@ def _open_default(request: GrantRequest, guard: Guard) -> OpenGrant | None:
     return OpenGrant(
         FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
     )
+
+
+def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
+    """Open what a group grants in a home: what lies there, and where it leads, is the user's doing."""
+    try:
+        directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return None
+    try:
+        return _open(request._replace(directory=directory), path, guard)
+    except GrantError as error:
+        name = request.source.partition(":")[2]
+        leave_out = f'leave the group out in a profile: "groups": {{"exclude": ["{name}"]}}'
+        hint = leave_out if error.hint is None else f"{error.hint}; or {leave_out}"
+        raise GrantError(str(error), code=error.code, hint=hint) from None
 
 
 def _path_of(request: GrantRequest, descriptor: int) -> bytes:

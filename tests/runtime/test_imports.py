@@ -28,7 +28,7 @@ OURS = {
     "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
     "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.capabilities", "runtime.child",
-    "runtime.configuration", "runtime.default_grants", "runtime.enforcement", "runtime.environment",
+    "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
     "runtime.monitor", "runtime.offspring", "runtime.out_of_memory", "runtime.outputs", "runtime.own_limits",
