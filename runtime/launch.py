@@ -691,8 +691,17 @@ class Launch:
             key_names=self._key_names(),
             temporary=private,
             unix_sockets=False,
-            git_configuration=_git_can_read(readable),
+            git_configuration=self._git_can_read(readable),
             lists=environment.NO_LISTS if self._profile is None else self._profile.variables,
+        )
+
+    def _git_can_read(self, capabilities: CapabilitySet) -> bool:
+        """Return whether git finds the user's configuration, and none that it may not read."""
+        general = os.path.join(os.path.dirname(self._config), b"git/config")
+        files = (os.path.join(locations.home_directory(), b".gitconfig"), general)
+        readable = [capabilities.covers(os.path.realpath(path), Access.READ) for path in files]
+        return any(readable) and all(
+            able or not os.path.lexists(path) for able, path in zip(readable, files, strict=True)
         )
 
     def _hold(self, variables: environment.Environment, directory: bytes) -> executable.Held:
@@ -906,16 +915,6 @@ def _restart_output() -> None:
     """Undo a ``tcflow(TCOOFF)`` that the command left: whoever writes there would wait for ever."""
     with contextlib.suppress(OSError):  # no terminal
         fcntl.ioctl(_STANDARD_ERROR, _TCXONC, _TCOON)
-
-
-def _git_can_read(capabilities: CapabilitySet) -> bool:
-    """Return whether git finds the user's configuration, and none that it may not read, which it dies on."""
-    home = locations.home_directory()
-    files = [os.path.join(home, name) for name in (b".gitconfig", b".config/git/config")]
-    readable = [capabilities.covers(os.path.realpath(path), Access.READ) for path in files]
-    return any(readable) and all(
-        able or not os.path.lexists(path) for able, path in zip(readable, files, strict=True)
-    )
 
 
 def _exit_status(ending: Ending) -> int:

@@ -1,7 +1,8 @@
 """The groups that a profile includes by name: what kinds of tools need of a home.
 
 Loaded for a launch with a profile alone. What is not there is left out without a word, so a group names every
-place that a tool has by default; one that a variable moves (``CARGO_HOME``, …) is for a profile of one's own.
+place that a tool has by default. XDG variables move them (:mod:`runtime.grants`); what another one moves
+(``CARGO_HOME``, …) is for a profile of one's own.
 
 Three rules hold for what stands here. Nothing is granted for writing from which the user's shell, or a tool
 as it starts, later runs code by itself: programs, plugins and settings are for reading, caches for writing.
@@ -159,12 +160,12 @@ TOOL_GROUPS: tuple[Group, ...] = (
     ),
     granting(
         "java_runtime",
-        "JDKs of SDKMAN, jenv, jabba and IDEs, and what they bring",
+        "JDKs of SDKMAN, jenv, jabba and IDEs, and what they bring; Maven as the system has it",
         (
             _READ,
             (
                 *(b"~/.sdkman", b"~/.jdks", b"~/.jenv", b"~/.jabba", b"~/.gradle/jdks", b"~/.mavenrc"),
-                b"~/.m2/toolchains.xml",
+                *(b"~/.m2/toolchains.xml", b"/etc/maven", b"/etc/gradle"),
             ),
         ),
     ),

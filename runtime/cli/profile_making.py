@@ -41,7 +41,7 @@ examples:
   nono profile init fixed --extends python-dev --from-session last
 """
 
-_MAX_REASON = 160
+_MAX_REASON = 400
 
 
 class _Wish(NamedTuple):
