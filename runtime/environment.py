@@ -9,16 +9,16 @@ recorded; names are.
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from attest.canonical import Json
+    from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
 
@@ -78,23 +78,6 @@ _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 _KEY_MARKS = (b"PRIVATE KEY-----", b"BQYDK2VwBCIEI")
 
 
-class Lists(NamedTuple):
-    """What a profile says about the environment; a pattern is a name, or the beginning of names and a ``*``.
-
-    Attributes:
-        allow: patterns of what is inherited; None when there is no such list, and all is.
-        deny: patterns of what is not inherited, whatever is allowed.
-        set_vars: variables that the child gets, dangerous ones included.
-    """
-
-    allow: tuple[bytes, ...] | None = None
-    deny: tuple[bytes, ...] = ()
-    set_vars: Mapping[bytes, bytes] = MappingProxyType({})
-
-
-NO_LISTS = Lists()
-
-
 class Environment(NamedTuple):
     """What the child will have.
 
@@ -139,11 +122,6 @@ def is_own(name: bytes) -> bool:
     return is_reserved(name) or name in _TEMPORARY
 
 
-def is_pattern(pattern: bytes) -> bool:
-    """Return whether ``pattern`` is a name, the beginning of names and a ``*``, or ``*`` alone."""
-    return pattern == b"*" or is_name(pattern.removesuffix(b"*"))
-
-
 def holds_private_key(value: bytes) -> bool:
     """Return whether ``value`` looks like a private key: any PEM one, or a base64 Ed25519 one."""
     return any(mark in value for mark in _KEY_MARKS)
@@ -175,7 +153,7 @@ def build(
     temporary: bytes | None,
     unix_sockets: bool,
     git_configuration: bool,
-    lists: Lists = NO_LISTS,
+    lists: Lists | None = None,
 ) -> Environment:
     """Put the child's environment together.
 
@@ -189,12 +167,12 @@ def build(
         unix_sockets: whether a unix socket is granted.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
-        lists: what the profile says.
+        lists: what the profile says, None without one.
 
     Raises:
         UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
     """
-    passes = None if lists is NO_LISTS else _passing(lists)
+    passes = None if lists is None else lists.passing()
     variables: dict[bytes, bytes] = {}
     dropped: set[bytes] = set()
     filtered: set[bytes] = set()
@@ -205,12 +183,13 @@ def build(
             filtered.add(name)
         else:
             variables[name] = value
-    for name in lists.set_vars.keys() & set(key_names):
+    set_vars = {} if lists is None else lists.set_vars
+    for name in set_vars.keys() & set(key_names):
         raise UsageError(
             f"the profile sets {name.decode('ascii')}, which holds a signing key or its passphrase",
             hint="give the key by a variable of another name",
         )
-    variables.update(lists.set_vars)
+    variables.update(set_vars)
     for name, value in hook.items():
         if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
             dropped.add(name)
@@ -223,7 +202,7 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
-    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in lists.set_vars:
+    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in set_vars:
         variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
     variables.update(own)
     filtered -= variables.keys()
@@ -241,18 +220,3 @@ def _is_unfit(name: bytes, value: bytes, key_names: Collection[bytes], *, unix_s
         or (name in _UNIX_SOCKETS and not unix_sockets)
         or holds_private_key(value)
     )
-
-
-def _passing(lists: Lists) -> Callable[[bytes], bool]:
-    """Return what says of a name whether it is inherited."""
-    denied = _matching(lists.deny)
-    if lists.allow is None:
-        return lambda name: not denied(name)
-    allowed = _matching(lists.allow)
-    return lambda name: allowed(name) and not denied(name)
-
-
-def _matching(patterns: Sequence[bytes]) -> Callable[[bytes], bool]:
-    exact = frozenset(pattern for pattern in patterns if not pattern.endswith(b"*"))
-    beginnings = tuple(pattern[:-1] for pattern in patterns if pattern.endswith(b"*"))
-    return lambda name: name in exact or name.startswith(beginnings)

@@ -692,7 +692,7 @@ class Launch:
             temporary=private,
             unix_sockets=False,
             git_configuration=self._git_can_read(readable),
-            lists=environment.NO_LISTS if self._profile is None else self._profile.variables,
+            lists=None if self._profile is None else self._profile.variables,
         )
 
     def _git_can_read(self, capabilities: CapabilitySet) -> bool:

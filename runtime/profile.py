@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.document_words import did_you_mean
-from runtime.environment import Lists
+from runtime.environment_lists import Lists
 from runtime.errors import ProfileError, UsageError
 from runtime.path_names import absolute, from_here, homes, shown
 from runtime.profile_file import JSONC, SUFFIXES, ProfileFile, is_name, is_path, read_profile_file

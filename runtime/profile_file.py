@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 from runtime import environment, jsonc
 from runtime.capabilities import PROFILE, Access
 from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
@@ -68,6 +69,8 @@ _MISLEADING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\xa0]")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
@@ -102,7 +105,7 @@ class ProfileFile(NamedTuple):
     block_network: bool
     include: tuple[str, ...]
     exclude: tuple[str, ...]
-    variables: environment.Lists
+    variables: Lists
     hooks: Mapping[str, Hook]
 
 
@@ -297,7 +300,7 @@ class _Reader:
     def description(self, value: Value) -> str:
         if not isinstance(value, str):
             raise self.error("description", f"must be a string, not {kind_of(value)}")
-        if len(value) > MAX_DESCRIPTION or not value.isprintable():
+        if len(value) > MAX_DESCRIPTION or _CONTROL.search(value):
             raise self.error("description", f"must be one line of at most {MAX_DESCRIPTION} characters")
         return value
 
@@ -348,14 +351,14 @@ class _Reader:
             raise self.error(where, f"more than {most} {what}")
         return tuple(item(each, f"{where}[{number}]") for number, each in enumerate(value))
 
-    def variables(self, value: Value) -> environment.Lists:
+    def variables(self, value: Value) -> Lists:
         table = self.table(value, "environment", ("allow", "deny", "set_vars"))
         given = table.get("set_vars", {})
         if not isinstance(given, dict):
             raise self.error("environment.set_vars", f"must be an object, not {kind_of(given)}")
         if len(given) > MAX_NAMES:
             raise self.error("environment.set_vars", f"more than {MAX_NAMES} variables")
-        return environment.Lists(
+        return Lists(
             allow=self._patterns("allow", table["allow"]) if "allow" in table else None,
             deny=self._patterns("deny", table.get("deny", [])),
             set_vars=dict(self._variable(name, text) for name, text in given.items()),
@@ -365,7 +368,7 @@ class _Reader:
         def pattern(item: Value, where: str) -> bytes:
             if not isinstance(item, str):
                 raise self.error(where, f"must be the name of a variable, not {kind_of(item)}")
-            if not item.isascii() or not environment.is_pattern(item.encode("ascii")):
+            if not item.isascii() or not is_pattern(item.encode("ascii")):
                 raise self.error(
                     where,
                     f"{quoted(item)} is neither the name of a variable nor the beginning of names",

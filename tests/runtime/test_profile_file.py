@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.capabilities import PROFILE, Access
-from runtime.environment import Lists
+from runtime.environment_lists import Lists
 from runtime.errors import ProfileError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import Hook
@@ -501,3 +501,12 @@ def test_the_schema_names_the_groups_that_there_are() -> None:
     required = sorted(name for name, group in GROUPS.items() if group.required)
     assert excluded["allOf"][1]["items"]["not"]["enum"] == required
     assert len(required) == 7
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/profiles.md"])
+def test_what_the_documents_show_can_be_used(document: str, tmp_path: Path) -> None:
+    text = (SCHEMA.parents[2] / document).read_text(encoding="utf-8")
+    shown = [block.partition("```")[0] for block in text.split("```jsonc\n")[1:]]
+    assert shown
+    for block in shown:
+        assert commented(tmp_path, block.encode()).sha256
