@@ -3,8 +3,8 @@
 **Which file a name means.** What has a slash, or ends in ``.json`` or ``.jsonc``, is a path; in ``extends``
 a relative one is in the directory of the file that says it. Any other word is the name of a profile: first
 ``$XDG_CONFIG_HOME/nono/profiles/NAME.jsonc`` or ``.json``, then a built-in one. A user's profile that is
-called like a built-in one must extend it, so that a name such as ``ci-strict`` never means less than it
-says; there, its own name means the built-in one.
+called like a built-in one must extend it, so that a name such as ``ci-strict`` never means something else;
+there, its own name means the built-in one.
 
 **What files say together.** The files of a chain stand in the order in which they are needed, each once, the
 one that was named last. They are merged in this order: lists are united, of maps the later value wins,
