@@ -1,8 +1,10 @@
 """The child's environment: one dictionary, the last one wins (design 3, "Environment").
 
-``inherited (filtered) < hook < secrets < nono's own``. Names that let whoever sets them run code in
-somebody else's program are stripped from what is inherited or exported and refused as the name of a
-secret. Values are never printed and never recorded; names are.
+``inherited (filtered) < profile < hook < secrets < nono's own``. Names that let whoever sets them run code
+in somebody else's program are stripped from what is inherited or exported and refused as the name of a
+secret; a profile may set one, on purpose. Then a profile's lists say what of the rest is inherited: what it
+denies is not, and where it has a list of what it allows, nothing else is. Values are never printed and never
+recorded; names are.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from attest.canonical import Json
+    from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
 
@@ -83,10 +86,12 @@ class Environment(NamedTuple):
     Attributes:
         variables: names and values.
         dropped: the names that were inherited or exported and that the child does not have, sorted.
+        filtered: those of them that a profile's lists keep from it.
     """
 
     variables: dict[bytes, bytes]
     dropped: tuple[bytes, ...]
+    filtered: tuple[bytes, ...] = ()
 
     @property
     def path(self) -> bytes | None:
@@ -112,6 +117,11 @@ def is_name(name: bytes) -> bool:
     """Return whether ``name`` matches ``[A-Za-z_][A-Za-z0-9_]*`` and is at most 256 bytes long."""
     # The ASCII identifiers of Python are exactly these.
     return len(name) <= MAX_NAME_BYTES and name.isascii() and name.decode("ascii").isidentifier()
+
+
+def is_own(name: bytes) -> bool:
+    """Return whether nono itself sets a variable of this name, whatever anybody else says."""
+    return is_reserved(name) or name in _TEMPORARY
 
 
 def holds_private_key(value: bytes) -> bool:
@@ -146,6 +156,7 @@ def build(
     unix_sockets: bool,
     names_over_tcp: bool,
     git_configuration: bool,
+    lists: Lists | None = None,
 ) -> Environment:
     """Put the child's environment together.
 
@@ -161,24 +172,34 @@ def build(
             C library other than glibc may not know how.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
+        lists: what the profile says, None without one.
 
     Raises:
-        UsageError: a secret's name is not allowed.
+        UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
     """
+    passes = None if lists is None else lists.passing()
     variables: dict[bytes, bytes] = {}
     dropped: set[bytes] = set()
-    for source in (inherited, hook):
-        for name, value in source.items():
-            if (
-                is_dangerous(name)
-                or is_reserved(name)
-                or name in key_names
-                or (name in _UNIX_SOCKETS and not unix_sockets)
-                or holds_private_key(value)
-            ):
-                dropped.add(name)
-            else:
-                variables[name] = value
+    filtered: set[bytes] = set()
+    for name, value in inherited.items():
+        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+            dropped.add(name)
+        elif passes is not None and not passes(name):
+            filtered.add(name)
+        else:
+            variables[name] = value
+    set_vars = {} if lists is None else lists.set_vars
+    for name in set_vars.keys() & set(key_names):
+        raise UsageError(
+            f"the profile sets {name.decode('ascii')}, which holds a signing key or its passphrase",
+            hint="give the key by a variable of another name",
+        )
+    variables.update(set_vars)
+    for name, value in hook.items():
+        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+            dropped.add(name)
+        else:
+            variables[name] = value
     for name, value in secrets.items():
         require_secret_name(name)
         if name in key_names:
@@ -189,7 +210,21 @@ def build(
     if names_over_tcp:
         options = variables.get(_RESOLVER_OPTIONS, b"").split()
         variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))
-    if not git_configuration:
+    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in set_vars:
         variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
     variables.update(own)
-    return Environment(variables, tuple(sorted(dropped - variables.keys())))
+    filtered -= variables.keys()
+    return Environment(
+        variables, tuple(sorted((dropped | filtered) - variables.keys())), tuple(sorted(filtered - dropped))
+    )
+
+
+def _is_unfit(name: bytes, value: bytes, key_names: Collection[bytes], *, unix_sockets: bool) -> bool:
+    """Return whether a variable must reach the child by no accident."""
+    return (
+        is_dangerous(name)
+        or is_reserved(name)
+        or name in key_names
+        or (name in _UNIX_SOCKETS and not unix_sockets)
+        or holds_private_key(value)
+    )

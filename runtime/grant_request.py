@@ -25,8 +25,8 @@ class GrantRequest(NamedTuple):
         path: as it was written: ``~`` (in a profile also ``$WORKDIR``) still in it, or relative to
             the working directory.
         directory: True for a directory and everything beneath it, False for a single file.
-        source: ``user``, ``profile``, ``group:NAME`` or ``system``. The last two are defaults: what
-            is missing is left out without a word, and file or directory is what is found.
+        source: ``user``, ``profile``, ``group:NAME`` or ``system``. Of the last two what is missing is
+            left out without a word, and file or directory is what is found.
     """
 
     access: Access
@@ -47,7 +47,7 @@ class GrantRequest(NamedTuple):
         flag, key = _FLAGS[self.access, self.directory]
         if self.source in (USER, PROFILE):
             return f"{flag if self.source == USER else key} {shown(self.path)}"
-        return f"{shown(self.path)} (by default, {self.source})"
+        return f"{shown(self.path)} ({self.source})"
 
 
 def working_directory_request(workdir: bytes) -> GrantRequest:

@@ -29,13 +29,21 @@ from runtime.capabilities import (
 )
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
-from runtime.path_names import absolute, homes, shown
+from runtime.path_names import absolute, homes, join, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from runtime.protected import Guard
+
+# XDG Base Directory Specification
+_XDG = {
+    b"~/.cache/": b"XDG_CACHE_HOME",
+    b"~/.config/": b"XDG_CONFIG_HOME",
+    b"~/.local/share/": b"XDG_DATA_HOME",
+    b"~/.local/state/": b"XDG_STATE_HOME",
+}
 
 _STREAMS = ("standard input", "standard output", "standard error")
 
@@ -140,7 +148,7 @@ def resolve(
         home = next(iter(homes()), None)
         for request in requests:
             if request.source not in (USER, PROFILE):
-                found = _open_default(request, guard)
+                found = _open_of_group(request, home, guard)
             else:
                 path = absolute(_without_variable(request, workdir), workdir=workdir, home=home)
                 found = _open(request, path, guard)
@@ -229,8 +237,10 @@ def _without_variable(request: GrantRequest, workdir: bytes) -> bytes:
     return path
 
 
-def _open_default(request: GrantRequest, guard: Guard) -> OpenGrant | None:
-    """Open a default; None if this system does not have it."""
+def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> OpenGrant | None:
+    """Open what a group grants; None if it is not there."""
+    if request.path.startswith(b"~/"):
+        return None if home is None else _open_in_home(request, _moved(request.path, home), guard)
     try:
         descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -245,6 +255,30 @@ def _open_default(request: GrantRequest, guard: Guard) -> OpenGrant | None:
     return OpenGrant(
         FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
     )
+
+
+def _moved(path: bytes, home: bytes) -> bytes:
+    """Return where what a group calls ``~/…`` lies: XDG variables move the directories that they are for."""
+    for beginning, variable in _XDG.items():
+        base = os.environb.get(variable, b"")
+        if path.startswith(beginning) and base.startswith(b"/"):
+            return join(base, path[len(beginning) :])
+    return home + path[1:]
+
+
+def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
+    """Open what a group grants in a home: what lies there, and where it leads, is the user's doing."""
+    try:
+        directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return None
+    try:
+        return _open(request._replace(directory=directory), path, guard)
+    except GrantError as error:
+        name = request.source.partition(":")[2]
+        leave_out = f'leave the group out in a profile: "groups": {{"exclude": ["{name}"]}}'
+        hint = leave_out if error.hint is None else f"{error.hint}; or {leave_out}"
+        raise GrantError(str(error), code=error.code, hint=hint) from None
 
 
 def _path_of(request: GrantRequest, descriptor: int) -> bytes:

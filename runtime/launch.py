@@ -40,7 +40,7 @@ from runtime import (
 )
 from runtime.capabilities import NO_PORTS, SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
 from runtime.configuration import read_configuration
-from runtime.default_grants import DEFAULT_GRANTS
+from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.grants import (
@@ -78,6 +78,9 @@ _TCXONC = 0x540A
 _TCOON = 1
 
 _DNS_PORT = 53
+
+# Variables that a profile keeps back: how many are named when nobody asked.
+_MOST_NAMED = 8
 
 _OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
 
@@ -291,9 +294,15 @@ class Launch:
             if image.privileged:
                 name = os.fsdecode(image.path)
                 self._notify(f"{name} is set-uid, set-gid or has capabilities, and runs without them")
-        if variables.dropped:
-            names = ", ".join(os.fsdecode(name) for name in variables.dropped)
+        dropped = [name for name in variables.dropped if name not in variables.filtered]
+        if dropped:
+            names = ", ".join(os.fsdecode(name) for name in dropped)
             self._notify(f"variables that the command does not get: {names}")
+        if variables.filtered:
+            names = ", ".join(os.fsdecode(name) for name in variables.filtered[:_MOST_NAMED])
+            more = len(variables.filtered) - _MOST_NAMED
+            rest = f" and {more} more (-v names them)" if more > 0 else ""
+            self._notify(f"variables that the profile keeps from the command: {names}{rest}")
         if self._network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
         elif self._ports.connect and _DNS_PORT not in self._ports.connect:
@@ -414,16 +423,18 @@ class Launch:
         self._workdir = request.working_directory()
         self._outputs = request.declared_outputs(self._workdir)
         configuration = read_configuration(self._config)
-        self._redactor = Redactor(configuration.redaction, request.variables)
-        self._refuse_secret_labels()
+        variables = request.variables
         if request.profile is not None:
             from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
 
-            self._profile = profile.read_profile(request.profile)
+            self._profile = profile.read_profile(request.profile, self._config)
             for kind, asked in self._profile.hooks.items():
                 loaded = hooks.load(asked)
                 self._cleanup.callback(loaded.close)
                 self._hooks[kind] = loaded
+            variables = {**variables, **self._profile.variables.set_vars}
+        self._redactor = Redactor(configuration.redaction, variables)
+        self._refuse_secret_labels()
         self._network, self._ports = network_asked(
             block_net=request.block_net,
             profile_blocks=self._profile is not None and self._profile.block_network,
@@ -644,14 +655,17 @@ class Launch:
     # --- 4 to 6: what the command gets ----------------------------------------------------------
 
     def _resolve_grants(self, *, private: bytes | None) -> Grants:
+        profile = self._profile
         guard = Guard(
-            self._untouchable(), bypass=[self._absolute(p) for p in self._request.bypass_protection]
+            self._untouchable(),
+            bypass=[self._absolute(p) for p in self._request.bypass_protection],
+            denials=DEFAULT_DENIALS if profile is None else profile.denials,
         )
         extra = standard_stream_grants(guard)
         if private is not None:
             extra.append(private_directory_grant(private))
         grants = resolve(
-            [*self._asked(), *DEFAULT_GRANTS],
+            [*self._asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
             workdir=self._workdir,
             guard=guard,
             warn=self._notify,
@@ -676,7 +690,7 @@ class Launch:
             closed.append(named)
         obeyed = [loaded.hook.script for loaded in self._hooks.values()]
         if self._profile is not None:
-            obeyed.append(self._profile.path)
+            obeyed += [file.path for file in self._profile.chain]
         return Untouchable(tuple(closed), own_code_paths(), tuple(obeyed))
 
     def _start_directory(self, grants: Grants) -> bytes:
@@ -691,7 +705,6 @@ class Launch:
         self, grants: Grants, exported: Mapping[bytes, bytes], private: bytes | None
     ) -> environment.Environment:
         readable = CapabilitySet(grants.files, self._network, self._ports)
-        home = locations.home_directory()
         return environment.build(
             self._request.variables,
             hook=exported,
@@ -701,7 +714,17 @@ class Launch:
             temporary=private,
             unix_sockets=False,
             names_over_tcp=_DNS_PORT in self._ports.connect,
-            git_configuration=readable.covers(os.path.join(home, b".gitconfig"), Access.READ),
+            git_configuration=self._git_can_read(readable),
+            lists=None if self._profile is None else self._profile.variables,
+        )
+
+    def _git_can_read(self, capabilities: CapabilitySet) -> bool:
+        """Return whether git finds the user's configuration, and none that it may not read."""
+        general = os.path.join(os.path.dirname(self._config), b"git/config")
+        files = (os.path.join(locations.home_directory(), b".gitconfig"), general)
+        readable = [capabilities.covers(os.path.realpath(path), Access.READ) for path in files]
+        return any(readable) and all(
+            able or not os.path.lexists(path) for able, path in zip(readable, files, strict=True)
         )
 
     def _hold(self, variables: environment.Environment, directory: bytes) -> executable.Held:
@@ -827,7 +850,7 @@ def launch(
         open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
         bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
         allow_writable_script: accept a script that the command can rewrite.
-        profile: a profile file.
+        profile: the name of a profile, or the path of a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
         key_passphrase_env: name of the variable that holds its passphrase, when it is encrypted.

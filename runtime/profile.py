@@ -1,277 +1,282 @@
-"""Profiles: a JSON file that says what a kind of command needs.
+"""Profiles: what a kind of command needs, said once, in files that build upon each other.
 
-Exactly three parts, ``filesystem``, ``network`` and ``session_hooks``; the form is published as
-``runtime/schemas/profile.schema.json``. What is not in it is refused by name: a key that was misspelt
-would otherwise be a grant, or a block, that silently is not there.
+**Which file a name means.** What has a slash, or ends in ``.json`` or ``.jsonc``, is a path; in ``extends``
+a relative one is in the directory of the file that says it. Any other word is the name of a profile: first
+``$XDG_CONFIG_HOME/nono/profiles/NAME.jsonc`` or ``.json``, then a built-in one. A user's profile that is
+called like a built-in one must extend it, so that a name such as ``ci-strict`` never means something else;
+there, its own name means the built-in one.
 
-The bytes are read once, from one descriptor; what is hashed for the record is what is parsed.
+**What files say together.** The files of a chain stand in the order in which they are needed, each once, the
+one that was named last. They are merged in this order: lists are united, of maps the later value wins,
+``network.block`` holds once one says so. Groups are *the defaults and those that any file includes, without
+those that any file excludes*. An ``environment.allow`` of one file is a list for all of them.
+
+Nothing of a chain may be granted for writing, and each file is recorded by its digest.
 """
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 import os
-import stat
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
-from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.capabilities import ports
+from runtime.default_groups import DEFAULT_GROUPS
+from runtime.document_words import did_you_mean
+from runtime.environment_lists import Lists
 from runtime.errors import ProfileError, UsageError
-from runtime.grant_request import GrantRequest
-from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, from_here, homes, shown
+from runtime.profile_file import JSONC, SUFFIXES, ProfileFile, is_name, is_path, read_profile_file
+from runtime.tool_groups import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_BYTES = 1 << 20
-MAX_PATHS = 1024  # of each kind; Landlock itself has no bound, the record does
-MAX_PATH_LENGTH = 4095  # characters; PATH_MAX is as many bytes and a NUL
-DEFAULT_TIMEOUT_SECONDS = 30
+    from runtime.capabilities import Ports
+    from runtime.default_groups import Group
+    from runtime.grant_request import GrantRequest
+    from runtime.hooks import Hook
 
-_FILESYSTEM = {
-    "allow": (Access.READWRITE, True),
-    "read": (Access.READ, True),
-    "write": (Access.WRITE, True),
-    "allow_file": (Access.READWRITE, False),
-    "read_file": (Access.READ, False),
-    "write_file": (Access.WRITE, False),
-}
+MAX_DEPTH = 10
+"""Profiles that build upon each other, from the one that was named to the last."""
+MAX_FILES = 16
+"""Files of one chain; the record takes no more."""
 
-# To connect to, to listen on, and both.
-_PORTS = ("allow_connect_port", "listen_port", "open_port")
+BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(__file__))), b"profiles")
+"""The directory of the built-in profiles."""
 
-_Value: TypeAlias = "dict[str, _Value] | list[_Value] | str | int | float | bool | None"
+_USERS = b"profiles"
 
 
 class Profile(NamedTuple):
-    """What one profile file says.
+    """What the files of a chain say together.
 
     Attributes:
-        name: its file name without ``.json``.
-        path: its absolute path; nothing may be granted for writing that contains it.
-        sha256: lower-case hex digest of the bytes that were parsed.
-        filesystem: the grants that it asks for, in the file's order within each key.
-        block_network: whether it blocks the network; a profile cannot open it.
-        ports: the TCP ports that it asks for.
+        chain: the files, in the order in which they were merged; the one that was named last.
+        filesystem: the grants that they ask for.
+        block_network: whether one of them blocks the network; a profile cannot open it.
+        ports: the TCP ports that they ask for together.
+        groups: the groups that are in force, the defaults first.
+        variables: what they say about the environment.
         hooks: ``before`` and ``after``, where given.
+    """
+
+    chain: tuple[ProfileFile, ...]
+    filesystem: tuple[GrantRequest, ...]
+    block_network: bool
+    ports: Ports
+    groups: tuple[Group, ...]
+    variables: Lists
+    hooks: Mapping[str, Hook]
+
+    @property
+    def group_grants(self) -> tuple[GrantRequest, ...]:
+        """What the groups grant, in the place of :data:`runtime.default_groups.DEFAULT_GRANTS`."""
+        return tuple(grant for group in self.groups for grant in group.grants)
+
+    @property
+    def denials(self) -> dict[str, tuple[bytes, ...]]:
+        """What the groups deny, in the place of :data:`runtime.default_groups.DEFAULT_DENIALS`."""
+        return {group.name: group.denies for group in self.groups if group.denies}
+
+
+class Place(NamedTuple):
+    """Where a profile lies that has a name.
+
+    Attributes:
+        name: its name.
+        path: its absolute path.
+        built_in: whether it is one of nono's own.
     """
 
     name: bytes
     path: bytes
-    sha256: str
-    filesystem: tuple[GrantRequest, ...]
-    block_network: bool
-    ports: Ports
-    hooks: Mapping[str, Hook]
+    built_in: bool
 
 
-def read_profile(path: bytes) -> Profile:
-    """Read the profile at ``path``.
+def users_directory(config: bytes) -> bytes:
+    """Return where a user's profiles lie, in nono's configuration directory."""
+    return os.path.join(config, _USERS)
 
-    ``~`` expands; a relative path is in the *current* directory, as any file that a command line
-    names. What the profile names is not looked at here: :func:`runtime.grants.resolve` does that.
+
+def read_profile(named: bytes, config: bytes) -> Profile:
+    """Read the profile that a command line names, with all that it builds upon.
+
+    Args:
+        named: a name, or a path; ``~`` expands in one, a relative one is in the *current* directory, as any
+            file that a command line names.
+        config: nono's configuration directory.
 
     Raises:
-        ProfileError: it cannot be read, is no regular file of at most 1 MiB, or is not a profile.
+        ProfileError: there is none, one of the chain cannot be read, is not to be trusted or is no profile,
+            or they build upon each other without end.
     """
-    home = next(iter(homes()), None)
-    try:
-        where = absolute(path, workdir=b"/" if path[:1] in b"~/" else from_here(b"."), home=home)
-    except UsageError as error:
-        raise ProfileError(f"cannot read the profile: {error}", hint=error.hint) from None
-    data = _read(where)
-    reader = _Reader(shown(path), home)
-    document = reader.table(reader.parse(data), "", ("filesystem", "network", "session_hooks"))
-    filesystem = reader.table(document.get("filesystem", {}), "filesystem", tuple(_FILESYSTEM))
-    network = reader.table(document.get("network", {}), "network", ("block", *_PORTS))
-    hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
+    chain = _Chain(config)
+    chain.add(named, beside=None)
+    return merge(tuple(chain.files))
+
+
+def merge(chain: tuple[ProfileFile, ...]) -> Profile:
+    """Return what the files of a chain say together."""
+    included = dict.fromkeys(name for file in chain for name in file.include)
+    excluded = {name for file in chain for name in file.exclude}
+    groups = dict.fromkeys([*(group.name for group in DEFAULT_GROUPS), *included])
+    lists = [file.variables.allow for file in chain if file.variables.allow is not None]
+    set_vars: dict[bytes, bytes] = {}
+    hooks: dict[str, Hook] = {}
+    for file in chain:
+        set_vars |= file.variables.set_vars
+        hooks |= file.hooks
     return Profile(
-        name=os.path.basename(where).removesuffix(b".json"),
-        path=where,
-        sha256=hashlib.sha256(data).hexdigest(),
-        filesystem=tuple(
-            request for key, value in filesystem.items() for request in reader.requests(key, value)
+        chain=chain,
+        filesystem=tuple(dict.fromkeys(request for file in chain for request in file.filesystem)),
+        block_network=any(file.block_network for file in chain),
+        ports=ports(
+            (port for file in chain for port in file.ports.connect),
+            (port for file in chain for port in file.ports.listen),
+            (port for file in chain for port in file.ports.listen_loopback),
         ),
-        block_network=reader.flag(network.get("block", False), "network.block"),
-        ports=_ports(reader, network),
-        hooks={kind: reader.hook(kind, value) for kind, value in hooks.items()},
+        groups=tuple(GROUPS[name] for name in groups if name not in excluded),
+        variables=Lists(
+            allow=tuple(dict.fromkeys(name for names in lists for name in names)) if lists else None,
+            deny=tuple(dict.fromkeys(name for file in chain for name in file.variables.deny)),
+            set_vars=set_vars,
+        ),
+        hooks=hooks,
     )
 
 
-def _ports(reader: _Reader, network: dict[str, _Value]) -> Ports:
-    """Return the ports of the section ``network``; the keys are the flags of ``nono run``."""
-    connect, listen, both = (reader.ports(network.get(key, []), f"network.{key}") for key in _PORTS)
-    return ports((*connect, *both), listen, both)
+def built_in_names() -> tuple[bytes, ...]:
+    """Return the names of the built-in profiles, sorted."""
+    names = (name.removesuffix(JSONC) for name in os.listdir(BUILT_IN) if name.endswith(JSONC))
+    return tuple(sorted(names))
 
 
-def _read(path: bytes) -> bytes:
-    """Return the bytes of the regular file at ``path``; a FIFO or a device must not make us wait."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _unreadable(path, os.strerror(error.errno or 0).lower()) from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _unreadable(path, "not a regular file")
-        data = bytearray()
-        while len(data) <= MAX_BYTES:
-            piece = os.read(descriptor, MAX_BYTES + 1 - len(data))
-            if not piece:
-                return bytes(data)
-            data += piece
-    except OSError as error:
-        raise _unreadable(path, os.strerror(error.errno or 0).lower()) from None
-    finally:
-        os.close(descriptor)
-    raise _unreadable(path, "larger than 1 MiB")
+def find(name: bytes, config: bytes) -> Place | None:
+    """Return where the profile of this name lies, the user's before a built-in one; None if nowhere.
+
+    Raises:
+        ProfileError: the user has two files of this name.
+    """
+    found = [
+        path
+        for suffix in SUFFIXES
+        if os.path.lexists(path := os.path.join(users_directory(config), name + suffix))
+    ]
+    if len(found) > 1:
+        raise ProfileError(
+            f"two profiles are called {shown(name)}: {shown(found[0])} and {shown(found[1])}",
+            hint="remove or rename one of them",
+        )
+    if found:
+        return Place(name, found[0], built_in=False)
+    return _built_in(name)
 
 
-def _unreadable(path: bytes, why: str) -> ProfileError:
-    return ProfileError(f"cannot read the profile {shown(path)}: {why}", code="profile.unreadable")
+def _built_in(name: bytes) -> Place | None:
+    path = os.path.join(BUILT_IN, name + JSONC)
+    return Place(name, path, built_in=True) if is_name(name) and os.path.exists(path) else None
 
 
-class _Reader:
-    """Takes a parsed profile apart; every complaint names the file and the key."""
+class _Chain:
+    """Collects the files of a chain, what is extended before what extends it."""
 
-    def __init__(self, file: str, home: bytes | None) -> None:
-        self._file = file
-        self._home = home
+    def __init__(self, config: bytes) -> None:
+        self.files: list[ProfileFile] = []
+        self._config = config
+        # On the way to where we are: what each was called, and what it is.
+        self._above: list[tuple[bytes, tuple[int, int]]] = []
+        self._known: set[tuple[int, int]] = set()
 
-    def error(self, where: str, what: str, *, hint: str | None = None) -> ProfileError:
-        position = f" at {where}" if where else ""
-        return ProfileError(f"profile {self._file}{position}: {what}", hint=hint)
+    def add(self, named: bytes, *, beside: ProfileFile | None) -> None:
+        """Add the profile that ``named`` means, said by ``beside``, after all that it extends."""
+        place = self._place(named, beside)
+        identity = _identity(place)
+        if any(above == identity for _, above in self._above):
+            raise ProfileError(
+                f"profiles build upon each other in a circle: {self._way(place.name)}", code="profile.cycle"
+            )
+        if identity in self._known:  # each file once, as it was then
+            return
+        if len(self._above) == MAX_DEPTH:
+            raise ProfileError(
+                f"more than {MAX_DEPTH} profiles build upon each other: {self._way(place.name)}",
+                code="profile.too_deep",
+            )
+        by_name = not place.built_in and not is_path(named)
+        file = read_profile_file(place.path, called=place.name, trusted=by_name)
+        if by_name and _built_in(named) is not None:
+            _require_extension(named, file)
+        self._above.append((place.name, file.identity))
+        for extended in file.extends:
+            self.add(extended, beside=file)
+        self._above.pop()
+        self._known.add(file.identity)
+        self.files.append(file)
+        if len(self.files) > MAX_FILES:
+            raise ProfileError(f"a profile is made of more than {MAX_FILES} files", code="profile.too_deep")
 
-    def parse(self, data: bytes) -> _Value:
-        import json  # noqa: PLC0415  # only a launch with a profile pays for it
+    def _place(self, named: bytes, beside: ProfileFile | None) -> Place:
+        if is_path(named) or not named:
+            return Place(named, self._path(named, beside), built_in=False)
+        found: Place | None = None
+        if is_name(named):
+            found = find(named, self._config)
+            if beside is not None and found is not None and _identity(found) == beside.identity:
+                found = _built_in(named)  # it is called like the built-in one that it extends
+        if found is not None:
+            return found
+        raise _no_such_profile(named, self._config, beside)
 
-        if data.startswith(codecs.BOM_UTF8):
-            raise self.error("", "begins with a byte order mark", hint="save it as UTF-8 without one")
+    def _path(self, named: bytes, beside: ProfileFile | None) -> bytes:
+        home = next(iter(homes()), None)
         try:
-            text = data.decode("utf-8")
-            value: _Value = json.loads(
-                text, object_pairs_hook=self._pairs, parse_constant=self._constant, parse_int=self._integer
-            )
-        except UnicodeDecodeError as error:
-            raise self.error(f"byte {error.start}", "not UTF-8") from None
-        except RecursionError:
-            raise self.error("", "nested too deeply") from None
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise self.error(where, f"not JSON ({error.msg[:1].lower()}{error.msg[1:]})") from None
-        return value
+            if beside is not None:
+                return absolute(named, workdir=os.path.dirname(beside.path), home=home)
+            return absolute(named, workdir=b"/" if named[:1] in b"~/" else from_here(b"."), home=home)
+        except UsageError as error:
+            raise ProfileError(f"cannot read the profile: {error}", hint=error.hint) from None
 
-    def _pairs(self, pairs: list[tuple[str, _Value]]) -> _Value:
-        table = dict(pairs)
-        if len(table) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise self.error("", f"the key {quoted(twice)} is there twice in one object")
-        return table
+    def _way(self, last: bytes) -> str:
+        return ", which extends ".join(shown(name) for name in (*(name for name, _ in self._above), last))
 
-    def _constant(self, name: str) -> _Value:
-        raise self.error("", f"not JSON ({name})")
 
-    def _integer(self, digits: str) -> int:
-        if len(digits) > 20:  # int() of a million digits takes its time, or refuses with its own error
-            raise self.error("", f"the number {digits[:20]}… is too large")
-        return int(digits)
+def _identity(place: Place) -> tuple[int, int] | None:
+    try:
+        status = os.stat(place.path)
+    except OSError:  # reading it will say why
+        return None
+    return status.st_dev, status.st_ino
 
-    def table(self, value: _Value, where: str, known: tuple[str, ...]) -> dict[str, _Value]:
-        if not isinstance(value, dict):
-            raise self.error(where, f"must be an object, not {kind_of(value)}")
-        for key in value:
-            if key not in known:
-                inside = f"{where}.{key}" if where else key
-                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
-        return value
 
-    def flag(self, value: _Value, where: str) -> bool:
-        if not isinstance(value, bool):
-            raise self.error(where, f"must be true or false, not {kind_of(value)}")
-        return value
-
-    def ports(self, value: _Value, where: str) -> list[int]:
-        if not isinstance(value, list):
-            raise self.error(where, f"must be a list of ports, not {kind_of(value)}")
-        if len(value) > MAX_PORTS:
-            raise self.error(where, f"more than {MAX_PORTS} ports")
-        found: list[int] = []
-        for number, port in enumerate(value):
-            if type(port) is not int or not 1 <= port <= MAX_PORT:
-                raise self.error(f"{where}[{number}]", f"must be a whole number from 1 to {MAX_PORT}")
-            found.append(port)
-        return found
-
-    def requests(self, key: str, value: _Value) -> list[GrantRequest]:
-        where = f"filesystem.{key}"
-        if not isinstance(value, list):
-            raise self.error(where, f"must be a list of paths, not {kind_of(value)}")
-        if len(value) > MAX_PATHS:
-            raise self.error(where, f"more than {MAX_PATHS} paths")
-        access, directory = _FILESYSTEM[key]
-        return [
-            GrantRequest(access, self._granted_path(item, f"{where}[{number}]"), directory, PROFILE)
-            for number, item in enumerate(value)
-        ]
-
-    def hook(self, kind: str, value: _Value) -> Hook:
-        where = f"session_hooks.{kind}"
-        table = self.table(value, where, ("script", "timeout_secs", "required"))
-        if "script" not in table:
-            raise self.error(where, "script is missing")
-        script = self._path(table["script"], f"{where}.script")
-        # Not $WORKDIR: what the command can write there would run outside the sandbox next time.
-        if not script.startswith((b"/", b"~/")):
-            raise self.error(f"{where}.script", "must be an absolute path", hint="start it with / or ~/")
-        timeout = table.get("timeout_secs", DEFAULT_TIMEOUT_SECONDS)
-        if type(timeout) is not int or not 1 <= timeout <= MAX_TIMEOUT_SECONDS:
-            raise self.error(
-                f"{where}.timeout_secs", f"must be a whole number from 1 to {MAX_TIMEOUT_SECONDS}"
-            )
-        required = self.flag(table.get("required", False), f"{where}.required")
-        if required and kind == "after":
-            raise self.error(
-                f"{where}.required",
-                "an after-hook cannot be required: the command has run, and nothing is left to refuse",
-                hint="leave it out; that an after-hook failed is said and recorded",
-            )
-        return Hook(
-            kind=kind,
-            script=self._expanded(script, f"{where}.script"),
-            timeout_seconds=timeout,
-            required=required,
+def _require_extension(name: bytes, file: ProfileFile) -> None:
+    if name not in file.extends:
+        raise ProfileError(
+            f"the profile {shown(file.path)} is called like a built-in one and does not extend it",
+            code="profile.shadows",
+            hint=f'give it another name, or let it say "extends": "{name.decode("ascii")}"',
         )
 
-    def _granted_path(self, value: _Value, where: str) -> bytes:
-        path = self._path(value, where)
-        if path == b"$WORKDIR" or path.startswith(b"$WORKDIR/"):
-            return path
-        if path.startswith(b"$"):
-            raise self.error(where, f"cannot expand {shown(path)}", hint="only ~ and $WORKDIR are expanded")
-        if not path.startswith((b"/", b"~")):
-            raise self.error(
-                where,
-                f"{shown(path)} is relative, and to what it would be is not said",
-                hint=f"write $WORKDIR/{path.decode()} for the directory in which the command starts",
-            )
-        self._expanded(path, where)  # ~name is refused here, with its place
-        return path
 
-    def _path(self, value: _Value, where: str) -> bytes:
-        if not isinstance(value, str):
-            raise self.error(where, f"must be a path, not {kind_of(value)}")
-        try:
-            path = value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise self.error(where, "a lone surrogate is no character") from None
-        if not path or b"\0" in path or len(value) > MAX_PATH_LENGTH:
-            raise self.error(where, f"must be a path of 1 to {MAX_PATH_LENGTH} characters without NUL")
-        return path
+def _no_such_profile(named: bytes, config: bytes, beside: ProfileFile | None) -> ProfileError:
+    known = [place.name.decode("ascii") for place in named_profiles(config)]
+    where = "" if beside is None else f", which {shown(beside.path)} extends"
+    hint = did_you_mean(named.decode("utf-8", "replace"), tuple(known))
+    if os.path.lexists(named):
+        hint = f"a file is named by a path: {shown(b'./' + named)}"
+    return ProfileError(f"no profile is called {shown(named)}{where}", code="profile.missing", hint=hint)
 
-    def _expanded(self, path: bytes, where: str) -> bytes:
-        try:
-            return absolute(path, workdir=b"/", home=self._home)
-        except UsageError as error:
-            raise self.error(where, str(error), hint=error.hint) from None
+
+def named_profiles(config: bytes) -> tuple[Place, ...]:
+    """Return the profiles that have a name: the user's and the built-in ones, by name; not looked into."""
+    try:
+        names = os.listdir(users_directory(config))
+    except OSError:
+        names = []
+    users = [
+        Place(name.removesuffix(suffix), os.path.join(users_directory(config), name), built_in=False)
+        for name in names
+        for suffix in SUFFIXES
+        if name.endswith(suffix) and is_name(name.removesuffix(suffix))
+    ]
+    built_in = [Place(name, os.path.join(BUILT_IN, name + JSONC), built_in=True) for name in built_in_names()]
+    return tuple(sorted([*users, *built_in]))

@@ -2,9 +2,9 @@
 
 Two rules of design 3, "Capability set":
 
-1. **Denied** (:data:`DENIED`): keys, tokens, histories, start-up files, browser profiles. Landlock
-   cannot subtract, so a directory grant that *contains* one of them is refused, and so is a grant
-   *equal to* or *inside* one. ``--bypass-protection`` lifts exactly what it names; it grants nothing.
+1. **Denied** (:mod:`runtime.default_groups`): keys, tokens, histories, start-up files, browser profiles.
+   Landlock cannot subtract, so a directory grant that *contains* one of them is refused, and so is a
+   grant *equal to* or *inside* one. ``--bypass-protection`` lifts exactly what it names; it grants nothing.
 2. **Never grantable** (:class:`Untouchable`): ledger, key, state and configuration for every access;
    nono's own code, hooks and profiles for writing, since what is written there later runs, or
    decides, outside the sandbox. Nothing lifts these.
@@ -26,84 +26,16 @@ import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import PROFILE, USER, Access, is_beneath
+from runtime.capabilities import PROFILE, SYSTEM, USER, Access, is_beneath
+from runtime.default_groups import DEFAULT_DENIALS
 from runtime.errors import GrantError, UsageError
 from runtime.path_names import every_name, homes, join, normalise, shown, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runtime.grant_request import GrantRequest
     from runtime.mounts import Mount, Mounts
-
-# Paths below the home directory. A star stands at one end of the last component, nowhere else.
-DENIED: dict[str, tuple[bytes, ...]] = {
-    "deny_credentials": (
-        b".ssh",
-        b".gnupg",
-        b".netrc",
-        b".git-credentials",
-        b".vault-token",
-        b".credentials",
-        b".secrets",
-        b".keys",
-        b".pki",
-        b".env",
-        b".envrc",
-    ),
-    "deny_cloud_credentials": (
-        b".aws",
-        b".azure",
-        b".config/gcloud",
-        b".gcloud",
-        b".kube",
-        b".docker",
-        b".terraform.d",
-        b".config/gh",
-    ),
-    "deny_package_credentials": (b".npmrc", b".pypirc", b".cargo/credentials*"),
-    "deny_keychains": (
-        b".password-store",
-        b".1password",
-        b".op",
-        b".config/op",
-        b".local/share/keyrings",
-    ),
-    "deny_browser_data": (
-        b".mozilla",
-        b".config/mozilla",
-        b".config/google-chrome*",
-        b".config/chromium*",
-        b".config/BraveSoftware",
-        b".config/microsoft-edge*",
-        b".config/vivaldi*",
-        b".config/opera*",
-        b".config/librewolf",
-    ),
-    "deny_shell_history": (b"*_history", b".history", b".local/share/fish/fish_history*"),
-    "deny_shell_configs": (
-        b".bashrc",
-        b".bash_profile",
-        b".bash_login",
-        b".bash_logout",
-        b".bash_aliases",
-        b".profile",
-        b".zshrc",
-        b".zshenv",
-        b".zprofile",
-        b".zlogin",
-        b".zlogout",
-        b".kshrc",
-        b".mkshrc",
-        b".cshrc",
-        b".tcshrc",
-        b".login",
-        b".logout",
-        b".xprofile",
-        b".xsessionrc",
-        b".config/fish",
-    ),
-}
 
 # What the dynamic loader reads before the first line of Python, for any interpreter.
 _LOADER = (
@@ -270,15 +202,19 @@ def _upwards(path: bytes) -> Iterator[bytes]:
     yield path
 
 
-def denied_paths(home: bytes, seen: dict[bytes, bytes | None] | None = None) -> tuple[Protected, ...]:
+def denied_paths(
+    home: bytes,
+    seen: dict[bytes, bytes | None] | None = None,
+    denials: Mapping[str, tuple[bytes, ...]] = DEFAULT_DENIALS,
+) -> tuple[Protected, ...]:
     """Return what is denied in the absolute ``home``, with all names that it has at this moment.
 
-    ``seen`` is as in :func:`runtime.path_names.walk`.
+    ``seen`` is as in :func:`runtime.path_names.walk`, ``denials`` as :class:`Guard` has it.
     """
     seen = {} if seen is None else seen
     parents: dict[bytes, tuple[bytes, ...]] = {}
     found: list[Protected] = []
-    for group, patterns in DENIED.items():
+    for group, patterns in denials.items():
         for pattern in patterns:
             path = join(home, pattern)
             parent, _, leaf = path.rpartition(b"/")
@@ -368,6 +304,7 @@ class Guard:
         untouchable: what nothing lifts.
         bypass: what ``--bypass-protection`` names, absolute.
         home_directories: whose secrets are denied; by default those of this user.
+        denials: what is denied in them, by group.
 
     Raises:
         UsageError: a bypass names nothing that is protected, or something that nothing lifts.
@@ -379,7 +316,9 @@ class Guard:
         *,
         bypass: Sequence[bytes] = (),
         home_directories: Sequence[bytes] | None = None,
+        denials: Mapping[str, tuple[bytes, ...]] = DEFAULT_DENIALS,
     ) -> None:
+        self._denials_of_groups = denials
         self._seen: dict[bytes, bytes | None] = {}
         never = [_never(path, self._seen, writing_only=False) for path in untouchable.read_write]
         never += [
@@ -402,7 +341,11 @@ class Guard:
     def _denied(self) -> _Map:
         """What is denied, looked up when the first grant of a user or a profile is judged."""
         if self._denied_map is None:
-            self._denied_map = _Map(entry for home in self._homes for entry in denied_paths(home, self._seen))
+            self._denied_map = _Map(
+                entry
+                for home in self._homes
+                for entry in denied_paths(home, self._seen, self._denials_of_groups)
+            )
         return self._denied_map
 
     def judge(self, request: GrantRequest, canonical: bytes | None, *, path: bytes) -> None:
@@ -422,7 +365,7 @@ class Guard:
         self.judge_names(request, tuple(dict.fromkeys(names)))
         # A file that is only read has nothing below it, and its aliases are judged above.
         opens_more = request.directory or request.access is not Access.READ
-        if canonical is not None and opens_more and request.source in (USER, PROFILE):
+        if canonical is not None and opens_more and request.source != SYSTEM:
             self._judge_mounts(request, canonical)
 
     def judge_default(self, request: GrantRequest, canonical: bytes) -> None:

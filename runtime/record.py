@@ -100,7 +100,7 @@ class LaunchRecord:
             outputs: the declared outputs, absolute.
             lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
         """
-        chain = [] if profile is None else [profile]
+        chain = () if profile is None else profile.chain
         data: dict[str, Json] = {
             "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
             "command": self._redactor.command(request.command),

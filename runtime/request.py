@@ -41,7 +41,7 @@ class LaunchRequest(NamedTuple):
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
-        profile: path of a profile file.
+        profile: name of a profile, or path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
         key_passphrase_env: name of the variable that holds its passphrase, None when there is none.

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
 # a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
-# (sshfs), npm for a schema that is published nowhere else, the shells that command lines are completed in, and
-# what reads manual pages.
+# (sshfs), npm for a schema that is published nowhere else, the shells that command lines are completed in,
+# what reads manual pages, and the programs that the built-in profiles are made for.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
 command -v openssl >/dev/null || missing="$missing openssl"
@@ -18,6 +18,12 @@ command -v groff >/dev/null || missing="$missing groff"
 if [ "$(id -u)" = 0 ] || [ "${CI:-}" = true ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ||
     missing="$missing postgresql"
+  command -v git >/dev/null || missing="$missing git"
+  [ -x /usr/bin/node ] || [ -x /usr/local/bin/node ] || missing="$missing nodejs"
+  [ -x /usr/bin/go ] || [ -x /usr/local/bin/go ] || missing="$missing golang-go"
+  [ -x /usr/bin/cargo ] || missing="$missing cargo"
+  [ -x /usr/bin/javac ] || missing="$missing default-jdk-headless"
+  [ -x /usr/bin/mvn ] || missing="$missing maven"
 fi
 if [ "$(id -u)" = 0 ]; then
   command -v sshfs >/dev/null || missing="$missing sshfs"

@@ -30,6 +30,7 @@ argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: with
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
+    "profile": "what kinds of commands need: profiles and groups",
     "audit": "look at what was recorded",
     "ledger": "where the ledger is, and what it says of itself",
     "keygen": "make a signing key",
@@ -62,7 +63,7 @@ exit codes:
   2  usage: the command line cannot be meant
 """
 _USAGE_STATUS = 2
-_WITH_THESE_EXIT_CODES = frozenset({"audit", "completion", "help", "key", "keygen", "ledger"})
+_WITH_THESE_EXIT_CODES = frozenset({"audit", "completion", "help", "key", "keygen", "ledger", "profile"})
 _NAMES_OF_SOMETHING = {
     "audit_sign_key": "--audit-sign-key",
     "entry": "--entry",

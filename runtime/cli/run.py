@@ -48,9 +48,13 @@ examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
+  nono run -p claude-code -- claude
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
+
+# Programs that a built-in profile is made for.
+_MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
 
 _NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
 
@@ -111,7 +115,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="accept a command that is a script which it could itself rewrite",
     )
     parser.add_argument(
-        "-p", "--profile", metavar="FILE", help="take grants, network and hooks from a profile"
+        "-p",
+        "--profile",
+        metavar="NAME|FILE",
+        help="take grants, network, environment and hooks from a profile (nono profile list)",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
     record = parser.add_argument_group("record")
@@ -155,6 +162,8 @@ def run(arguments: argparse.Namespace) -> int:
     launch: Launch | None = None
     try:
         request = _request(arguments)
+        if request.profile is None and not arguments.silent:
+            _mention_profile(request.command)
         launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
         if arguments.dry_run:
             plan = launch.plan()
@@ -203,6 +212,13 @@ def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
 
 def _say(text: str) -> None:
     say(f"nono: {text}")
+
+
+def _mention_profile(command: tuple[bytes, ...]) -> None:
+    """Say which profile there is for what is launched without one."""
+    program = os.path.basename(command[0]) if command else b""
+    if (profile := _MADE_FOR.get(program)) is not None:
+        _say(f"there is a profile for {program.decode('ascii')}: nono run -p {profile} -- …")
 
 
 def _explain(plan: LaunchPlan) -> None:

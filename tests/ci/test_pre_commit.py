@@ -97,10 +97,10 @@ def write(project: Project) -> Callable[..., Path]:
     return written
 
 
-def test_the_manifest_is_what_pre_commit_takes() -> None:
+def test_the_manifest_is_what_pre_commit_takes(tmp_path: Path) -> None:
     done = subprocess.run(
         [PRE_COMMIT, "validate-manifest", ROOT / ".pre-commit-hooks.yaml"],
-        check=False, capture_output=True, text=True, env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        check=False, capture_output=True, text=True, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "")
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import environment
+from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import UsageError
 
 
@@ -199,3 +200,101 @@ def test_whatever_comes_in_nothing_dangerous_comes_out(
     assert not set(SOCKETS.encode().split()) & built.variables.keys()
     assert set(built.dropped) | built.variables.keys() == inherited.keys() | hook.keys()
     assert not set(built.dropped) & built.variables.keys()
+
+
+# --- what a profile says -------------------------------------------------------------------------
+
+
+INHERITED = {b"PATH": b"/bin", b"LC_ALL": b"C", b"LC": b"x", b"GITHUB_TOKEN": b"t", b"LD_PRELOAD": b"/x.so"}
+
+
+def test_with_a_list_of_what_is_allowed_nothing_else_is_inherited() -> None:
+    built = build(INHERITED, lists=Lists(allow=(b"PATH", b"LC_*", b"LD_PRELOAD")))
+    assert built.variables == {b"PATH": b"/bin", b"LC_ALL": b"C"}
+    assert built.filtered == (b"GITHUB_TOKEN", b"LC")
+    assert built.dropped == (b"GITHUB_TOKEN", b"LC", b"LD_PRELOAD")
+    assert build(INHERITED, lists=Lists(allow=())).variables == {}
+    everything = build(INHERITED, lists=Lists(allow=(b"*",)))
+    assert everything.variables == build(INHERITED).variables
+    assert everything.filtered == ()
+
+
+def test_what_is_denied_is_not_inherited_whatever_is_allowed() -> None:
+    built = build(INHERITED, lists=Lists(allow=(b"*",), deny=(b"GITHUB_*", b"LC")))
+    assert built.variables == {b"PATH": b"/bin", b"LC_ALL": b"C"}
+    assert built.filtered == (b"GITHUB_TOKEN", b"LC")
+    assert build(INHERITED, lists=Lists(deny=(b"*",))).variables == {}
+
+
+def test_a_profile_sets_what_it_says_even_a_dangerous_name() -> None:
+    built = build(
+        {b"GOFLAGS": b"inherited", b"A": b"inherited", b"B": b"inherited"},
+        lists=Lists(allow=(), set_vars={b"GOFLAGS": b"-mod=vendor", b"A": b"set"}),
+    )
+    assert built.variables == {b"GOFLAGS": b"-mod=vendor", b"A": b"set"}
+    assert (built.dropped, built.filtered) == ((b"B",), (b"B",))
+
+
+def test_the_last_one_wins() -> None:
+    """Inherited, profile, hook, secrets, nono's own."""
+    layers = {b"A": b"1", b"B": b"1", b"C": b"1", b"D": b"1", b"E": b"1"}
+    built = build(
+        layers,
+        lists=Lists(set_vars=dict.fromkeys((b"B", b"C", b"D", b"E"), b"2")),
+        hook={b"C": b"3", b"D": b"3", b"E": b"3"},
+        secrets={b"D": b"4", b"E": b"4"},
+        own={b"E": b"5"},
+    )
+    assert built.variables == {b"A": b"1", b"B": b"2", b"C": b"3", b"D": b"4", b"E": b"5"}
+
+
+def test_a_hook_exports_what_the_lists_keep_back_but_nothing_dangerous() -> None:
+    """The lists are about what is inherited by accident; a hook is asked for by the same profile."""
+    built = build({b"A": b"1"}, lists=Lists(allow=(), deny=(b"A",)), hook={b"A": b"2", b"LD_PRELOAD": b"x"})
+    assert built.variables == {b"A": b"2"}
+    assert built.dropped == (b"LD_PRELOAD",)
+    assert built.filtered == ()
+
+
+def test_a_profile_does_not_set_a_variable_that_holds_the_key() -> None:
+    with pytest.raises(UsageError, match="the profile sets CI_KEY"):
+        build({}, lists=Lists(set_vars={b"CI_KEY": b"x"}), key_names=(b"CI_KEY",))
+
+
+def test_git_is_told_what_the_profile_says() -> None:
+    said = Lists(set_vars={b"GIT_CONFIG_GLOBAL": b"/etc/other"})
+    assert build({}, lists=said, git_configuration=False).variables == {b"GIT_CONFIG_GLOBAL": b"/etc/other"}
+
+
+@pytest.mark.parametrize("pattern", [b"A", b"_", b"A*", b"_*", b"*", b"a1_B*"])
+def test_what_is_a_pattern(pattern: bytes) -> None:
+    assert is_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [b"", b"**", b"A**", b"*A", b"A*B", b"1", b"A-", b"A\n", b"\xff*", b"A" * 257]
+)
+def test_what_is_no_pattern(pattern: bytes) -> None:
+    assert not is_pattern(pattern)
+
+
+@given(
+    st.dictionaries(st.binary(min_size=1, max_size=4), st.just(b"v"), max_size=6),
+    st.lists(st.binary(max_size=3), max_size=3),
+    st.lists(st.binary(max_size=3), max_size=3),
+)
+def test_lists_by_another_way(inherited: dict[bytes, bytes], allow: list[bytes], deny: list[bytes]) -> None:
+    import fnmatch
+
+    def matches(name: bytes, patterns: list[bytes]) -> bool:
+        escaped = [b"".join(b"[%c]" % c if c in b"*?[" else b"%c" % c for c in each) for each in patterns]
+        return any(fnmatch.fnmatchcase(name, pattern + b"*") for pattern in escaped)
+
+    built = build(
+        inherited,
+        lists=Lists(allow=tuple(each + b"*" for each in allow), deny=tuple(each + b"*" for each in deny)),
+    )
+    unlisted = build(inherited)
+    expected = {name for name in unlisted.variables if matches(name, allow) and not matches(name, deny)}
+    assert set(built.variables) == expected
+    assert set(built.filtered) == unlisted.variables.keys() - expected

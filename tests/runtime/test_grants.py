@@ -544,3 +544,104 @@ def test_a_stream_that_no_command_may_reach_is_refused(base: bytes) -> None:
 def test_streams_here_are_judged_without_leaks() -> None:
     for opened in standard_stream_grants(guard()):
         os.close(opened.descriptor)
+
+
+# --- groups in a home ------------------------------------------------------------------------------
+
+
+def of_group(path: bytes, access: Access = READWRITE) -> GrantRequest:
+    return GrantRequest(access, path, directory=True, source=group_source("python_caches"))
+
+
+@pytest.fixture
+def home(base: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    os.makedirs(base + b"/home/.cache")
+    monkeypatch.setenv("HOME", os.fsdecode(base + b"/home"))
+    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
+    return base + b"/home"
+
+
+@pytest.mark.parametrize(
+    ("variable", "usual"),
+    [
+        ("XDG_CACHE_HOME", b"~/.cache/tool"),
+        ("XDG_CONFIG_HOME", b"~/.config/tool"),
+        ("XDG_DATA_HOME", b"~/.local/share/tool"),
+        ("XDG_STATE_HOME", b"~/.local/state/tool"),
+    ],
+)
+def test_a_variable_moves_what_a_group_names(
+    home: bytes, base: bytes, variable: str, usual: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.makedirs(base + b"/moved/tool")
+    os.makedirs(home + usual[1:])
+    for value, place in ((base + b"/moved", base + b"/moved/tool"), (b"relative", home + usual[1:])):
+        monkeypatch.setenv(variable, os.fsdecode(value))
+        with ask(of_group(usual), judged_by=guard(home=home)) as found:
+            assert [(grant.path, grant.asked) for grant in found.files] == [(place, usual)]
+    monkeypatch.setenv(variable, os.fsdecode(home))  # where a link there leads is judged as well
+    os.symlink(home + b"/.ssh", home + b"/tool")
+    os.mkdir(home + b"/.ssh")
+    assert refused(of_group(usual), judged_by=guard(home=home)).code == "grant.protected"
+
+
+def test_a_group_grants_what_is_there_whatever_it_is(home: bytes) -> None:
+    os.mkdir(home + b"/.cache/pip")
+    Path(os.fsdecode(home + b"/.tool.json")).touch()
+    said: list[str] = []
+    requests = [of_group(b"~/.cache/pip"), of_group(b"~/.tool.json", READ), of_group(b"~/.cache/none")]
+    with ask(*requests, judged_by=guard(home=home), warnings=said) as found:
+        assert [(grant.path, grant.directory, grant.access) for grant in found.files] == [
+            (home + b"/.cache/pip", True, READWRITE),
+            (home + b"/.tool.json", False, READ),
+        ]
+        assert {grant.source for grant in found.files} == {"group:python_caches"}
+        assert found.missing == ()
+    assert said == []
+
+
+def test_a_group_does_not_follow_the_user_to_what_is_protected(home: bytes, base: bytes) -> None:
+    """A link in the home, to a secret or to what nono keeps, is judged where it leads."""
+    os.mkdir(home + b"/.ssh")
+    os.mkdir(base + b"/state")
+    for target, code in ((home + b"/.ssh", "grant.protected"), (base + b"/state", "grant.untouchable")):
+        os.symlink(target, home + b"/.cache/pip")
+        judged_by = guard(Untouchable(read_write=(base + b"/state",)), home=home)
+        error = refused(of_group(b"~/.cache/pip"), judged_by=judged_by)
+        assert error.code == code
+        assert "(group:python_caches)" in str(error)
+        assert str(error.hint).endswith('"groups": {"exclude": ["python_caches"]}')
+        os.unlink(home + b"/.cache/pip")
+
+
+def test_a_group_does_not_grant_for_writing_what_nono_runs(home: bytes) -> None:
+    os.makedirs(home + b"/.cache/uv/archive")
+    judged_by = guard(Untouchable(write=(home + b"/.cache/uv/archive",)), home=home)
+    assert refused(of_group(b"~/.cache/uv"), judged_by=judged_by).code == "grant.untouchable"
+    with ask(of_group(b"~/.cache/uv", READ), judged_by=judged_by) as found:
+        assert len(found.files) == 1
+
+
+@pytest.mark.parametrize("target", ["/dev", "/", "/dev/pts"])
+def test_a_group_opens_no_whole_tree(home: bytes, target: str) -> None:
+    os.symlink(target, home + b"/.cache/pip")
+    assert refused(of_group(b"~/.cache/pip"), judged_by=guard(home=home)).code == "grant.untouchable"
+
+
+def test_without_a_home_a_group_grants_nothing_there(home: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkdir(home + b"/.cache/pip")
+    monkeypatch.setattr("runtime.grants.homes", lambda: ())
+    with ask(of_group(b"~/.cache/pip"), judged_by=guard(home=home)) as found:
+        assert found.files == ()
+
+
+def test_what_a_group_denies_is_denied(home: bytes) -> None:
+    os.mkdir(home + b"/.codex")
+    request = GrantRequest(READ, b"~/.codex", directory=True)
+    with ask(request, judged_by=guard(home=home)) as found:
+        assert len(found.files) == 1
+    denials = {"deny_agent_credentials": (b".codex",)}
+    denying = Guard(Untouchable(), home_directories=[home], denials=denials)
+    error = refused(request, judged_by=denying)
+    assert (error.code, "(group deny_agent_credentials)" in str(error)) == ("grant.protected", True)

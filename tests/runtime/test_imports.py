@@ -28,7 +28,7 @@ OURS = {
     "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
     "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.capabilities", "runtime.child",
-    "runtime.configuration", "runtime.default_grants", "runtime.enforcement", "runtime.environment",
+    "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
     "runtime.monitor", "runtime.offspring", "runtime.out_of_memory", "runtime.outputs", "runtime.own_limits",
@@ -113,11 +113,28 @@ def test_the_command_imports_no_more_than_its_parser(interpret: Callable[[str], 
     assert "argparse" in loaded
 
 
+WITH_A_PROFILE = {
+    "runtime.document_words", "runtime.environment_lists", "runtime.hooks", "runtime.jsonc", "runtime.mounts",
+    "runtime.profile", "runtime.profile_file", "runtime.tool_groups",
+}  # fmt: skip
+"""What a launch with a profile that grants something loads besides."""
+
+
+def test_a_profile_costs_its_own_modules_and_json(interpret: Callable[[str], Any]) -> None:
+    launch = "from runtime import launch\nos.mkdir('w') if not os.path.exists('w') else None\n"
+    launch += "launch(['/bin/true'], profile='python-dev', workdir='w')\n"
+    interpret(launch + LOADED)
+    loaded = set(interpret(launch + LOADED))
+    ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
+    assert ours == OURS | WITH_A_PROFILE
+    assert {name for name in loaded if name in SLOW or name.partition(".")[0] in SLOW} == set()
+
+
 # Each process of a launch says what it has loaded since the fork, as late as it can.
 WATCHED = """
 import json
 from runtime import launch
-launch(["/bin/true"])
+launch(["/bin/true"], profile=profile)
 first, fork, execve, leave = set(sys.modules), os.fork, os.execve, os._exit
 reader, writer = os.pipe()
 os.dup2(writer, 2)
@@ -135,7 +152,7 @@ def watched_exit(status):
     report("monitor")
     leave(status)
 os.fork, os.execve, os._exit = watched_fork, watched_execve, watched_exit
-result = launch(["/bin/sh", "-c", "sleep 600 & exit 3"])
+result = launch(["/bin/sh", "-c", "sleep 600 & exit 3"], profile=profile)
 report("launcher")
 os.close(2), os.close(writer)
 with open(reader) as file:
@@ -144,9 +161,10 @@ print(json.dumps({"exit": result.exit, "said": said, "second": sorted(set(sys.mo
 """
 
 
-def test_nothing_is_imported_after_the_fork(interpret: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("profile", [None, "ci-strict"])
+def test_nothing_is_imported_after_the_fork(interpret: Callable[[str], Any], profile: str | None) -> None:
     """A module that is imported later could be one that the launched command has written."""
-    found = interpret(WATCHED)
+    found = interpret(f"profile = {profile!r}\n" + WATCHED)
     assert found["exit"] == 3
     assert found["said"]["child"] == []
     assert found["said"]["launcher"] == []
@@ -166,7 +184,7 @@ def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callabl
         'sleep 600 & exit 3"]', 'sleep 600 & exit 3"], open_ports=[3047]'
     )
     assert listening.count("open_ports") == 2
-    found = interpret(listening)
+    found = interpret("profile = None\n" + listening)
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
     assert found["second"] == []

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from runtime import protected
 from runtime.capabilities import PROFILE, USER, Access, group_source
+from runtime.default_groups import DEFAULT_DENIALS
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.path_names import absolute, every_name, homes, join, normalise, shown, walk
-from runtime.protected import DENIED, Guard, Untouchable, ledger_files, own_code_paths
+from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
 
 HOME = b"/home/somebody"  # never made: nothing that is denied need exist
 ROOT = Path(__file__).resolve().parents[2]
@@ -451,9 +452,9 @@ def test_a_default_is_judged_by_what_is_really_there(tmp_path: Path) -> None:
     judged_by = guard(home=os.fsencode(home))
     judged_by.judge_default(default, os.fsencode(tmp_path))
     (home / ".ssh").mkdir()
-    with pytest.raises(GrantError, match="by default"):
+    with pytest.raises(GrantError, match="group:system_paths"):
         guard(home=os.fsencode(home)).judge_default(default, os.fsencode(tmp_path))
-    with pytest.raises(GrantError, match="by default"):
+    with pytest.raises(GrantError, match="group:system_paths"):
         guard(Untouchable(read_write=(os.fsencode(tmp_path / "l.db"),))).judge_default(
             default, os.fsencode(tmp_path)
         )
@@ -463,7 +464,10 @@ COMPONENT = st.binary(min_size=1, max_size=12).filter(
     lambda name: not set(name) & {0, 47} and name not in (b".", b"..")
 )
 FIRST_COMPONENTS = frozenset(
-    pattern.split(b"/")[0] for patterns in DENIED.values() for pattern in patterns if b"*" not in pattern
+    pattern.split(b"/")[0]
+    for patterns in DEFAULT_DENIALS.values()
+    for pattern in patterns
+    if b"*" not in pattern
 )
 
 

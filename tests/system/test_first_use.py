@@ -368,8 +368,8 @@ def block(language: str) -> str:
 
 
 def test_the_profile_of_the_readme_is_one(site: Site) -> None:
-    profile = site.base / "profile.json"
-    profile.write_text(block("json"), encoding="utf-8")
+    profile = site.base / "profile.jsonc"
+    profile.write_text(block("jsonc"), encoding="utf-8")
     (site.home / ".gitconfig").write_text("", encoding="utf-8")
     (site.home / ".cache" / "pip").mkdir(parents=True)
     ended = site.run("-p", profile, "--", "/bin/sh", "-c", "pwd; touch made")

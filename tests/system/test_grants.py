@@ -300,17 +300,17 @@ def test_a_profile_grants_blocks_and_hooks(site: Site, outside: Path) -> None:
 
 def test_the_profile_of_the_readme_works_as_it_is_written(site: Site) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "`nono run -p ~/.nono/build.json -- make`" in " ".join(text.split())
-    profile = site.home / ".nono" / "build.json"
+    assert "`nono run -p ~/.nono/build.jsonc -- make`" in " ".join(text.split())
+    profile = site.home / ".nono" / "build.jsonc"
     profile.parent.mkdir()
-    profile.write_text(text.partition("```json\n")[2].partition("```")[0], encoding="utf-8")
+    profile.write_text(text.partition("```jsonc\n")[2].partition("```")[0], encoding="utf-8")
     (site.home / ".gitconfig").touch()
     ended = site.run("-p", profile, "--", "/bin/sh", "-c", "echo built > result")
     assert ended.status == 0, ended.stderr
     assert (site.project / "result").read_text() == "built\n"
     # Where the command could change it, it is not taken, and the way out leaves the command its grant.
-    inside = site.file("build.json", profile.read_text())
-    ended = site.run("-p", "build.json", "--", "/bin/true")
+    inside = site.file("build.jsonc", profile.read_text())
+    ended = site.run("-p", "build.jsonc", "--", "/bin/true")
     assert ended.status == 125
     hint = f"nono: hint: keep {inside} outside of everything that the command may write to, or grant only "
     assert any(line.startswith(hint) for line in ended.lines), ended.stderr

@@ -20,10 +20,10 @@ WAITING = frozenset({"nono audit tail -f"})
 """What goes on until somebody ends it."""
 
 OF_THE_READERS_OWN = (
-    "--denied", "--path", "env://", "postgresql", "jq",
+    "--denied", "--path", "env://", "postgresql", "jq", "--witness-policy", "--tsa-roots", '"$@"',
     "0192f3a4", "d43a07c1", "/0123456789abcdef", "KEY", "ci.pem", "old.pem",
 )  # fmt: skip
-"""What stands for something that only the reader has: an id, a private key, another program."""
+"""What stands for something that only the reader has: an id, a private key, witnesses, another program."""
 
 
 def examples() -> list[str]:
@@ -47,7 +47,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert ended.status == 0, ended.stderr
     assert site.run("--", "/bin/false").status == 1
     shutil.copyfile(site.config / "keys/default.pub", site.project / "ci.pub")
-    for name in ("ci.db", "ledger.db", "LEDGER"):
+    (site.project / "evidence").mkdir()
+    for name in ("ci.db", "ledger.db", "LEDGER", "evidence/a.db", "evidence/b.db"):
         assert site.nono("audit", "snapshot", site.project / name).status == 0
     site.file("release.toml", 'version = 1\n[[require]]\nlabels = { run = "42" }\n')
     (site.home / ".config/fish/completions").mkdir(parents=True)

@@ -61,8 +61,8 @@ function _shtab_nono_using
   test "$_shtab_nono_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_commands run audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
+set -g _shtab_nono_commands run profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
+set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -84,19 +84,46 @@ complete -c nono -n '_shtab_nono_using run' -l listen-port -x -d 'listen on a TC
 complete -c nono -n '_shtab_nono_using run' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
 complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
 complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
-complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network and hooks from a profile'
+complete -c nono -n '_shtab_nono_using run' -s p -l profile -x -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
 complete -c nono -n '_shtab_nono_using run' -l label -x -d 'a word that the record carries'
-complete -c nono -n '_shtab_nono_using run' -l output -xka "(__fish_complete_path (commandline -ct))" -d 'a file whose digest is recorded at the end; without one nono-verify exits 3 for the ledger'
+complete -c nono -n '_shtab_nono_using run' -l output -xka "(__fish_complete_path (commandline -ct))" -d 'a file whose digest is recorded at the end; if it has none then (it is missing, …) nono-verify exits 3 for this ledger from then on'
 complete -c nono -n '_shtab_nono_using run' -l no-audit -d 'record nothing'
 complete -c nono -n '_shtab_nono_using run' -l dry-run -d 'say what would be launched, and stop there'
 complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to standard error'
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
 complete -c nono -n '_shtab_nono_using run; and test $_shtab_nono_npos -ge 0' -ka "(_nono_delegate)" -d 'what to run'
+complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a profile -d 'What kinds of commands need: profiles and groups.'
+complete -c nono -n '_shtab_nono_using profile' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a list -d 'List the built-in profiles and yours.'
+complete -c nono -n '_shtab_nono_using profile list' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile list' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a show -d 'Show what a profile comes to.'
+complete -c nono -n '_shtab_nono_using profile show' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile show' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a validate -d 'Say whether profiles can be used.'
+complete -c nono -n '_shtab_nono_using profile validate' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile validate' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using profile validate; and test $_shtab_nono_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a path or a name'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a init -d 'Begin a profile of your own.'
+complete -c nono -n '_shtab_nono_using profile init' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile init' -l extends -x -d 'build upon it; can be given more than once'
+complete -c nono -n '_shtab_nono_using profile init' -l from-session -xka "last" -d 'grant what this launch was refused; or last'
+complete -c nono -n '_shtab_nono_using profile init' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger of that launch (default: as nono audit)'
+complete -c nono -n '_shtab_nono_using profile init' -l index -x -d 'an SQLAlchemy URL of the index (default: as nono audit)'
+complete -c nono -n '_shtab_nono_using profile init' -l force -d 'replace the file if it is there'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a diff -d 'Show in what two profiles differ, resolved.'
+complete -c nono -n '_shtab_nono_using profile diff' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile diff' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a groups -d 'Show what groups grant and deny.'
+complete -c nono -n '_shtab_nono_using profile groups' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using profile groups' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a schema -d 'Print the form of a profile.'
+complete -c nono -n '_shtab_nono_using profile schema' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a audit -d 'Look at what was recorded.'
 complete -c nono -n '_shtab_nono_using audit' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a list -d 'List launches, newest first.'
@@ -204,4 +231,4 @@ complete -c nono -n '_shtab_nono_using completion' -s h -l help -d 'show this he
 complete -c nono -n '_shtab_nono_using completion; and test $_shtab_nono_npos -eq 0' -ka "bash zsh fish" -d 'one of bash, zsh, fish'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c nono -n '_shtab_nono_using help' -s h -l help -d 'show this help message and exit'
-complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run audit ledger keygen key doctor completion help" -d 'a command, and one beneath it'
+complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run profile audit ledger keygen key doctor completion help" -d 'a command, and one beneath it'

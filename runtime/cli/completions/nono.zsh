@@ -17,6 +17,7 @@ _shtab_nono_commands() {
     key:'What a key is, and how another takes its place.'
     keygen:'Make a signing key.'
     ledger:'Where the ledger is, and what it says of itself.'
+    profile:'What kinds of commands need: profiles and groups.'
     run:'Run a command inside the sandbox and record it.'
   )
   _describe 'nono commands' _commands
@@ -51,6 +52,19 @@ _shtab_nono_ledger_commands() {
     roll:'Seal a ledger and begin the next one, which names it.'
   )
   _describe 'nono ledger commands' _commands
+}
+
+_shtab_nono_profile_commands() {
+  local _commands=(
+    diff:'Show in what two profiles differ, resolved.'
+    groups:'Show what groups grant and deny.'
+    init:'Begin a profile of your own.'
+    list:'List the built-in profiles and yours.'
+    schema:'Print the form of a profile.'
+    show:'Show what a profile comes to.'
+    validate:'Say whether profiles can be used.'
+  )
+  _describe 'nono profile commands' _commands
 }
 
 _shtab_nono_options=(
@@ -152,7 +166,7 @@ _shtab_nono_doctor_defaults_added=0
 
 _shtab_nono_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*)::a command, and one beneath it:(run audit ledger keygen key doctor completion help)"
+  "(*)::a command, and one beneath it:(run profile audit ledger keygen key doctor completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -270,6 +284,78 @@ _shtab_nono_ledger_roll_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_ledger_roll_defaults_added=0
 
+_shtab_nono_profile_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_defaults_added=0
+
+_shtab_nono_profile_diff_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+  ":a name or a path:"
+  ":a name or a path:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_diff_defaults_added=0
+
+_shtab_nono_profile_groups_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+  "(*)::only these:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_groups_defaults_added=0
+
+_shtab_nono_profile_init_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "*--extends=[build upon it\; can be given more than once]:PROFILE:"
+  "--from-session=[grant what this launch was refused\; or last]:SESSION:(last)"
+  "--ledger=[the ledger of that launch (default\: as nono audit)]:FILE:_files"
+  "--index=[an SQLAlchemy URL of the index (default\: as nono audit)]:URL:"
+  "--force[replace the file if it is there]"
+  ":letters, digits, . _ and -:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_init_defaults_added=0
+
+_shtab_nono_profile_list_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_list_defaults_added=0
+
+_shtab_nono_profile_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_schema_defaults_added=0
+
+_shtab_nono_profile_show_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+  ":a name or a path:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_show_defaults_added=0
+
+_shtab_nono_profile_validate_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+  "(*):a path or a name:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_profile_validate_defaults_added=0
+
 _shtab_nono_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "*"{-a+,--allow=}"[read and write a directory and everything in it]:DIR:_files -/"
@@ -285,13 +371,13 @@ _shtab_nono_run_options=(
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
-  {-p+,--profile=}"[take grants, network and hooks from a profile]:FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
   "--key-passphrase-env=[the variable that holds its passphrase (default\: ask on the terminal)]:NAME:_parameters -g '*export*'"
   "*--label=[a word that the record carries]:K=V:"
-  "*--output=[a file whose digest is recorded at the end\; without one nono-verify exits 3 for the ledger]:PATH:_files"
+  "*--output=[a file whose digest is recorded at the end\; if it has none then (it is missing, \…) nono-verify exits 3 for this ledger from then on]:PATH:_files"
   "--no-audit[record nothing]"
   "--dry-run[say what would be launched, and stop there]"
   {-s,--silent}"[write nothing to standard error]"
@@ -329,6 +415,7 @@ _shtab_nono() {
         key) _shtab_nono_key ;;
         keygen) _arguments -C -s $_shtab_nono_keygen_options ;;
         ledger) _shtab_nono_ledger ;;
+        profile) _shtab_nono_profile ;;
         run) _arguments -C -s $_shtab_nono_run_options ;;
       esac
   esac
@@ -409,6 +496,35 @@ _shtab_nono_ledger() {
         path) _arguments -C -s $_shtab_nono_ledger_path_options ;;
         prove) _arguments -C -s $_shtab_nono_ledger_prove_options ;;
         roll) _arguments -C -s $_shtab_nono_ledger_roll_options ;;
+      esac
+  esac
+}
+
+_shtab_nono_profile() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->profile'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_nono_profile_defaults_added )); then
+    if (( ${_shtab_nono_profile_options[(I)${(q)one_or_more}*]} +          ${_shtab_nono_profile_options[(I)${(q)remainder}*]} +          ${_shtab_nono_profile_options[(I)${(q)default}]} == 0 )); then
+      _shtab_nono_profile_options+=(': :_shtab_nono_profile_commands' '*::: :->profile')
+    fi
+    _shtab_nono_profile_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_nono_profile_options
+
+  case $state in
+    profile)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_nono_profile-$line[1]:"
+      case $line[1] in
+        diff) _arguments -C -s $_shtab_nono_profile_diff_options ;;
+        groups) _arguments -C -s $_shtab_nono_profile_groups_options ;;
+        init) _arguments -C -s $_shtab_nono_profile_init_options ;;
+        list) _arguments -C -s $_shtab_nono_profile_list_options ;;
+        schema) _arguments -C -s $_shtab_nono_profile_schema_options ;;
+        show) _arguments -C -s $_shtab_nono_profile_show_options ;;
+        validate) _arguments -C -s $_shtab_nono_profile_validate_options ;;
       esac
   esac
 }

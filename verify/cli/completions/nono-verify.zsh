@@ -51,7 +51,7 @@ _shtab_nono_verify_options=(
   "--session=[the policy, and what is required, are about this launch alone]:ID:"
   "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
   "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
-  "--now=[the time at which is asked (RFC 3339), when it is not now\: what is later does not count]:T:"
+  "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
   "--format=[text, json, sarif, junit, github\: how the verdict is written]:F:(text json sarif junit github)"
   "*--write=[also write the verdict to FILE, as text, json, sarif, junit\; can be given more than once]:F=FILE:"
   "*--checkpoint=[a signed checkpoint that the ledger must continue\; can be given more than once]:FILE:_files"
@@ -84,7 +84,7 @@ _shtab_nono_verify_each_options=(
   "--session=[the policy, and what is required, are about this launch alone]:ID:"
   "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
   "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
-  "--now=[the time at which is asked (RFC 3339), when it is not now\: what is later does not count]:T:"
+  "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
   "--format=[text, github\: how the verdict is written]:F:(text github)"
   "(*):a ledger file:_files"
 )

@@ -6,7 +6,7 @@ import os
 import re
 
 from runtime.capabilities import Access, is_beneath
-from runtime.default_grants import DEFAULT_GRANTS
+from runtime.default_groups import DEFAULT_GRANTS
 from runtime.grants import resolve
 from runtime.protected import Guard, Untouchable, ledger_files
 
@@ -66,5 +66,5 @@ def test_a_ledger_in_a_system_directory_is_refused_even_without_a_flag() -> None
     from runtime.errors import GrantError
 
     guard = Guard(Untouchable(read_write=ledger_files(b"/usr/share/ledgers/l.db")))
-    with pytest.raises(GrantError, match=r"cannot grant /usr \(by default, group:system_paths\)"):
+    with pytest.raises(GrantError, match=r"cannot grant /usr \(group:system_paths\)"):
         resolve(DEFAULT_GRANTS, workdir=b"/", guard=guard, warn=_unexpected)

@@ -1,0 +1,498 @@
+"""One profile file: what it says, every mistake named with its place.
+
+A file is JSON, or, when its name ends in ``.jsonc``, JSON with comments and trailing commas
+(:mod:`runtime.jsonc`). The form is published as ``runtime/schemas/profile.schema.json``. What is not in it is
+refused by name: a key that was misspelt would otherwise be a grant, or a block, that silently is not there.
+
+The bytes are read once, from one descriptor; what is hashed for the record is what is parsed.
+What files say together, and which file a name means, is :mod:`runtime.profile`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+
+from runtime import environment, jsonc
+from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
+from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.environment_lists import Lists, is_pattern
+from runtime.errors import ProfileError, UsageError
+from runtime.grant_request import GrantRequest
+from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
+from runtime.path_names import absolute, homes, shown
+from runtime.tool_groups import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_BYTES = 1 << 20
+MAX_PATHS = 1024  # of each kind; Landlock itself has no bound, the record does
+MAX_PATH_LENGTH = 4095  # characters; PATH_MAX is as many bytes and a NUL
+MAX_EXTENDS = 15  # the record takes a chain of 16 files
+MAX_NAMES = 1024  # patterns of one list, variables of set_vars
+MAX_VALUE_LENGTH = 32_768  # characters; the kernel takes 128 KiB for a variable
+MAX_DESCRIPTION = 200
+DEFAULT_TIMEOUT_SECONDS = 30
+
+JSONC = b".jsonc"
+SUFFIXES = (JSONC, b".json")
+"""In the order in which they are looked for."""
+
+SECTIONS = (
+    "$schema",
+    "description",
+    "extends",
+    "filesystem",
+    "network",
+    "groups",
+    "environment",
+    "session_hooks",
+)
+
+_FILESYSTEM = {
+    "allow": (Access.READWRITE, True),
+    "read": (Access.READ, True),
+    "write": (Access.WRITE, True),
+    "allow_file": (Access.READWRITE, False),
+    "read_file": (Access.READ, False),
+    "write_file": (Access.WRITE, False),
+}
+
+# Control characters, line ends that not everybody sees as such, what is not seen at all, and marks that
+# change in which order a text is shown: with them a grant can look like a part of a comment.
+_MISLEADING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+
+# To connect to, to listen on, and both.
+_PORTS = ("allow_connect_port", "listen_port", "open_port")
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\xa0]")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
+_Item = TypeVar("_Item")
+
+
+class ProfileFile(NamedTuple):
+    """What one profile file says, by itself.
+
+    Attributes:
+        name: its file name without ``.json`` or ``.jsonc``.
+        path: its absolute path; nothing may be granted for writing that contains it.
+        sha256: lower-case hex digest of the bytes that were parsed.
+        identity: device and inode of what was read.
+        description: what it is for, in one line; may be empty.
+        extends: the profiles that it builds upon, by name or path, in this order.
+        filesystem: the grants that it asks for, in the file's order within each key.
+        block_network: whether it blocks the network; a profile cannot open it.
+        ports: the TCP ports that it asks for.
+        include: groups that it adds.
+        exclude: groups that it leaves out.
+        variables: what it says about the environment.
+        hooks: ``before`` and ``after``, where given.
+    """
+
+    name: bytes
+    path: bytes
+    sha256: str
+    identity: tuple[int, int]
+    description: str
+    extends: tuple[bytes, ...]
+    filesystem: tuple[GrantRequest, ...]
+    block_network: bool
+    ports: Ports
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    variables: Lists
+    hooks: Mapping[str, Hook]
+
+
+def is_name(text: bytes) -> bool:
+    """Return whether a profile in nono's directory of profiles, or a built-in one, can be called so."""
+    return _NAME.fullmatch(text.decode("latin-1")) is not None and not is_path(text)
+
+
+def is_path(named: bytes) -> bool:
+    """Return whether what names a profile is a path: it has a slash, or one of the two endings."""
+    return b"/" in named or named.endswith(SUFFIXES)
+
+
+def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> ProfileFile:
+    """Read the profile file at ``path``.
+
+    What it names is not looked at here: :func:`runtime.grants.resolve` does that.
+
+    Args:
+        path: its absolute path.
+        called: how it was named, for messages.
+        trusted: whether it must belong to the user or to root, and be writable by nobody else.
+
+    Raises:
+        ProfileError: it cannot be read, is no regular file of at most 1 MiB, is not to be trusted, or is
+            not a profile.
+    """
+    data, status = _read(path, called, trusted=trusted)
+    reader = _Reader(called, next(iter(homes()), None))
+    document = reader.table(reader.parse(data, comments=path.endswith(JSONC)), "", SECTIONS)
+    reader.schema(document.get("$schema", ""))
+    filesystem = reader.table(document.get("filesystem", {}), "filesystem", tuple(_FILESYSTEM))
+    groups = reader.table(document.get("groups", {}), "groups", ("include", "exclude"))
+    hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
+    blocks, asked_ports = reader.network(document.get("network", {}))
+    return ProfileFile(
+        name=_stem(path),
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        identity=(status.st_dev, status.st_ino),
+        description=reader.description(document.get("description", "")),
+        extends=reader.extends(document.get("extends", [])),
+        filesystem=tuple(
+            request for key, value in filesystem.items() for request in reader.requests(key, value)
+        ),
+        block_network=blocks,
+        ports=asked_ports,
+        include=reader.groups("include", groups.get("include", [])),
+        exclude=reader.groups("exclude", groups.get("exclude", [])),
+        variables=reader.variables(document.get("environment", {})),
+        hooks={kind: reader.hook(kind, value) for kind, value in hooks.items()},
+    )
+
+
+def _stem(path: bytes) -> bytes:
+    name = os.path.basename(path)
+    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
+
+
+def _read(path: bytes, called: bytes, *, trusted: bool) -> tuple[bytes, os.stat_result]:
+    """Return the bytes of the regular file at ``path``; a FIFO or a device must not make us wait."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(called, os.strerror(error.errno or 0).lower()) from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(called, "not a regular file")
+        if trusted:
+            _require_trusted(path, status)
+        data = bytearray()
+        while len(data) <= MAX_BYTES:
+            piece = os.read(descriptor, MAX_BYTES + 1 - len(data))
+            if not piece:
+                return bytes(data), status
+            data += piece
+    except OSError as error:
+        raise _unreadable(called, os.strerror(error.errno or 0).lower()) from None
+    finally:
+        os.close(descriptor)
+    raise _unreadable(called, "larger than 1 MiB")
+
+
+def _require_trusted(path: bytes, status: os.stat_result) -> None:
+    if status.st_uid not in {0, os.geteuid()}:
+        raise ProfileError(
+            f"the profile {shown(path)} belongs to another user",
+            code="profile.untrusted",
+            hint="it must belong to you or to root; a profile that is named by its path may be anybody's",
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ProfileError(
+            f"the profile {shown(path)} can be written by others",
+            code="profile.untrusted",
+            hint=f"chmod go-w {shown(path)}",
+        )
+
+
+def _unreadable(called: bytes, why: str) -> ProfileError:
+    return ProfileError(f"cannot read the profile {shown(called)}: {why}", code="profile.unreadable")
+
+
+class _Reader:
+    """Takes a parsed profile apart; every complaint names the file and the key."""
+
+    def __init__(self, called: bytes, home: bytes | None) -> None:
+        self._file = shown(called)
+        self._home = home
+
+    def error(self, where: str, what: str, *, hint: str | None = None) -> ProfileError:
+        position = f" at {where}" if where else ""
+        return ProfileError(f"profile {self._file}{position}: {what}", hint=hint)
+
+    def parse(self, data: bytes, *, comments: bool) -> Value:
+        if data.startswith(codecs.BOM_UTF8):
+            raise self.error("", "begins with a byte order mark", hint="save it as UTF-8 without one")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.error(f"byte {error.start}", "not UTF-8") from None
+        misleading = _MISLEADING.search(text)
+        if misleading is not None:
+            raise self.error(
+                _position(text, misleading.start()),
+                f"U+{ord(misleading.group()):04X} stands there, which is not seen, or lets the text look"
+                " like another",
+                hint=r"write it as \uXXXX inside of a string, or leave it out",
+            )
+        if not comments:
+            return self._json(text)
+        try:
+            return self._json(jsonc.without_comments(text))
+        except jsonc.UnclosedCommentError as error:
+            raise self.error(_position(text, error.position), "the comment is not closed") from None
+
+    def _json(self, text: str) -> Value:
+        import json  # noqa: PLC0415  # only a launch with a profile pays for it
+
+        try:
+            value: Value = json.loads(
+                text, object_pairs_hook=self._pairs, parse_constant=self._constant, parse_int=self._integer
+            )
+        except RecursionError:
+            raise self.error("", "nested too deeply") from None
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            hint = None
+            if error.pos < len(text) and text[error.pos] in "/}],":
+                hint = "comments, and a comma behind a last value, are for files whose names end in .jsonc"
+            raise self.error(where, f"not JSON ({error.msg[:1].lower()}{error.msg[1:]})", hint=hint) from None
+        return value
+
+    def _pairs(self, pairs: list[tuple[str, Value]]) -> Value:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            seen: set[str] = set()
+            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise self.error("", f"the key {quoted(twice)} is there twice in one object")
+        return table
+
+    def _constant(self, name: str) -> Value:
+        raise self.error("", f"not JSON ({name})")
+
+    def _integer(self, digits: str) -> int:
+        if len(digits) > 20:  # int() of a million digits takes its time, or refuses with its own error
+            raise self.error("", f"the number {digits[:20]}… is too large")
+        return int(digits)
+
+    def table(self, value: Value, where: str, known: tuple[str, ...]) -> dict[str, Value]:
+        if not isinstance(value, dict):
+            raise self.error(where, f"must be an object, not {kind_of(value)}")
+        for key in value:
+            if key not in known:
+                inside = f"{where}.{key}" if where else key
+                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
+        return value
+
+    def flag(self, value: Value, where: str) -> bool:
+        if not isinstance(value, bool):
+            raise self.error(where, f"must be true or false, not {kind_of(value)}")
+        return value
+
+    def network(self, value: Value) -> tuple[bool, Ports]:
+        """Return whether the section blocks the network, and its ports; the keys are the flags of ``run``."""
+        table = self.table(value, "network", ("block", *_PORTS))
+        connect, listen, both = (self._ports(table.get(key, []), f"network.{key}") for key in _PORTS)
+        blocks = self.flag(table.get("block", False), "network.block")
+        return blocks, ports((*connect, *both), listen, both)
+
+    def _ports(self, value: Value, where: str) -> list[int]:
+        if not isinstance(value, list):
+            raise self.error(where, f"must be a list of ports, not {kind_of(value)}")
+        if len(value) > MAX_PORTS:
+            raise self.error(where, f"more than {MAX_PORTS} ports")
+        found: list[int] = []
+        for number, port in enumerate(value):
+            if type(port) is not int or not 1 <= port <= MAX_PORT:
+                raise self.error(f"{where}[{number}]", f"must be a whole number from 1 to {MAX_PORT}")
+            found.append(port)
+        return found
+
+    def schema(self, value: Value) -> None:
+        """Check ``$schema``, which is for editors and says nothing to us."""
+        if not isinstance(value, str):
+            raise self.error("$schema", f"must be a string, not {kind_of(value)}")
+
+    def description(self, value: Value) -> str:
+        if not isinstance(value, str):
+            raise self.error("description", f"must be a string, not {kind_of(value)}")
+        if len(value) > MAX_DESCRIPTION or _CONTROL.search(value):
+            raise self.error("description", f"must be one line of at most {MAX_DESCRIPTION} characters")
+        return value
+
+    def extends(self, value: Value) -> tuple[bytes, ...]:
+        if isinstance(value, str):
+            return (self._extended(value, "extends"),)
+        return self._strings(value, "extends", "profiles", MAX_EXTENDS, self._extended)
+
+    def _extended(self, value: Value, where: str) -> bytes:
+        if not isinstance(value, str):
+            raise self.error(where, f"must be the name or the path of a profile, not {kind_of(value)}")
+        named = self._path(value, where)
+        if not is_path(named) and not is_name(named):
+            raise self.error(
+                where,
+                f"{quoted(value)} is neither the name of a profile nor a path",
+                hint="a name has letters, digits, . _ and -; a path has a slash, or ends in .json or .jsonc",
+            )
+        return named
+
+    def groups(self, kind: str, value: Value) -> tuple[str, ...]:
+        def group(item: Value, where: str) -> str:
+            if not isinstance(item, str):
+                raise self.error(where, f"must be the name of a group, not {kind_of(item)}")
+            if item not in GROUPS:
+                raise self.error(where, f"no group {quoted(item)}", hint=did_you_mean(item, tuple(GROUPS)))
+            if kind == "exclude" and GROUPS[item].required:
+                raise self.error(
+                    where,
+                    f"the group {item} is required: it denies {GROUPS[item].description}",
+                    hint="--bypass-protection lifts the protection of one path, for one launch",
+                )
+            return item
+
+        return self._strings(value, f"groups.{kind}", "groups", MAX_NAMES, group)
+
+    def _strings(
+        self,
+        value: Value,
+        where: str,
+        what: str,
+        most: int,
+        item: Callable[[Value, str], _Item],
+    ) -> tuple[_Item, ...]:
+        if not isinstance(value, list):
+            raise self.error(where, f"must be a list of {what}, not {kind_of(value)}")
+        if len(value) > most:
+            raise self.error(where, f"more than {most} {what}")
+        return tuple(item(each, f"{where}[{number}]") for number, each in enumerate(value))
+
+    def variables(self, value: Value) -> Lists:
+        table = self.table(value, "environment", ("allow", "deny", "set_vars"))
+        given = table.get("set_vars", {})
+        if not isinstance(given, dict):
+            raise self.error("environment.set_vars", f"must be an object, not {kind_of(given)}")
+        if len(given) > MAX_NAMES:
+            raise self.error("environment.set_vars", f"more than {MAX_NAMES} variables")
+        return Lists(
+            allow=self._patterns("allow", table["allow"]) if "allow" in table else None,
+            deny=self._patterns("deny", table.get("deny", [])),
+            set_vars=dict(self._variable(name, text) for name, text in given.items()),
+        )
+
+    def _patterns(self, kind: str, value: Value) -> tuple[bytes, ...]:
+        def pattern(item: Value, where: str) -> bytes:
+            if not isinstance(item, str):
+                raise self.error(where, f"must be the name of a variable, not {kind_of(item)}")
+            if not item.isascii() or not is_pattern(item.encode("ascii")):
+                raise self.error(
+                    where,
+                    f"{quoted(item)} is neither the name of a variable nor the beginning of names",
+                    hint="letters, digits and _, no digit first, and at most one *, at the end",
+                )
+            return item.encode("ascii")
+
+        return self._strings(value, f"environment.{kind}", "names", MAX_NAMES, pattern)
+
+    def _variable(self, name: str, value: Value) -> tuple[bytes, bytes]:
+        where = f"environment.set_vars.{bounded(name)}"
+        if not name.isascii() or not environment.is_name(name.encode("ascii")):
+            raise self.error(
+                where, "not the name of a variable", hint="letters, digits and _, no digit first"
+            )
+        if environment.is_own(name.encode("ascii")):
+            raise self.error(where, "nono sets this one itself")
+        if not isinstance(value, str):
+            raise self.error(where, f"must be a string, not {kind_of(value)}")
+        if "\0" in value or len(value) > MAX_VALUE_LENGTH:
+            raise self.error(where, f"must be at most {MAX_VALUE_LENGTH} characters without NUL")
+        try:
+            encoded = value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise self.error(where, "a lone surrogate is no character") from None
+        if environment.holds_private_key(encoded):
+            raise self.error(where, "holds a private key", hint="a profile is no place for secrets")
+        return name.encode("ascii"), encoded
+
+    def requests(self, key: str, value: Value) -> list[GrantRequest]:
+        where = f"filesystem.{key}"
+        if not isinstance(value, list):
+            raise self.error(where, f"must be a list of paths, not {kind_of(value)}")
+        if len(value) > MAX_PATHS:
+            raise self.error(where, f"more than {MAX_PATHS} paths")
+        access, directory = _FILESYSTEM[key]
+        return [
+            GrantRequest(access, self._granted_path(item, f"{where}[{number}]"), directory, PROFILE)
+            for number, item in enumerate(value)
+        ]
+
+    def hook(self, kind: str, value: Value) -> Hook:
+        where = f"session_hooks.{kind}"
+        table = self.table(value, where, ("script", "timeout_secs", "required"))
+        if "script" not in table:
+            raise self.error(where, "script is missing")
+        script = self._path(table["script"], f"{where}.script")
+        # Not $WORKDIR: what the command can write there would run outside the sandbox next time.
+        if not script.startswith((b"/", b"~/")):
+            raise self.error(f"{where}.script", "must be an absolute path", hint="start it with / or ~/")
+        timeout = table.get("timeout_secs", DEFAULT_TIMEOUT_SECONDS)
+        if type(timeout) is not int or not 1 <= timeout <= MAX_TIMEOUT_SECONDS:
+            raise self.error(
+                f"{where}.timeout_secs", f"must be a whole number from 1 to {MAX_TIMEOUT_SECONDS}"
+            )
+        required = self.flag(table.get("required", False), f"{where}.required")
+        if required and kind == "after":
+            raise self.error(
+                f"{where}.required",
+                "an after-hook cannot be required: the command has run, and nothing is left to refuse",
+                hint="leave it out; that an after-hook failed is said and recorded",
+            )
+        return Hook(
+            kind=kind,
+            script=self._expanded(script, f"{where}.script"),
+            timeout_seconds=timeout,
+            required=required,
+        )
+
+    def _granted_path(self, value: Value, where: str) -> bytes:
+        path = self._path(value, where)
+        if path == b"$WORKDIR" or path.startswith(b"$WORKDIR/"):
+            return path
+        if path.startswith(b"$"):
+            raise self.error(where, f"cannot expand {shown(path)}", hint="only ~ and $WORKDIR are expanded")
+        if not path.startswith((b"/", b"~")):
+            raise self.error(
+                where,
+                f"{shown(path)} is relative, and to what it would be is not said",
+                hint=f"write $WORKDIR/{path.decode()} for the directory in which the command starts",
+            )
+        self._expanded(path, where)  # ~name is refused here, with its place
+        return path
+
+    def _path(self, value: Value, where: str) -> bytes:
+        if not isinstance(value, str):
+            raise self.error(where, f"must be a path, not {kind_of(value)}")
+        try:
+            path = value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise self.error(where, "a lone surrogate is no character") from None
+        if not path or b"\0" in path or len(value) > MAX_PATH_LENGTH:
+            raise self.error(where, f"must be a path of 1 to {MAX_PATH_LENGTH} characters without NUL")
+        return path
+
+    def _expanded(self, path: bytes, where: str) -> bytes:
+        try:
+            return absolute(path, workdir=b"/", home=self._home)
+        except UsageError as error:
+            raise self.error(where, str(error), hint=error.hint) from None
+
+
+def _position(text: str, index: int) -> str:
+    """Return where in ``text`` a character stands, as ``json`` counts."""
+    line = text.count("\n", 0, index) + 1
+    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
