@@ -15,7 +15,14 @@ from tests.system.conftest import BIN, Site
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHANGING = ("nono run", "nono key rotate", "nono ledger roll", "nono ledger init", "nono keygen")
+CHANGING = (
+    "nono run",
+    "nono key rotate",
+    "nono ledger roll",
+    "nono ledger init",
+    "nono keygen",
+    "nono profile init",
+)
 WAITING = frozenset({"nono audit tail -f"})
 """What goes on until somebody ends it."""
 
@@ -51,6 +58,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for name in ("ci.db", "ledger.db", "LEDGER", "evidence/a.db", "evidence/b.db"):
         assert site.nono("audit", "snapshot", site.project / name).status == 0
     site.file("release.toml", 'version = 1\n[[require]]\nlabels = { run = "42" }\n')
+    for name in ("build.jsonc", ".nono/build.jsonc"):
+        site.file(name, '{"filesystem": {"read": ["$WORKDIR"]}} // and no more\n')
     (site.home / ".config/fish/completions").mkdir(parents=True)
     yield site
     site.remove()
@@ -64,6 +73,9 @@ def test_most_examples_are_run() -> None:
 def test_an_example_runs(place: Site, example: str) -> None:
     for name in ("entry.json", "evidence.db", "launch.json"):
         (place.project / name).unlink(missing_ok=True)
+    (place.project / "launch.jsonl").unlink(missing_ok=True)
+    if "nono-verify evidence" in example:
+        assert place.nono("audit", "evidence", "last", "-o", place.project / "launch.jsonl").status == 0
     if "nono-verify proof" in example:
         for proof, entry in (("x.tlog-proof", "entry.json"), ("launch.tlog-proof", "launch.json")):
             made = place.nono("ledger", "prove", "last", "--entry", place.project / entry)
