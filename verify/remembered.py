@@ -12,6 +12,7 @@ the file who has no key at all. Of the latter nothing follows for the ledger, so
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,10 +97,20 @@ def read_saved(path: str) -> Remembered | None:
     """Return the checkpoint that was saved in a file, or None when there is no such file yet.
 
     Raises:
-        NotCheckedError: as :func:`read`.
+        NotCheckedError: as :func:`read`; or something else than a regular file is there, a pipe that nobody
+            writes to for instance: none can be kept in its place (``memory.unreadable``).
     """
-    # A path with a NUL character is none, which is said where it is read.
-    return read(path) if "\0" in path or os.path.lexists(path) else None
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        return read(path)  # which says what is wrong with it
+    if not stat.S_ISREG(mode):
+        raise NotCheckedError(
+            f"{path} is no regular file, so no checkpoint can be kept there", code="memory.unreadable"
+        )
+    return read(path)
 
 
 def save(path: str, signed: bytes) -> None:
