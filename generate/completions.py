@@ -17,7 +17,7 @@ from runtime import cli as nono_cli
 
 SHELLS = ("bash", "zsh", "fish")
 
-_FILES = frozenset({"ENTRY", "FILE", "KEY", "LEDGER", "OLD", "PATH", "PROOF", "REF"})
+_FILES = frozenset({"ENTRY", "FILE", "KEY", "LEDGER", "NAME|FILE", "OLD", "PATH", "PROOF", "REF"})
 _DIRECTORIES = frozenset({"DIR"})
 _VARIABLES = frozenset({"--key-passphrase-env", "--new-key-passphrase-env"})
 _COMMAND = "-- COMMAND [ARGUMENT...]"

@@ -84,7 +84,7 @@ complete -c nono -n '_shtab_nono_using run' -l listen-port -x -d 'listen on a TC
 complete -c nono -n '_shtab_nono_using run' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
 complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
 complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
-complete -c nono -n '_shtab_nono_using run' -s p -l profile -x -d 'take grants, network, environment and hooks from a profile (nono profile list)'
+complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'

@@ -371,7 +371,7 @@ _shtab_nono_run_options=(
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
