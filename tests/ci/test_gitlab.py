@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,7 @@ def job(machine: Machine, installed: Ended) -> Callable[..., Ended]:
             assert script[-1] == '"$nono/venv/bin/python" -I "$nono/source/ci/verify.py" json'
             source = str(checkout or ROOT)
             script = [f"python={installed.outputs['python']}", f'"$python" -I {source}/ci/verify.py json']
-        bindings = {"NONO_CI_PYTHON": os.path.realpath(shutil.which("python3") or "")}
+        bindings = {"NONO_CI_PYTHON": os.path.realpath(sys.executable)}
         return machine.shell("\n".join(script), {**bindings, **variables}, command=ASH)
 
     return run

@@ -94,7 +94,7 @@ def test_the_doctor_names_it_too(site: Site, calls: str, number: str, features: 
 
 def test_a_filter_that_refuses_nothing_of_this_is_no_obstacle(site: Site) -> None:
     """docker's refuses mount and the like: being behind a filter is not the reason for anything."""
-    program = behind("mount,umount2,pivot_root,keyctl,bpf,clone3,userfaultfd", "EPERM")
+    program = behind("mount,umount2,pivot_root,keyctl,bpf,userfaultfd", "EPERM")
     assert site.run("--block-net", "--", "/bin/sh", "-c", "exit 3", program=program).status == 3
     ended = site.nono("doctor", program=program)
     assert ended.status == 0
