@@ -172,13 +172,16 @@ def _read_private(path: str) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _unusable(f"the key {path} that signs the verdict is no regular file")
-            if os.name == "posix" and status.st_mode & 0o077:
+            data = file.read(_MAX_KEY_BYTES + 1)
+            # A public half may be open to all, and to close it would not make it the key.
+            is_public = data.lstrip().startswith(b"-----BEGIN PUBLIC KEY-----")
+            if os.name == "posix" and status.st_mode & 0o077 and not is_public:
                 raise _unusable(
                     f"the key {path} that signs the verdict is open to others"
                     f" (mode {stat.S_IMODE(status.st_mode):04o})",
                     f"chmod 600 {path}",
                 )
-            return file.read(_MAX_KEY_BYTES + 1)
+            return data
     except OSError as error:
         raise _unusable(f"cannot read the key {path} that signs the verdict: {error.strerror}") from None
     except ValueError:

@@ -209,6 +209,9 @@ def test_a_key_that_others_can_read(bench: Bench, book: Book) -> None:
     open_to_all = save(bench.path("open.pem"), VERDICTS.pem(), 0o644)
     status, text = say(bench.write(book), "--attest", open_to_all, "--attest-out", bench.path("v.json"))
     assert (status, "chmod 600" in text) == (2, True)
+    public = save(bench.path("half.pub"), VERDICTS.public.pem(), 0o644)
+    status, text = say(bench.write(book), "--attest", public, "--attest-out", bench.path("v.json"))
+    assert (status, "chmod" in text, "BEGIN PUBLIC KEY" in text) == (2, False, True)
 
 
 def test_a_place_that_cannot_be_written(bench: Bench, book: Book, key: str) -> None:
