@@ -160,7 +160,7 @@ class Conditions:
     def _capabilities(self, capabilities: dict[str, Any]) -> Iterator[Failure]:
         mode = capabilities["network"]["mode"]
         if self.network == "blocked" and mode != "blocked":
-            yield Failure("policy.network", f"has the network {mode}, which was to be blocked at least")
+            yield Failure("policy.network", f"has the network {mode}, which was to be blocked")
         for grant in capabilities["files"] if self.about_places else ():
             if not _is_canonical(canonical.text_bytes(grant["path"])):
                 what = (

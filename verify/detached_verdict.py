@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from verify.findings import Finding, Severity
 from verify.render import printable
-from verify.verdict import WORDS, encodable
+from verify.verdict import WORDS
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -73,19 +73,8 @@ class DetachedVerdict:
             "root": self.root,
             **self.members(),
             "pins": [pin.document() for pin in self.pins],
-            "findings": [
-                {
-                    "code": finding.code,
-                    "index": finding.index,
-                    "session": finding.session,
-                    "severity": finding.severity.value,
-                    "message": encodable(finding.message),
-                }
-                for finding in self.findings
-            ],
-            "not_excluded": [
-                {"code": caveat.code, "message": caveat.message} for caveat in self.not_excluded
-            ],
+            "findings": [finding.document() for finding in self.findings],
+            "not_excluded": [caveat.document() for caveat in self.not_excluded],
         }
 
 

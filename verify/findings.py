@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
 
 MAX_FINDINGS = 100
 """How many findings of each severity are kept; the rest is counted."""
@@ -188,6 +192,11 @@ CODES: dict[str, tuple[Severity, str]] = {
 """Every code: its severity, and what it means."""
 
 
+def encodable(message: str) -> str:
+    """Return a message that every JSON reader takes: the bytes of a path that are not UTF-8 are escaped."""
+    return message.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was found.
@@ -208,6 +217,16 @@ class Finding:
     def severity(self) -> Severity:
         """What this finding does to the verdict."""
         return CODES[self.code][0]
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form."""
+        return {
+            "code": self.code,
+            "index": self.index,
+            "session": self.session,
+            "severity": self.severity.value,
+            "message": encodable(self.message),
+        }
 
 
 class Findings:

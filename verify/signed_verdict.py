@@ -22,7 +22,7 @@ from attest.instant import format_instant
 from attest.keys import SigningKey, is_key_text
 from attest.statement import STATEMENT_TYPE
 from verify.errors import NotCheckedError
-from verify.verdict import encodable
+from verify.findings import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +160,7 @@ def _extension(verdict: Verdict) -> dict[str, Json]:
             {"what": encodable(required.what), "session": required.session} for required in verdict.required
         ],
         "findings": [{"code": each.code, "message": encodable(each.message)} for each in verdict.findings],
-        "not_excluded": [{"code": each.code, "message": each.message} for each in verdict.not_excluded],
+        "not_excluded": [each.document() for each in verdict.not_excluded],
     }
 
 

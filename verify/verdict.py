@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attest import canonical
-from verify.findings import Finding, Severity
+from verify.findings import Finding, Severity, encodable
 from verify.launches import LaunchCounts
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ SCHEMA = "urn:nono-attest:schema:v1:verdict"
 
 WORDS = {0: "verified", 1: "failed", 2: "not-checked", 3: "not-met"}
 """What each exit code is called in JSON."""
-
-
-def encodable(message: str) -> str:
-    """Return a message that every JSON reader takes: the bytes of a path that are not UTF-8 are escaped."""
-    return message.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +82,10 @@ class Caveat:
 
     code: str
     message: str
+
+    def document(self) -> dict[str, Json]:
+        """Return the JSON form."""
+        return {"code": self.code, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +174,6 @@ class Verdict:
             "required": [required.document() for required in self.required],
             "session": self.session,
             "head": self.head,
-            "findings": [
-                {
-                    "code": finding.code,
-                    "index": finding.index,
-                    "session": finding.session,
-                    "severity": finding.severity.value,
-                    "message": encodable(finding.message),
-                }
-                for finding in self.findings
-            ],
-            "not_excluded": [
-                {"code": caveat.code, "message": caveat.message} for caveat in self.not_excluded
-            ],
+            "findings": [finding.document() for finding in self.findings],
+            "not_excluded": [caveat.document() for caveat in self.not_excluded],
         }
