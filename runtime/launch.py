@@ -25,64 +25,42 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from attest import __version__, entry
 from attest.errors import NonoError
 from runtime import (
     enforcement,
     environment,
     executable,
-    host,
     out_of_memory,
     outputs,
     own_limits,
     private_directory,
-    signing_key,
 )
-from runtime.capabilities import NO_PORTS, SYSTEM, USER, Access, CapabilitySet, FileGrant, Network
-from runtime.configuration import read_configuration
-from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
-from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError, UsageError
-from runtime.grant_request import GrantRequest
-from runtime.grants import (
-    Grants,
-    OpenGrant,
-    network_asked,
-    private_directory_grant,
-    resolve,
-    standard_stream_grants,
-)
-from runtime.path_names import absolute, from_here, homes, shown
-from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
-from runtime.record import LaunchRecord
-from runtime.redaction import Redactor
-from runtime.request import LaunchRequest
+from runtime.capabilities import CapabilitySet, Network
+from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError
+from runtime.path_names import shown
+from runtime.recording import Recording
+from runtime.resolution import Places, Resolution
 from runtime.session import new_session_id
 from runtime.supervision import FORWARDED, FORWARDED_ALONE, Ending, Signals, Supervision
-from store import locations
 from store.errors import LedgerError
-from store.ledger import Draft, Ledger
-from store.open_sessions import Abandoned, OpenSessions
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from attest.canonical import Json
     from runtime import hooks
-    from runtime.profile import Profile
-    from runtime.signing_key import ResolvedKey
+    from runtime.grants import Grants
+    from runtime.record import LaunchRecord
+    from runtime.request import LaunchRequest
 
 _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
 _TCXONC = 0x540A
 _TCOON = 1
 
-_DNS_PORT = 53
-
 # Variables that a profile keeps back: how many are named when nobody asked.
 _MOST_NAMED = 8
-
-_OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
 
 SIGNAL_BASE = 128
 """``nono run`` exits with this plus the number of the signal that ended the command."""
@@ -158,27 +136,26 @@ class Launch:
         self._request = request
         self._notify = notify
         self._explain = explain
-        self._ask = ask
         self._redeliver = redeliver_signals
         self._cleanup = contextlib.ExitStack()
-        self._state = locations.state_directory()
-        self._config = locations.config_directory()
-        self._cache = locations.cache_directory()
-        self._redactor = Redactor()
-        self._profile: Profile | None = None
-        self._hooks: dict[str, hooks.LoadedHook] = {}
-        self._key: ResolvedKey | None = None
-        self._passphrase: bytes | None = None
-        self._ledger: Ledger | None = None
-        self._sessions: OpenSessions | None = None
-        self._record = LaunchRecord(self.session, None, None, self._redactor)
+        self._places = Places.of_user()
+        self._resolution: Resolution
+        self._recording = Recording(
+            self.session,
+            request,
+            self._places,
+            notify=self._say,
+            ask=ask,
+            remove=self._remove_private_directory,
+            cleanup=self._cleanup,
+        )
         self._supervision: Supervision | None = None
         self._limits: tuple[own_limits.Limit, ...] = ()
         self._place: out_of_memory.Place | None = None
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
-        self._places: tuple[bytes, ...] = ()
+        self._output_places: tuple[bytes, ...] = ()
 
     # --- the order ----------------------------------------------------------------------------
 
@@ -194,10 +171,10 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
-            self._take_key()  # while a person who is asked for a passphrase can still interrupt
+            self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
-            self._open_record()
+            self._recording.open(self._resolution)
             try:
                 with self._naming_failures():
                     return self._perform(signals)
@@ -210,9 +187,10 @@ class Launch:
 
     def recorded(self) -> tuple[bytes, tuple[int, ...]] | None:
         """Return the ledger and where the entries stand that this launch has written, or None."""
-        if self._ledger is None or not self._record.indices:
+        ledger = self._recording.ledger
+        if ledger is None or not self._record.indices:
             return None
-        return self._ledger.path, tuple(self._record.indices)
+        return ledger.path, tuple(self._record.indices)
 
     @property
     def has_run(self) -> bool:
@@ -227,37 +205,29 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             self._take_request()
-            grants = self._resolve_grants(private=None)
-            directory = self._start_directory(grants)
-            variables = self._environment(grants, {}, None)
-            held = self._hold(variables, directory)
-            grants = self._with_executable(grants, held)
-            capabilities = CapabilitySet(grants.files, self._network, self._ports)
+            grants, held, variables, directory = self._resolve({}, private=None)
+            capabilities = self._resolution.capabilities(grants)
             return _plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()
         exported = self._before_hook()
-        grants = self._resolve_grants(private=private)
-        directory = self._start_directory(grants)
-        variables = self._environment(grants, exported, private)
-        held = self._hold(variables, directory)
-        grants = self._with_executable(grants, held)
-        capabilities = CapabilitySet(grants.files, self._network, self._ports)
-        self._require_unwritable_script(held, capabilities)
+        grants, held, variables, directory = self._resolve(exported, private=private)
+        capabilities = self._resolution.capabilities(grants)
+        self._resolution.require_unwritable_script(held, capabilities)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
-            make_private(self._cache)
+            make_private(self._places.cache)
         prepared = enforcement.prepare(
             capabilities,
             grants.opened,
-            cache_directory=self._cache,
+            cache_directory=self._places.cache,
             outer=self._request.outer_session(),
         )
         self._cleanup.callback(prepared.close)
         self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
-        self._places = outputs.places(self._outputs)
+        self._output_places = outputs.places(self._resolution.outputs)
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -303,9 +273,9 @@ class Launch:
             more = len(variables.filtered) - _MOST_NAMED
             rest = f" and {more} more (-v names them)" if more > 0 else ""
             self._notify(f"variables that the profile keeps from the command: {names}{rest}")
-        if self._network is Network.ALL:
+        if self._resolution.network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
-        elif self._ports.connect and _DNS_PORT not in self._ports.connect:
+        elif self._resolution.asks_no_names:
             self._notify(
                 "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
             )
@@ -326,7 +296,7 @@ class Launch:
             duration_us=duration_us,
             survivors=ending.survivors,
             outputs=tuple(hashed),
-            ledger=self._ledger.path if self._ledger is not None else None,
+            ledger=None if (ledger := self._recording.ledger) is None else ledger.path,
             entries=tuple(self._record.indices),
         )
 
@@ -343,7 +313,7 @@ class Launch:
         with self._saying_later():
             self._record.outcome(
                 ending,
-                outputs=outputs.unhashed(self._outputs),
+                outputs=outputs.unhashed(self._resolution.outputs),
                 started_ns=self._started,
                 duration_us=self._since_release(),
             )
@@ -354,11 +324,11 @@ class Launch:
 
     def _hash_outputs(self) -> list[Json]:
         try:
-            return outputs.hash_outputs(self._outputs, self._places)
+            return outputs.hash_outputs(self._resolution.outputs, self._output_places)
         except Exception as error:  # noqa: BLE001  # whatever it is, the outcome is owed
             why = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
             self._notify(f"the outputs could not be hashed: {why}")
-            return outputs.unhashed(self._outputs)
+            return outputs.unhashed(self._resolution.outputs)
 
     def _close(self, ending: Ending) -> None:
         """Do what comes after the outcome."""
@@ -409,187 +379,36 @@ class Launch:
         code = error.code if isinstance(error, NonoError) else "launch.failed"
         if isinstance(error, KeyboardInterrupt):
             code = "launch.interrupted"
-        self._record.not_started(code, str(error) or type(error).__name__, self._outputs)
+        self._record.not_started(code, str(error) or type(error).__name__, self._resolution.outputs)
         self._after_hook(getattr(error, "exit_status", LaunchError.exit_status))
         self._record.attest()
 
     # --- 1: the request ------------------------------------------------------------------------
 
     def _take_request(self) -> None:
-        request = self._request
-        request.check()
         for number in range(3):
             _require_open(number)
-        self._workdir = request.working_directory()
-        self._outputs = request.declared_outputs(self._workdir)
-        configuration = read_configuration(self._config)
-        variables = request.variables
-        if request.profile is not None:
-            from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
-
-            self._profile = profile.read_profile(request.profile, self._config)
-            for kind, asked in self._profile.hooks.items():
-                loaded = hooks.load(asked)
-                self._cleanup.callback(loaded.close)
-                self._hooks[kind] = loaded
-            variables = {**variables, **self._profile.variables.set_vars}
-        self._redactor = Redactor(configuration.redaction, variables)
-        self._refuse_secret_labels()
-        self._network, self._ports = network_asked(
-            block_net=request.block_net,
-            profile_blocks=self._profile is not None and self._profile.block_network,
-            user=request.asked_ports(),
-            profile=NO_PORTS if self._profile is None else self._profile.ports,
-        )
+        self._resolution = Resolution(self._request, self._places, notify=self._say, cleanup=self._cleanup)
         for number in range(3):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
 
-                stream_sockets.require_confined(number, self._network)
-        if self._ports.listens:
+                stream_sockets.require_confined(number, self._resolution.network)
+        if self._resolution.ports.listens:
             from runtime import mediation  # noqa: F401, PLC0415  # for the monitor, which imports nothing
 
-    def _refuse_secret_labels(self) -> None:
-        """Refuse a label that would have to be redacted: intent and statement say it as it is."""
-        for key, value in self._request.labels.items():
-            if self._redactor.finds_in(value.encode("utf-8")):
-                raise UsageError(
-                    f"the label {key} holds a secret, or what looks like one",
-                    code="usage.label",
-                    hint="labels are recorded and signed as they are; name the secret, do not give it",
-                )
+    def _say(self, text: str) -> None:
+        self._notify(text)
 
-    def _take_key(self) -> None:
-        request = self._request
-        if not request.audit:
-            return
-        named = request.key_passphrase_env
-        if named is not None:
-            from runtime import passphrase  # noqa: PLC0415  # few keys are encrypted
-
-            self._passphrase = passphrase.take(named)
-        if request.key is not None:
-            self._key = signing_key.resolve(request.key, self._passphrases)
-        else:
-            self._key = signing_key.host_key(self._config, passphrases=self._passphrases, notify=self._notify)
-
-    def _passphrases(self, name: str) -> Iterable[bytes]:
-        from runtime.passphrase import PassphraseSource  # noqa: PLC0415  # few keys are encrypted
-
-        return PassphraseSource(self._passphrase, self._ask)(name)
-
-    def _open_record(self) -> None:
-        """Open the ledger, reserve room, and make the intent durable."""
-        if not self._request.audit:
-            return
-        request = self._request
-        try:
-            self._begin_record(may_found=request.key is not None)
-        except LedgerError as error:
-            # Nothing is recorded yet. The ledger was rolled since it was opened, or the host key has none.
-            rolled = error.code == "ledger.sealed" and request.ledger is None
-            if not rolled and (request.key is not None or error.code not in _OF_ANOTHER_KEY):
-                raise
-            self._begin_record_after(error)
-
-    def _begin_record_after(self, error: LedgerError) -> None:
-        """Begin the record with the host key as it is now: it may have been rotated since it was read."""
-        from runtime import host_key_rotation  # noqa: PLC0415  # once in the life of a ledger
-
-        if self._request.key is not None:
-            self._begin_record(may_found=True)
-            return
-        assert self._key is not None
-        with host_key_rotation.lock(self._config):
-            host_key_rotation.settle(self._config, state=self._state, ledger=self._request.ledger)
-            status = os.stat(signing_key.default_path(self._config))
-            if (status.st_dev, status.st_ino) != self._key.identity:
-                self._key = signing_key.host_key(self._config, passphrases=self._passphrases)
-            elif self._request.ledger is not None:
-                raise error
-            self._begin_record(may_found=True)
-
-    def _begin_record(self, *, may_found: bool) -> None:
-        assert self._key is not None
-        key = self._key.key
-        if self._request.ledger is None:
-            self._ledger = locations.open_default_ledger(
-                key,
-                state=self._state,
-                name=host.ledger_name(),
-                tool_version=__version__,
-                may_found=may_found,
-            )
-        else:
-            path = from_here(self._request.ledger)
-            if os.path.lexists(path):
-                self._ledger = Ledger.open(path, key, state=self._state)
-            else:
-                self._ledger = Ledger.create(
-                    path, key, name=host.ledger_name(), tool_version=__version__, state=self._state
-                )
-        self._cleanup.callback(self._ledger.close)
-        self._refuse_streams(self._ledger.path)
-        here = host.supervisor()
-        sessions = OpenSessions(self._state, self._ledger.origin)
-        abandoned = list(sessions.abandoned(here))
-        lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
-        sessions.enter(self.session, self._ledger.size, here)
-        self._cleanup.callback(lambda: sessions.leave(closed=self._record.is_closed))
-        # Marked before they are counted: of launches that begin at once the last one counts them all.
-        self._ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
-        self._record = LaunchRecord(self.session, self._ledger, key, self._redactor)
-        self._record.intent(
-            self._request,
-            asked=self._asked(),
-            network=self._network,
-            ports=self._ports,
-            hooks=self._hooks,
-            profile=self._profile,
-            outputs=self._outputs,
-            lost=lost,
-        )
-        self._sessions = sessions
-        for left in abandoned:
-            sessions.forget(left)
-            # At the end, since it can take its time; nothing that the dead one had started still runs.
-            if left.temporary is not None and private_directory.is_one(left.temporary):
-                self._cleanup.callback(self._remove_private_directory, left.temporary)
-
-    def _closing_draft(self, left: Abandoned) -> Draft | None:
-        """Return the entry that says that a session was lost; None if it is closed, or never began."""
-        assert self._ledger is not None
-        kinds = self._ledger.session_kinds(left.session, left.first)
-        if not kinds or kinds[-1] in (entry.ATTESTATION, entry.LOST):
-            return None
-        return Draft(entry.LOST, left.session, len(kinds), {"found": left.found})
-
-    def _refuse_streams(self, ledger: bytes) -> None:
-        status = os.stat(ledger)
-        forbidden = {(status.st_dev, status.st_ino)}
-        if self._key is not None and self._key.identity is not None:
-            forbidden.add(self._key.identity)
-        for number in range(3):
-            stream = os.fstat(number)
-            if (stream.st_dev, stream.st_ino) in forbidden:
-                if number == _STANDARD_ERROR:  # what is said about this must not be written there either
-                    os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), number)
-                raise LaunchError(
-                    f"descriptor {number} is the ledger or its key, and the command would inherit it",
-                    code="launch.stream",
-                    hint="redirect it to another file",
-                )
-
-    def _asked(self) -> tuple[GrantRequest, ...]:
-        asked = self._request.asked_grants(self._workdir)
-        return asked if self._profile is None else (*asked, *self._profile.filesystem)
+    @property
+    def _record(self) -> LaunchRecord:
+        return self._recording.record
 
     # --- 3: hooks -------------------------------------------------------------------------------
 
     def _private_directory(self) -> bytes:
         try:
-            remember = self._sessions.remember_temporary if self._sessions is not None else lambda _: None
-            path = private_directory.create(remember)
+            path = private_directory.create(self._recording.remember_temporary)
         except OSError as error:
             raise LaunchError(
                 f"cannot make the private temporary directory: {error.strerror}", code="launch.temporary"
@@ -602,18 +421,18 @@ class Launch:
             self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
 
     def _before_hook(self) -> Mapping[bytes, bytes]:
-        loaded = self._hooks.get("before")
+        loaded = self._resolution.hooks.get("before")
         if loaded is None:
             return {}
         with contextlib.suppress(OSError):  # then the file of the exports cannot be made, and the hook failed
-            make_private(self._state)
+            make_private(self._places.state)
         result = self._run_hook(loaded, None)
         if result.failed and loaded.hook.required:
             raise HookError(f"the required before-hook failed: {_how_hook_ended(result)}")
         return result.exported
 
     def _after_hook(self, exit_status: int) -> None:
-        loaded = self._hooks.get("after")
+        loaded = self._resolution.hooks.get("after")
         if loaded is not None:
             self._run_hook(loaded, exit_status)
 
@@ -624,11 +443,11 @@ class Launch:
             result = hooks.run(
                 loaded,
                 environment=self._request.variables,
-                key_names=self._key_names(),
+                key_names=self._resolution.key_names(),
                 session=self.session,
-                workdir=self._workdir,
+                workdir=self._resolution.workdir,
                 # Not the launch's own temporary directory: that of another launch can be granted for writing.
-                directory=self._state,
+                directory=self._places.state,
                 exit_code=exit_status,
             )
         self._record.hook_result(result)
@@ -646,126 +465,18 @@ class Launch:
                 stack.enter_context(self._place.left())
             yield
 
-    def _key_names(self) -> tuple[bytes, ...]:
-        """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
-        reference, passphrase = self._request.key or "", self._request.key_passphrase_env
-        named = [reference.removeprefix("env://")] if reference.startswith("env://") else []
-        return tuple(os.fsencode(name) for name in (*named, passphrase) if name is not None)
+    # --- 4 to 6: what the command gets -----------------------------------------------------------
 
-    # --- 4 to 6: what the command gets ----------------------------------------------------------
-
-    def _resolve_grants(self, *, private: bytes | None) -> Grants:
-        profile = self._profile
-        guard = Guard(
-            self._untouchable(),
-            bypass=[self._absolute(p) for p in self._request.bypass_protection],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
-        extra = standard_stream_grants(guard)
-        if private is not None:
-            extra.append(private_directory_grant(private))
-        grants = resolve(
-            [*self._asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
-            workdir=self._workdir,
-            guard=guard,
-            warn=self._notify,
-            extra=extra,
-        )
-        self._cleanup.callback(grants.close)
-        return grants
-
-    def _absolute(self, path: bytes) -> bytes:
-        return absolute(path, workdir=self._workdir, home=next(iter(homes()), None))
-
-    def _untouchable(self) -> Untouchable:
-        request = self._request
-        closed = [self._state, self._config, self._cache]
-        if self._ledger is not None:
-            closed += ledger_files(self._ledger.path)
-        elif request.ledger is not None:
-            closed += ledger_files(from_here(request.ledger))
-        if self._key is not None:
-            closed += self._key.files
-        elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:
-            closed.append(named)
-        obeyed = [loaded.hook.script for loaded in self._hooks.values()]
-        if self._profile is not None:
-            obeyed += [file.path for file in self._profile.chain]
-        return Untouchable(tuple(closed), own_code_paths(), tuple(obeyed))
-
-    def _start_directory(self, grants: Grants) -> bytes:
-        """Return the working directory if a grant covers it, for whatever access, else the root."""
-        given = CapabilitySet(grants.files, self._network, self._ports)
-        covered = any(given.covers(self._workdir, access) for access in (Access.READ, Access.WRITE))
-        if not covered:
-            self._notify("the command starts in /, since no grant covers the working directory (--allow-cwd)")
-        return self._workdir if covered else b"/"
-
-    def _environment(
-        self, grants: Grants, exported: Mapping[bytes, bytes], private: bytes | None
-    ) -> environment.Environment:
-        readable = CapabilitySet(grants.files, self._network, self._ports)
-        return environment.build(
-            self._request.variables,
-            hook=exported,
-            secrets={},
-            own={b"NONO_SESSION_ID": self.session.encode()},
-            key_names=self._key_names(),
-            temporary=private,
-            unix_sockets=False,
-            names_over_tcp=_DNS_PORT in self._ports.connect,
-            git_configuration=self._git_can_read(readable),
-            lists=None if self._profile is None else self._profile.variables,
-        )
-
-    def _git_can_read(self, capabilities: CapabilitySet) -> bool:
-        """Return whether git finds the user's configuration, and none that it may not read."""
-        general = os.path.join(os.path.dirname(self._config), b"git/config")
-        files = (os.path.join(locations.home_directory(), b".gitconfig"), general)
-        readable = [capabilities.covers(os.path.realpath(path), Access.READ) for path in files]
-        return any(readable) and all(
-            able or not os.path.lexists(path) for able, path in zip(readable, files, strict=True)
-        )
-
-    def _hold(self, variables: environment.Environment, directory: bytes) -> executable.Held:
-        command = self._request.command[0]
-        if b"/" in command and directory != self._workdir:
-            command = os.path.join(self._workdir, command)
-        path = executable.resolve(command, variables.path, directory)
-        held = executable.hold(path, self._request.command, path_variable=variables.path, directory=directory)
-        self._cleanup.callback(held.release)
-        return held
-
-    def _with_executable(self, grants: Grants, held: executable.Held) -> Grants:
-        """Add a rule for each image: Landlock checks the path of a descriptor again when it is executed."""
-        known = CapabilitySet(grants.files, self._network, self._ports)
-        added = [
-            OpenGrant(
-                FileGrant(image.path, image.opened_as, Access.READ, directory=False, source=SYSTEM),
-                os.dup(image.descriptor),
-            )
-            for image in {image.path: image for image in held.images}.values()
-            if not known.covers(image.path, Access.READ)
-        ]
-        if not added:
-            return grants
-        with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
-        for opened in added:
-            self._cleanup.callback(os.close, opened.descriptor)
-        return with_images
-
-    def _require_unwritable_script(self, held: executable.Held, capabilities: CapabilitySet) -> None:
-        if self._request.allow_writable_script:
-            return
-        found = executable.writable_script(held, capabilities)
-        if found is not None:
-            script, grant = found
-            raise LaunchError(
-                f"the command can rewrite the script that runs: {os.fsdecode(script)} lies in the write grant"
-                f" on {os.fsdecode(grant.path)}",
-                code="executable.writable",
-                hint="grant less for writing, or accept it with --allow-writable-script",
-            )
+    def _resolve(
+        self, exported: Mapping[bytes, bytes], *, private: bytes | None
+    ) -> tuple[Grants, executable.Held, environment.Environment, bytes]:
+        """Return the grants, the command, its variables and the directory in which it starts."""
+        resolution = self._resolution
+        grants = resolution.grants(closed=self._recording.closed_files(), private=private)
+        directory = resolution.start_directory(grants)
+        variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
+        held = resolution.hold(variables, directory)
+        return resolution.with_executable(grants, held), held, variables, directory
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -800,119 +511,6 @@ class Launch:
         if self._supervision is not None:
             self._supervision.abandon()
             self._supervision = None
-
-
-def launch(
-    command: Sequence[str | bytes | os.PathLike[str]],
-    *,
-    allow: Sequence[str | bytes | os.PathLike[str]] = (),
-    read: Sequence[str | bytes | os.PathLike[str]] = (),
-    write: Sequence[str | bytes | os.PathLike[str]] = (),
-    allow_file: Sequence[str | bytes | os.PathLike[str]] = (),
-    read_file: Sequence[str | bytes | os.PathLike[str]] = (),
-    write_file: Sequence[str | bytes | os.PathLike[str]] = (),
-    allow_cwd: bool = False,
-    workdir: str | bytes | os.PathLike[str] | None = None,
-    block_net: bool = False,
-    connect_ports: Sequence[int] = (),
-    listen_ports: Sequence[int] = (),
-    open_ports: Sequence[int] = (),
-    bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
-    allow_writable_script: bool = False,
-    profile: str | bytes | os.PathLike[str] | None = None,
-    ledger: str | bytes | os.PathLike[str] | None = None,
-    audit_sign_key: str | None = None,
-    key_passphrase_env: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    outputs: Sequence[str | bytes | os.PathLike[str]] = (),
-    audit: bool = True,
-    notify: Callable[[str], None] = lambda _: None,
-) -> LaunchResult:
-    """Run ``command`` inside the sandbox, record it, and return how it ended; ``nono run`` as a function.
-
-    The process that calls must have one thread: the sandbox is set up between fork and exec. The
-    parameters are the flags of ``nono run``; the standard streams and the environment are the caller's.
-
-    Args:
-        command: the argument vector.
-        allow: directories to read and write.
-        read: directories to read.
-        write: directories to write.
-        allow_file: files to read and write.
-        read_file: files to read.
-        write_file: files to write.
-        allow_cwd: grant the working directory for reading.
-        workdir: the working directory; the current one by default.
-        block_net: close the network.
-        connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
-            network is closed.
-        listen_ports: TCP ports to listen on, on any address of this host.
-        open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
-        bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
-        allow_writable_script: accept a script that the command can rewrite.
-        profile: the name of a profile, or the path of a profile file.
-        ledger: the ledger; by default the key's own in the state directory.
-        audit_sign_key: reference of the ledger's key; by default the host key.
-        key_passphrase_env: name of the variable that holds its passphrase, when it is encrypted.
-        labels: words that the record carries, at most 64.
-        outputs: files whose digests the outcome states, at most 64.
-        audit: False writes no record.
-        notify: told, in one line each, what a user should know.
-
-    Returns:
-        The outcome, the session id and the indices of the record's entries.
-
-    Raises:
-        LaunchError: nothing was launched; ``exit_status`` is what ``nono run`` would exit with.
-        LedgerError: the record could not be begun or finished.
-    """
-    asked = (
-        (Access.READWRITE, True, "allow", allow),
-        (Access.READ, True, "read", read),
-        (Access.WRITE, True, "write", write),
-        (Access.READWRITE, False, "allow_file", allow_file),
-        (Access.READ, False, "read_file", read_file),
-        (Access.WRITE, False, "write_file", write_file),
-    )
-    request = LaunchRequest(
-        variables=dict(os.environb),
-        command=_encoded("the command", command),
-        grants=tuple(
-            GrantRequest(access, path, directory=directory, source=USER)
-            for access, directory, name, paths in asked
-            for path in _encoded(name, paths)
-        ),
-        allow_cwd=allow_cwd,
-        workdir=_encoded_one(workdir),
-        block_net=block_net,
-        connect_ports=tuple(connect_ports),
-        listen_ports=tuple(listen_ports),
-        open_ports=tuple(open_ports),
-        bypass_protection=_encoded("bypass_protection", bypass_protection),
-        allow_writable_script=allow_writable_script,
-        profile=_encoded_one(profile),
-        ledger=_encoded_one(ledger),
-        key=audit_sign_key,
-        key_passphrase_env=key_passphrase_env,
-        labels=labels or {},
-        outputs=_encoded("outputs", outputs),
-        audit=audit,
-    )
-    return Launch(request, notify=notify).run()
-
-
-def _encoded(name: str, values: Sequence[str | bytes | os.PathLike[str]]) -> tuple[bytes, ...]:
-    """Return arguments or paths as bytes; a single one, which would be taken apart, is refused."""
-    if isinstance(values, str | bytes | os.PathLike):
-        raise UsageError(f"{name} is a list, not one {type(values).__name__}", hint=f"write [{values!r}]")
-    try:
-        return tuple(os.fsencode(value) for value in values)
-    except (TypeError, UnicodeEncodeError) as error:
-        raise UsageError(f"{name} holds what is neither text nor bytes nor a path: {error}") from None
-
-
-def _encoded_one(value: str | bytes | os.PathLike[str] | None) -> bytes | None:
-    return None if value is None else _encoded("a path", [value])[0]
 
 
 def _plan(

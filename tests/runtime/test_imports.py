@@ -31,6 +31,7 @@ OURS = {
     "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
+    "runtime.calling", "runtime.recording", "runtime.resolution",
     "runtime.monitor", "runtime.offspring", "runtime.out_of_memory", "runtime.outputs", "runtime.own_limits",
     "runtime.path_names",
     "runtime.private_directory", "runtime.privileges", "runtime.protected", "runtime.record",

@@ -1,0 +1,128 @@
+"""``launch()``: one launch from inside Python; its parameters are the flags of ``nono run``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runtime.capabilities import USER, Access
+from runtime.errors import UsageError
+from runtime.grant_request import GrantRequest
+from runtime.launch import Launch, LaunchResult
+from runtime.request import LaunchRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def launch(
+    command: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    allow: Sequence[str | bytes | os.PathLike[str]] = (),
+    read: Sequence[str | bytes | os.PathLike[str]] = (),
+    write: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    read_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    write_file: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_cwd: bool = False,
+    workdir: str | bytes | os.PathLike[str] | None = None,
+    block_net: bool = False,
+    connect_ports: Sequence[int] = (),
+    listen_ports: Sequence[int] = (),
+    open_ports: Sequence[int] = (),
+    bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_writable_script: bool = False,
+    profile: str | bytes | os.PathLike[str] | None = None,
+    ledger: str | bytes | os.PathLike[str] | None = None,
+    audit_sign_key: str | None = None,
+    key_passphrase_env: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    outputs: Sequence[str | bytes | os.PathLike[str]] = (),
+    audit: bool = True,
+    notify: Callable[[str], None] = lambda _: None,
+) -> LaunchResult:
+    """Run ``command`` inside the sandbox, record it, and return how it ended; ``nono run`` as a function.
+
+    The process that calls must have one thread: the sandbox is set up between fork and exec. The
+    parameters are the flags of ``nono run``; the standard streams and the environment are the caller's.
+
+    Args:
+        command: the argument vector.
+        allow: directories to read and write.
+        read: directories to read.
+        write: directories to write.
+        allow_file: files to read and write.
+        read_file: files to read.
+        write_file: files to write.
+        allow_cwd: grant the working directory for reading.
+        workdir: the working directory; the current one by default.
+        block_net: close the network.
+        connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
+            network is closed.
+        listen_ports: TCP ports to listen on, on any address of this host.
+        open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
+        bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
+        allow_writable_script: accept a script that the command can rewrite.
+        profile: the name of a profile, or the path of a profile file.
+        ledger: the ledger; by default the key's own in the state directory.
+        audit_sign_key: reference of the ledger's key; by default the host key.
+        key_passphrase_env: name of the variable that holds its passphrase, when it is encrypted.
+        labels: words that the record carries, at most 64.
+        outputs: files whose digests the outcome states, at most 64.
+        audit: False writes no record.
+        notify: told, in one line each, what a user should know.
+
+    Returns:
+        The outcome, the session id and the indices of the record's entries.
+
+    Raises:
+        LaunchError: nothing was launched; ``exit_status`` is what ``nono run`` would exit with.
+        LedgerError: the record could not be begun or finished.
+    """
+    asked = (
+        (Access.READWRITE, True, "allow", allow),
+        (Access.READ, True, "read", read),
+        (Access.WRITE, True, "write", write),
+        (Access.READWRITE, False, "allow_file", allow_file),
+        (Access.READ, False, "read_file", read_file),
+        (Access.WRITE, False, "write_file", write_file),
+    )
+    request = LaunchRequest(
+        variables=dict(os.environb),
+        command=_encoded("the command", command),
+        grants=tuple(
+            GrantRequest(access, path, directory=directory, source=USER)
+            for access, directory, name, paths in asked
+            for path in _encoded(name, paths)
+        ),
+        allow_cwd=allow_cwd,
+        workdir=_encoded_one(workdir),
+        block_net=block_net,
+        connect_ports=tuple(connect_ports),
+        listen_ports=tuple(listen_ports),
+        open_ports=tuple(open_ports),
+        bypass_protection=_encoded("bypass_protection", bypass_protection),
+        allow_writable_script=allow_writable_script,
+        profile=_encoded_one(profile),
+        ledger=_encoded_one(ledger),
+        key=audit_sign_key,
+        key_passphrase_env=key_passphrase_env,
+        labels=labels or {},
+        outputs=_encoded("outputs", outputs),
+        audit=audit,
+    )
+    return Launch(request, notify=notify).run()
+
+
+def _encoded(name: str, values: Sequence[str | bytes | os.PathLike[str]]) -> tuple[bytes, ...]:
+    """Return arguments or paths as bytes; a single one, which would be taken apart, is refused."""
+    if isinstance(values, str | bytes | os.PathLike):
+        raise UsageError(f"{name} is a list, not one {type(values).__name__}", hint=f"write [{values!r}]")
+    try:
+        return tuple(os.fsencode(value) for value in values)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{name} holds what is neither text nor bytes nor a path: {error}") from None
+
+
+def _encoded_one(value: str | bytes | os.PathLike[str] | None) -> bytes | None:
+    return None if value is None else _encoded("a path", [value])[0]

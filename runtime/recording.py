@@ -1,0 +1,227 @@
+"""The record of one launch, begun: its key, its ledger with room for the end, and the intent.
+
+What is written into it afterwards is :mod:`runtime.record`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from attest import __version__, entry
+from runtime import host, private_directory, signing_key
+from runtime.errors import LaunchError
+from runtime.path_names import from_here
+from runtime.protected import ledger_files
+from runtime.record import LaunchRecord
+from runtime.redaction import Redactor
+from store import locations
+from store.errors import LedgerError
+from store.ledger import Draft, Ledger
+from store.open_sessions import Abandoned, OpenSessions
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Iterable
+
+    from runtime.request import LaunchRequest
+    from runtime.resolution import Places, Resolution
+    from runtime.signing_key import ResolvedKey
+
+_STANDARD_ERROR = 2
+_OF_ANOTHER_KEY = frozenset({"ledger.none", "ledger.other_key"})
+
+
+class Recording:
+    """Where one launch is recorded, and with which key.
+
+    Args:
+        session: the launch's.
+        request: what is asked.
+        places: where nono keeps things.
+        notify: told, in one line each, what the user should know.
+        ask: asks a person for the passphrase of the key that it is given the name of.
+        remove: removes the temporary directory that a dead launch left.
+        cleanup: closes the ledger at the end.
+
+    Attributes:
+        ledger: the ledger, None before :meth:`open` and without a record.
+        record: what is written into it; takes everything and writes nothing where there is none.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        request: LaunchRequest,
+        places: Places,
+        *,
+        notify: Callable[[str], None],
+        ask: Callable[[str], bytes] | None,
+        remove: Callable[[bytes], None],
+        cleanup: contextlib.ExitStack,
+    ) -> None:
+        self.ledger: Ledger | None = None
+        self.record = LaunchRecord(session, None, None, Redactor())
+        self._session = session
+        self._request = request
+        self._places = places
+        self._notify = notify
+        self._ask = ask
+        self._remove = remove
+        self._cleanup = cleanup
+        self._key: ResolvedKey | None = None
+        self._passphrase: bytes | None = None
+        self._sessions: OpenSessions | None = None
+
+    def closed_files(self) -> list[bytes]:
+        """Return the files of ledger and key, which are never grantable; asked for is enough."""
+        closed: list[bytes] = []
+        if self.ledger is not None:
+            closed += ledger_files(self.ledger.path)
+        elif self._request.ledger is not None:
+            closed += ledger_files(from_here(self._request.ledger))
+        if self._key is not None:
+            closed += self._key.files
+        elif self._request.key is not None and (named := signing_key.file_of(self._request.key)) is not None:
+            closed.append(named)
+        return closed
+
+    def remember_temporary(self, path: bytes) -> None:
+        """Remember the launch's temporary directory, so that it is removed should the launch be lost."""
+        if self._sessions is not None:
+            self._sessions.remember_temporary(path)
+
+    def take_key(self) -> None:
+        """Read the signing key; may ask a person for its passphrase.
+
+        Raises:
+            SigningKeyError: it cannot be had.
+        """
+        request = self._request
+        if not request.audit:
+            return
+        named = request.key_passphrase_env
+        if named is not None:
+            from runtime import passphrase  # noqa: PLC0415  # few keys are encrypted
+
+            self._passphrase = passphrase.take(named)
+        if request.key is not None:
+            self._key = signing_key.resolve(request.key, self._passphrases)
+        else:
+            self._key = signing_key.host_key(
+                self._places.config, passphrases=self._passphrases, notify=self._notify
+            )
+
+    def _passphrases(self, name: str) -> Iterable[bytes]:
+        from runtime.passphrase import PassphraseSource  # noqa: PLC0415  # few keys are encrypted
+
+        return PassphraseSource(self._passphrase, self._ask)(name)
+
+    def open(self, resolution: Resolution) -> None:
+        """Open the ledger, reserve room, and make the intent durable.
+
+        Raises:
+            LedgerError: the record could not be begun.
+            LaunchError: a standard stream is the ledger or its key.
+        """
+        if not self._request.audit:
+            return
+        request = self._request
+        try:
+            self._begin(resolution, may_found=request.key is not None)
+        except LedgerError as error:
+            # Nothing is recorded yet. The ledger was rolled since it was opened, or the host key has none.
+            rolled = error.code == "ledger.sealed" and request.ledger is None
+            if not rolled and (request.key is not None or error.code not in _OF_ANOTHER_KEY):
+                raise
+            self._begin_again(resolution, error)
+
+    def _begin_again(self, resolution: Resolution, error: LedgerError) -> None:
+        """Begin the record with the host key as it is now: it may have been rotated since it was read."""
+        from runtime import host_key_rotation  # noqa: PLC0415  # once in the life of a ledger
+
+        if self._request.key is not None:
+            self._begin(resolution, may_found=True)
+            return
+        assert self._key is not None
+        with host_key_rotation.lock(self._places.config):
+            host_key_rotation.settle(
+                self._places.config, state=self._places.state, ledger=self._request.ledger
+            )
+            status = os.stat(signing_key.default_path(self._places.config))
+            if (status.st_dev, status.st_ino) != self._key.identity:
+                self._key = signing_key.host_key(self._places.config, passphrases=self._passphrases)
+            elif self._request.ledger is not None:
+                raise error
+            self._begin(resolution, may_found=True)
+
+    def _begin(self, resolution: Resolution, *, may_found: bool) -> None:
+        assert self._key is not None
+        key = self._key.key
+        if self._request.ledger is None:
+            self.ledger = locations.open_default_ledger(
+                key,
+                state=self._places.state,
+                name=host.ledger_name(),
+                tool_version=__version__,
+                may_found=may_found,
+            )
+        else:
+            path = from_here(self._request.ledger)
+            if os.path.lexists(path):
+                self.ledger = Ledger.open(path, key, state=self._places.state)
+            else:
+                self.ledger = Ledger.create(
+                    path, key, name=host.ledger_name(), tool_version=__version__, state=self._places.state
+                )
+        self._cleanup.callback(self.ledger.close)
+        self._refuse_streams(self.ledger.path)
+        here = host.supervisor()
+        sessions = OpenSessions(self._places.state, self.ledger.origin)
+        abandoned = list(sessions.abandoned(here))
+        lost = [draft for left in abandoned if (draft := self._closing_draft(left)) is not None]
+        sessions.enter(self._session, self.ledger.size, here)
+        self._cleanup.callback(lambda: sessions.leave(closed=self.record.is_closed))
+        # Marked before they are counted: of launches that begin at once the last one counts them all.
+        self.ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
+        self.record = LaunchRecord(self._session, self.ledger, key, resolution.redactor)
+        self.record.intent(
+            self._request,
+            asked=resolution.asked(),
+            network=resolution.network,
+            ports=resolution.ports,
+            hooks=resolution.hooks,
+            profile=resolution.profile,
+            outputs=resolution.outputs,
+            lost=lost,
+        )
+        self._sessions = sessions
+        for left in abandoned:
+            sessions.forget(left)
+            # At the end, since it can take its time; nothing that the dead one had started still runs.
+            if left.temporary is not None and private_directory.is_one(left.temporary):
+                self._cleanup.callback(self._remove, left.temporary)
+
+    def _closing_draft(self, left: Abandoned) -> Draft | None:
+        """Return the entry that says that a session was lost; None if it is closed, or never began."""
+        assert self.ledger is not None
+        kinds = self.ledger.session_kinds(left.session, left.first)
+        if not kinds or kinds[-1] in (entry.ATTESTATION, entry.LOST):
+            return None
+        return Draft(entry.LOST, left.session, len(kinds), {"found": left.found})
+
+    def _refuse_streams(self, ledger: bytes) -> None:
+        status = os.stat(ledger)
+        forbidden = {(status.st_dev, status.st_ino)}
+        if self._key is not None and self._key.identity is not None:
+            forbidden.add(self._key.identity)
+        for number in range(3):
+            stream = os.fstat(number)
+            if (stream.st_dev, stream.st_ino) in forbidden:
+                if number == _STANDARD_ERROR:  # what is said about this must not be written there either
+                    os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), number)
+                raise LaunchError(
+                    f"descriptor {number} is the ledger or its key, and the command would inherit it",
+                    code="launch.stream",
+                    hint="redirect it to another file",
+                )

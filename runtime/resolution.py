@@ -1,0 +1,274 @@
+"""What a request comes to: profile, network, grants, environment, and the command that would run.
+
+Everything here only reads. A launch goes on from it to a record and a process; a dry run and ``nono why``
+stop here, so that what they say is about the very objects that are enforced.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime import environment, executable
+from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
+from runtime.configuration import read_configuration
+from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
+from runtime.errors import LaunchError, UsageError
+from runtime.grants import (
+    Grants,
+    OpenGrant,
+    network_asked,
+    private_directory_grant,
+    resolve,
+    standard_stream_grants,
+)
+from runtime.path_names import absolute, homes
+from runtime.protected import Guard, Untouchable, own_code_paths
+from runtime.redaction import Redactor
+from store import locations
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runtime import hooks
+    from runtime.grant_request import GrantRequest
+    from runtime.profile import Profile
+    from runtime.request import LaunchRequest
+
+DNS_PORT = 53
+
+
+class Places(NamedTuple):
+    """Where nono keeps things; none of them is ever grantable."""
+
+    state: bytes
+    config: bytes
+    cache: bytes
+
+    @classmethod
+    def of_user(cls) -> Places:
+        """Return the user's own."""
+        return cls(locations.state_directory(), locations.config_directory(), locations.cache_directory())
+
+
+class Resolution:
+    """What one request comes to.
+
+    Args:
+        request: what is asked.
+        places: where nono keeps things.
+        notify: told, in one line each, what the user should know.
+        cleanup: closes, at the end, every descriptor that is opened here.
+
+    Attributes:
+        request: what is asked.
+        workdir: the canonical working directory.
+        outputs: the declared outputs, absolute.
+        profile: the profile, None without one.
+        hooks: the hooks that it names, loaded, by their kind.
+        redactor: keeps secrets from the record.
+        network: the network mode.
+        ports: which, where that is ``ports``.
+
+    Raises:
+        LaunchError: the request, the configuration or the profile makes no sense.
+    """
+
+    def __init__(
+        self,
+        request: LaunchRequest,
+        places: Places,
+        *,
+        notify: Callable[[str], None],
+        cleanup: contextlib.ExitStack,
+    ) -> None:
+        self.request = request
+        self._places = places
+        self._notify = notify
+        self._cleanup = cleanup
+        request.check()
+        self.workdir = request.working_directory()
+        self.outputs = request.declared_outputs(self.workdir)
+        configuration = read_configuration(places.config)
+        self.profile: Profile | None = None
+        self.hooks: dict[str, hooks.LoadedHook] = {}
+        variables = request.variables
+        if request.profile is not None:
+            from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
+
+            self.profile = profile.read_profile(request.profile, places.config)
+            for kind, asked in self.profile.hooks.items():
+                loaded = hooks.load(asked)
+                cleanup.callback(loaded.close)
+                self.hooks[kind] = loaded
+            variables = {**variables, **self.profile.variables.set_vars}
+        self.redactor = Redactor(configuration.redaction, variables)
+        self._refuse_secret_labels()
+        self.network, self.ports = network_asked(
+            block_net=request.block_net,
+            profile_blocks=self.profile is not None and self.profile.block_network,
+            user=request.asked_ports(),
+            profile=NO_PORTS if self.profile is None else self.profile.ports,
+        )
+
+    @property
+    def asks_no_names(self) -> bool:
+        """Whether the command cannot look up names of hosts, though it may connect to some."""
+        return bool(self.ports.connect) and DNS_PORT not in self.ports.connect
+
+    def asked(self) -> tuple[GrantRequest, ...]:
+        """Return the grants that user and profile ask for."""
+        asked = self.request.asked_grants(self.workdir)
+        return asked if self.profile is None else (*asked, *self.profile.filesystem)
+
+    def key_names(self) -> tuple[bytes, ...]:
+        """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
+        reference, passphrase = self.request.key or "", self.request.key_passphrase_env
+        named = [reference.removeprefix("env://")] if reference.startswith("env://") else []
+        return tuple(os.fsencode(name) for name in (*named, passphrase) if name is not None)
+
+    def capabilities(self, grants: Grants) -> CapabilitySet:
+        """Return the capability set that the grants and the network make."""
+        return CapabilitySet(grants.files, self.network, self.ports)
+
+    def grants(self, *, closed: Sequence[bytes], private: bytes | None) -> Grants:
+        """Open, judge and merge what is granted.
+
+        Args:
+            closed: what is never grantable beside nono's own directories: ledger, key.
+            private: the launch's own temporary directory, None where there is none.
+
+        Raises:
+            GrantError: a grant that must not, or cannot, be given.
+        """
+        profile = self.profile
+        guard = Guard(
+            self._untouchable(closed),
+            bypass=[self._absolute(p) for p in self.request.bypass_protection],
+            denials=DEFAULT_DENIALS if profile is None else profile.denials,
+        )
+        extra = standard_stream_grants(guard)
+        if private is not None:
+            extra.append(private_directory_grant(private))
+        grants = resolve(
+            [*self.asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
+            workdir=self.workdir,
+            guard=guard,
+            warn=self._notify,
+            extra=extra,
+        )
+        self._cleanup.callback(grants.close)
+        return grants
+
+    def _absolute(self, path: bytes) -> bytes:
+        return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
+
+    def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
+        obeyed = [loaded.hook.script for loaded in self.hooks.values()]
+        if self.profile is not None:
+            obeyed += [file.path for file in self.profile.chain]
+        own = (self._places.state, self._places.config, self._places.cache)
+        return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
+
+    def start_directory(self, grants: Grants) -> bytes:
+        """Return the working directory if a grant covers it, for whatever access, else the root."""
+        given = self.capabilities(grants)
+        covered = any(given.covers(self.workdir, access) for access in (Access.READ, Access.WRITE))
+        if not covered:
+            self._notify("the command starts in /, since no grant covers the working directory (--allow-cwd)")
+        return self.workdir if covered else b"/"
+
+    def variables(
+        self, grants: Grants, *, session: str, exported: Mapping[bytes, bytes], private: bytes | None
+    ) -> environment.Environment:
+        """Return the command's variables.
+
+        Args:
+            grants: what it may read decides what it is told about git.
+            session: the launch's.
+            exported: what the before-hook exported.
+            private: the launch's own temporary directory.
+        """
+        readable = self.capabilities(grants)
+        return environment.build(
+            self.request.variables,
+            hook=exported,
+            secrets={},
+            own={b"NONO_SESSION_ID": session.encode()},
+            key_names=self.key_names(),
+            temporary=private,
+            unix_sockets=False,
+            names_over_tcp=DNS_PORT in self.ports.connect,
+            git_configuration=self._git_can_read(readable),
+            lists=None if self.profile is None else self.profile.variables,
+        )
+
+    def _git_can_read(self, capabilities: CapabilitySet) -> bool:
+        """Return whether git finds the user's configuration, and none that it may not read."""
+        general = os.path.join(os.path.dirname(self._places.config), b"git/config")
+        files = (os.path.join(locations.home_directory(), b".gitconfig"), general)
+        readable = [capabilities.covers(os.path.realpath(path), Access.READ) for path in files]
+        return any(readable) and all(
+            able or not os.path.lexists(path) for able, path in zip(readable, files, strict=True)
+        )
+
+    def hold(self, variables: environment.Environment, directory: bytes) -> executable.Held:
+        """Find the command, and open and lease what would run.
+
+        Raises:
+            ExecutableError: there is none, or it cannot be executed or hashed.
+        """
+        command = self.request.command[0]
+        if b"/" in command and directory != self.workdir:
+            command = os.path.join(self.workdir, command)
+        path = executable.resolve(command, variables.path, directory)
+        held = executable.hold(path, self.request.command, path_variable=variables.path, directory=directory)
+        self._cleanup.callback(held.release)
+        return held
+
+    def with_executable(self, grants: Grants, held: executable.Held) -> Grants:
+        """Add a rule for each image: Landlock checks the path of a descriptor again when it is executed."""
+        known = self.capabilities(grants)
+        added = [
+            OpenGrant(
+                FileGrant(image.path, image.opened_as, Access.READ, directory=False, source=SYSTEM),
+                os.dup(image.descriptor),
+            )
+            for image in {image.path: image for image in held.images}.values()
+            if not known.covers(image.path, Access.READ)
+        ]
+        if not added:
+            return grants
+        with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
+        for opened in added:
+            self._cleanup.callback(os.close, opened.descriptor)
+        return with_images
+
+    def require_unwritable_script(self, held: executable.Held, capabilities: CapabilitySet) -> None:
+        """Refuse a script that the command can rewrite, unless that was accepted.
+
+        Raises:
+            LaunchError: it can.
+        """
+        if self.request.allow_writable_script:
+            return
+        found = executable.writable_script(held, capabilities)
+        if found is not None:
+            script, grant = found
+            raise LaunchError(
+                f"the command can rewrite the script that runs: {os.fsdecode(script)} lies in the write grant"
+                f" on {os.fsdecode(grant.path)}",
+                code="executable.writable",
+                hint="grant less for writing, or accept it with --allow-writable-script",
+            )
+
+    def _refuse_secret_labels(self) -> None:
+        """Refuse a label that would have to be redacted: intent and statement say it as it is."""
+        for key, value in self.request.labels.items():
+            if self.redactor.finds_in(value.encode("utf-8")):
+                raise UsageError(
+                    f"the label {key} holds a secret, or what looks like one",
+                    code="usage.label",
+                    hint="labels are recorded and signed as they are; name the secret, do not give it",
+                )
