@@ -120,7 +120,12 @@ class Launch:
         notify: told, in one line each, what the user should know.
         explain: told what will run, and inside what, just before it is released.
         ask: asks a person for the passphrase of the key that it is given the name of.
+        silent: whether ``notify`` and ``explain`` are never told anything; None for what is configured.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+
+    Attributes:
+        session: the session id.
+        silent: as above; known once the configuration was read.
     """
 
     def __init__(
@@ -130,9 +135,11 @@ class Launch:
         notify: Callable[[str], None],
         explain: Callable[[LaunchPlan], None] = lambda _: None,
         ask: Callable[[str], bytes] | None = None,
+        silent: bool | None = False,
         redeliver_signals: bool = True,
     ) -> None:
         self.session = new_session_id()
+        self.silent = silent
         self._request = request
         self._notify = notify
         self._explain = explain
@@ -142,7 +149,6 @@ class Launch:
         self._resolution: Resolution
         self._recording = Recording(
             self.session,
-            request,
             self._places,
             notify=self._say,
             ask=ask,
@@ -171,7 +177,8 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
-            self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
+            # While a person who is asked for a passphrase can still interrupt.
+            self._recording.take_key(self._request)
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._recording.open(self._resolution)
@@ -191,6 +198,11 @@ class Launch:
         if ledger is None or not self._record.indices:
             return None
         return ledger.path, tuple(self._record.indices)
+
+    @property
+    def key(self) -> str | None:
+        """The reference of the signing key, a configured one included; None for the host key."""
+        return self._request.key
 
     @property
     def has_run(self) -> bool:
@@ -389,6 +401,15 @@ class Launch:
         for number in range(3):
             _require_open(number)
         self._resolution = Resolution(self._request, self._places, notify=self._say, cleanup=self._cleanup)
+        self._request = self._resolution.request
+        defaults = self._resolution.configuration.launch
+        if self.silent is None:
+            self.silent = defaults is not None and bool(defaults.silent)
+        if self.silent:
+            self._notify = self._explain = _keep_silent
+        if (suggested := self._resolution.suggested_profile) is not None:
+            program, profile = suggested
+            self._notify(f"there is a profile for {program}: nono run -p {profile} -- …")
         for number in range(3):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
@@ -472,7 +493,7 @@ class Launch:
     ) -> tuple[Grants, executable.Held, environment.Environment, bytes]:
         """Return the grants, the command, its variables and the directory in which it starts."""
         resolution = self._resolution
-        grants = resolution.grants(closed=self._recording.closed_files(), private=private)
+        grants = resolution.grants(closed=self._recording.closed_files(self._request), private=private)
         directory = resolution.start_directory(grants)
         variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
         held = resolution.hold(variables, directory)
@@ -520,6 +541,10 @@ def _plan(
     directory: bytes,
 ) -> LaunchPlan:
     return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
+
+
+def _keep_silent(_: object) -> None:
+    """Say nothing."""
 
 
 def _preparation_hint(error: OSError) -> str | None:

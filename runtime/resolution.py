@@ -10,10 +10,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import environment, executable
-from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
-from runtime.configuration import read_configuration
+from runtime.capabilities import NO_PORTS, SYSTEM, USER, Access, CapabilitySet, FileGrant
+from runtime.configuration import SYSTEM_DIRECTORY, digests, read_configuration, read_system_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
-from runtime.errors import LaunchError, UsageError
+from runtime.errors import GrantError, LaunchError, UsageError
 from runtime.grants import (
     Grants,
     OpenGrant,
@@ -22,7 +22,7 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, homes
+from runtime.path_names import absolute, homes, shown
 from runtime.protected import Guard, Untouchable, own_code_paths
 from runtime.redaction import Redactor
 from store import locations
@@ -32,11 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runtime import hooks
+    from runtime.capabilities import Network, Ports
     from runtime.grant_request import GrantRequest
+    from runtime.manifest import Manifest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
+    from runtime.system_policy import Minimum
 
 DNS_PORT = 53
+
+# Programs that a built-in profile is made for.
+_MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
 
 
 class Places(NamedTuple):
@@ -62,17 +68,21 @@ class Resolution:
         cleanup: closes, at the end, every descriptor that is opened here.
 
     Attributes:
-        request: what is asked.
+        request: what is asked, as the configuration completed it.
+        configuration: the user's.
+        configured: what the intent says of the configuration's files; empty without any.
         workdir: the canonical working directory.
         outputs: the declared outputs, absolute.
         profile: the profile, None without one.
-        hooks: the hooks that it names, loaded, by their kind.
+        manifest: the capability manifest, None without one.
+        hooks: the hooks that the profile names, loaded, by their kind.
         redactor: keeps secrets from the record.
         network: the network mode.
         ports: which, where that is ``ports``.
 
     Raises:
-        LaunchError: the request, the configuration or the profile makes no sense.
+        LaunchError: the request, the configuration or the profile makes no sense, or the system configuration
+            refuses it.
     """
 
     def __init__(
@@ -83,32 +93,76 @@ class Resolution:
         notify: Callable[[str], None],
         cleanup: contextlib.ExitStack,
     ) -> None:
-        self.request = request
         self._places = places
         self._notify = notify
         self._cleanup = cleanup
-        request.check()
-        self.workdir = request.working_directory()
-        self.outputs = request.declared_outputs(self.workdir)
-        configuration = read_configuration(places.config)
-        self.profile: Profile | None = None
         self.hooks: dict[str, hooks.LoadedHook] = {}
-        variables = request.variables
-        if request.profile is not None:
-            from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
-
-            self.profile = profile.read_profile(request.profile, places.config)
-            for kind, asked in self.profile.hooks.items():
-                loaded = hooks.load(asked)
-                cleanup.callback(loaded.close)
-                self.hooks[kind] = loaded
+        self.configuration = read_configuration(places.config)
+        self.request, self._minimum = self._configured(request)
+        self.request.check()
+        self.workdir = self.request.working_directory()
+        self.outputs = self.request.declared_outputs(self.workdir)
+        self.profile = self._take_profile()
+        self.manifest = self._take_manifest()
+        variables = self.request.variables
+        if self.profile is not None:
             variables = {**variables, **self.profile.variables.set_vars}
-        self.redactor = Redactor(configuration.redaction, variables)
+        self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
-        self.network, self.ports = network_asked(
-            block_net=request.block_net,
+        self.network, self.ports = self._asked_network()
+        if self._minimum is not None:
+            self._minimum.require_network(self.network, self.ports)
+
+    def _configured(self, request: LaunchRequest) -> tuple[LaunchRequest, Minimum | None]:
+        """Return what the request comes to, the system's word before the user's, and the minimum profile."""
+        system = read_system_configuration()
+        self.configured = digests(self.configuration, system)
+        minimum: Minimum | None = None
+        if system is not None:
+            from runtime import system_policy  # noqa: PLC0415  # only a host with such a file pays
+
+            request = system_policy.applied(system, request)
+            system_policy.require_redaction(system, self.configuration)
+            if system.minimum_profile is not None:
+                minimum = system_policy.Minimum(system)
+                minimum.require_no_manifest(request)
+        defaults = self.configuration.launch
+        return request if defaults is None else defaults.complete(request), minimum
+
+    def _take_manifest(self) -> Manifest | None:
+        if self.request.config is None:
+            return None
+        from runtime.manifest import read_manifest  # noqa: PLC0415  # few launches have one
+
+        return read_manifest(self.request.config)
+
+    def _take_profile(self) -> Profile | None:
+        """Read the profile, which is the minimum one where no other is asked for, and load its hooks."""
+        if self.request.profile is not None:
+            from runtime import profile  # noqa: PLC0415  # 3 ms, and most launches have none
+
+            taken = profile.read_profile(self.request.profile, self._places.config)
+        elif self._minimum is not None:
+            taken = self._minimum.profile
+        else:
+            return None
+        if self._minimum is not None:
+            self._minimum.require_upheld(taken, self.request)
+        from runtime import hooks  # noqa: PLC0415  # as above
+
+        for kind, asked in taken.hooks.items():
+            loaded = hooks.load(asked)
+            self._cleanup.callback(loaded.close)
+            self.hooks[kind] = loaded
+        return taken
+
+    def _asked_network(self) -> tuple[Network, Ports]:
+        if self.manifest is not None:
+            return self.manifest.network, self.manifest.ports
+        return network_asked(
+            block_net=bool(self.request.block_net),
             profile_blocks=self.profile is not None and self.profile.block_network,
-            user=request.asked_ports(),
+            user=self.request.asked_ports(),
             profile=NO_PORTS if self.profile is None else self.profile.ports,
         )
 
@@ -117,8 +171,18 @@ class Resolution:
         """Whether the command cannot look up names of hosts, though it may connect to some."""
         return bool(self.ports.connect) and DNS_PORT not in self.ports.connect
 
+    @property
+    def suggested_profile(self) -> tuple[str, str] | None:
+        """What is launched without a profile, and the built-in profile that is made for it; else None."""
+        program = os.path.basename(self.request.command[0])
+        if self.profile is not None or self.manifest is not None or program not in _MADE_FOR:
+            return None
+        return program.decode("ascii"), _MADE_FOR[program]
+
     def asked(self) -> tuple[GrantRequest, ...]:
-        """Return the grants that user and profile ask for."""
+        """Return the grants that user and profile ask for, or a manifest alone."""
+        if self.manifest is not None:
+            return self.manifest.grants
         asked = self.request.asked_grants(self.workdir)
         return asked if self.profile is None else (*asked, *self.profile.filesystem)
 
@@ -151,23 +215,30 @@ class Resolution:
         extra = standard_stream_grants(guard)
         if private is not None:
             extra.append(private_directory_grant(private))
+        defaults = DEFAULT_GRANTS if profile is None else profile.group_grants
+        if self.manifest is not None:
+            defaults = ()
         grants = resolve(
-            [*self.asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
+            [*self.asked(), *defaults],
             workdir=self.workdir,
             guard=guard,
             warn=self._notify,
             extra=extra,
         )
         self._cleanup.callback(grants.close)
+        if self.manifest is not None:
+            _require_same_places(grants)
         return grants
 
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
 
     def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
-        obeyed = [loaded.hook.script for loaded in self.hooks.values()]
+        obeyed = [SYSTEM_DIRECTORY, *(loaded.hook.script for loaded in self.hooks.values())]
         if self.profile is not None:
             obeyed += [file.path for file in self.profile.chain]
+        if self.manifest is not None:
+            obeyed.append(self.manifest.path)
         own = (self._places.state, self._places.config, self._places.cache)
         return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
 
@@ -191,6 +262,8 @@ class Resolution:
             private: the launch's own temporary directory.
         """
         readable = self.capabilities(grants)
+        if self._minimum is not None and self.profile is not None:
+            exported = self._minimum.permitted(exported, self.profile)
         return environment.build(
             self.request.variables,
             hook=exported,
@@ -272,3 +345,18 @@ class Resolution:
                     code="usage.label",
                     hint="labels are recorded and signed as they are; name the secret, do not give it",
                 )
+
+
+def _require_same_places(grants: Grants) -> None:
+    """Refuse a manifest's path that leads elsewhere by now: what was looked at would not be what is granted.
+
+    Raises:
+        GrantError: one does.
+    """
+    for grant in grants.files:
+        if grant.source == USER and grant.path != grant.asked:
+            raise GrantError(
+                f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",
+                code="manifest.moved",
+                hint="write there what it leads to, if that is what is meant",
+            )

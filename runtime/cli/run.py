@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,9 +18,6 @@ from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
 
-if TYPE_CHECKING:
-    import argparse
-
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
 EPILOG = """\
@@ -31,7 +28,7 @@ Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) 
 temporary directory that is gone afterwards: no home, no working directory.
 
 Relative paths of grants, --bypass-protection and --output are in --workdir; those of --ledger, --profile,
---audit-sign-key and --workdir itself where nono was called.
+--audit-sign-key, --config and --workdir itself where nono was called.
 
 exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
@@ -52,9 +49,6 @@ examples:
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
-
-# Programs that a built-in profile is made for.
-_MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
 
 _NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
 
@@ -83,6 +77,7 @@ _PATHS = (
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--audit-sign-key",
     "--bypass-protection",
+    "--config",
     "--ledger",
     "--output",
     "--profile",
@@ -98,8 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         grants.add_argument(
             *names, action="append", default=[], metavar="DIR" if directory else "FILE", help=text
         )
-    grants.add_argument("--allow-cwd", action="store_true", help="read the working directory")
-    grants.add_argument("--block-net", action="store_true", help="close the network (it is open by default)")
+    either = argparse.BooleanOptionalAction
+    grants.add_argument("--allow-cwd", action=either, help="read the working directory")
+    grants.add_argument("--block-net", action=either, help="close the network (it is open by default)")
     for flag, text in _PORT_FLAGS:
         grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
     grants.add_argument(
@@ -119,6 +115,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile",
         metavar="NAME|FILE",
         help="take grants, network, environment and hooks from a profile (nono profile list)",
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="take all that is granted from a capability manifest, and nothing beside it",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
     record = parser.add_argument_group("record")
@@ -157,14 +159,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
-    notify = _keep_silent if arguments.silent else _say
-    explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
+    explain = _explain if arguments.verbose else _keep_silent
     launch: Launch | None = None
     try:
         request = _request(arguments)
-        if request.profile is None and not arguments.silent:
-            _mention_profile(request.command)
-        launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
+        silent = True if arguments.silent else False if arguments.verbose else None
+        launch = Launch(
+            request, notify=_say, explain=explain, ask=_ask, silent=silent, redeliver_signals=False
+        )
         if arguments.dry_run:
             plan = launch.plan()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
@@ -192,14 +194,14 @@ def run(arguments: argparse.Namespace) -> int:
                 "session": session,
             },
         )
-        if not arguments.silent:
+        if not (arguments.silent if launch is None else launch.silent):
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
-                _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
+                _say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
         return status
     _write_status(arguments.status_fd, _status(result))
-    if not arguments.silent:
-        _say_what_was_recorded(result, arguments.audit_sign_key)
+    if not launch.silent:
+        _say_what_was_recorded(result, launch.key)
     return result.exit_status
 
 
@@ -214,13 +216,6 @@ def _say(text: str) -> None:
     say(f"nono: {text}")
 
 
-def _mention_profile(command: tuple[bytes, ...]) -> None:
-    """Say which profile there is for what is launched without one."""
-    program = os.path.basename(command[0]) if command else b""
-    if (profile := _MADE_FOR.get(program)) is not None:
-        _say(f"there is a profile for {program.decode('ascii')}: nono run -p {profile} -- …")
-
-
 def _explain(plan: LaunchPlan) -> None:
     for line in _plan_lines(plan):
         _say(line)
@@ -233,7 +228,7 @@ def _ask(name: str) -> bytes:
 
 
 def _keep_silent(_: object) -> None:
-    """Say nothing: ``--silent``."""
+    """Say nothing: without ``--verbose``."""
 
 
 def _request(arguments: argparse.Namespace) -> LaunchRequest:
@@ -274,6 +269,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         labels=labels,
         outputs=tuple(os.fsencode(path) for path in arguments.output),
         audit=not arguments.no_audit,
+        config=_bytes(arguments.config),
     )
 
 

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.configuration import MAX_BYTES, read_configuration
+from runtime.configuration import read_configuration
+from runtime.configuration_file import MAX_BYTES
 from runtime.errors import ConfigurationError
 from runtime.redaction_policy import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "runtime" / "schemas" / "config.schema.json"
+SCHEMA = ROOT / "runtime" / "schemas" / "configuration.schema.json"
 
 
 @pytest.fixture(scope="module")
