@@ -19,7 +19,7 @@ from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
@@ -126,7 +126,7 @@ def prepare(
     capabilities: CapabilitySet,
     open_grants: Iterable[OpenGrant],
     *,
-    cache_directory: bytes,
+    cache_directory: bytes | None,
     executable_rules: Sequence[int] = (),
     waived: Iterable[str] = (),
     outer: str | None = None,
@@ -136,7 +136,7 @@ def prepare(
     Args:
         capabilities: what the launch may do; its network decides about the filter.
         open_grants: its file grants, each with the descriptor that was judged.
-        cache_directory: where the compiled filter is kept; never grantable to a command.
+        cache_directory: where the compiled filter is kept, never grantable to a command; None builds it anew.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
@@ -169,6 +169,17 @@ def prepare(
     return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
 
 
+def require_achieved(required: Iterable[str], achieved: Mapping[str, bool]) -> None:
+    """Refuse a launch that has less than it requires.
+
+    Raises:
+        EnforcementError: it names what is missing.
+    """
+    missing = sorted(feature for feature in required if not achieved[feature])
+    if missing:
+        raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+
+
 def landlock_abi() -> int:
     """Return the running kernel's Landlock ABI.
 
@@ -187,7 +198,9 @@ def landlock_abi() -> int:
         raise EnforcementError(why, hint=outside or hint) from error
 
 
-def load_filter(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
+def load_filter(
+    cache_directory: bytes | None, network: Network, *, listens: bool = False
+) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
     Raises:
@@ -286,9 +299,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         "filter": filtered,
         "capabilities": left.cut,
     }
-    missing = [name for name in RESTRICTED_HERE if name in prepared.required and not achieved[name]]
-    if missing:
-        raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+    require_achieved(prepared.required.intersection(RESTRICTED_HERE), achieved)
     return achieved
 
 

@@ -36,7 +36,7 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
-from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError
+from runtime.errors import ExecutableError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime import hooks
+    from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
     from runtime.request import LaunchRequest
@@ -58,6 +59,9 @@ _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
 _TCXONC = 0x540A
 _TCOON = 1
+
+# Stands for the private temporary directory in the variables of a dry run, of which the names are said.
+_NOT_MADE = b"/"
 
 # Variables that a profile keeps back: how many are named when nobody asked.
 _MOST_NAMED = 8
@@ -95,7 +99,7 @@ class LaunchResult(NamedTuple):
 
 
 class LaunchPlan(NamedTuple):
-    """What a launch would be: the answer of a dry run, which changes nothing.
+    """What will run, and inside what.
 
     Attributes:
         capabilities: the effective capability set.
@@ -113,7 +117,7 @@ class LaunchPlan(NamedTuple):
 
 
 class Launch:
-    """One launch; :meth:`run` does it, :meth:`plan` only says what it would be.
+    """One launch; :meth:`run` does it, :meth:`foresee` only says what it would be.
 
     Args:
         request: what is asked.
@@ -209,7 +213,7 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
-    def plan(self) -> LaunchPlan:
+    def foresee(self) -> DryRun:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
         Raises:
@@ -219,7 +223,11 @@ class Launch:
             self._take_request()
             grants, held, variables, directory = self._resolve({}, private=None)
             capabilities = self._resolution.capabilities(grants)
-            return _plan(capabilities, held.hash_all(), variables, directory)
+            self._resolution.require_unwritable_script(held, capabilities)
+            plan = _plan(capabilities, held.hash_all(), variables, directory)
+            from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
+
+            return dry_run.foresee(self._resolution, plan, grants=grants, held=held, variables=variables)
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()
@@ -247,9 +255,7 @@ class Launch:
             "lease": all(image.leased for image in held.images),
             "metadata": False,
         }
-        missing = sorted(feature for feature in prepared.required if not achieved[feature])
-        if missing:
-            raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+        enforcement.require_achieved(prepared.required, achieved)
         self._record.start(
             capabilities=capabilities,
             images=images,
@@ -495,7 +501,9 @@ class Launch:
         resolution = self._resolution
         grants = resolution.grants(closed=self._recording.closed_files(self._request), private=private)
         directory = resolution.start_directory(grants)
-        variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
+        variables = resolution.variables(
+            grants, session=self.session, exported=exported, private=private or _NOT_MADE
+        )
         held = resolution.hold(variables, directory)
         return resolution.with_executable(grants, held), held, variables, directory
 

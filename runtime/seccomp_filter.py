@@ -34,14 +34,16 @@ RULES_VERSION = 4
 _MAX_CACHE_SIZE = BPF_MAX_SIZE + 8192
 
 
-def load_or_build(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
+def load_or_build(
+    cache_directory: bytes | None, network: Network, *, listens: bool = False
+) -> tuple[bytes, str]:
     """Return the BPF program for ``network`` and its lower-case hex SHA-256.
 
     It comes from the cache, or is built and put there.
 
     Args:
         cache_directory: absolute path; made (0700) when missing. A directory that cannot be used only
-            costs the time to build: the launch does not depend on the cache.
+            costs the time to build: the launch does not depend on the cache. None neither looks nor keeps.
         network: the network mode.
         listens: whether bind(2) and listen(2) go to whoever mediates them, where the network is ``ports``.
 
@@ -49,7 +51,7 @@ def load_or_build(cache_directory: bytes, network: Network, *, listens: bool = F
         EnforcementError: it must be built and cannot be.
     """
     name = _cache_name(network, listens=listens)
-    directory = _open_directory(cache_directory)
+    directory = None if cache_directory is None else _open_directory(cache_directory)
     try:
         program = None if directory is None else _cached(directory, name)
         if program is None:

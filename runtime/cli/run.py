@@ -50,8 +50,6 @@ examples:
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
 
-_NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
-
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
     ("-r", "--read", Access.READ, True, "read a directory and everything in it, execute included"),
@@ -148,6 +146,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --dry-run: as one JSON object, with a manifest for --config",
+    )
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
@@ -159,6 +162,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
+    if arguments.json and not arguments.dry_run:
+        raise UsageError(
+            "--json is for a dry run", hint="add --dry-run; how a launch went is written by --status-fd N"
+        )
     explain = _explain if arguments.verbose else _keep_silent
     launch: Launch | None = None
     try:
@@ -168,9 +175,11 @@ def run(arguments: argparse.Namespace) -> int:
             request, notify=_say, explain=explain, ask=_ask, silent=silent, redeliver_signals=False
         )
         if arguments.dry_run:
-            plan = launch.plan()
+            foreseen = launch.foresee()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
-            _write_plan(request, plan)
+            from runtime.cli import dry_run  # noqa: PLC0415  # no launch pays for it
+
+            dry_run.write(request.command, foreseen, json=arguments.json)
             return 0
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -205,19 +214,12 @@ def run(arguments: argparse.Namespace) -> int:
     return result.exit_status
 
 
-def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
-    from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
-
-    command = " ".join(shown(argument) for argument in request.command)
-    write_lines([f"would run  {command}", *_plan_lines(plan), _NOTHING_DONE])
-
-
 def _say(text: str) -> None:
     say(f"nono: {text}")
 
 
 def _explain(plan: LaunchPlan) -> None:
-    for line in _plan_lines(plan):
+    for line in plan_lines(plan):
         _say(line)
 
 
@@ -353,7 +355,8 @@ def _say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | No
     say(f"nono: {what} (entries {entries[0]}-{entries[-1]}); check it: nono-verify {shown(ledger)}{pin}")
 
 
-def _plan_lines(plan: LaunchPlan) -> list[str]:
+def plan_lines(plan: LaunchPlan) -> list[str]:
+    """Return what is said of what will run, and inside what."""
     image = plan.images[0]
     return [
         f"file       {shown(image.path)} (sha256 {image.sha256})",
