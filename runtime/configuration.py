@@ -110,6 +110,22 @@ def read_system_configuration(directory: bytes = SYSTEM_DIRECTORY) -> SystemConf
         os.close(descriptor)
 
 
+def configured_ledger(directory: bytes) -> bytes | None:
+    """Return the ledger that launches go to without ``--ledger``, where one is configured.
+
+    Args:
+        directory: nono's configuration directory.
+
+    Raises:
+        ConfigurationError: a configuration file cannot be read, or cannot be meant.
+    """
+    system = read_system_configuration()
+    if system is not None and system.ledger is not None:
+        return system.ledger
+    defaults = read_configuration(directory).launch
+    return None if defaults is None else defaults.ledger
+
+
 def digests(configuration: Configuration, system: SystemConfiguration | None) -> dict[str, Json]:
     """Return what the intent says of the files that were in force; empty where there are none."""
     found: dict[str, Json] = {}

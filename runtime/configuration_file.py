@@ -14,7 +14,7 @@ from runtime.errors import ConfigurationError
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_BYTES = 64 << 10
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -117,6 +117,29 @@ class Reader:
                 f"{section}.{key}", f"must be {what}, of 1 to {_PATH_MAX - 1} characters without NUL"
             )
         return value
+
+    def key(self, table: Mapping[str, object], section: str, path: Callable[[str, str], bytes]) -> str | None:
+        """Return the reference of a signing key, or None where a table has no key ``key``.
+
+        Args:
+            table: the section.
+            section: its name.
+            path: returns the path that a text means, given where it stands.
+        """
+        from runtime import signing_key  # noqa: PLC0415  # the launch has it already
+
+        where = f"{section}.key"
+        reference = self.text(table, section, "key", "the reference of a key")
+        if reference is None:
+            return None
+        if signing_key.is_inline(reference):
+            raise self.error(where, "is a key itself", hint="put it into a file, and name that")
+        scheme, colon, rest = reference.partition("://")
+        if colon and scheme in ("env", "keyring"):
+            if not rest:
+                raise self.error(where, f"{scheme}:// names nothing")
+            return reference
+        return os.fsdecode(path(reference.removeprefix("file://"), where))
 
     def mistyped(self, where: str, wanted: str, value: object) -> ConfigurationError:
         """Return the error that a value is of another type."""

@@ -92,22 +92,22 @@ def read(directory: bytes, descriptor: int) -> SystemConfiguration | None:
         raise unreadable(path, error) from None
     try:
         require_roots(path, os.fstat(file))
-        data = read_file(path, file, hint=_HINT)
+        return read_form(path, file)
     finally:
         os.close(file)
-    return parse(path, data)
 
 
-def parse(path: bytes, data: bytes) -> SystemConfiguration:
-    """Return what the bytes of a system configuration say.
+def read_form(path: bytes, descriptor: int) -> SystemConfiguration:
+    """Return what an open file says, whosever it is.
 
     Args:
-        path: the file that they are from.
-        data: its bytes.
+        path: its path.
+        descriptor: it, open for reading.
 
     Raises:
-        ConfigurationError: they cannot be meant.
+        ConfigurationError: it cannot be read or meant.
     """
+    data = read_file(path, descriptor, hint=_HINT)
     reader = _SystemReader(path)
     document = reader.document(data, ("policy",))
     return reader.policy(document.get("policy", {}), path, hashlib.sha256(data).hexdigest())
@@ -185,23 +185,11 @@ class _SystemReader(Reader):
             path,
             sha256,
             **switches,
-            key=self._key(table),
+            key=self.key(table, "policy", self._absolute),
             ledger=None if ledger is None else self._absolute(ledger, "policy.ledger"),
             minimum_profile=minimum,
             profile_only=grants == _PROFILE_ONLY,
         )
-
-    def _key(self, table: Mapping[str, object]) -> str | None:
-        from runtime import signing_key  # noqa: PLC0415  # the launch has it already
-
-        reference = self.text(table, "policy", "key", "the reference of a key")
-        if reference is None:
-            return None
-        if signing_key.is_inline(reference):
-            raise self.error("policy.key", "is a key itself", hint="put it into a file, and name that")
-        if reference.startswith(("env://", "keyring://")):
-            return reference
-        return os.fsdecode(self._absolute(reference.removeprefix("file://"), "policy.key"))
 
     def _profile(self, table: Mapping[str, object]) -> bytes | None:
         from runtime import profile, profile_file  # noqa: PLC0415  # where it is named, a launch needs it

@@ -133,6 +133,11 @@ def read(path: bytes, descriptor: int) -> Configuration:
         ConfigurationError: see :func:`runtime.configuration.read_configuration`.
     """
     _require_trusted(path, os.fstat(descriptor))
+    return read_form(path, descriptor)
+
+
+def read_form(path: bytes, descriptor: int) -> Configuration:
+    """Return what an open file says, whosever it is; see :func:`read`."""
     data = read_file(path, descriptor, hint=_HINT)
     reader = _UserReader(path)
     document = reader.document(data, ("launch", "redaction"))
@@ -175,26 +180,13 @@ class _UserReader(Reader):
         return LaunchDefaults(
             allow_cwd=self.flag(table, "launch", "allow_cwd"),
             block_net=self.flag(table, "launch", "block_net"),
-            key=self._key(table),
+            key=self.key(table, "launch", self._absolute),
             key_passphrase_env=self._variable(table),
             labels=self._labels(table),
             ledger=self._place(table, "ledger", "the path of a ledger"),
             profile=self._profile(table),
             silent=self.flag(table, "launch", "silent"),
         )
-
-    def _key(self, table: Mapping[str, object]) -> str | None:
-        from runtime import signing_key  # noqa: PLC0415  # the launch has it already
-
-        reference = self.text(table, "launch", "key", "the reference of a key")
-        if reference is None:
-            return None
-        if signing_key.is_inline(reference):
-            raise self.error("launch.key", "is a key itself", hint="put it into a file, and name that")
-        if reference.startswith(("env://", "keyring://")):
-            return reference
-        path = self._absolute(reference.removeprefix("file://"), "launch.key")
-        return os.fsdecode(path)
 
     def _variable(self, table: Mapping[str, object]) -> str | None:
         name = self.text(table, "launch", "key_passphrase_env", "the name of a variable")

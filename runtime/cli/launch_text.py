@@ -152,6 +152,11 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         yield "inside", f"session {intent['outer_session']}"
     for profile in intent["profile"]:
         yield "profile", f"{wording.text(profile['name'])}  sha256 {profile['sha256']}"
+    if "manifest" in intent:
+        manifest = intent["manifest"]
+        yield "manifest", f"{wording.text(manifest['path'])}  sha256 {manifest['sha256']}"
+    for whose, sha256 in sorted(intent.get("configuration", {}).items()):
+        yield "config", f"the {whose}'s  sha256 {sha256}"
     for name, hook in intent["hooks"].items():
         need = "required" if hook["required"] else "not required"
         limit = f"at most {hook['timeout_seconds']} s"
