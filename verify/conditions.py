@@ -72,6 +72,7 @@ class Conditions:
         no_write_under: the same, for writing.
         outputs: patterns, of each of which an output was hashed.
         profiles: what each file of the profile's chain is one of.
+        system_configurations: hex digests, of which the host's configuration that was in force has one.
         write_only_under: canonical paths; what was granted for writing is or lies in one of them.
         output_sha256: hex digest that an output has.
     """
@@ -87,6 +88,7 @@ class Conditions:
     no_write_under: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     profiles: tuple[FilePattern, ...] = ()
+    system_configurations: tuple[str, ...] = ()
     write_only_under: tuple[str, ...] = ()
     output_sha256: str | None = None
 
@@ -118,6 +120,15 @@ class Conditions:
                         "policy.profile", f"has the profile {_shown(file['name'])}, which is none of those"
                     )
                     break
+        if self.system_configurations:
+            digest = data.get("configuration", {}).get("system")
+            if digest is None:
+                yield Failure("policy.configuration", "was under no configuration of its host")
+            elif digest not in self.system_configurations:
+                yield Failure(
+                    "policy.configuration",
+                    f"was under the host's configuration {digest}, which is none of those",
+                )
         for name, pattern in self.hooks:
             hook = data["hooks"].get(name)
             if hook is None:
