@@ -120,21 +120,23 @@ class Conditions:
                         "policy.profile", f"has the profile {_shown(file['name'])}, which is none of those"
                     )
                     break
-        if self.system_configurations:
-            digest = data.get("configuration", {}).get("system")
-            if digest is None:
-                yield Failure("policy.configuration", "was under no configuration of its host")
-            elif digest not in self.system_configurations:
-                yield Failure(
-                    "policy.configuration",
-                    f"was under the host's configuration {digest}, which is none of those",
-                )
+        yield from self._host(data)
         for name, pattern in self.hooks:
             hook = data["hooks"].get(name)
             if hook is None:
                 yield Failure("policy.hook", f"has no {name}-hook")
             elif not pattern.matches(hook["path"], hook["sha256"]):
                 yield Failure("policy.hook", f"has another {name}-hook, {_shown(hook['path'])}")
+
+    def _host(self, data: Mapping[str, Any]) -> Iterator[Failure]:
+        if not self.system_configurations:
+            return
+        digest = data.get("configuration", {}).get("system")
+        if digest is None:
+            yield Failure("policy.configuration", "was under no configuration of its host")
+        elif digest not in self.system_configurations:
+            what = f"was under its host's configuration {digest}, which is none of those"
+            yield Failure("policy.configuration", what)
 
     def hook(self, data: Mapping[str, Any]) -> Iterator[Failure]:
         """Judge a ``hook.result``."""

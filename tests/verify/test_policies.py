@@ -720,6 +720,7 @@ def test_every_condition_is_explained(bench: Bench) -> None:
         "attested": "true", "bypass": "false", "executables": "[{path = '/x'}]", "exit": "[0, 1, 2]",
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
+        "system_configurations": f"['{'1' * 64}']",
         "write_only_under": "['/x']",
     }  # fmt: skip
     assert samples.keys() == schema.keys()
