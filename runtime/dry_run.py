@@ -10,10 +10,9 @@ Its form is published as ``runtime/schemas/dry-run.schema.json``.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
-
-import orjson
 
 from attest import canonical
 from attest.errors import NonoError
@@ -135,7 +134,7 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
     os.waitpid(child, 0)
     if not said:
         raise EnforcementError("the child that tries the sandbox ended without a word")
-    report = orjson.loads(said)
+    report = json.loads(said)
     if "error" in report:
         raise EnforcementError(report["error"], code=report["code"], hint=report["hint"])
     return {feature: report["achieved"][feature] for feature in enforcement.RESTRICTED_HERE}
@@ -146,5 +145,5 @@ def _restricted(prepared: enforcement.Prepared) -> bytes:
         # Nobody listens for the command: this child makes no call that would be mediated.
         achieved = enforcement.restrict_self(prepared, lambda _: None)
     except NonoError as error:
-        return orjson.dumps({"error": str(error), "code": error.code, "hint": error.hint})
-    return orjson.dumps({"achieved": achieved})
+        return json.dumps({"error": str(error), "code": error.code, "hint": error.hint}).encode()
+    return json.dumps({"achieved": achieved}).encode()

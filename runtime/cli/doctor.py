@@ -15,7 +15,6 @@ from attest.errors import NonoError
 from runtime import (
     enforcement,
     enforcement_probe,
-    landlock_rules,
     running_images,
     signing_key,
     surroundings,
@@ -127,7 +126,7 @@ def _lines_of_configuration(configured: dict[str, dict[str, Json]]) -> list[str]
 
 def _abi() -> int | None:
     try:
-        return landlock_rules.abi()
+        return syscalls.landlock_abi()
     except OSError:
         return None
 
