@@ -223,7 +223,7 @@ class _UserReader(Reader):
             raise self.error(
                 where,
                 f"{shown(os.fsencode(path))} is relative, and to what is not said",
-                hint="start with / or ~/",
+                hint="start it with / or ~/",
             )
         try:
             return absolute(path.encode("utf-8"), workdir=b"/", home=next(iter(homes()), None))

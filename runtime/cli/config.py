@@ -39,7 +39,7 @@ examples:
 """
 
 _SHOW_EPILOG = """\
-Before each value stands whose file says it. What the system fixes is shown in the place of what the user says.
+Before each value stands whose file says it. What the system fixes stands in the place of what the user says.
 
 --json writes {"user": {"path", "sha256", "launch", "redaction"}, "system": {"path", "sha256", "policy"}};
 sha256 is null where there is no file, and launch and policy hold what is said.
