@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _HINT = "it says what every launch on this host must keep to, so root has to repair or remove it"
 _INSIDE = "; inside of another sandbox it must be granted there: --read-file {}"
+_ELSEWHERE = "name a file of root's by its path, such as /etc/nono/profiles/NAME.json"
 _SWITCHES = ("forbid_bypass", "forbid_unsafe_redaction", "forbid_writable_script", "require_audit")
 _POLICY = ("grants", "key", "ledger", "minimum_profile", *_SWITCHES)
 _ANY, _PROFILE_ONLY = "any", "profile-only"
@@ -174,14 +175,8 @@ class _SystemReader(Reader):
         if grants not in (None, _ANY, _PROFILE_ONLY):
             raise self.error("policy.grants", f"must be {_ANY} or {_PROFILE_ONLY}")
         minimum = self._profile(table)
-        if grants == _PROFILE_ONLY and minimum is None:
-            raise self.error(
-                "policy.grants",
-                f"{_PROFILE_ONLY}, and no minimum_profile says what is granted",
-                code=_CONTRADICTION,
-            )
         ledger = self.text(table, "policy", "ledger", "the absolute path of a ledger")
-        return SystemConfiguration(
+        found = SystemConfiguration(
             path,
             sha256,
             **switches,
@@ -190,9 +185,29 @@ class _SystemReader(Reader):
             minimum_profile=minimum,
             profile_only=grants == _PROFILE_ONLY,
         )
+        self._require_meant(found)
+        return found
+
+    def _require_meant(self, found: SystemConfiguration) -> None:
+        """Refuse what has the right form and cannot be meant."""
+        from runtime import profile, profile_file  # noqa: PLC0415  # where one is named, a launch needs it
+
+        minimum = found.minimum_profile
+        if found.profile_only and minimum is None:
+            raise self.error(
+                "policy.grants",
+                f"{_PROFILE_ONLY}, and no minimum_profile says what is granted",
+                code=_CONTRADICTION,
+            )
+        # A user's profile can have any name, so a name means a built-in one here.
+        named = minimum is not None and not profile_file.is_path(minimum)
+        if minimum is not None and named and not profile.is_built_in_name(minimum):
+            raise self.error(
+                "policy.minimum_profile", "is no built-in profile", hint=_ELSEWHERE, code=_CONTRADICTION
+            )
 
     def _profile(self, table: Mapping[str, object]) -> bytes | None:
-        from runtime import profile, profile_file  # noqa: PLC0415  # where it is named, a launch needs it
+        from runtime import profile_file  # noqa: PLC0415  # where it is named, a launch needs it
 
         named = self.text(table, "policy", "minimum_profile", "the name or the path of a profile")
         if named is None:
@@ -200,14 +215,8 @@ class _SystemReader(Reader):
         encoded = named.encode("utf-8")
         if profile_file.is_path(encoded):
             return self._absolute(named, "policy.minimum_profile")
-        # A user's profile can have any name, so a name means a built-in one here.
-        if not profile.is_built_in_name(encoded):
-            raise self.error(
-                "policy.minimum_profile",
-                "is no built-in profile",
-                hint="name a file of root's by its path, such as /etc/nono/profiles/NAME.json",
-                code=_CONTRADICTION if profile_file.is_name(encoded) else None,
-            )
+        if not profile_file.is_name(encoded):
+            raise self.error("policy.minimum_profile", "is no built-in profile", hint=_ELSEWHERE)
         return encoded
 
     def _absolute(self, path: str, where: str) -> bytes:

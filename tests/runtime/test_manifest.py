@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -28,11 +29,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "runtime" / "schemas" / "capabilities.schema.json"
 
 
-@pytest.fixture(scope="module")
-def published() -> jsonschema.Draft202012Validator:
+@functools.cache
+def validator() -> jsonschema.Draft202012Validator:
     document = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(document)
     return jsonschema.Draft202012Validator(document)
+
+
+@pytest.fixture(scope="module")
+def published() -> jsonschema.Draft202012Validator:
+    return validator()
 
 
 def written(directory: Path, content: object) -> bytes:
@@ -308,7 +314,7 @@ NETWORKS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(st.fixed_dictionaries({"files": st.lists(GRANTS, max_size=2), "network": NETWORKS}))
 def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> None:
     try:
@@ -316,7 +322,7 @@ def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> No
         code = ""
     except ManifestError as error:
         code = error.code
-    valid = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).is_valid(document)
+    valid = validator().is_valid(document)
     assert valid == (not code), code
 
 
