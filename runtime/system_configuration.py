@@ -190,18 +190,19 @@ class _SystemReader(Reader):
 
     def _require_meant(self, found: SystemConfiguration) -> None:
         """Refuse what has the right form and cannot be meant."""
+        minimum = found.minimum_profile
+        if minimum is None:
+            if found.profile_only:
+                raise self.error(
+                    "policy.grants",
+                    f"{_PROFILE_ONLY}, and no minimum_profile says what is granted",
+                    code=_CONTRADICTION,
+                )
+            return
         from runtime import profile, profile_file  # noqa: PLC0415  # where one is named, a launch needs it
 
-        minimum = found.minimum_profile
-        if found.profile_only and minimum is None:
-            raise self.error(
-                "policy.grants",
-                f"{_PROFILE_ONLY}, and no minimum_profile says what is granted",
-                code=_CONTRADICTION,
-            )
         # A user's profile can have any name, so a name means a built-in one here.
-        named = minimum is not None and not profile_file.is_path(minimum)
-        if minimum is not None and named and not profile.is_built_in_name(minimum):
+        if not profile_file.is_path(minimum) and not profile.is_built_in_name(minimum):
             raise self.error(
                 "policy.minimum_profile", "is no built-in profile", hint=_ELSEWHERE, code=_CONTRADICTION
             )
