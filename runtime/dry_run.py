@@ -23,8 +23,10 @@ from runtime.path_names import from_here
 from runtime.record import intent_data, start_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from attest.canonical import Json
-    from runtime import environment, executable
+    from runtime import environment, executable, mediation
     from runtime.grants import Grants
     from runtime.launch import LaunchPlan
     from runtime.resolution import Resolution
@@ -120,15 +122,22 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
     Raises:
         EnforcementError: as the child of a launch would.
     """
+    handover: mediation.Handover | None = None
+    if prepared.ports.listens:
+        from runtime import mediation  # noqa: PLC0415  # few launches listen
+
+        handover = mediation.Handover(prepared.ports, prepared.outer)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reader)
-            os.write(writer, _restricted(prepared))
+            os.write(writer, _restricted(prepared, None if handover is None else handover.offer))
         finally:
             os._exit(0)
     os.close(writer)
+    if handover is not None and (mediator := handover.take(child)) is not None:
+        os.close(mediator.listener)  # the child makes no call that would be mediated
     with os.fdopen(reader, "rb") as pipe:
         said = pipe.read()
     os.waitpid(child, 0)
@@ -140,10 +149,9 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
     return {feature: report["achieved"][feature] for feature in enforcement.RESTRICTED_HERE}
 
 
-def _restricted(prepared: enforcement.Prepared) -> bytes:
+def _restricted(prepared: enforcement.Prepared, offer: Callable[[int], None] | None) -> bytes:
     try:
-        # Nobody listens for the command: this child makes no call that would be mediated.
-        achieved = enforcement.restrict_self(prepared, lambda _: None)
+        achieved = enforcement.restrict_self(prepared, offer)
     except NonoError as error:
         return json.dumps({"error": str(error), "code": error.code, "hint": error.hint}).encode()
     return json.dumps({"achieved": achieved}).encode()

@@ -8,7 +8,6 @@ from runtime.cli.audit_document import write_document
 from runtime.cli.run import plan_lines
 from runtime.cli.terminal import write_lines
 from runtime.path_names import shown
-from store.index import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +36,8 @@ def write(command: tuple[bytes, ...], foreseen: DryRun, *, json: bool) -> None:
 
 
 def _lines(foreseen: DryRun) -> Iterator[str]:
+    from store.index import wording  # noqa: PLC0415  # SQLAlchemy, for whoever reads words
+
     yield f"required   {', '.join(sorted(foreseen.required))}"
     enforced = [feature for feature, held in sorted(foreseen.achievable.items()) if held]
     yield f"enforced   {', '.join(enforced)} (tried just now)"
