@@ -34,7 +34,7 @@ keep to, whatever flags and the user's file say.
 examples:
   nono config show                          what is in force, and which file says so
   nono config check                         whether launches would take it
-  nono config check --system ./config.toml  the same of a file that is not in its place yet
+  nono config check --system ./host.toml    the same of a file that is not in its place yet
   nono config schema system                 the form, for editors
 """
 
@@ -54,7 +54,7 @@ profile. With FILE, what it says. The exit code is 1 when one of them would refu
 
 examples:
   nono config check
-  nono config check ./config.toml
+  nono config check ./mine.toml
 """
 
 _SCHEMA_EPILOG = """\
