@@ -2,8 +2,7 @@
 
 Everything is judged as a launch judges it, on the very objects that it would use. Whether this kernel
 enforces it is tried in a forked child that restricts itself with the launch's own ruleset and filter, and
-ends. No hook runs, no key is read, no ledger is opened, and nothing is made or changed, the cached filter
-included.
+ends. No hook runs, no key is read, no ledger is opened, and nothing is made or changed.
 
 Its form is published as ``runtime/schemas/dry-run.schema.json``.
 """
@@ -59,6 +58,7 @@ def foresee(
     grants: Grants,
     held: executable.Held,
     variables: environment.Environment,
+    cache: bytes,
 ) -> DryRun:
     """Return what the record of a launch would say, having tried whether it can be enforced.
 
@@ -68,13 +68,14 @@ def foresee(
         grants: the open grants.
         held: the executable and its interpreters.
         variables: the command's variables.
+        cache: where the compiled filter is kept.
 
     Raises:
         EnforcementError: what is required cannot be enforced here, so the launch would be refused.
     """
     request, capabilities = resolution.request, plan.capabilities
     prepared = enforcement.prepare(
-        capabilities, grants.opened, cache_directory=None, outer=request.outer_session()
+        capabilities, grants.opened, cache_directory=cache, keep=False, outer=request.outer_session()
     )
     try:
         achievable = _tried(prepared)

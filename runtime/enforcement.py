@@ -126,7 +126,8 @@ def prepare(
     capabilities: CapabilitySet,
     open_grants: Iterable[OpenGrant],
     *,
-    cache_directory: bytes | None,
+    cache_directory: bytes,
+    keep: bool = True,
     executable_rules: Sequence[int] = (),
     waived: Iterable[str] = (),
     outer: str | None = None,
@@ -136,7 +137,8 @@ def prepare(
     Args:
         capabilities: what the launch may do; its network decides about the filter.
         open_grants: its file grants, each with the descriptor that was judged.
-        cache_directory: where the compiled filter is kept, never grantable to a command; None builds it anew.
+        cache_directory: where the compiled filter is kept; never grantable to a command.
+        keep: whether a filter that has to be compiled is kept there.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
@@ -159,7 +161,7 @@ def prepare(
             f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
             hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
         )
-    program, digest = load_filter(cache_directory, network, listens=ports.listens)
+    program, digest = load_filter(cache_directory, network, listens=ports.listens, keep=keep)
     try:
         ruleset = landlock_rules.build(
             open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
@@ -199,7 +201,7 @@ def landlock_abi() -> int:
 
 
 def load_filter(
-    cache_directory: bytes | None, network: Network, *, listens: bool = False
+    cache_directory: bytes, network: Network, *, listens: bool = False, keep: bool = True
 ) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
@@ -207,7 +209,7 @@ def load_filter(
         EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
     """
     try:
-        return seccomp_filter.load_or_build(cache_directory, network, listens=listens)
+        return seccomp_filter.load_or_build(cache_directory, network, listens=listens, keep=keep)
     except EnforcementError as error:
         if error.hint is not None:
             raise

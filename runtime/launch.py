@@ -227,7 +227,14 @@ class Launch:
             plan = _plan(capabilities, held.hash_all(), variables, directory)
             from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
 
-            return dry_run.foresee(self._resolution, plan, grants=grants, held=held, variables=variables)
+            return dry_run.foresee(
+                self._resolution,
+                plan,
+                grants=grants,
+                held=held,
+                variables=variables,
+                cache=self._places.cache,
+            )
 
     def _perform(self, signals: Signals) -> LaunchResult:
         private = self._private_directory()

@@ -36,6 +36,9 @@ exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+What neither a flag nor a profile says can be configured, and a host can forbid what flags say: nono config
+show names the files and what they say.
+
 Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
