@@ -1,0 +1,349 @@
+"""What programs say when something was refused to them: read from the end of what a command wrote.
+
+The text is the command's, which may be hostile: nothing here is believed, only taken for a question that
+:mod:`runtime.diagnosis` asks of what was enforced. It is read line by line, in time that is linear in its
+size, with no pattern that could be made to backtrack; a path is taken only if it could be written on one
+line. Messages that are translated are not recognised.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MOST_BYTES = 65_536
+"""As much of the end of a text as is read."""
+
+MOST_COMPLAINTS = 64
+"""As many complaints as are returned, the last ones."""
+
+_MOST_LINE = 8_192
+_MOST_PATH = 1_024
+_LINES_BACK = 5
+
+_DENIED = (b"permission denied", b"eacces", b"accessdeniedexception", b"[errno 13]")
+_READ_ONLY = (b"read-only file system", b"erofs")
+_NOT_PERMITTED = (b"operation not permitted", b"eperm")
+_NAMES = (
+    b"could not resolve host",
+    b"temporary failure in name resolution",
+    b"name or service not known",
+    b"eai_again",
+    b": lookup ",
+)
+_CURL_CONNECT = b"failed to connect to "
+_NO_PRIVILEGES = b'"no new privileges" flag is set'
+
+_QUOTES = ((b"'", b"'"), (b'"', b'"'), (b"`", b"`'"), ("‘".encode(), "’".encode()), ("“".encode(), "”".encode()))
+
+
+class Use(StrEnum):
+    """What was to be done with a file, as far as the message says.
+
+    ``entry`` is making, renaming or removing it: a matter of its directory. ``open`` does not say for what.
+    """
+
+    READ = "read"
+    WRITE = "write"
+    ENTRY = "entry"
+    EXECUTE = "execute"
+    LOOK = "look"
+    OPEN = "open"
+
+
+class Refusing(StrEnum):
+    """Which of the kernel's words a message about a file has."""
+
+    DENIED = "denied"
+    READ_ONLY = "read-only"
+
+
+class FileComplaint(NamedTuple):
+    """A file could not be used.
+
+    Attributes:
+        path: as the message has it, absolute or relative to where the program was.
+        use: for what.
+        refusing: in which words.
+        named: whether the message marks it as a name, by quotes or a slash.
+    """
+
+    path: bytes
+    use: Use
+    refusing: Refusing
+    named: bool
+
+
+class NetworkComplaint(NamedTuple):
+    """The network could not be used.
+
+    Attributes:
+        use: ``connect``, ``listen``, ``names`` (of hosts), or ``socket`` where no more is said.
+        port: the TCP port, None where it is not said.
+        over_udp: whether the program asks for names over UDP, whatever it is told.
+    """
+
+    use: str
+    port: int | None
+    over_udp: bool = False
+
+
+class CallComplaint(NamedTuple):
+    """A call that no command may make: ``mount``, ``namespace``, ``privilege`` or ``raw socket``."""
+
+    call: str
+
+
+Complaint = FileComplaint | NetworkComplaint | CallComplaint
+
+_CLOSED_CALLS = {
+    b"bwrap": "namespace",
+    b"chroot": "namespace",
+    b"mount": "mount",
+    b"nsenter": "namespace",
+    b"ping": "raw socket",
+    b"umount": "mount",
+    b"unshare": "namespace",
+}
+"""Programs of which a refusal says what they were about."""
+
+# The first that stands in the message, names of files taken out of it, says what was to be done.
+_USES = (
+    (b"for writing", Use.WRITE),
+    (b"for reading", Use.READ),
+    (b"lock", Use.ENTRY),
+    (b"create directory", Use.ENTRY),
+    (b"mkdir", Use.ENTRY),
+    (b"rmdir", Use.ENTRY),
+    (b"remove", Use.ENTRY),
+    (b"unlink", Use.ENTRY),
+    (b"rename", Use.ENTRY),
+    (b"cannot move", Use.ENTRY),
+    (b" link", Use.ENTRY),
+    (b"symlink", Use.ENTRY),
+    (b"exec", Use.EXECUTE),
+    (b"spawn", Use.EXECUTE),
+    (b"cannot run", Use.EXECUTE),
+    (b"run command", Use.EXECUTE),
+    (b"open directory", Use.READ),
+    (b"scandir", Use.READ),
+    (b"opendir", Use.READ),
+    (b" read", Use.READ),
+    (b"touch", Use.WRITE),
+    (b"create", Use.WRITE),
+    (b"output", Use.WRITE),
+    (b" write", Use.WRITE),
+    (b"truncate", Use.WRITE),
+    (b"failed to open the file", Use.WRITE),
+    (b"cannot access", Use.LOOK),
+    (b"stat ", Use.LOOK),
+)
+# Of a program that says no more than the name.
+_USES_OF = {
+    **dict.fromkeys(
+        (b"cat", b"cut", b"diff", b"egrep", b"fgrep", b"file", b"find", b"grep", b"head", b"less", b"ls"),
+        Use.READ,
+    ),
+    **dict.fromkeys((b"make", b"md5sum", b"nl", b"od", b"sed", b"sha256sum", b"sort", b"tail"), Use.READ),
+    **dict.fromkeys((b"uniq", b"wc", b"xxd", b"zcat"), Use.READ),
+    **dict.fromkeys((b"env", b"nice", b"nohup", b"timeout", b"xargs"), Use.EXECUTE),
+    b"mkdir": Use.ENTRY,
+    b"tee": Use.WRITE,
+}
+
+
+def read(text: bytes) -> list[Complaint]:
+    """Return the complaints in the end of ``text``, each once, in their order.
+
+    Args:
+        text: what was written to standard error, any bytes.
+    """
+    found: dict[Complaint, None] = {}
+    # Of the first line only the end may be there, and the end of a path is another path.
+    whole = text if len(text) <= MOST_BYTES else text[-MOST_BYTES:].partition(b"\n")[2]
+    before: list[bytes] = []
+    for line in whole.replace(b"\r", b"\n").split(b"\n"):
+        if len(line) <= _MOST_LINE and line.strip():
+            for complaint in _of_line(line, before):
+                found.pop(complaint, None)
+                found[complaint] = None
+            before = [*before[1 - _LINES_BACK :], line]
+    return list(found)[-MOST_COMPLAINTS:]
+
+
+def _of_line(line: bytes, before: Sequence[bytes]) -> Iterator[Complaint]:
+    folded = line.lower()
+    if _NO_PRIVILEGES in folded:
+        yield CallComplaint("privilege")
+        return
+    refusing, marker = _marker(folded)
+    if any(words in folded for words in _NAMES):
+        # The looking up says "lookup" for every fault that it has.
+        if b": lookup " not in folded or marker is not None:
+            yield NetworkComplaint("names", _port_of_url(folded), over_udp=b"dial udp" in folded)
+        return
+    if _CURL_CONNECT in folded:
+        if (port := _port(folded)) is not None:
+            yield NetworkComplaint("connect", port)
+        return
+    if marker is None and not any(words in folded for words in _NOT_PERMITTED):
+        return
+    program = folded.partition(b":")[0].strip().rpartition(b"/")[2]
+    if program in _CLOSED_CALLS:
+        yield CallComplaint(_CLOSED_CALLS[program])
+        return
+    if marker is None:
+        return
+    yield from _about_files_or_network(line, folded, program, refusing, marker, before)
+
+
+def _about_files_or_network(
+    line: bytes, folded: bytes, program: bytes, refusing: Refusing, marker: bytes, before: Sequence[bytes]
+) -> Iterator[Complaint]:
+    at = folded.index(marker)
+    paths = _quoted(line) or _unquoted(line, at, at + len(marker))
+    device = next((path for path, _ in paths if path.startswith((b"/dev/tcp/", b"/dev/udp/"))), None)
+    if device is not None:
+        port = device.rpartition(b"/")[2]
+        if device.startswith(b"/dev/tcp/"):
+            yield NetworkComplaint("connect", _number(port))
+        return
+    if not any(path.startswith(b"/") for path, _ in paths):
+        network = _network(folded)
+        if network is not None:
+            yield network
+            return
+        if not paths or folded.strip().startswith(b"permission denied (os error"):
+            if folded.startswith((b"permissionerror", b"oserror")) and _is_about_sockets(before):
+                yield _of_traceback(before)
+                return
+            # Rust names the file in a line of its own, above of what happened to it.
+            above = [path for each in reversed(before) for path in _quoted(each) if path[0].startswith(b"/")]
+            if not folded.strip().startswith(b"permission denied (os error") or not above:
+                return
+            paths, folded = above[:1], b" ".join((*before, line)).lower()
+    words = folded
+    for path, _ in paths:
+        words = words.replace(path.lower(), b"")
+    use = next((use for word, use in _USES if word in words), None) or _USES_OF.get(program, Use.OPEN)
+    for number, (path, named) in enumerate(paths):
+        if b"copyfile" in words:
+            use = (Use.READ, Use.WRITE)[min(number, 1)]
+        if _is_sensible(path):
+            yield FileComplaint(path, use, refusing, named)
+
+
+def _marker(folded: bytes) -> tuple[Refusing, bytes | None]:
+    for words in _READ_ONLY:
+        if words in folded:
+            return Refusing.READ_ONLY, words
+    return Refusing.DENIED, next((words for words in _DENIED if words in folded), None)
+
+
+def _is_sensible(path: bytes) -> bool:
+    """Return whether it could be the path of a file that somebody would name on a command line."""
+    if not path or len(path) > _MOST_PATH or b"://" in path:
+        return False
+    try:
+        return path.decode("utf-8").isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
+    """Return what stands in quotes and could be a path."""
+    found: list[tuple[bytes, bool]] = []
+    at = 0
+    missing: set[bytes] = set()  # closing quotes that come no more, so that none is looked for twice
+    while at < len(line):
+        for opening, closings in _QUOTES:
+            # Within a word it is an apostrophe.
+            if not line.startswith(opening, at) or (at and line[at - 1 : at].isalnum()):
+                continue
+            start = at + len(opening)
+            closing = [closings] if len(opening) > 1 else [closings[i : i + 1] for i in range(len(closings))]
+            places = {each: line.find(each, start) for each in closing if each not in missing}
+            missing.update(each for each, end in places.items() if end < 0)
+            ends = [end for end in places.values() if end >= 0]
+            if not ends:
+                continue
+            end = min(ends)
+            content = line[start:end]
+            if content and (b" " not in content or b"/" in content):
+                found.append((content, True))
+            at = end
+            break
+        at += 1
+    return found
+
+
+def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
+    """Return the path before the kernel's words, which stand from ``start`` to ``end``, or after them."""
+    parts = line[:start].rstrip(b" :([-").split(b": ")
+    for part in reversed(parts[-4:]):
+        at = 0 if part.startswith(b"/") else part.find(b" /") + 1
+        if at or part.startswith(b"/"):
+            rest = part[at:]
+            pieces = [b"/" + piece for piece in rest[1:].split(b" /")] if b" /" in rest else [rest]
+            return [(piece.strip(), True) for piece in pieces]
+    after = line[end:].partition(b"(")[0].rstrip()
+    for separator in (b": ", b" - "):
+        _, found, path = after.partition(separator)
+        if found and path.startswith(b"/"):
+            return [(path, True)]
+    word = parts[-1].split(b" ")[-1]
+    return [(word, b"/" in word)] if word and len(parts) > 1 else []
+
+
+# --- the network ------------------------------------------------------------------------------------
+
+
+def _network(folded: bytes) -> NetworkComplaint | None:
+    words = set(bytes(byte if 97 <= byte <= 122 else 32 for byte in folded).split())
+    if words & {b"bind", b"listen"}:
+        return NetworkComplaint("listen", _port(folded))
+    if words & {b"connect", b"dial"}:
+        return NetworkComplaint("connect", _port(folded))
+    return NetworkComplaint("socket", None) if b"socket" in words else None
+
+
+def _port(folded: bytes) -> int | None:
+    """Return the first port that is written as ``HOST:N`` or as ``port N``."""
+    words = folded.replace(b",", b" ").split()
+    for word, following in zip(words, [*words[1:], b""], strict=True):
+        if word == b"port" and (port := _number(following.rstrip(b":"))) is not None:
+            return port
+        host, colon, digits = word.rstrip(b":").rpartition(b":")
+        if colon and host and (port := _number(digits)) is not None:
+            return port
+    return None
+
+
+def _number(digits: bytes) -> int | None:
+    if not digits.isdigit() or len(digits) > 5:
+        return None
+    port = int(digits)
+    return port if 1 <= port <= 65_535 else None
+
+
+def _port_of_url(folded: bytes) -> int | None:
+    for scheme, port in ((b"https://", 443), (b"http://", 80), (b"ssh://", 22)):
+        _, found, rest = folded.partition(scheme)
+        if found:
+            host = rest.partition(b"/")[0].rstrip(b"'\" ")
+            return _number(host.rpartition(b":")[2]) or port
+    return 22 if folded.startswith(b"ssh: ") else None
+
+
+def _is_about_sockets(before: Sequence[bytes]) -> bool:
+    return any(b"sock" in line.lower() for line in before[-2:])
+
+
+def _of_traceback(before: Sequence[bytes]) -> NetworkComplaint:
+    text = b" ".join(before[-2:]).lower()
+    if b".bind(" in text or b".listen(" in text:
+        return NetworkComplaint("listen", None)
+    return NetworkComplaint("connect" if b".connect(" in text else "socket", None)
