@@ -22,22 +22,38 @@ MOST_COMPLAINTS = 64
 
 _MOST_LINE = 8_192
 _MOST_PATH = 1_024
-_LINES_BACK = 5
+_LINES_AROUND = 5
 
 _DENIED = (b"permission denied", b"eacces", b"accessdeniedexception", b"[errno 13]")
 _READ_ONLY = (b"read-only file system", b"erofs")
 _NOT_PERMITTED = (b"operation not permitted", b"eperm")
+_LOOKUP = b": lookup "
 _NAMES = (
     b"could not resolve host",
     b"temporary failure in name resolution",
     b"name or service not known",
     b"eai_again",
-    b": lookup ",
+    _LOOKUP,
 )
+_RUST = b"permission denied (os error"
+_BASH_TCP = b"/dev/tcp/"
+_TRACEBACKS = frozenset({b"permissionerror", b"oserror"})
 _CURL_CONNECT = b"failed to connect to "
 _NO_PRIVILEGES = b'"no new privileges" flag is set'
 
-_QUOTES = ((b"'", b"'"), (b'"', b'"'), (b"`", b"`'"), ("‘".encode(), "’".encode()), ("“".encode(), "”".encode()))
+_QUOTES = (
+    (b"'", (b"'",)),
+    (b'"', (b'"',)),
+    (b"`", (b"`", b"'")),
+    ("\N{LEFT SINGLE QUOTATION MARK}".encode(), ("\N{RIGHT SINGLE QUOTATION MARK}".encode(),)),
+    ("\N{LEFT DOUBLE QUOTATION MARK}".encode(), ("\N{RIGHT DOUBLE QUOTATION MARK}".encode(),)),
+)
+
+# How a line of a traceback, or of a stack, opens a file that is to be written.
+_OPENED_FOR_WRITING = (
+    *(b"'w", b'"w', b"'a'", b'"a"', b"'ab'", b'"ab"', b"'x", b'"x', b".write_text(", b".write_bytes("),
+    *(b"writefile", b"appendfile", b"createwritestream"),
+)
 
 
 class Use(StrEnum):
@@ -114,7 +130,7 @@ _CLOSED_CALLS = {
 _USES = (
     (b"for writing", Use.WRITE),
     (b"for reading", Use.READ),
-    (b"lock", Use.ENTRY),
+    (b"could not lock", Use.ENTRY),
     (b"create directory", Use.ENTRY),
     (b"mkdir", Use.ENTRY),
     (b"rmdir", Use.ENTRY),
@@ -164,17 +180,61 @@ def read(text: bytes) -> list[Complaint]:
     found: dict[Complaint, None] = {}
     # Of the first line only the end may be there, and the end of a path is another path.
     whole = text if len(text) <= MOST_BYTES else text[-MOST_BYTES:].partition(b"\n")[2]
-    before: list[bytes] = []
-    for line in whole.replace(b"\r", b"\n").split(b"\n"):
-        if len(line) <= _MOST_LINE and line.strip():
-            for complaint in _of_line(line, before):
-                found.pop(complaint, None)
-                found[complaint] = None
-            before = [*before[1 - _LINES_BACK :], line]
+    lines = [line for line in whole.replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    for number, line in enumerate(lines):
+        if len(line) > _MOST_LINE:
+            continue
+        around = _Around(lines[max(0, number - _LINES_AROUND) : number], lines[number + 1 :][:_LINES_AROUND])
+        for complaint in _of_line(line, around):
+            found.pop(complaint, None)
+            found[complaint] = None
     return list(found)[-MOST_COMPLAINTS:]
 
 
-def _of_line(line: bytes, before: Sequence[bytes]) -> Iterator[Complaint]:
+class _Around(NamedTuple):
+    """The lines around one: a traceback has its words before, a stack behind."""
+
+    before: list[bytes]
+    after: list[bytes]
+
+    def opens_for_writing(self) -> bool:
+        text = b" ".join((*self.before, *self.after)).lower()
+        return any(words in text for words in _OPENED_FOR_WRITING)
+
+
+class _Refused(NamedTuple):
+    """A line with one of the kernel's words in it.
+
+    Attributes:
+        line: as it is.
+        folded: in lower case.
+        program: what it begins with, up to a colon.
+        refusing: which words.
+        marker: the words.
+    """
+
+    line: bytes
+    folded: bytes
+    program: bytes
+    refusing: Refusing
+    marker: bytes
+
+    def paths(self) -> list[tuple[bytes, bool]]:
+        at = self.folded.index(self.marker)
+        return _quoted(self.line) or _unquoted(self.line, at, at + len(self.marker))
+
+    def use(self, paths: Sequence[tuple[bytes, bool]], around: _Around) -> Use:
+        words = self.folded
+        for path, _ in paths:
+            words = words.replace(path.lower(), b"")
+        for word, use in _USES:
+            if word in words:
+                return use
+        use = _USES_OF.get(self.program, Use.OPEN)
+        return Use.WRITE if use is Use.OPEN and around.opens_for_writing() else use
+
+
+def _of_line(line: bytes, around: _Around) -> Iterator[Complaint]:
     folded = line.lower()
     if _NO_PRIVILEGES in folded:
         yield CallComplaint("privilege")
@@ -182,7 +242,7 @@ def _of_line(line: bytes, before: Sequence[bytes]) -> Iterator[Complaint]:
     refusing, marker = _marker(folded)
     if any(words in folded for words in _NAMES):
         # The looking up says "lookup" for every fault that it has.
-        if b": lookup " not in folded or marker is not None:
+        if _LOOKUP not in folded or marker is not None:
             yield NetworkComplaint("names", _port_of_url(folded), over_udp=b"dial udp" in folded)
         return
     if _CURL_CONNECT in folded:
@@ -194,46 +254,35 @@ def _of_line(line: bytes, before: Sequence[bytes]) -> Iterator[Complaint]:
     program = folded.partition(b":")[0].strip().rpartition(b"/")[2]
     if program in _CLOSED_CALLS:
         yield CallComplaint(_CLOSED_CALLS[program])
-        return
-    if marker is None:
-        return
-    yield from _about_files_or_network(line, folded, program, refusing, marker, before)
+    elif marker is not None:
+        yield from _of_refusal(_Refused(line, folded, program, refusing, marker), around)
 
 
-def _about_files_or_network(
-    line: bytes, folded: bytes, program: bytes, refusing: Refusing, marker: bytes, before: Sequence[bytes]
-) -> Iterator[Complaint]:
-    at = folded.index(marker)
-    paths = _quoted(line) or _unquoted(line, at, at + len(marker))
-    device = next((path for path, _ in paths if path.startswith((b"/dev/tcp/", b"/dev/udp/"))), None)
-    if device is not None:
-        port = device.rpartition(b"/")[2]
-        if device.startswith(b"/dev/tcp/"):
-            yield NetworkComplaint("connect", _number(port))
-        return
+def _of_refusal(refused: _Refused, around: _Around) -> Iterator[Complaint]:
+    paths = refused.paths()
+    for path, _ in paths:
+        if path.startswith(_BASH_TCP):
+            yield NetworkComplaint("connect", _number(path.rpartition(b"/")[2]))
+            return
     if not any(path.startswith(b"/") for path, _ in paths):
-        network = _network(folded)
-        if network is not None:
+        if (network := _network(refused.folded)) is not None:
             yield network
             return
-        if not paths or folded.strip().startswith(b"permission denied (os error"):
-            if folded.startswith((b"permissionerror", b"oserror")) and _is_about_sockets(before):
-                yield _of_traceback(before)
-                return
-            # Rust names the file in a line of its own, above of what happened to it.
-            above = [path for each in reversed(before) for path in _quoted(each) if path[0].startswith(b"/")]
-            if not folded.strip().startswith(b"permission denied (os error") or not above:
-                return
-            paths, folded = above[:1], b" ".join((*before, line)).lower()
-    words = folded
-    for path, _ in paths:
-        words = words.replace(path.lower(), b"")
-    use = next((use for word, use in _USES if word in words), None) or _USES_OF.get(program, Use.OPEN)
+        if refused.program in _TRACEBACKS and not paths:
+            if _is_about_sockets(around.before):
+                yield _of_traceback(around.before)
+            return
+        if refused.folded.strip().startswith(_RUST):
+            # The file is named in a line of its own, above of what happened to it.
+            quoted = [path for each in reversed(around.before) for path in _quoted(each)]
+            paths = [path for path in quoted if path[0].startswith(b"/")][:1]
+            refused = refused._replace(folded=b" ".join((*around.before, refused.line)).lower())
+    use = refused.use(paths, around)
     for number, (path, named) in enumerate(paths):
-        if b"copyfile" in words:
+        if b"copyfile" in refused.folded:
             use = (Use.READ, Use.WRITE)[min(number, 1)]
         if _is_sensible(path):
-            yield FileComplaint(path, use, refusing, named)
+            yield FileComplaint(path, use, refused.refusing, named)
 
 
 def _marker(folded: bytes) -> tuple[Refusing, bytes | None]:
@@ -259,12 +308,11 @@ def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
     at = 0
     missing: set[bytes] = set()  # closing quotes that come no more, so that none is looked for twice
     while at < len(line):
-        for opening, closings in _QUOTES:
+        for opening, closing in _QUOTES:
             # Within a word it is an apostrophe.
             if not line.startswith(opening, at) or (at and line[at - 1 : at].isalnum()):
                 continue
             start = at + len(opening)
-            closing = [closings] if len(opening) > 1 else [closings[i : i + 1] for i in range(len(closings))]
             places = {each: line.find(each, start) for each in closing if each not in missing}
             missing.update(each for each, end in places.items() if end < 0)
             ends = [end for end in places.values() if end >= 0]

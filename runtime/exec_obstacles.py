@@ -84,7 +84,9 @@ def _of_file(path: bytes, status: os.stat_result, capabilities: CapabilitySet, o
         return None
     if not os.access(path, os.X_OK, effective_ids=True):
         return Obstacle(
-            OWN_PERMISSIONS, path, f"may not be executed by this user (mode {mode}, owner {status.st_uid}){of}"
+            OWN_PERMISSIONS,
+            path,
+            f"may not be executed by this user (mode {mode}, owner {status.st_uid}){of}",
         )
     if not capabilities.covers(os.path.realpath(path), Access.READ):
         return Obstacle(NOT_GRANTED, path, f"is not granted for executing{of}")
@@ -103,7 +105,7 @@ def _loader(path: bytes) -> bytes | None:
             return _elf_interpreter(descriptor, header)
         interpretation = shebang.interpreter(header)
         return None if interpretation is None else interpretation[0]
-    except (OSError, struct.error):
+    except (OSError, struct.error, IndexError, OverflowError):  # of a file that says what it is not
         return None
     finally:
         os.close(descriptor)

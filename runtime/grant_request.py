@@ -42,6 +42,10 @@ class GrantRequest(NamedTuple):
         """Return the same request for another path."""
         return self._replace(path=path)
 
+    def flag(self) -> str:
+        """Return the flag that makes such a request."""
+        return _FLAGS[self.access, self.directory][0]
+
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""
         flag, key = _FLAGS[self.access, self.directory]

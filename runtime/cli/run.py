@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 import orjson
@@ -20,6 +21,9 @@ from runtime.request import LaunchRequest
 
 if TYPE_CHECKING:
     import argparse
+
+    from runtime.cli.diagnosis_text import DiagnosticsFile
+    from runtime.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -83,6 +87,7 @@ _PATHS = (
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--audit-sign-key",
     "--bypass-protection",
+    "--diagnostics-json",
     "--ledger",
     "--output",
     "--profile",
@@ -146,6 +151,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    _add_diagnostics(parser)
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
@@ -154,9 +160,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
 
 
+def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("when the command fails")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--diagnostics",
+        action="store_true",
+        help="look for refusals in what it writes to standard error, also where that is a pipe: it then gets"
+        " another one, which nono reads and hands on (a file is read back without this)",
+    )
+    either.add_argument(
+        "--no-diagnostics", action="store_true", help="do not say what was refused, and what would allow it"
+    )
+    group.add_argument(
+        "--diagnostics-json",
+        metavar="FILE",
+        help="write what was refused to FILE, as JSON, however it ended",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
+    diagnostics: DiagnosticsFile | None = None
+    if arguments.diagnostics_json is not None and not arguments.dry_run:
+        from runtime.cli.diagnosis_text import DiagnosticsFile  # noqa: PLC0415  # few launches ask for it
+
+        diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
+    view = _view_of_standard_error(arguments)
+    launch, status, signalled = _launch(arguments)
+    quiet = arguments.no_diagnostics or arguments.silent or not status
+    # What kept a command from running has been said.
+    if diagnostics is not None or not (quiet or launch is None or not launch.has_run):
+        from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        # Of a signal the user knows, who may well have sent it.
+        asks = not signalled and os.isatty(2)
+        diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+    return status
+
+
+def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
+    """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
     notify = _keep_silent if arguments.silent else _say
     explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
     launch: Launch | None = None
@@ -164,12 +209,19 @@ def run(arguments: argparse.Namespace) -> int:
         request = _request(arguments)
         if request.profile is None and not arguments.silent:
             _mention_profile(request.command)
-        launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
+        launch = Launch(
+            request,
+            notify=notify,
+            explain=explain,
+            ask=_ask,
+            redeliver_signals=False,
+            relay_standard_error=arguments.diagnostics,
+        )
         if arguments.dry_run:
             plan = launch.plan()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
             _write_plan(request, plan)
-            return 0
+            return None, 0, False
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
@@ -178,7 +230,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, OutputError):  # the plan of a dry run; whoever reads no further need not be told
             if str(error):
                 complain(str(error))
-            return status
+            return None, status, False
         # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
@@ -196,11 +248,24 @@ def run(arguments: argparse.Namespace) -> int:
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
                 _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
-        return status
+        return launch, status, False
     _write_status(arguments.status_fd, _status(result))
     if not arguments.silent:
         _say_what_was_recorded(result, arguments.audit_sign_key)
-    return result.exit_status
+    return launch, result.exit_status, result.signal is not None
+
+
+def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
+    """Remember where standard error ends now, if it is a file that can be read back."""
+    wanted = arguments.diagnostics_json is not None or not (arguments.no_diagnostics or arguments.silent)
+    try:
+        if not wanted or not stat.S_ISREG(os.fstat(2).st_mode):
+            return None
+        from runtime.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
+
+        return FileView()
+    except OSError:  # it is closed
+        return None
 
 
 def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
