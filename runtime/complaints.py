@@ -330,7 +330,7 @@ def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
 
 def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
     """Return the path before the kernel's words, which stand from ``start`` to ``end``, or after them."""
-    parts = line[:start].rstrip(b" :([-").split(b": ")
+    parts = line[:start].rstrip(b" :([").removesuffix(b" -").split(b": ")
     for part in reversed(parts[-4:]):
         at = 0 if part.startswith(b"/") else part.find(b" /") + 1
         if at or part.startswith(b"/"):

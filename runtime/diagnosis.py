@@ -19,7 +19,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import exec_obstacles
-from runtime.capabilities import Access, Network
+from runtime.capabilities import Access, Network, is_beneath
 from runtime.complaints import CallComplaint, FileComplaint, NetworkComplaint, Refusing, Use
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
@@ -49,11 +49,14 @@ REFUSED = "refused"
 _DNS_PORT = 53
 
 _CALLS = {
-    "mount": "mounting is closed to every command",
-    "namespace": "namespaces and chroot are closed to every command",
-    "privilege": "no program gains privileges in the sandbox, sudo and its like included",
-    "raw socket": "raw sockets are closed to every command",
+    "mount": "mounting is closed to every command, and no flag opens it",
+    "namespace": "namespaces and chroot are closed to every command, and no flag opens them",
+    "privilege": "no program gains privileges inside, sudo and its like included, and no flag lets it",
+    "raw socket": "raw sockets are closed to every command, and no flag opens them",
 }
+
+# Where a write changes what everybody runs. It can be granted; a footer does not talk anybody into it.
+_SYSTEM = (b"/bin", b"/boot", b"/etc", b"/lib", b"/lib32", b"/lib64", b"/opt", b"/sbin", b"/usr")
 
 
 class Refusal(NamedTuple):
@@ -234,8 +237,9 @@ class _Judge:
             return  # whoever may look at it here may do so inside
         readable = self._capabilities.covers(canonical, Access.READ)
         if not readable or not os.access(path, os.R_OK, effective_ids=True):
-            other = "--allow" if stat.S_ISDIR(status.st_mode) else "--allow-file"
-            note = f" ({other} if it writes there as well)" if use is Use.OPEN else ""
+            # Of a data file it can also be the writing that was refused, which the message does not say.
+            data = use is Use.OPEN and stat.S_ISREG(status.st_mode) and not status.st_mode & 0o111
+            note = " (--allow-file if it writes there as well)" if data else ""
             self._want(Access.READ, path, note)
             return
         if use is Use.READ:
@@ -301,6 +305,10 @@ class _Judge:
                 flags = (b"--bypass-protection", request.path, *_words(request))
                 return finding(PROTECTED, f"is protected, and not granted for {what}{note}", flags)
             return finding(NEVER_GRANTABLE, f"is not granted for {what}: {error}")
+        if request.access is not Access.READ and any(is_beneath(canonical, each) for each in _SYSTEM):
+            return finding(
+                NOT_GRANTED, f"is not granted for {what}, and what belongs to the system seldom should be"
+            )
         return finding(NOT_GRANTED, f"is not granted for {what}{note}", _words(request))
 
     def _guard(self) -> Guard:
@@ -363,8 +371,8 @@ def _closed(complaint: NetworkComplaint) -> str:
 
 
 def _of_call(complaint: CallComplaint) -> Finding:
-    reason = f"{_CALLS[complaint.call]}, and no flag opens it"
-    return Finding(INFERRED, "call", complaint.call.encode("ascii"), None, CLOSED_CALL, reason)
+    call = complaint.call
+    return Finding(INFERRED, "call", call.encode("ascii"), None, CLOSED_CALL, _CALLS[call])
 
 
 def _own_permissions(path: bytes, access: Access, *, directory: bool) -> tuple[str, str] | None:

@@ -146,13 +146,12 @@ def _say_footer(findings: Sequence[Finding], *, asks: bool) -> None:
 
 
 def _line(finding: Finding) -> str:
-    subject = shown(finding.subject) if finding.what == "file" else _printable(finding.subject)
     inferred = " (inferred from standard error)" if finding.certainty == diagnosis.INFERRED else ""
+    if finding.what == "call":
+        return f"{finding.reason}{inferred}"
+    own_words = finding.what == "network" and finding.certainty == diagnosis.INFERRED
+    subject = finding.subject.decode("ascii") if own_words else shown(finding.subject)
     return f"{subject} {finding.reason}{inferred}"
-
-
-def _printable(subject: bytes) -> str:
-    return shown(subject).strip("'") if subject.isascii() else shown(subject)
 
 
 def _allowing(findings: Sequence[Finding]) -> list[str]:
