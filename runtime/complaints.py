@@ -24,7 +24,7 @@ _MOST_LINE = 8_192
 _MOST_PATH = 1_024
 _LINES_AROUND = 5
 
-_DENIED = (b"permission denied", b"eacces", b"accessdeniedexception", b"[errno 13]")
+_DENIED = (b"[errno 13] permission denied", b"permission denied", b"eacces", b"accessdeniedexception")
 _READ_ONLY = (b"read-only file system", b"erofs")
 _NOT_PERMITTED = (b"operation not permitted", b"eperm")
 _LOOKUP = b": lookup "
@@ -221,10 +221,15 @@ class _Refused(NamedTuple):
 
     def paths(self) -> list[tuple[bytes, bool]]:
         at = self.folded.index(self.marker)
-        return _quoted(self.line) or _unquoted(self.line, at, at + len(self.marker))
+        quoted = _quoted(self.line)
+        # Whatever is quoted without a slash can be a name, or anything.
+        if any(b"/" in path for path, _ in quoted):
+            return [path for path in quoted if b"/" in path[0]]
+        unquoted = _unquoted(self.line, at, at + len(self.marker))
+        return unquoted if any(named for _, named in unquoted) else quoted or unquoted
 
     def use(self, paths: Sequence[tuple[bytes, bool]], around: _Around) -> Use:
-        words = self.folded
+        words = self.folded.replace(self.marker, b"")
         for path, _ in paths:
             words = words.replace(path.lower(), b"")
         for word, use in _USES:
@@ -334,7 +339,7 @@ def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
     for part in reversed(parts[-4:]):
         at = 0 if part.startswith(b"/") else part.find(b" /") + 1
         if at or part.startswith(b"/"):
-            rest = part[at:]
+            rest = part[at:].partition(b" - ")[0]
             pieces = [b"/" + piece for piece in rest[1:].split(b" /")] if b" /" in rest else [rest]
             return [(piece.strip(), True) for piece in pieces]
     after = line[end:].partition(b"(")[0].rstrip()
