@@ -59,7 +59,8 @@ _OPENED_FOR_WRITING = (
 class Use(StrEnum):
     """What was to be done with a file, as far as the message says.
 
-    ``entry`` is making, renaming or removing it: a matter of its directory. ``open`` does not say for what.
+    ``entry`` is making, renaming or removing it: a matter of its directory. ``open`` does not say for what;
+    of a shell (``shell``) it can also be executing.
     """
 
     READ = "read"
@@ -68,6 +69,7 @@ class Use(StrEnum):
     EXECUTE = "execute"
     LOOK = "look"
     OPEN = "open"
+    SHELL = "shell"
 
 
 class Refusing(StrEnum):
@@ -157,6 +159,7 @@ _USES = (
     (b"cannot access", Use.LOOK),
     (b"stat ", Use.LOOK),
 )
+_SHELLS = frozenset({b"ash", b"bash", b"dash", b"ksh", b"sh", b"zsh"})
 # Of a program that says no more than the name.
 _USES_OF = {
     **dict.fromkeys(
@@ -235,6 +238,8 @@ class _Refused(NamedTuple):
         for word, use in _USES:
             if word in words:
                 return use
+        if self.program in _SHELLS or b": line " in self.folded:
+            return Use.SHELL
         use = _USES_OF.get(self.program, Use.OPEN)
         return Use.WRITE if use is Use.OPEN and around.opens_for_writing() else use
 

@@ -48,6 +48,8 @@ REFUSED = "refused"
 
 _DNS_PORT = 53
 
+_MAY_WRITE = frozenset({Use.WRITE, Use.OPEN, Use.SHELL})
+
 _CALLS = {
     "mount": "mounting is closed to every command, and no flag opens it",
     "namespace": "namespaces and chroot are closed to every command, and no flag opens them",
@@ -213,7 +215,7 @@ class _Judge:
         if complaint.refusing is Refusing.READ_ONLY:
             self._take_read_only(path)
         elif complaint.use is Use.ENTRY or (
-            complaint.use in (Use.WRITE, Use.OPEN) and not os.path.lexists(os.path.realpath(path))
+            complaint.use in _MAY_WRITE and not os.path.lexists(os.path.realpath(path))
         ):
             self._want(Access.WRITE, os.path.dirname(_trimmed(path)) or b"/", "")
         else:
@@ -238,17 +240,20 @@ class _Judge:
         readable = self._capabilities.covers(canonical, Access.READ)
         if not readable or not os.access(path, os.R_OK, effective_ids=True):
             # Of a data file it can also be the writing that was refused, which the message does not say.
-            data = use is Use.OPEN and stat.S_ISREG(status.st_mode) and not status.st_mode & 0o111
+            data = (
+                use in (Use.OPEN, Use.SHELL) and stat.S_ISREG(status.st_mode) and not status.st_mode & 0o111
+            )
             note = " (--allow-file if it writes there as well)" if data else ""
             self._want(Access.READ, path, note)
             return
         if use is Use.READ:
             return
-        obstacle = exec_obstacles.find(path, self._capabilities) if stat.S_ISREG(status.st_mode) else None
+        executes = use in (Use.EXECUTE, Use.SHELL) and stat.S_ISREG(status.st_mode)
+        obstacle = exec_obstacles.find(path, self._capabilities) if executes else None
         writable = self._capabilities.covers(canonical, Access.WRITE)
         if obstacle is not None and (use is Use.EXECUTE or writable or obstacle.path != path):
             self._add_obstacle(path, obstacle)
-        elif use is Use.OPEN and not writable:
+        elif use in _MAY_WRITE and not writable:
             self._want(Access.WRITE, path, "" if obstacle is None else f", and {obstacle.reason}")
 
     def _add_obstacle(self, path: bytes, obstacle: exec_obstacles.Obstacle) -> None:

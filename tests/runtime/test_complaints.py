@@ -47,9 +47,9 @@ FILES: dict[str, list[Complaint]] = {
     "make: Makefile: Permission denied": [of_file("Makefile", Use.READ, named=False)],
     "env: '/x': Permission denied": [of_file("/x", Use.EXECUTE)],
     # shells
-    "sh: 1: /x/tool: Permission denied": [of_file("/x/tool", Use.OPEN)],
+    "sh: 1: /x/tool: Permission denied": [of_file("/x/tool", Use.SHELL)],
     "sh: 1: cannot create /x: Permission denied": [of_file("/x", Use.WRITE)],
-    "bash: line 1: ./x: Permission denied": [of_file("./x", Use.OPEN)],
+    "bash: line 1: ./x: Permission denied": [of_file("./x", Use.SHELL)],
     # compilers, git, curl
     "/usr/bin/ld: cannot open output file /x.o: Permission denied": [of_file("/x.o", Use.WRITE)],
     "error: could not lock config file /x/.gitconfig: Permission denied": [
@@ -77,9 +77,7 @@ FILES: dict[str, list[Complaint]] = {
         of_file("/y", Use.WRITE),
     ],
     "open /x y: permission denied": [of_file("/x y", Use.OPEN)],
-    "go: creating work dir: mkdir /tmp/go-build1: permission denied": [
-        of_file("/tmp/go-build1", Use.ENTRY)
-    ],
+    "go: creating work dir: mkdir /tmp/go-build1: permission denied": [of_file("/tmp/go-build1", Use.ENTRY)],
     "fork/exec /x: permission denied": [of_file("/x", Use.EXECUTE)],
     "error: could not create home directory: '/x'\n\nCaused by:\n    Permission denied (os error 13)": [
         of_file("/x", Use.WRITE)
@@ -115,7 +113,9 @@ NETWORK: dict[str, list[Complaint]] = {
     "dial tcp: lookup example.org on 10.0.0.1:53: dial udp 10.0.0.1:53: socket: permission denied": [
         NetworkComplaint("names", None, over_udp=True)
     ],
-    "    sock.connect(sa)\nPermissionError: [Errno 13] Permission denied": [NetworkComplaint("connect", None)],
+    "    sock.connect(sa)\nPermissionError: [Errno 13] Permission denied": [
+        NetworkComplaint("connect", None)
+    ],
     "    self.socket.bind(address)\nPermissionError: [Errno 13] Permission denied": [
         NetworkComplaint("listen", None)
     ],
