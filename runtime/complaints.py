@@ -229,7 +229,9 @@ class _Refused(NamedTuple):
         if any(b"/" in path for path, _ in quoted):
             return [path for path in quoted if b"/" in path[0]]
         unquoted = _unquoted(self.line, at, at + len(self.marker))
-        return unquoted if any(named for _, named in unquoted) else quoted or unquoted
+        if any(named for _, named in unquoted):
+            return unquoted
+        return [path for path in quoted if path[0].lower() not in _DENIED] or unquoted
 
     def use(self, paths: Sequence[tuple[bytes, bool]], around: _Around) -> Use:
         words = self.folded.replace(self.marker, b"")
@@ -241,7 +243,9 @@ class _Refused(NamedTuple):
         if self.program in _SHELLS or b": line " in self.folded:
             return Use.SHELL
         use = _USES_OF.get(self.program, Use.OPEN)
-        return Use.WRITE if use is Use.OPEN and around.opens_for_writing() else use
+        if use is Use.OPEN and any(b"/" in path for path, _ in paths) and around.opens_for_writing():
+            return Use.WRITE
+        return use
 
 
 def _of_line(line: bytes, around: _Around) -> Iterator[Complaint]:
@@ -352,7 +356,7 @@ def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
         _, found, path = after.partition(separator)
         if found and path.startswith(b"/"):
             return [(path, True)]
-    word = parts[-1].split(b" ")[-1]
+    word = parts[-1].split(b" ")[-1].strip(b"'\"`,")
     return [(word, b"/" in word)] if word and len(parts) > 1 else []
 
 

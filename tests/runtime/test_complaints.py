@@ -142,6 +142,7 @@ def test_what_programs_say_is_understood(text: str, complaints: list[Complaint])
         "PermissionError: [Errno 13] Permission denied",
         "dial tcp: lookup nope on 10.0.0.1:53: no such host",
         "permission denied",
+        "    at Object.writeFileSync (node:fs:2380:20)\n  code: 'EACCES',\n  syscall: 'open',",
         "Permission denied at /usr/lib/x.pl line 3.",
         "",
     ],
