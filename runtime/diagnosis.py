@@ -22,6 +22,7 @@ from runtime import exec_obstacles
 from runtime.capabilities import Access, Network, is_beneath
 from runtime.complaints import CallComplaint, FileComplaint, NetworkComplaint, Refusing, Use
 from runtime.errors import GrantError, UsageError
+from runtime.executable import inside_write_grant
 from runtime.grant_request import GrantRequest
 from runtime.path_names import shown
 
@@ -276,14 +277,19 @@ class _Judge:
             path = os.path.realpath(path)
         path = _trimmed(path)
         canonical = os.path.realpath(path)
-        mode = os.stat(canonical).st_mode
-        directory = stat.S_ISDIR(mode)
+        directory = stat.S_ISDIR(os.stat(canonical).st_mode)
         refused = _own_permissions(canonical, access, directory=directory)
         if refused is not None:
             self._add(Finding(INFERRED, "file", path, access, *refused))
             return
         if self._capabilities.covers(canonical, access):
-            return  # neither the sandbox nor the file's permissions refuse it: no cause is known
+            if access is Access.READ or self._capabilities.covers(canonical, Access.READ):
+                return  # neither the sandbox nor the file's permissions refuse it: no cause is known
+            # It was opened for both, or made first: what the grant is on is wanted for reading as well.
+            grant = inside_write_grant(self._capabilities, canonical)
+            assert grant is not None
+            access, path, note = Access.READ, grant.path, " (what is written there is read as well)"
+            canonical, directory = grant.path, grant.directory
         key = (canonical, directory)
         if key in self._wanted:
             request, path, note = self._wanted[key]
@@ -291,9 +297,10 @@ class _Judge:
         else:
             request = GrantRequest(access, path, directory=directory)
         self._wanted[key] = request, path, note
-        self._found[key] = self._judged(request, canonical, mode, note)
+        self._found[key] = self._judged(request, canonical, note)
 
-    def _judged(self, request: GrantRequest, canonical: bytes, mode: int, note: str) -> Finding:
+    def _judged(self, request: GrantRequest, canonical: bytes, note: str) -> Finding:
+        mode = os.stat(canonical).st_mode
         what = {Access.READ: "reading", Access.WRITE: "writing"}.get(request.access, "reading and writing")
 
         def finding(cause: str, reason: str, flags: tuple[bytes, ...] = ()) -> Finding:

@@ -116,6 +116,13 @@ def test_what_is_granted_already_is_not_suggested(place: Path) -> None:
     assert said(both, f"PermissionError: [Errno 13] Permission denied: '{place}/file'") == []
 
 
+def test_what_is_opened_for_both_wants_reading_too(place: Path) -> None:
+    writable = enforced((place, Access.WRITE))
+    for name in ("file", "new"):
+        line = f"/usr/bin/ld: cannot open output file {place}/{name}: Permission denied"
+        assert said(writable, line) == [("not-granted", f"--read {place}")]
+
+
 def test_what_is_not_there_is_not_suggested(place: Path) -> None:
     assert said(enforced(), f"cat: {place}/nope: Permission denied") == []
     assert said(enforced(), f"tee: {place}/nope/deeper: Permission denied") == []

@@ -57,6 +57,7 @@ def diagnosed(site: Site, *arguments: Argument, **options: Any) -> dict[str, Any
     document: dict[str, Any] = json.loads(path.read_bytes())
     SCHEMA.validate(document)
     assert document["exit_status"] == ended.status
+    document["said"] = ended.stdout.decode() + ended.stderr
     return document
 
 
@@ -95,6 +96,7 @@ COMMANDS = {
 
 def furnish(site: Site) -> None:
     """Put there what the commands want."""
+    site.project.mkdir(exist_ok=True)
     for name in COMMANDS:
         site.file(name, "#!/bin/sh\ntrue\n", 0o755 if name in ("sh-run", "env") else 0o644)
         site.file(f"{name}.d/old", "int main(void) { return 0; }" if name == "cc" else "")
@@ -107,7 +109,8 @@ def test_what_is_suggested_makes_the_commands_succeed(site: Site) -> None:
         missing("node")
     furnish(site)
     place = str(site.project)
-    lines = [f"{command.replace('{}', place)} || echo {name}" for name, command in COMMANDS.items()]
+    typed = {name: command.replace("{}", place) for name, command in COMMANDS.items()}
+    lines = [f"{{ {command}; }} > /dev/null || echo {name}" for name, command in typed.items()]
     script = "\n".join(("failed=$(", *lines, ")", 'echo "$failed"', 'test -z "$failed"'))
     arguments = ("--", "/bin/sh", "-c", script)
     flags: list[str] = list(site.python_grants())
@@ -125,10 +128,12 @@ def test_what_is_suggested_makes_the_commands_succeed(site: Site) -> None:
         if document["exit_status"] == 0:
             break
         new = [word for finding in document["findings"] for word in finding["flags"]]
-        assert new, document
+        assert new, document["said"]
         flags += new
+        shutil.rmtree(site.project)
+        furnish(site)
         document = diagnosed(site, *flags, *arguments, cwd=Path("/"))
-    assert document["exit_status"] == 0, document
+    assert document["exit_status"] == 0, document["said"]
     assert document["findings"] == []
     # No more was granted than one by one: nothing as a whole.
     assert str(site.project) not in flags
