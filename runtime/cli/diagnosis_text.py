@@ -12,8 +12,6 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-import orjson
-
 from attest import canonical
 from runtime import complaints, diagnosis
 from runtime.cli import say
@@ -80,7 +78,7 @@ class DiagnosticsFile:
         """Write the document and close the file; that it cannot be written is said."""
         try:
             os.ftruncate(self._descriptor, 0)
-            data = orjson.dumps(document) + b"\n"
+            data = canonical.encode(document) + b"\n"
             if os.pwrite(self._descriptor, data, 0) != len(data):
                 say("nono: the diagnostics cannot be written: no space is left")
         except OSError as error:
