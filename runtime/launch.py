@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime import hooks
-    from runtime.diagnosis import Enforced, Finding
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
+    from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
     from runtime.standard_error import Relay
 
@@ -212,7 +212,7 @@ class Launch:
 
     def enforced(self) -> Enforced | None:
         """Return what the command was launched inside of, for a diagnosis; None if it was not."""
-        from runtime.diagnosis import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
 
         if self._enforced is None or not self._released:
             return None
@@ -337,8 +337,6 @@ class Launch:
         with self._saying_later():
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
-            if self.relay is not None:
-                self.relay.hand_on()  # what there is room for, before an after-hook writes
             self._close(ending)
             if self.relay is not None:  # and the rest when no evidence waits for who reads it
                 self.relay.hand_on(signals.descriptor)
@@ -387,6 +385,8 @@ class Launch:
 
     def _close(self, ending: Ending) -> None:
         """Do what comes after the outcome."""
+        if self.relay is not None:
+            self.relay.hand_on()  # what there is room for, before an after-hook writes
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:

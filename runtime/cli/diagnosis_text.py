@@ -18,13 +18,14 @@ from runtime.cli import say
 from runtime.cli.terminal import number
 from runtime.errors import UsageError
 from runtime.path_names import shown
+from runtime.refusals import INFERRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attest.canonical import Json
-    from runtime.diagnosis import Finding
     from runtime.launch import Launch
+    from runtime.refusals import Finding
     from runtime.standard_error import FileView
 
 VERSION = 1
@@ -144,10 +145,10 @@ def _say_footer(findings: Sequence[Finding], *, asks: bool) -> None:
 
 
 def _line(finding: Finding) -> str:
-    inferred = " (inferred from standard error)" if finding.certainty == diagnosis.INFERRED else ""
+    inferred = " (inferred from standard error)" if finding.certainty == INFERRED else ""
     if finding.what == "call":
         return f"{finding.reason}{inferred}"
-    own_words = finding.what == "network" and finding.certainty == diagnosis.INFERRED
+    own_words = finding.what == "network" and finding.certainty == INFERRED
     subject = finding.subject.decode("ascii") if own_words else shown(finding.subject)
     return f"{subject} {finding.reason}{inferred}"
 

@@ -44,6 +44,10 @@ Ports are of TCP: with one, UDP, multipath TCP and all else of the network is cl
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
 
+After a command that failed a footer says what was refused, as far as that is known, and the flag that would
+allow it. What a command wrote to standard error is asked of what was enforced, where it can be seen: in a file,
+or with --diagnostics in a pipe. Nothing of that is recorded.
+
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
 
@@ -52,6 +56,7 @@ examples:
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p claude-code -- claude
+  nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """

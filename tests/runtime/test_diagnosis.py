@@ -15,12 +15,14 @@ import pytest
 
 from runtime import complaints, diagnosis, exec_obstacles
 from runtime.capabilities import USER, Access, CapabilitySet, FileGrant, Network, ports
+from runtime.mounts import Mounts
 from runtime.protected import Guard, Untouchable
+from runtime.refusals import Enforced, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.diagnosis import Finding, Refusal
+    from runtime.refusals import Finding
 
 NOBODY = 65_534
 IS_ROOT = os.geteuid() == 0
@@ -35,13 +37,13 @@ def enforced(
     network: tuple[Network, tuple[int, ...]] = (Network.ALL, ()),
     block_net: bool = False,
     refusals: tuple[Refusal, ...] = (),
-) -> diagnosis.Enforced:
+) -> Enforced:
     files = tuple(
         FileGrant(os.fsencode(path), os.fsencode(path), access, directory=path.is_dir(), source=USER)
         for path, access in grants
     )
     mode, connect = network
-    return diagnosis.Enforced(
+    return Enforced(
         capabilities=CapabilitySet(files, mode, ports(connect)),
         directory=os.fsencode(directory),
         workdir=os.fsencode(workdir),
@@ -55,11 +57,11 @@ def enforced(
     )
 
 
-def found(inside: diagnosis.Enforced, *lines: str) -> list[Finding]:
+def found(inside: Enforced, *lines: str) -> list[Finding]:
     return diagnosis.findings(inside, complaints.read("\n".join(lines).encode()))
 
 
-def said(inside: diagnosis.Enforced, *lines: str) -> list[tuple[str, str]]:
+def said(inside: Enforced, *lines: str) -> list[tuple[str, str]]:
     """Return cause and flags of each finding."""
     return [
         (finding.cause, " ".join(os.fsdecode(word) for word in finding.flags))
@@ -321,13 +323,38 @@ def test_a_flag_or_a_profile_closes_the_network() -> None:
 
 
 def test_what_nono_decided_comes_first_and_once(place: Path) -> None:
-    decided = diagnosis.Refusal("file", os.fsencode(place / "file"), "not approved")
+    decided = Refusal("file", os.fsencode(place / "file"), "not approved")
     inside = enforced(refusals=(decided,))
     first, second = found(
         inside, f"cat: {place}/sub: Permission denied", f"cat: {place}/file: Permission denied"
     )
     assert (first.certainty, first.reason, first.cause) == ("decided", "not approved", "refused")
     assert (second.certainty, second.subject) == ("inferred", os.fsencode(place / "sub"))
+
+
+@pytest.mark.parametrize("name", ["auto", "link", "sub/../auto", "chain"])
+def test_nothing_is_asked_of_an_automounter(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A command without a network could have hosts asked: ``/net/HOST``."""
+    auto = place / "auto"
+    auto.mkdir()
+    (auto / "host").write_text("it was asked")
+    (place / "link").symlink_to("auto")
+    (place / "chain").symlink_to(place / "sub" / ".." / "link")
+    line = f"cat: {place}/{name}/host: Permission denied"
+    assert said(enforced(), line) != []
+    mounted = b"24 1 8:1 / / rw - ext4 /dev/sda rw\n30 24 0:40 / %b rw - autofs systemd-1 rw\n"
+    monkeypatch.setattr(Mounts, "read", lambda: Mounts(mounted % os.fsencode(auto)))
+    looked: list[bytes | str] = []
+    real = os.stat
+
+    def stat(path: bytes | str, **options: bool) -> os.stat_result:
+        looked.append(path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert said(enforced(), line) == []
+    assert looked == []
+    assert said(enforced(), f"cat: {place}/file: Permission denied") != []
 
 
 def test_a_hostile_number_of_paths_is_judged_in_no_time(tmp_path: Path) -> None:
