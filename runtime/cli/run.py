@@ -45,8 +45,8 @@ open on every host: the kernel does not tell them apart. Names of hosts need por
 over TCP).
 
 After a command that failed a footer says what was refused, as far as that is known, and the flag that would
-allow it. What a command wrote to standard error is asked of what was enforced, where it can be seen: in a file,
-or with --diagnostics in a pipe. Nothing of that is recorded.
+allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
+--diagnostics in a pipe), asked of what was enforced. Nothing of it is recorded.
 
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
@@ -194,12 +194,13 @@ def run(arguments: argparse.Namespace) -> int:
     view = _view_of_standard_error(arguments)
     launch, status, signalled = _launch(arguments)
     quiet = arguments.no_diagnostics or arguments.silent or not status
-    # What kept a command from running has been said.
-    if diagnostics is not None or not (quiet or launch is None or not launch.has_run):
+    # Of a signal the user knows, who may well have sent it.
+    asks = not signalled and os.isatty(2)
+    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+        quiet = True  # what kept it from running has been said; or nothing was seen that could be said
+    if diagnostics is not None or not quiet:
         from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
 
-        # Of a signal the user knows, who may well have sent it.
-        asks = not signalled and os.isatty(2)
         diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
     return status
 
