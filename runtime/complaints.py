@@ -23,6 +23,7 @@ MOST_COMPLAINTS = 64
 _MOST_LINE = 8_192
 _MOST_PATH = 1_024
 _LINES_AROUND = 5
+_MOST_OF_A_LINE = 8
 
 _DENIED = (b"[errno 13] permission denied", b"permission denied", b"eacces", b"accessdeniedexception")
 _READ_ONLY = (b"read-only file system", b"erofs")
@@ -48,6 +49,10 @@ _QUOTES = (
     ("\N{LEFT SINGLE QUOTATION MARK}".encode(), ("\N{RIGHT SINGLE QUOTATION MARK}".encode(),)),
     ("\N{LEFT DOUBLE QUOTATION MARK}".encode(), ("\N{RIGHT DOUBLE QUOTATION MARK}".encode(),)),
 )
+
+_ESCAPING = (b"'", b'"')
+_ONE_MORE = b"'\\''"
+"""A quote in a name, as a shell has it within quotes."""
 
 # How a line of a traceback, or of a stack, opens a file that is to be written.
 _OPENED_FOR_WRITING = (
@@ -187,7 +192,9 @@ def read(text: bytes) -> list[Complaint]:
     for number, line in enumerate(lines):
         if len(line) > _MOST_LINE:
             continue
-        around = _Around(lines[max(0, number - _LINES_AROUND) : number], lines[number + 1 :][:_LINES_AROUND])
+        around = _Around(
+            lines[max(0, number - _LINES_AROUND) : number], lines[number + 1 : number + 1 + _LINES_AROUND]
+        )
         for complaint in _of_line(line, around):
             found.pop(complaint, None)
             found[complaint] = None
@@ -319,9 +326,11 @@ def _is_sensible(path: bytes) -> bool:
 def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
     """Return what stands in quotes and could be a path."""
     found: list[tuple[bytes, bool]] = []
+    if not any(opening in line for opening, _ in _QUOTES):
+        return found
     at = 0
     missing: set[bytes] = set()  # closing quotes that come no more, so that none is looked for twice
-    while at < len(line):
+    while at < len(line) and len(found) < _MOST_OF_A_LINE:
         for opening, closing in _QUOTES:
             # Within a word it is an apostrophe.
             if not line.startswith(opening, at) or (at and line[at - 1 : at].isalnum()):
@@ -332,14 +341,32 @@ def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
             ends = [end for end in places.values() if end >= 0]
             if not ends:
                 continue
-            end = min(ends)
-            content = line[start:end]
+            end = _closing(line, opening, start, min(ends))
+            content = line[start:end].replace(_ONE_MORE, b"'").replace(b"\\'", b"'").replace(b'\\"', b'"')
             if content and (b" " not in content or b"/" in content):
                 found.append((content, True))
             at = end
             break
         at += 1
     return found
+
+
+def _closing(line: bytes, opening: bytes, start: int, end: int) -> int:
+    """Return the quote that really closes: of a name that holds one, another is meant than the first."""
+    if opening not in _ESCAPING:
+        return end
+    while end > start:
+        if line.startswith(_ONE_MORE, end) and opening == b"'":
+            behind = end + len(_ONE_MORE)
+        elif line[end - 1 : end] == b"\\":
+            behind = end + 1
+        else:
+            break
+        following = line.find(opening, behind)
+        if following < 0:
+            break
+        end = following
+    return end
 
 
 def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
@@ -350,7 +377,7 @@ def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
         if at or part.startswith(b"/"):
             rest = part[at:].partition(b" - ")[0]
             pieces = [b"/" + piece for piece in rest[1:].split(b" /")] if b" /" in rest else [rest]
-            return [(piece.strip(), True) for piece in pieces]
+            return [(piece.strip(), True) for piece in pieces[:_MOST_OF_A_LINE]]
     after = line[end:].partition(b"(")[0].rstrip()
     for separator in (b": ", b" - "):
         _, found, path = after.partition(separator)

@@ -82,6 +82,11 @@ FILES: dict[str, list[Complaint]] = {
     "error: could not create home directory: '/x'\n\nCaused by:\n    Permission denied (os error 13)": [
         of_file("/x", Use.WRITE)
     ],
+    r"""PermissionError: [Errno 13] Permission denied: '/it\'s "x"'""" + "\n": [
+        of_file('/it\'s "x"', Use.OPEN)
+    ],
+    """PermissionError: [Errno 13] Permission denied: "/it's\"""": [of_file("/it's", Use.OPEN)],
+    r"cat: '/it'\''s $x': Permission denied": [of_file("/it's $x", Use.READ)],
     "java.io.FileNotFoundException: /x (Permission denied)": [of_file("/x", Use.OPEN)],
     "java.nio.file.AccessDeniedException: /x": [of_file("/x", Use.OPEN)],
     "x.rb:1:in 'initialize': Permission denied @ rb_sysopen - /x (Errno::EACCES)": [of_file("/x", Use.OPEN)],
@@ -194,6 +199,8 @@ def test_each_is_told_once() -> None:
         b"` " * 4_000 + b": Permission denied\n",
         b": " * 4_000 + b"Permission denied\n",
         b" /" * 4_000 + b": Permission denied\n",
+        rb"\'" * 4_000 + b": Permission denied\n",
+        rb"'\'' " * 1_600 + b": Permission denied\n",
         b"permission denied" * 480 + b"\n",
         b"\x00" * 8_000 + b"/x: Permission denied\n",
         b"could not resolve host" * 300 + b"\n",

@@ -367,9 +367,9 @@ def test_hostile_text_stays_text(site: Site) -> None:
 
 def test_a_name_with_blanks_and_quotes_is_one_word(site: Site) -> None:
     odd = site.file('it\'s; $(reboot) `x` "y"')
-    ended = into_a_file(site, "--", PYTHON, "-I", "-c", f"open({str(odd)!r})", cwd=Path("/"))
-    if suggested_lines := [line for line in footer(ended) if line.startswith(ALLOW)]:
-        assert shlex.split(suggested_lines[0].removeprefix(ALLOW)) == ["--read-file", str(odd)]
+    for command in ((PYTHON, "-I", "-c", f"open({str(odd)!r})"), ("cat", odd)):
+        ended = into_a_file(site, *site.python_grants(), "--", *command, cwd=Path("/"))
+        assert suggested(ended) == ["--read-file", str(odd)], ended.stderr
 
 
 def test_nothing_that_was_inferred_is_recorded(site: Site) -> None:
