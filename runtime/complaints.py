@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtime import paths_in_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -23,7 +25,6 @@ MOST_COMPLAINTS = 64
 _MOST_LINE = 8_192
 _MOST_PATH = 1_024
 _LINES_AROUND = 5
-_MOST_OF_A_LINE = 8
 
 _DENIED = (b"[errno 13] permission denied", b"permission denied", b"eacces", b"accessdeniedexception")
 _READ_ONLY = (b"read-only file system", b"erofs")
@@ -41,18 +42,6 @@ _BASH_TCP = b"/dev/tcp/"
 _TRACEBACKS = frozenset({b"permissionerror", b"oserror"})
 _CURL_CONNECT = b"failed to connect to "
 _NO_PRIVILEGES = b'"no new privileges" flag is set'
-
-_QUOTES = (
-    (b"'", (b"'",)),
-    (b'"', (b'"',)),
-    (b"`", (b"`", b"'")),
-    ("\N{LEFT SINGLE QUOTATION MARK}".encode(), ("\N{RIGHT SINGLE QUOTATION MARK}".encode(),)),
-    ("\N{LEFT DOUBLE QUOTATION MARK}".encode(), ("\N{RIGHT DOUBLE QUOTATION MARK}".encode(),)),
-)
-
-_ESCAPING = (b"'", b'"')
-_ONE_MORE = b"'\\''"
-"""A quote in a name, as a shell has it within quotes."""
 
 # How a line of a traceback, or of a stack, opens a file that is to be written.
 _OPENED_FOR_WRITING = (
@@ -231,11 +220,11 @@ class _Refused(NamedTuple):
 
     def paths(self) -> list[tuple[bytes, bool]]:
         at = self.folded.index(self.marker)
-        quoted = _quoted(self.line)
+        quoted = paths_in_text.quoted(self.line)
         # Whatever is quoted without a slash can be a name, or anything.
         if any(b"/" in path for path, _ in quoted):
             return [path for path in quoted if b"/" in path[0]]
-        unquoted = _unquoted(self.line, at, at + len(self.marker))
+        unquoted = paths_in_text.unquoted(self.line, at, at + len(self.marker))
         if any(named for _, named in unquoted):
             return unquoted
         return [path for path in quoted if path[0].lower() not in _DENIED] or unquoted
@@ -295,7 +284,7 @@ def _of_refusal(refused: _Refused, around: _Around) -> Iterator[Complaint]:
             return
         if refused.folded.strip().startswith(_RUST):
             # The file is named in a line of its own, above of what happened to it.
-            quoted = [path for each in reversed(around.before) for path in _quoted(each)]
+            quoted = [path for each in reversed(around.before) for path in paths_in_text.quoted(each)]
             paths = [path for path in quoted if path[0].startswith(b"/")][:1]
             refused = refused._replace(folded=b" ".join((*around.before, refused.line)).lower())
     use = refused.use(paths, around)
@@ -321,70 +310,6 @@ def _is_sensible(path: bytes) -> bool:
         return path.decode("utf-8").isprintable()
     except UnicodeDecodeError:
         return False
-
-
-def _quoted(line: bytes) -> list[tuple[bytes, bool]]:
-    """Return what stands in quotes and could be a path."""
-    found: list[tuple[bytes, bool]] = []
-    if not any(opening in line for opening, _ in _QUOTES):
-        return found
-    at = 0
-    missing: set[bytes] = set()  # closing quotes that come no more, so that none is looked for twice
-    while at < len(line) and len(found) < _MOST_OF_A_LINE:
-        for opening, closing in _QUOTES:
-            # Within a word it is an apostrophe.
-            if not line.startswith(opening, at) or (at and line[at - 1 : at].isalnum()):
-                continue
-            start = at + len(opening)
-            places = {each: line.find(each, start) for each in closing if each not in missing}
-            missing.update(each for each, end in places.items() if end < 0)
-            ends = [end for end in places.values() if end >= 0]
-            if not ends:
-                continue
-            end = _closing(line, opening, start, min(ends))
-            content = line[start:end].replace(_ONE_MORE, b"'").replace(b"\\'", b"'").replace(b'\\"', b'"')
-            if content and (b" " not in content or b"/" in content):
-                found.append((content, True))
-            at = end
-            break
-        at += 1
-    return found
-
-
-def _closing(line: bytes, opening: bytes, start: int, end: int) -> int:
-    """Return the quote that really closes: of a name that holds one, another is meant than the first."""
-    if opening not in _ESCAPING:
-        return end
-    while end > start:
-        if line.startswith(_ONE_MORE, end) and opening == b"'":
-            behind = end + len(_ONE_MORE)
-        elif line[end - 1 : end] == b"\\":
-            behind = end + 1
-        else:
-            break
-        following = line.find(opening, behind)
-        if following < 0:
-            break
-        end = following
-    return end
-
-
-def _unquoted(line: bytes, start: int, end: int) -> list[tuple[bytes, bool]]:
-    """Return the path before the kernel's words, which stand from ``start`` to ``end``, or after them."""
-    parts = line[:start].rstrip(b" :([").removesuffix(b" -").split(b": ")
-    for part in reversed(parts[-4:]):
-        at = 0 if part.startswith(b"/") else part.find(b" /") + 1
-        if at or part.startswith(b"/"):
-            rest = part[at:].partition(b" - ")[0]
-            pieces = [b"/" + piece for piece in rest[1:].split(b" /")] if b" /" in rest else [rest]
-            return [(piece.strip(), True) for piece in pieces[:_MOST_OF_A_LINE]]
-    after = line[end:].partition(b"(")[0].rstrip()
-    for separator in (b": ", b" - "):
-        _, found, path = after.partition(separator)
-        if found and path.startswith(b"/"):
-            return [(path, True)]
-    word = parts[-1].split(b" ")[-1].strip(b"'\"`,")
-    return [(word, b"/" in word)] if word and len(parts) > 1 else []
 
 
 # --- the network ------------------------------------------------------------------------------------

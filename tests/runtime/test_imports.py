@@ -200,7 +200,7 @@ assert main(["run", *flags, "--", "/bin/sh", "-c", command]) == status
 OF_A_FOOTER = {
     "runtime.cli.diagnosis_text", "runtime.cli.terminal", "runtime.complaints", "runtime.diagnosis",
     "runtime.exec_obstacles", "runtime.file_refusals", "runtime.mounts", "runtime.network_refusals",
-    "runtime.refusals",
+    "runtime.paths_in_text", "runtime.refusals",
 }  # fmt: skip
 """What says why a command failed; it is loaded from where no command may write, when this one has ended."""
 
