@@ -30,7 +30,8 @@ ADVICE: dict[bytes, str] = {
     **dict.fromkeys((b"shutdown", b"reboot", b"halt", b"poweroff"), _STOPS),
     **dict.fromkeys((b"sudo", b"su", b"doas", b"pkexec"), _PRIVILEGES),
 }
-"""What is blocked unless it is allowed, with the reason; ``mkfs`` stands for ``mkfs.ext4`` and its kin, too."""
+"""What is blocked unless it is allowed, with the reason; ``mkfs`` stands for ``mkfs.ext4`` and its kin, too.
+"""
 
 
 def united(*asked: Iterable[bytes]) -> tuple[bytes, ...]:
