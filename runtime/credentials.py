@@ -23,6 +23,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runtime import environment
+from runtime.document_words import is_plain
 from runtime.errors import CredentialError, GrantError, KeyringError, UsageError
 from runtime.path_names import shown
 from runtime.secret_shapes import shape_spans
@@ -74,8 +75,8 @@ def fault(reference: str) -> str | None:
         return "it looks like the secret itself"
     if len(reference) > MAX_REFERENCE_LENGTH:
         return f"a reference has at most {MAX_REFERENCE_LENGTH} characters"
-    if "\0" in reference or not _is_encodable(reference):
-        return "a reference has no NUL and no lone surrogate"
+    if not is_plain(reference):
+        return "a reference has neither control characters nor bytes that are not UTF-8"
     if reference.startswith(_ENV):
         name = reference.removeprefix(_ENV)
         return None if environment.is_name(os.fsencode(name)) else "env:// names a variable, without $"
@@ -276,11 +277,3 @@ def safe(name: str) -> str:
     """Return a name for a message, unless it is none, or looks like the secret itself."""
     is_name = name.isidentifier() and name.isascii() and len(name) <= _MAX_SHOWN_NAME
     return name if is_name and not any(shape_spans(name.encode())) else "(not shown, it may be the secret)"
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True

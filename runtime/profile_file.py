@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from runtime import blocked_commands, environment, jsonc
 from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
-from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quoted
 from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
@@ -459,7 +459,7 @@ class _Reader:
             if not isinstance(item, str):
                 raise self.error(where, f"must be the name of a command, not {kind_of(item)}")
             name = item.encode("utf-8", "surrogatepass")
-            if not item.isprintable() or not blocked_commands.is_command_name(name):
+            if not is_plain(item) or not blocked_commands.is_command_name(name):
                 raise self.error(where, f"{quoted(item)} is not the name of a command, which has no slash")
             return name
 

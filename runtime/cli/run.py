@@ -68,6 +68,7 @@ _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode
 # Agents without one: a profile that a user begins with what agents have in common.
 _LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
 
+_NO_KEYRING = "the keyring was not asked whether it has them"
 _NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
 
 _GRANTS = (
@@ -243,7 +244,8 @@ def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
     from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
 
     command = " ".join(shown(argument) for argument in request.command)
-    write_lines([f"would run  {command}", *_plan_lines(plan), _NOTHING_DONE])
+    unasked = [_NO_KEYRING] if any(place.startswith("keyring://") for _, place in plan.credentials) else []
+    write_lines([f"would run  {command}", *_plan_lines(plan), *unasked, _NOTHING_DONE])
 
 
 def _say(text: str) -> None:

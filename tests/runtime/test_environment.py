@@ -95,7 +95,7 @@ def test_the_last_source_wins() -> None:
     built = build(
         inherited,
         hook={b"B": b"hook", b"C": b"hook", b"TMPDIR": b"hook"},
-        secrets={b"C": b"secret", b"TMP": b"secret"},
+        secrets={b"C": b"secret"},
         own={b"D": b"own", b"NONO_SESSION_ID": b"s"},
         temporary=b"/private",
     )
