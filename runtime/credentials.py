@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MAX_CREDENTIALS = 64
 MAX_REFERENCE_LENGTH = 512  # characters; the intent holds all of them
+MAX_REFERENCES_BYTES = 16_384
 MAX_BYTES = 65_536  # of one value; the kernel takes 128 KiB for a variable
 
 SERVICE = "nono"
@@ -102,6 +103,7 @@ def check(credentials: Mapping[str, str], *, key: str | None, key_names: Collect
     """
     if len(credentials) > MAX_CREDENTIALS:
         raise UsageError(f"more than {MAX_CREDENTIALS} credentials", code="credential.name")
+    size = 0
     for variable, reference in credentials.items():
         if not isinstance(variable, str) or not isinstance(reference, str):
             raise UsageError("credentials are text by text: a reference by the name of a variable")
@@ -113,8 +115,13 @@ def check(credentials: Mapping[str, str], *, key: str | None, key_names: Collect
                 code="credential.reference",
                 hint=f"name it by {_FORMS}; the secret itself stands nowhere",
             )
+        size += len(reference.encode())
         if name in key_names or reference == key or _variable(reference) in key_names:
             raise _is_key(variable)
+    if size > MAX_REFERENCES_BYTES:
+        raise CredentialError(
+            f"more than {MAX_REFERENCES_BYTES >> 10} KiB of references", code="credential.reference"
+        )
 
 
 def variables(credentials: Mapping[str, str]) -> tuple[bytes, ...]:
@@ -123,14 +130,14 @@ def variables(credentials: Mapping[str, str]) -> tuple[bytes, ...]:
 
 
 def load(
-    credentials: Mapping[str, str], *, judge: Callable[[str, bytes], None], looking: bool = False
+    credentials: Mapping[str, str], *, judge: Callable[[str, bytes, bytes], None], looking: bool = False
 ) -> dict[bytes, bytes]:
     """Return the secrets by variable, and take those of ``env://`` out of nono's environment.
 
     Args:
         credentials: references by variable, checked.
-        judge: raises a GrantError for a credential, given its variable, whose file must not be given
-            away.
+        judge: raises a GrantError for a file that must not be given away; told the credential's variable, the
+            file's path, and the canonical path of what is open.
         looking: changes nothing: the environment stays as it is, and no keyring is asked, so that its
             secrets are empty.
 
@@ -141,12 +148,7 @@ def load(
     for variable, reference in credentials.items():
         if reference.startswith(_FILE):
             path = os.fsencode(reference.removeprefix(_FILE))
-            try:
-                judge(variable, path)
-            except GrantError as error:
-                message = f"the credential {variable} must not be given away: {error}"
-                raise CredentialError(message, code="credential.protected", hint=error.hint) from None
-            secrets[variable.encode()] = _checked(_read_file(path, variable), variable)
+            secrets[variable.encode()] = _checked(_read_file(path, variable, judge), variable)
         elif reference.startswith(_ENV):
             secrets[variable.encode()] = _checked(_in_environment(reference, variable), variable)
     kept = {name: ref for name, ref in credentials.items() if ref.startswith(_KEYRING)}
@@ -235,7 +237,7 @@ def _in_keyring(references: Sequence[str], names: Sequence[str]) -> list[bytes]:
         raise CredentialError(message, code="credential.keyring", hint=error.hint) from None
 
 
-def _read_file(path: bytes, variable: str) -> bytes:
+def _read_file(path: bytes, variable: str, judge: Callable[[str, bytes, bytes], None]) -> bytes:
     what, name = f"the credential {variable}", shown(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -251,6 +253,8 @@ def _read_file(path: bytes, variable: str) -> bytes:
         message = f"{what} cannot be read from {name}: {os.strerror(error.errno or 0).lower()}"
         raise CredentialError(message, code="credential.unreadable") from None
     try:
+        # What is open, not what the path may lead to by now.
+        judge(variable, path, os.readlink(b"/proc/self/fd/%d" % descriptor))
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CredentialError(f"{what}: {name} is no regular file", code="credential.not_regular")
@@ -265,6 +269,9 @@ def _read_file(path: bytes, variable: str) -> bytes:
         value = bytearray()
         while len(value) <= MAX_BYTES + 1 and (piece := os.read(descriptor, MAX_BYTES + 2 - len(value))):
             value += piece
+    except GrantError as error:
+        message = f"the credential {variable} must not be given away: {error}"
+        raise CredentialError(message, code="credential.protected", hint=error.hint) from None
     except OSError as error:
         message = f"{what} cannot be read from {name}: {os.strerror(error.errno or 0).lower()}"
         raise CredentialError(message, code="credential.unreadable") from None

@@ -182,7 +182,7 @@ class Resolution:
             return
         from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
 
-        def judge(variable: str, path: bytes) -> None:
+        def judge(variable: str, path: bytes, canonical_path: bytes) -> None:
             source = self.source_of(variable)
             # A user names a file of their own on purpose; a profile opens nothing protected.
             protects = source != USER
@@ -193,7 +193,7 @@ class Resolution:
                 denials=denials if protects else {},
             )
             asked = GrantRequest(Access.READ, path, directory=False, source=source)
-            guard.judge(asked, os.path.realpath(path), path=path)
+            guard.judge(asked, canonical_path, path=path)
 
         self.secrets = credentials.load(self.credentials, judge=judge, looking=looking)
         self.redactor.add_secrets(self.secrets.values())

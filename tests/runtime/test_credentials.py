@@ -44,7 +44,7 @@ def secret(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def allow(_variable: str, _path: bytes) -> None:
+def allow(_variable: str, _path: bytes, _canonical: bytes) -> None:
     """Judge nothing."""
 
 
@@ -134,10 +134,10 @@ def test_a_file_of_somebody_else(secret: Callable[..., str], tmp_path: Path) -> 
 
 
 def test_a_file_that_must_not_be_given_away(secret: Callable[..., str], tmp_path: Path) -> None:
-    asked: list[tuple[str, bytes]] = []
+    asked: list[tuple[str, bytes, bytes]] = []
 
-    def judge(variable: str, path: bytes) -> None:
-        asked.append((variable, path))
+    def judge(variable: str, path: bytes, opened: bytes) -> None:
+        asked.append((variable, path, opened))
         raise GrantError("it is protected", hint="bypass it")
 
     with pytest.raises(
@@ -145,7 +145,24 @@ def test_a_file_that_must_not_be_given_away(secret: Callable[..., str], tmp_path
     ) as c:
         credentials.load({"A": secret()}, judge=judge)
     assert (c.value.code, c.value.hint) == ("credential.protected", "bypass it")
-    assert asked == [("A", os.fsencode(tmp_path / "secret"))]
+    path = os.fsencode(tmp_path / "secret")
+    assert asked == [("A", path, path)]
+
+
+def test_what_is_judged_is_what_is_open(secret: Callable[..., str], tmp_path: Path) -> None:
+    """The directory is exchanged while somebody looks: too late to matter."""
+    secret()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").write_bytes(VALUE)
+    (tmp_path / "here" / "file").chmod(0o600)
+    (tmp_path / "way").symlink_to("here")
+
+    def exchange(_variable: str, path: bytes, opened: bytes) -> None:
+        assert (path, opened) == (os.fsencode(tmp_path / "way/file"), os.fsencode(tmp_path / "here/file"))
+        (tmp_path / "way").unlink()
+        (tmp_path / "way").symlink_to("/etc")
+
+    assert credentials.load({"A": f"file://{tmp_path}/way/file"}, judge=exchange) == {b"A": VALUE}
 
 
 def test_no_descriptor_stays_open(secret: Callable[..., str]) -> None:
@@ -236,6 +253,8 @@ def test_what_is_no_text_and_too_many() -> None:
         with pytest.raises(UsageError, match="credentials are text by text"):
             check(asked)
     check({f"A{number}": "env://B" for number in range(64)})
+    with pytest.raises(CredentialError, match="more than 16 KiB of references"):
+        check({f"A{number}": "file:///" + "x" * 500 for number in range(33)})
     with pytest.raises(UsageError, match="more than 64 credentials"):
         check({f"A{number}": "env://B" for number in range(65)})
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.conftest import ROOT
-
 if TYPE_CHECKING:
     from tests.system.conftest import Site
 
@@ -105,7 +103,7 @@ print(launch(["rm", "--version"], allow_commands=["rm"], block_commands=["ls"]).
 """
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
-        env=site.environment | {"PYTHONPATH": str(ROOT)},
+        env=site.environment,
         cwd=site.project,
         capture_output=True,
         text=True,

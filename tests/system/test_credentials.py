@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.system.conftest import NONO, ROOT, wait_for
+from tests.system.conftest import NONO, wait_for
 
 if TYPE_CHECKING:
     from tests.system.conftest import Ended, Site
@@ -317,7 +317,7 @@ def test_a_fault_is_one_where_it_is_injected(site: Site) -> None:
 def launch_from_python(site: Site, code: str, **variables: str) -> Ended:
     done = subprocess.run(
         [sys.executable, "-P", "-B", "-c", code],
-        env=site.environment | {"PYTHONPATH": str(ROOT)} | variables,
+        env=site.environment | variables,
         cwd=site.project,
         capture_output=True,
         check=False,
