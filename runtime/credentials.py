@@ -264,7 +264,7 @@ def _read_file(path: bytes, variable: str, judge: Callable[[str, bytes, bytes], 
             raise CredentialError(
                 f"{what}: {name} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
                 code="credential.mode",
-                hint=f"chmod 600 {name}",
+                hint=f"chmod 600 {name}; what a container mounts, it can mount with mode 0400",
             )
         value = bytearray()
         while len(value) <= MAX_BYTES + 1 and (piece := os.read(descriptor, MAX_BYTES + 2 - len(value))):

@@ -191,3 +191,22 @@ def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callabl
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
     assert found["second"] == []
+
+
+def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
+    interpret: Callable[[str], Any],
+) -> None:
+    prepared = "profile = None\nos.environ['SOURCE'] = 'secret'\n"
+    prepared += "with open('secret', 'w') as file:\n    file.write('secret')\nos.chmod('secret', 0o600)\n"
+    asked = "profile=profile, credentials={'A': 'env://SOURCE', 'B': 'file://' + os.path.abspath('secret')})"
+    found = interpret(prepared + WATCHED.replace("profile=profile)", asked))
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+    launch = "from runtime import launch\n"
+    asked = "launch(['/bin/true'], credentials={'B': 'file://' + os.path.abspath('secret')})\n"
+    plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
+    assert set(interpret(launch + asked + LOADED)) - plain == {
+        "runtime.credentials",
+        "runtime.document_words",
+    }
