@@ -105,6 +105,7 @@ class LaunchPlan(NamedTuple):
         environment: names of the child's variables.
         directory: its start directory.
         dropped: names of variables that it would not get.
+        credentials: variables that secrets are put into, and the references of those.
     """
 
     capabilities: CapabilitySet
@@ -112,6 +113,7 @@ class LaunchPlan(NamedTuple):
     environment: tuple[bytes, ...]
     directory: bytes
     dropped: tuple[bytes, ...]
+    credentials: tuple[tuple[str, str], ...]
 
 
 class Launch:
@@ -184,6 +186,8 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
+            # Before the key is there: the helper that asks a keyring runs code of others.
+            self._resolution.take_credentials(closed=self._recording.closed_files())
             self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
@@ -234,11 +238,14 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             self._take_request()
+            self._resolution.require_unblocked()
+            self._resolution.take_credentials(closed=self._recording.closed_files(), looking=True)
             grants, held, variables, directory = self._resolve({}, private=None)
             capabilities = self._resolution.capabilities(grants)
-            return _plan(capabilities, held.hash_all(), variables, directory)
+            return self._plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
+        self._resolution.require_unblocked()
         private = self._private_directory()
         exported = self._before_hook()
         grants, held, variables, directory = self._resolve(exported, private=private)
@@ -279,7 +286,7 @@ class Launch:
             achieved=achieved,
             pid=supervision.pid,
         )
-        self._explain(_plan(capabilities, images, variables, directory))
+        self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._released = True  # from here on it may run, whatever happens here
         try:
@@ -324,6 +331,11 @@ class Launch:
             more = len(variables.filtered) - _MOST_NAMED
             rest = f" and {more} more (-v names them)" if more > 0 else ""
             self._notify(f"variables that the profile keeps from the command: {names}{rest}")
+        if given := self._resolution.credentials:
+            named = ", ".join(
+                f"{name} ({shown(os.fsencode(place))})" for name, place in sorted(given.items())
+            )
+            self._notify(f"secrets that the command gets: {named}")
         if self._resolution.network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
         elif self._resolution.asks_no_names:
@@ -497,7 +509,7 @@ class Launch:
         with self._as_before():
             result = hooks.run(
                 loaded,
-                environment=self._request.variables,
+                environment=self._resolution.hook_variables(),
                 key_names=self._resolution.key_names(),
                 session=self.session,
                 workdir=self._resolution.workdir,
@@ -531,7 +543,20 @@ class Launch:
         directory = resolution.start_directory(grants)
         variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
         held = resolution.hold(variables, directory)
+        resolution.require_unblocked(held.images[0].path)
         return resolution.with_executable(grants, held), held, variables, directory
+
+    def _plan(
+        self,
+        capabilities: CapabilitySet,
+        images: tuple[executable.Image, ...],
+        variables: environment.Environment,
+        directory: bytes,
+    ) -> LaunchPlan:
+        names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
+        return LaunchPlan(
+            capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
+        )
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -543,6 +568,7 @@ class Launch:
         directory: bytes,
         signals: Signals,
     ) -> Supervision:
+        _require_one_thread()  # once more: nothing that was loaded or asked since may have begun another
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._place = out_of_memory.Place()
         self._cleanup.callback(self._place.leave)
@@ -567,15 +593,6 @@ class Launch:
         if self._supervision is not None:
             self._supervision.abandon()
             self._supervision = None
-
-
-def _plan(
-    capabilities: CapabilitySet,
-    images: tuple[executable.Image, ...],
-    variables: environment.Environment,
-    directory: bytes,
-) -> LaunchPlan:
-    return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
 
 
 def _preparation_hint(error: OSError) -> str | None:

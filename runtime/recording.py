@@ -127,6 +127,10 @@ class Recording:
         if not self._request.audit:
             return
         request = self._request
+        if resolution.secrets and self._key is not None:
+            from runtime import credentials  # noqa: PLC0415  # imported when they were read
+
+            credentials.refuse_key(resolution.secrets, self._key.key)
         try:
             self._begin(resolution, may_found=request.key is not None)
         except LedgerError as error:
@@ -193,6 +197,7 @@ class Recording:
             hooks=resolution.hooks,
             profile=resolution.profile,
             outputs=resolution.outputs,
+            besides=resolution.asked_besides(),
             lost=lost,
         )
         self._sessions = sessions

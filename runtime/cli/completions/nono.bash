@@ -11,7 +11,7 @@ _shtab_nono_ledger_subparsers=(path info prove init list roll)
 _shtab_nono_key_subparsers=(show rotate)
 _shtab_nono_subparsers=(run profile audit ledger keygen key doctor completion help)
 
-_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --block-net --allow-connect-port --listen-port --open-port --bypass-protection --allow-writable-script -p --profile --workdir --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --status-fd)
+_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --block-net --allow-connect-port --listen-port --open-port --bypass-protection --allow-writable-script -p --profile --workdir --env-credential --env-credential-map --allow-command --block-command --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --status-fd)
 _shtab_nono_profile_list_option_strings=(-h --help --json)
 _shtab_nono_profile_show_option_strings=(-h --help --json)
 _shtab_nono_profile_validate_option_strings=(-h --help --json)
@@ -112,6 +112,7 @@ _shtab_nono_run___help_nargs=0
 _shtab_nono_run___allow_cwd_nargs=0
 _shtab_nono_run___block_net_nargs=0
 _shtab_nono_run___allow_writable_script_nargs=0
+_shtab_nono_run___env_credential_map_nargs=2
 _shtab_nono_run___no_audit_nargs=0
 _shtab_nono_run___dry_run_nargs=0
 _shtab_nono_run___diagnostics_nargs=0

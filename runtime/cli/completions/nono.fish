@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --diagnostics-json --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --audit-sign-key --block-command --bypass-protection --command --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -86,6 +86,10 @@ complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_c
 complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
 complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
+complete -c nono -n '_shtab_nono_using run' -l env-credential -x -d 'put the keyring'"'"'s password for user NAME of service nono into the variable NAME, in upper case'
+complete -c nono -n '_shtab_nono_using run' -l env-credential-map -x -d 'put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME'
+complete -c nono -n '_shtab_nono_using run' -l allow-command -x -d 'launch a command of this name although it is blocked, as rm and sudo are'
+complete -c nono -n '_shtab_nono_using run' -l block-command -x -d 'refuse a command of this name; advice at start-up, which any shell gets around'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
