@@ -21,7 +21,9 @@ from runtime.redaction_policy import DEFAULT
 if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime.redaction_policy import Policy
+    from runtime.request import LaunchRequest
     from runtime.system_configuration import SystemConfiguration
+    from runtime.system_policy import Minimum
     from runtime.user_configuration import LaunchDefaults
 
 FILE_NAME = b"config.toml"
@@ -126,11 +128,53 @@ def configured_ledger(directory: bytes) -> bytes | None:
     return None if defaults is None else defaults.ledger
 
 
-def digests(configuration: Configuration, system: SystemConfiguration | None) -> dict[str, Json]:
-    """Return what the intent says of the files that were in force; empty where there are none."""
-    found: dict[str, Json] = {}
+class InForce:
+    """What a request comes to under all that is configured; see :func:`configured`.
+
+    Attributes:
+        request: the request, with what is fixed and what is default.
+        user: the user's configuration.
+        minimum: the host's minimum profile, None without one.
+        digests: what the intent says of the files; empty where there are none.
+    """
+
+    __slots__ = ("digests", "minimum", "request", "user")
+
+    def __init__(
+        self, request: LaunchRequest, user: Configuration, minimum: Minimum | None, digests: dict[str, Json]
+    ) -> None:
+        self.request = request
+        self.user = user
+        self.minimum = minimum
+        self.digests = digests
+
+
+def configured(request: LaunchRequest, directory: bytes) -> InForce:
+    """Return what a request comes to: the system's word first, then the request's, then the user's.
+
+    Args:
+        request: what is asked.
+        directory: nono's configuration directory.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or cannot be meant.
+        SystemPolicyError: the request asks for what the system configuration forbids.
+        ProfileError: the minimum profile cannot be used.
+    """
+    user, system = read_configuration(directory), read_system_configuration()
+    minimum: Minimum | None = None
+    digests: dict[str, Json] = {}
     if system is not None:
-        found["system"] = system.sha256
-    if configuration.sha256 is not None:
-        found["user"] = configuration.sha256
-    return found
+        from runtime import system_policy  # noqa: PLC0415  # only a host with such a file pays
+
+        digests["system"] = system.sha256
+        request = system_policy.applied(system, request)
+        system_policy.require_redaction(system, user)
+        if system.minimum_profile is not None:
+            minimum = system_policy.Minimum(system)
+            minimum.require_no_manifest(request)
+    if user.sha256 is not None:
+        digests["user"] = user.sha256
+    if user.launch is not None:
+        request = user.launch.complete(request)
+    return InForce(request, user, minimum, digests)

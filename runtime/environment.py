@@ -2,9 +2,9 @@
 
 ``inherited (filtered) < profile < hook < secrets < nono's own``. Names that let whoever sets them run code
 in somebody else's program are stripped from what is inherited or exported and refused as the name of a
-secret; a profile may set one, on purpose. Then a profile's lists say what of the rest is inherited: what it
-denies is not, and where it has a list of what it allows, nothing else is. Values are never printed and never
-recorded; names are.
+secret; a profile may set one, on purpose. A variable that a secret was taken from is not inherited. Then a
+profile's lists say what of the rest is inherited: what it denies is not, and where it has a list of what it
+allows, nothing else is. Values are never printed and never recorded; names are.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ _RESOLVER_OPTIONS = b"RES_OPTIONS"
 
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
 
+_GIT_CONFIGURATION = b"GIT_CONFIG_GLOBAL"
+
+# They decide what runs, or nono adds to them: a value in them is not only the command's.
+_SHARED = frozenset({b"PATH", _RESOLVER_OPTIONS, _GIT_CONFIGURATION})
+
 # PEM, and the base64 of what every PKCS#8 Ed25519 key has before its secret (RFC 8410, section 7), whatever
 # its version: the two forms in which a key is put into a variable.
 _KEY_MARKS = (b"PRIVATE KEY-----", b"BQYDK2VwBCIEI")
@@ -92,6 +97,9 @@ class Environment(NamedTuple):
     variables: dict[bytes, bytes]
     dropped: tuple[bytes, ...]
     filtered: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Environment(…)"  # values can be secrets
 
     @property
     def path(self) -> bytes | None:
@@ -133,15 +141,19 @@ def require_secret_name(name: bytes) -> None:
     """Check the name under which a secret is to be put into the environment.
 
     Raises:
-        UsageError: it is no name, or one that must not be set (``LD_PRELOAD``, ``NONO_…``).
+        UsageError: it is no name, or one that must not be set (``LD_PRELOAD``, ``NONO_…``, ``PATH``).
     """
     if not is_name(name):
         raise UsageError(
-            "not the name of an environment variable", hint="letters, digits and _, no digit first"
+            "a secret is to be put into what is not the name of an environment variable",
+            code="credential.name",
+            hint="letters, digits and _, no digit first",
         )
-    if is_dangerous(name) or is_reserved(name):
+    if is_dangerous(name) or is_own(name) or name in _SHARED:
         raise UsageError(
-            f"a secret must not be put into {name.decode('ascii')}", hint="choose another variable"
+            f"a secret must not be put into {name.decode('ascii')}",
+            code="credential.name",
+            hint="choose another variable",
         )
 
 
@@ -157,6 +169,7 @@ def build(
     names_over_tcp: bool,
     git_configuration: bool,
     lists: Lists | None = None,
+    taken: Collection[bytes] = (),
 ) -> Environment:
     """Put the child's environment together.
 
@@ -173,6 +186,7 @@ def build(
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
         lists: what the profile says, None without one.
+        taken: variables that secrets were taken from; what is inherited of that name stays outside.
 
     Raises:
         UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
@@ -182,7 +196,7 @@ def build(
     dropped: set[bytes] = set()
     filtered: set[bytes] = set()
     for name, value in inherited.items():
-        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+        if name in taken or _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
             dropped.add(name)
         elif passes is not None and not passes(name):
             filtered.add(name)
@@ -210,8 +224,8 @@ def build(
     if names_over_tcp:
         options = variables.get(_RESOLVER_OPTIONS, b"").split()
         variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))
-    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in set_vars:
-        variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
+    if not git_configuration and _GIT_CONFIGURATION not in set_vars:
+        variables[_GIT_CONFIGURATION] = b"/dev/null"
     variables.update(own)
     filtered -= variables.keys()
     return Environment(

@@ -58,6 +58,18 @@ class SigningKeyError(LaunchError):
     default_code = "key.unusable"
 
 
+class KeyringError(LaunchError):
+    """A keyring that cannot be asked, or that does not have what it was asked for."""
+
+    default_code = "keyring.unavailable"
+
+
+class CredentialError(LaunchError):
+    """A secret for the command that cannot be had, or must not be given to it."""
+
+    default_code = "credential.unusable"
+
+
 class EnforcementError(LaunchError):
     """A feature that the launch requires cannot be enforced here."""
 
@@ -75,6 +87,12 @@ class ExecutableError(LaunchError):
 
     default_code = "executable.unusable"
     exit_status = 126
+
+
+class ExecFailedError(ExecutableError):
+    """The kernel refused to execute what was found and held."""
+
+    default_code = "executable.exec"
 
 
 class CommandNotFoundError(LaunchError):

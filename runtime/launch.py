@@ -36,7 +36,7 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
-from runtime.errors import ExecutableError, HookError, LaunchError
+from runtime.errors import ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
+    from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
+    from runtime.standard_error import Relay
 
 _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
@@ -107,6 +109,7 @@ class LaunchPlan(NamedTuple):
         environment: names of the child's variables.
         directory: its start directory.
         dropped: names of variables that it would not get.
+        credentials: variables that secrets are put into, and the references of those.
     """
 
     capabilities: CapabilitySet
@@ -114,6 +117,7 @@ class LaunchPlan(NamedTuple):
     environment: tuple[bytes, ...]
     directory: bytes
     dropped: tuple[bytes, ...]
+    credentials: tuple[tuple[str, str], ...]
 
 
 class Launch:
@@ -126,10 +130,13 @@ class Launch:
         ask: asks a person for the passphrase of the key that it is given the name of.
         silent: whether ``notify`` and ``explain`` are never told anything; None for what is configured.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+        relay_standard_error: whether what the command writes there is seen on its way, where it can be.
 
     Attributes:
         session: the session id.
         silent: as above; known once the configuration was read.
+        relay: what the command writes to standard error goes through it, None where it does not.
+        exec_finding: why the kernel could not execute the command, as far as that was seen.
     """
 
     def __init__(
@@ -141,6 +148,7 @@ class Launch:
         ask: Callable[[str], bytes] | None = None,
         silent: bool | None = False,
         redeliver_signals: bool = True,
+        relay_standard_error: bool = False,
     ) -> None:
         self.session = new_session_id()
         self.silent = silent
@@ -148,6 +156,10 @@ class Launch:
         self._notify = notify
         self._explain = explain
         self._redeliver = redeliver_signals
+        self._relays = relay_standard_error
+        self.relay: Relay | None = None
+        self.exec_finding: Finding | None = None
+        self._enforced: tuple[CapabilitySet, bytes] | None = None
         self._cleanup = contextlib.ExitStack()
         self._places = Places.of_user()
         self._resolution: Resolution
@@ -181,6 +193,8 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
+            # Before the key is there: the helper that asks a keyring runs code of others.
+            self._resolution.take_credentials(closed=self._recording.closed_files(self._request))
             # While a person who is asked for a passphrase can still interrupt.
             self._recording.take_key(self._request)
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
@@ -213,6 +227,22 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
+    def enforced(self) -> Enforced | None:
+        """Return what the command was launched inside of, for a diagnosis; None if it was not."""
+        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        if self._enforced is None or not self._released:
+            return None
+        capabilities, directory = self._enforced
+        closed = self._recording.closed_files(self._request)
+        return Enforced(
+            capabilities=capabilities,
+            directory=directory,
+            workdir=self._resolution.workdir,
+            guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
+            block_net=bool(self._request.block_net),
+        )
+
     def foresee(self) -> DryRun:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
@@ -221,10 +251,14 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             self._take_request()
+            self._resolution.require_unblocked()
+            self._resolution.take_credentials(
+                closed=self._recording.closed_files(self._request), looking=True
+            )
             grants, held, variables, directory = self._resolve({}, private=None)
             capabilities = self._resolution.capabilities(grants)
             self._resolution.require_unwritable_script(held, capabilities)
-            plan = _plan(capabilities, held.hash_all(), variables, directory)
+            plan = self._plan(capabilities, held.hash_all(), variables, directory)
             from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
 
             return dry_run.foresee(
@@ -237,6 +271,7 @@ class Launch:
             )
 
     def _perform(self, signals: Signals) -> LaunchResult:
+        self._resolution.require_unblocked()
         private = self._private_directory()
         exported = self._before_hook()
         grants, held, variables, directory = self._resolve(exported, private=private)
@@ -255,6 +290,9 @@ class Launch:
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
         self._output_places = outputs.places(self._resolution.outputs)
+        self._enforced = capabilities, directory
+        if self._relays:
+            self._take_relay()
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -272,16 +310,35 @@ class Launch:
             achieved=achieved,
             pid=supervision.pid,
         )
-        self._explain(_plan(capabilities, images, variables, directory))
+        self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._released = True  # from here on it may run, whatever happens here
         try:
             supervision.release()
-        except ExecutableError:
+        except ExecFailedError as error:
             self._released = False
-            raise
-        self._ending = supervision.wait(signals)
-        return self._finish(self._ending)
+            raise self._explained(error, held.executed.path, capabilities) from None
+        self._ending = supervision.wait(signals, self.relay)
+        return self._finish(self._ending, signals)
+
+    def _take_relay(self) -> None:
+        from runtime import standard_error  # noqa: PLC0415  # only where it was asked for
+
+        if standard_error.why_not_relayed() is None:
+            with contextlib.suppress(OSError):  # another user's pipe, or one that nobody reads
+                self.relay = standard_error.Relay()
+                self._cleanup.callback(self.relay.close)
+
+    def _explained(self, error: ExecFailedError, path: bytes, capabilities: CapabilitySet) -> ExecFailedError:
+        """Return the error with what stands in the way, as far as that can be seen."""
+        from runtime import diagnosis  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        self.exec_finding = finding = diagnosis.of_exec(path, capabilities)
+        if finding is None:
+            return error
+        flags = " ".join(map(shown, finding.flags))
+        hint = f"{shown(finding.subject)} {finding.reason}" + (f": add {flags}" if flags else "")
+        return ExecFailedError(str(error), hint=hint)
 
     def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
         """Say what the command would have outside, and what it has that it need not."""
@@ -298,6 +355,11 @@ class Launch:
             more = len(variables.filtered) - _MOST_NAMED
             rest = f" and {more} more (-v names them)" if more > 0 else ""
             self._notify(f"variables that the profile keeps from the command: {names}{rest}")
+        if given := self._resolution.credentials:
+            named = ", ".join(
+                f"{name} ({shown(os.fsencode(place))})" for name, place in sorted(given.items())
+            )
+            self._notify(f"secrets that the command gets: {named}")
         if self._resolution.network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
         elif self._resolution.asks_no_names:
@@ -305,13 +367,15 @@ class Launch:
                 "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
             )
 
-    def _finish(self, ending: Ending) -> LaunchResult:
+    def _finish(self, ending: Ending, signals: Signals) -> LaunchResult:
         duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
+            if self.relay is not None:  # and the rest when no evidence waits for who reads it
+                self.relay.hand_on(signals.descriptor)
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
@@ -357,6 +421,8 @@ class Launch:
 
     def _close(self, ending: Ending) -> None:
         """Do what comes after the outcome."""
+        if self.relay is not None:
+            self.relay.hand_on()  # what there is room for, before an after-hook writes
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:
@@ -420,9 +486,8 @@ class Launch:
             self.silent = defaults is not None and bool(defaults.silent)
         if self.silent:
             self._notify = self._explain = _keep_silent
-        if (suggested := self._resolution.suggested_profile) is not None:
-            program, profile = suggested
-            self._notify(f"there is a profile for {program}: nono run -p {profile} -- …")
+        if (suggestion := self._resolution.suggestion) is not None:
+            self._notify(suggestion)
         for number in range(3):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
@@ -476,7 +541,7 @@ class Launch:
         with self._as_before():
             result = hooks.run(
                 loaded,
-                environment=self._request.variables,
+                environment=self._resolution.hook_variables(),
                 key_names=self._resolution.key_names(),
                 session=self.session,
                 workdir=self._resolution.workdir,
@@ -512,7 +577,20 @@ class Launch:
             grants, session=self.session, exported=exported, private=private or _NOT_MADE
         )
         held = resolution.hold(variables, directory)
+        resolution.require_unblocked(held.images[0].path)
         return resolution.with_executable(grants, held), held, variables, directory
+
+    def _plan(
+        self,
+        capabilities: CapabilitySet,
+        images: tuple[executable.Image, ...],
+        variables: environment.Environment,
+        directory: bytes,
+    ) -> LaunchPlan:
+        names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
+        return LaunchPlan(
+            capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
+        )
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -524,6 +602,7 @@ class Launch:
         directory: bytes,
         signals: Signals,
     ) -> Supervision:
+        _require_one_thread()  # once more: nothing that was loaded or asked since may have begun another
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._place = out_of_memory.Place()
         self._cleanup.callback(self._place.leave)
@@ -536,6 +615,7 @@ class Launch:
                 signals=signals,
                 limits=self._limits,
                 oom_score=self._place.command,
+                relay=self.relay,
             )
         finally:
             os.close(descriptor)
@@ -547,15 +627,6 @@ class Launch:
         if self._supervision is not None:
             self._supervision.abandon()
             self._supervision = None
-
-
-def _plan(
-    capabilities: CapabilitySet,
-    images: tuple[executable.Image, ...],
-    variables: environment.Environment,
-    directory: bytes,
-) -> LaunchPlan:
-    return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
 
 
 def _keep_silent(_: object) -> None:

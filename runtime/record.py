@@ -225,6 +225,7 @@ def intent_data(resolution: Resolution) -> dict[str, Json]:
         "strategy": "supervised",
         "supervisor": host.supervisor_document(),
         "user": host.user(),
+        **resolution.asked_besides(),
     }
     if resolution.configured:
         data["configuration"] = dict(resolution.configured)

@@ -126,6 +126,10 @@ class Recording:
         request = resolution.request
         if not request.audit:
             return
+        if resolution.secrets and self._key is not None:
+            from runtime import credentials  # noqa: PLC0415  # imported when they were read
+
+            credentials.refuse_key(resolution.secrets, self._key.key)
         try:
             self._begin(resolution, may_found=request.key is not None)
         except LedgerError as error:

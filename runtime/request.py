@@ -30,12 +30,12 @@ TOO_MANY_BYTES = "usage.labels"
 _BESIDE_A_MANIFEST = frozenset(
     {
         *("command", "variables", "workdir", "config"),
-        *("bypass_protection", "allow_writable_script"),
+        *("bypass_protection", "allow_writable_script", "allow_commands", "block_commands"),
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
     }
 )
 
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class LaunchRequest(NamedTuple):
@@ -53,6 +53,9 @@ class LaunchRequest(NamedTuple):
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked besides the usual ones.
+        credentials: references of secrets, by the variable of the command that each is put into.
         profile: name of a profile, or path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
@@ -74,11 +77,14 @@ class LaunchRequest(NamedTuple):
     open_ports: tuple[int, ...] = ()
     bypass_protection: tuple[bytes, ...] = ()
     allow_writable_script: bool = False
+    allow_commands: tuple[bytes, ...] = ()
+    block_commands: tuple[bytes, ...] = ()
+    credentials: Mapping[str, str] = _NONE
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
     key_passphrase_env: str | None = None
-    labels: Mapping[str, str] = _NO_LABELS
+    labels: Mapping[str, str] = _NONE
     outputs: tuple[bytes, ...] = ()
     audit: bool = True
     config: bytes | None = None
@@ -178,7 +184,9 @@ def require_labels(labels: Mapping[str, str]) -> None:
 
 
 def _worded(name: str) -> str:
-    return {"grants": "a grant", "profile": "a profile"}.get(name, f"--{name.replace('_', '-')}")
+    return {"credentials": "a secret", "grants": "a grant", "profile": "a profile"}.get(
+        name, f"--{name.replace('_', '-')}"
+    )
 
 
 def _check_ports(asked: tuple[object, ...]) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import environment, executable
-from runtime.capabilities import NO_PORTS, SYSTEM, USER, Access, CapabilitySet, FileGrant
-from runtime.configuration import SYSTEM_DIRECTORY, digests, read_configuration, read_system_configuration
+from attest import canonical
+from runtime import blocked_commands, environment, executable
+from runtime.capabilities import NO_PORTS, PROFILE, SYSTEM, USER, Access, CapabilitySet, FileGrant
+from runtime.configuration import SYSTEM_DIRECTORY, configured
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import GrantError, LaunchError, UsageError
+from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
     OpenGrant,
@@ -31,18 +33,20 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Mapping, Sequence
 
+    from attest.canonical import Json
     from runtime import hooks
     from runtime.capabilities import Network, Ports
-    from runtime.grant_request import GrantRequest
     from runtime.manifest import Manifest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
-    from runtime.system_policy import Minimum
 
 DNS_PORT = 53
 
 # Programs that a built-in profile is made for.
 _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
+
+# Agents without one: a profile that a user begins with what agents have in common.
+_LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
 
 
 class Places(NamedTuple):
@@ -77,6 +81,10 @@ class Resolution:
         manifest: the capability manifest, None without one.
         hooks: the hooks that the profile names, loaded, by their kind.
         redactor: keeps secrets from the record.
+        credentials: references of secrets by variable; read by :meth:`take_credentials`.
+        secrets: those, by variable.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked besides the usual ones.
         network: the network mode.
         ports: which, where that is ``ports``.
 
@@ -97,8 +105,9 @@ class Resolution:
         self._notify = notify
         self._cleanup = cleanup
         self.hooks: dict[str, hooks.LoadedHook] = {}
-        self.configuration = read_configuration(places.config)
-        self.request, self._minimum = self._configured(request)
+        in_force = configured(request, places.config)
+        self.request, self._minimum = in_force.request, in_force.minimum
+        self.configuration, self.configured = in_force.user, in_force.digests
         self.request.check()
         self.workdir = self.request.working_directory()
         self.outputs = self.request.declared_outputs(self.workdir)
@@ -109,25 +118,28 @@ class Resolution:
             variables = {**variables, **self.profile.variables.set_vars}
         self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
+        self._take_commands_and_references()
         self.network, self.ports = self._asked_network()
         if self._minimum is not None:
             self._minimum.require_network(self.network, self.ports)
 
-    def _configured(self, request: LaunchRequest) -> tuple[LaunchRequest, Minimum | None]:
-        """Return what the request comes to, the system's word before the user's, and the minimum profile."""
-        system = read_system_configuration()
-        self.configured = digests(self.configuration, system)
-        minimum: Minimum | None = None
-        if system is not None:
-            from runtime import system_policy  # noqa: PLC0415  # only a host with such a file pays
+    def _take_commands_and_references(self) -> None:
+        """Take which commands are blocked, and where secrets lie, of user and profile together."""
+        request, profile = self.request, self.profile
+        self.credentials: Mapping[str, str] = request.credentials
+        if profile is not None:
+            self.credentials = {**profile.credentials, **request.credentials}
+        if self.credentials:
+            from runtime import credentials  # noqa: PLC0415  # most launches have none
 
-            request = system_policy.applied(system, request)
-            system_policy.require_redaction(system, self.configuration)
-            if system.minimum_profile is not None:
-                minimum = system_policy.Minimum(system)
-                minimum.require_no_manifest(request)
-        defaults = self.configuration.launch
-        return request if defaults is None else defaults.complete(request), minimum
+            credentials.check(self.credentials, key=request.key, key_names=self.key_names())
+        self.secrets: Mapping[bytes, bytes] = {}
+        self.allow_commands = blocked_commands.united(
+            request.allow_commands, () if profile is None else profile.allow_commands
+        )
+        self.block_commands = blocked_commands.united(
+            request.block_commands, () if profile is None else profile.block_commands
+        )
 
     def _take_manifest(self) -> Manifest | None:
         if self.request.config is None:
@@ -172,12 +184,36 @@ class Resolution:
         return bool(self.ports.connect) and DNS_PORT not in self.ports.connect
 
     @property
-    def suggested_profile(self) -> tuple[str, str] | None:
-        """What is launched without a profile, and the built-in profile that is made for it; else None."""
+    def suggestion(self) -> str | None:
+        """What to say about a profile where a program that is known for one is launched without any."""
         program = os.path.basename(self.request.command[0])
-        if self.profile is not None or self.manifest is not None or program not in _MADE_FOR:
+        if self.profile is not None or self.manifest is not None:
             return None
-        return program.decode("ascii"), _MADE_FOR[program]
+        name = program.decode("ascii", "replace")
+        if program in _MADE_FOR:
+            return f"there is a profile for {name}: nono run -p {_MADE_FOR[program]} -- …"
+        if program in _LIKE_AGENTS:
+            return f"there is no profile for {name} yet; begin one: nono profile init {name} --extends agent"
+        return None
+
+    def asked_besides(self) -> dict[str, Json]:
+        """Return what else is asked, as ``launch.intent`` writes it: only members that say something."""
+        besides: dict[str, Json] = {}
+        if self.allow_commands or self.block_commands:
+            besides["commands"] = {
+                "allow": [canonical.text(name) for name in self.allow_commands],
+                "block": [canonical.text(name) for name in self.block_commands],
+            }
+        if self.credentials:
+            besides["credentials"] = [
+                {
+                    "reference": canonical.text(os.fsencode(reference)),
+                    "source": self.source_of(variable),
+                    "variable": variable,
+                }
+                for variable, reference in sorted(self.credentials.items())
+            ]
+        return besides
 
     def asked(self) -> tuple[GrantRequest, ...]:
         """Return the grants that user and profile ask for, or a manifest alone."""
@@ -191,6 +227,66 @@ class Resolution:
         reference, passphrase = self.request.key or "", self.request.key_passphrase_env
         named = [reference.removeprefix("env://")] if reference.startswith("env://") else []
         return tuple(os.fsencode(name) for name in (*named, passphrase) if name is not None)
+
+    def take_credentials(self, *, closed: Sequence[bytes], looking: bool = False) -> None:
+        """Read the secrets, and keep them from the record.
+
+        Args:
+            closed: see :meth:`grants`.
+            looking: changes nothing, and asks no keyring.
+
+        Raises:
+            CredentialError: one cannot be had, or must not be given away.
+            UsageError: a label holds one.
+        """
+        if not self.credentials:
+            return
+        from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
+
+        def judge(variable: str, path: bytes, canonical_path: bytes) -> None:
+            source = self.source_of(variable)
+            # A user names a file of their own on purpose; a profile opens nothing protected.
+            protects = source != USER
+            denials = DEFAULT_DENIALS if self.profile is None else self.profile.denials
+            guard = Guard(
+                self._untouchable(closed),
+                bypass=[self._absolute(p) for p in self.request.bypass_protection] if protects else (),
+                denials=denials if protects else {},
+            )
+            asked = GrantRequest(Access.READ, path, directory=False, source=source)
+            guard.judge(asked, canonical_path, path=path)
+
+        self.secrets = credentials.load(self.credentials, judge=judge, looking=looking)
+        self.redactor.add_secrets(self.secrets.values())
+        self._refuse_secret_labels()
+
+    def source_of(self, credential: str) -> str:
+        """Return who asks for the credential in this variable: ``user`` or ``profile``."""
+        return USER if credential in self.request.credentials else PROFILE
+
+    def taken_variables(self) -> tuple[bytes, ...]:
+        """Return the variables that credentials were taken from; neither command nor hook inherits them."""
+        if not self.credentials:
+            return ()
+        from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
+
+        return credentials.variables(self.credentials)
+
+    def hook_variables(self) -> Mapping[bytes, bytes]:
+        """Return the environment that hooks inherit; of a signing key they are relieved where they run."""
+        taken = self.taken_variables()
+        variables = self.request.variables
+        return {n: v for n, v in variables.items() if n not in taken} if taken else variables
+
+    def require_unblocked(self, *paths: bytes) -> None:
+        """Refuse a command that is blocked by its name; see :mod:`runtime.blocked_commands`.
+
+        Args:
+            paths: what it leads to, beside what was typed.
+        """
+        blocked_commands.require_unblocked(
+            self.allow_commands, self.block_commands, self.request.command[0], *paths
+        )
 
     def capabilities(self, grants: Grants) -> CapabilitySet:
         """Return the capability set that the grants and the network make."""
@@ -207,11 +303,7 @@ class Resolution:
             GrantError: a grant that must not, or cannot, be given.
         """
         profile = self.profile
-        guard = Guard(
-            self._untouchable(closed),
-            bypass=[self._absolute(p) for p in self.request.bypass_protection],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
+        guard = self.guard(closed)
         extra = standard_stream_grants(guard)
         if private is not None:
             extra.append(private_directory_grant(private))
@@ -229,6 +321,23 @@ class Resolution:
         if self.manifest is not None:
             _require_same_places(grants)
         return grants
+
+    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
+        """Return who judges grants.
+
+        Args:
+            closed: as :meth:`grants` has it.
+            lifted: absolute paths whose protection is lifted beside what the request lifts.
+
+        Raises:
+            UsageError: a protection to be lifted is none.
+        """
+        profile = self.profile
+        return Guard(
+            self._untouchable(closed),
+            bypass=[*(self._absolute(path) for path in self.request.bypass_protection), *lifted],
+            denials=DEFAULT_DENIALS if profile is None else profile.denials,
+        )
 
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
@@ -267,7 +376,7 @@ class Resolution:
         return environment.build(
             self.request.variables,
             hook=exported,
-            secrets={},
+            secrets=self.secrets,
             own={b"NONO_SESSION_ID": session.encode()},
             key_names=self.key_names(),
             temporary=private,
@@ -275,6 +384,7 @@ class Resolution:
             names_over_tcp=DNS_PORT in self.ports.connect,
             git_configuration=self._git_can_read(readable),
             lists=None if self.profile is None else self.profile.variables,
+            taken=self.taken_variables(),
         )
 
     def _git_can_read(self, capabilities: CapabilitySet) -> bool:

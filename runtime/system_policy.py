@@ -5,8 +5,9 @@ commands: whoever runs something without nono is not held by it (SECURITY.md).
 
 **The minimum profile.** Each launch uses it or builds upon it: every file of its chain, by digest, must be in
 the chain of the launch's profile, so neither a name nor a path stands for it. What it blocks stays blocked
-then: a closed network, or all but its ports; excluded groups; denials of groups; variables that it denies.
-Its hooks run. What it grants can be added to, by flags and by profiles, unless ``grants = "profile-only"``.
+then: a closed network, or all but its ports; excluded groups; denials of groups; variables that it denies;
+commands that it blocks. Its hooks run. What it grants can be added to, by flags and by profiles, unless
+``grants = "profile-only"``.
 A capability manifest stands alone and holds nothing of a profile, so there is none under a minimum profile.
 """
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _NO_GRANTS = frozenset(
     {
         *("command", "variables", "workdir", "profile", "block_net", "allow_writable_script"),
+        "block_commands",
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
         # They narrow a network, or are refused as wider than the profile's.
         *("connect_ports", "listen_ports", "open_ports"),
@@ -182,9 +184,14 @@ class Minimum:
         for kind, hook in minimum.hooks.items():
             if profile.hooks.get(kind) != hook:
                 raise self._refusal(f"the profile has another {kind}-hook")
+        allowed = {*request.allow_commands, *profile.allow_commands} - {*minimum.allow_commands}
+        if unblocked := sorted(allowed.intersection(minimum.block_commands)):
+            raise self._refusal(f"commands that it blocks are allowed: {', '.join(map(shown, unblocked))}")
         added = set(profile.variables.set_vars.items()) - set(minimum.variables.set_vars.items())
-        if denied := self._denied(dict(added)):
-            raise self._refusal(f"the profile sets what it denies: {', '.join(map(shown, denied))}")
+        secrets = {**profile.credentials, **request.credentials}.items() - minimum.credentials.items()
+        names = {*(name for name, _ in added), *(name.encode("utf-8", "replace") for name, _ in secrets)}
+        if denied := self._denied(dict.fromkeys(names, b"")):
+            raise self._refusal(f"variables that it denies are set: {', '.join(map(shown, denied))}")
         if self._profile_only:
             self._require_no_grants(profile, request)
 
@@ -227,7 +234,7 @@ class Minimum:
         """Refuse every grant beyond the minimum; what is of no known kind counts as one."""
         for name in request._fields:
             if name not in _NO_GRANTS and getattr(request, name):
-                what = {"grants": "grants"}.get(name, f"--{name.replace('_', '-')}")
+                what = {"credentials": "secrets", "grants": "grants"}.get(name, f"--{name.replace('_', '-')}")
                 raise self._refusal(
                     f"{what} on the command line, and nothing is to be granted beyond it"
                     ' (grants = "profile-only")',
@@ -246,6 +253,9 @@ class Minimum:
             "groups": of_groups,
             "variables": variables and sets,
             "hooks": profile.hooks.items() <= minimum.hooks.items(),
+            "credentials": profile.credentials.items() <= minimum.credentials.items(),
+            "allow_commands": set(profile.allow_commands) <= set(minimum.allow_commands),
+            "block_commands": True,
         }
         for field in profile._fields:
             if not within.get(field, getattr(profile, field) == getattr(minimum, field)):

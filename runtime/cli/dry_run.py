@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from runtime.dry_run import DryRun
 
+_NO_KEYRING = "the keyring was not asked whether it has them"
 _NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
 
 
@@ -32,7 +33,11 @@ def write(command: tuple[bytes, ...], foreseen: DryRun, *, json: bool) -> None:
         write_document(foreseen.document)
         return
     typed = " ".join(shown(argument) for argument in command)
-    write_lines([f"would run  {typed}", *plan_lines(foreseen.plan), *_lines(foreseen), _NOTHING_DONE])
+    asked = any(place.startswith("keyring://") for _, place in foreseen.plan.credentials)
+    unasked = [_NO_KEYRING] if asked else []
+    write_lines(
+        [f"would run  {typed}", *plan_lines(foreseen.plan), *unasked, *_lines(foreseen), _NOTHING_DONE]
+    )
 
 
 def _lines(foreseen: DryRun) -> Iterator[str]:

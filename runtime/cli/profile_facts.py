@@ -69,6 +69,13 @@ def facts(profile: Profile) -> Iterator[Fact]:
     for name in excluded(profile):
         yield Fact("left out", name, chain.that(lambda file, it=name: it in file.exclude))
     yield from _environment(profile, chain)
+    for name, reference in profile.credentials.items():
+        by = chain.that(lambda file, it=name: it in file.credentials)[-1:]
+        yield Fact("secret", f"{name} from {shown(reference.encode())}", by)
+    for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands)):
+        for called in names:
+            by = chain.that(lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands"))
+            yield Fact("command", f"{rule} {shown(called)}", by)
     for kind, hook in profile.hooks.items():
         required = ", required" if hook.required else ""
         text = f"{kind}: {shown(hook.script)}, at most {hook.timeout_seconds} s{required}"
@@ -166,6 +173,28 @@ def document(profile: Profile) -> dict[str, Any]:
                 }
                 for name in variables.set_vars
             ],
+        },
+        "env_credentials": [
+            {
+                "name": name,
+                "reference": reference,
+                "said_by": [*chain.that(lambda file, it=name: it in file.credentials)],
+            }
+            for name, reference in profile.credentials.items()
+        ],
+        "commands": {
+            rule: [
+                {
+                    "name": canonical.text(called),
+                    "said_by": [
+                        *chain.that(
+                            lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands")
+                        )
+                    ],
+                }
+                for called in names
+            ]
+            for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands))
         },
         "session_hooks": {
             kind: {

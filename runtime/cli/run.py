@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from attest import canonical
@@ -19,6 +20,8 @@ from runtime.request import LaunchRequest
 
 if TYPE_CHECKING:
     from attest.canonical import Json
+    from runtime.cli.diagnosis_text import DiagnosticsFile
+    from runtime.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -39,9 +42,20 @@ exit codes:
 What neither a flag nor a profile says can be configured, and a host can forbid what flags say: nono config
 show names the files and what they say.
 
+A secret is named by where it lies, never given: it is on no command line, in no message and in no record, and
+what is taken from a variable of nono's own is gone from there, for hooks as well.
+
+Some commands are blocked by name: rm, dd, shred, wipefs, mkfs, fdisk, parted, shutdown, reboot, halt,
+poweroff, sudo, su, doas, pkexec. This is advice at start-up, which any shell gets around; the sandbox is
+what holds.
+
 Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
+
+After a command that failed a footer says what was refused, as far as that is known, and the flag that would
+allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
+--diagnostics in a pipe), asked of what was enforced. Nothing of it is recorded.
 
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
@@ -51,6 +65,9 @@ examples:
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p claude-code -- claude
+  nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
+  nono run -p codex --env-credential openai_api_key -- codex
+  nono run --env-credential-map file:///run/keys/npm NPM_TOKEN --allow . -- npm publish
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -76,11 +93,18 @@ _PORT_FLAGS = (
 )
 
 
+_COMMAND_FLAGS = (
+    ("--allow-command", "launch a command of this name although it is blocked, as rm and sudo are"),
+    ("--block-command", "refuse a command of this name; advice at start-up, which any shell gets around"),
+)
+
+
 _PATHS = (
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--audit-sign-key",
     "--bypass-protection",
     "--config",
+    "--diagnostics-json",
     "--ledger",
     "--output",
     "--profile",
@@ -126,6 +150,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take all that is granted from a capability manifest, and nothing beside it",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
+    secrets = parser.add_argument_group("secrets and commands (each can be given more than once)")
+    secrets.add_argument(
+        "--env-credential",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME...]",
+        help="put the keyring's password for user NAME of service nono into the variable NAME, in upper case",
+    )
+    secrets.add_argument(
+        "--env-credential-map",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("REF", "NAME"),
+        help="put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME",
+    )
+    for flag, text in _COMMAND_FLAGS:
+        secrets.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -156,12 +198,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --dry-run: as one JSON object, with a manifest for --config",
     )
+    _add_diagnostics(parser)
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
         "--status-fd", type=int, metavar="N", help="write how it went to descriptor N, as one line of JSON"
     )
     parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
+
+
+def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("when the command fails")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--diagnostics",
+        action="store_true",
+        help="look for refusals in what it writes to standard error, also where that is a pipe: it then gets"
+        " another one, which nono reads and hands on (a file is read back without this)",
+    )
+    either.add_argument(
+        "--no-diagnostics", action="store_true", help="do not say what was refused, and what would allow it"
+    )
+    group.add_argument(
+        "--diagnostics-json",
+        metavar="FILE",
+        help="write what was refused to FILE, as JSON, however it ended",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -171,13 +233,40 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--json is for a dry run", hint="add --dry-run; how a launch went is written by --status-fd N"
         )
+    diagnostics: DiagnosticsFile | None = None
+    if arguments.diagnostics_json is not None and not arguments.dry_run:
+        from runtime.cli.diagnosis_text import DiagnosticsFile  # noqa: PLC0415  # few launches ask for it
+
+        diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
+    view = _view_of_standard_error(arguments)
+    launch, status, signalled = _launch(arguments)
+    quiet = arguments.no_diagnostics or launch is None or bool(launch.silent) or not status
+    # Of a signal the user knows, who may well have sent it.
+    asks = not signalled and os.isatty(2)
+    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+        quiet = True  # what kept it from running has been said; or nothing was seen that could be said
+    if diagnostics is not None or not quiet:
+        from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+    return status
+
+
+def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
+    """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
     explain = _explain if arguments.verbose else _keep_silent
     launch: Launch | None = None
     try:
         request = _request(arguments)
         silent = True if arguments.silent else False if arguments.verbose else None
         launch = Launch(
-            request, notify=_say, explain=explain, ask=_ask, silent=silent, redeliver_signals=False
+            request,
+            notify=_say,
+            explain=explain,
+            ask=_ask,
+            silent=silent,
+            redeliver_signals=False,
+            relay_standard_error=arguments.diagnostics,
         )
         if arguments.dry_run:
             foreseen = launch.foresee()
@@ -185,7 +274,7 @@ def run(arguments: argparse.Namespace) -> int:
             from runtime.cli import dry_run  # noqa: PLC0415  # no launch pays for it
 
             dry_run.write(request.command, foreseen, json=arguments.json)
-            return 0
+            return None, 0, False
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
@@ -194,7 +283,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, OutputError):  # the plan of a dry run; whoever reads no further need not be told
             if str(error):
                 complain(str(error))
-            return status
+            return None, status, False
         # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
@@ -212,11 +301,24 @@ def run(arguments: argparse.Namespace) -> int:
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
                 _say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
-        return status
+        return launch, status, False
     _write_status(arguments.status_fd, _status(result))
     if not launch.silent:
         _say_what_was_recorded(result, launch.key)
-    return result.exit_status
+    return launch, result.exit_status, result.signal is not None
+
+
+def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
+    """Remember where standard error ends now, if it is a file that can be read back."""
+    wanted = arguments.diagnostics_json is not None or not (arguments.no_diagnostics or arguments.silent)
+    try:
+        if not wanted or not stat.S_ISREG(os.fstat(2).st_mode):
+            return None
+        from runtime.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
+
+        return FileView()
+    except OSError:  # it is closed
+        return None
 
 
 def _say(text: str) -> None:
@@ -269,6 +371,9 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         allow_writable_script=arguments.allow_writable_script,
+        allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
+        block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
+        credentials=_credentials(arguments),
         profile=_bytes(arguments.profile),
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
@@ -278,6 +383,24 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         audit=not arguments.no_audit,
         config=_bytes(arguments.config),
     )
+
+
+def _credentials(arguments: argparse.Namespace) -> dict[str, str]:
+    if not arguments.env_credential and not arguments.env_credential_map:
+        return {}
+    from runtime import credentials  # noqa: PLC0415  # most launches have none
+
+    names = [name for given in arguments.env_credential for name in given.split(",")]
+    asked = [credentials.of_keyring(name) for name in names]
+    asked += [(variable, reference) for reference, variable in arguments.env_credential_map]
+    found: dict[str, str] = {}
+    for variable, reference in asked:
+        if found.setdefault(variable, reference) != reference:
+            raise UsageError(
+                f"two credentials are to be put into one variable: {credentials.safe(variable)}",
+                code="credential.name",
+            )
+    return found
 
 
 def _ports(arguments: argparse.Namespace, flag: str) -> tuple[int, ...]:
@@ -375,4 +498,5 @@ def plan_lines(plan: LaunchPlan) -> list[str]:
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
+        *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
     ]

@@ -542,6 +542,18 @@ def test_what_it_blocks_cannot_be_opened(desk: Desk) -> None:
         assert upheld(minimum, setting) == "system.profile"
     assert upheld(minimum, desk.extending(environment={"set_vars": {"AWS_REGION": "x", "B": "y"}})) == ""
     assert minimum.permitted({b"SECRET": b"1", b"B": b"2"}, blocked) == {b"B": b"2"}
+    for name, code in (("SECRET", "system.profile"), ("AWS_KEY", "system.profile"), ("OTHER", "")):
+        secret = {name: "env://ELSEWHERE"}
+        assert upheld(minimum, minimum.profile, credentials=secret) == code
+        assert upheld(minimum, desk.extending(env_credentials=secret)) == code
+
+
+def test_commands_that_it_blocks_stay_blocked(desk: Desk) -> None:
+    minimum = desk.minimum(commands={"block": ["curl", "git"], "allow": ["git"]})
+    for names, code in ((["curl"], "system.profile"), (["git"], ""), (["rm"], "")):
+        assert upheld(minimum, desk.extending(commands={"allow": names})) == code
+        allowed = tuple(name.encode() for name in names)
+        assert upheld(minimum, minimum.profile, allow_commands=allowed) == code
 
 
 def test_its_denials_and_hooks_stay(desk: Desk) -> None:
@@ -605,6 +617,7 @@ def test_grants_beyond_it_are_flags_and_profiles_own_matter_unless_there_may_be_
     grant = (GrantRequest(Access.READ, b"/srv", directory=True),)
     for asked in (
         {"grants": grant}, {"allow_cwd": True}, {"bypass_protection": (b"~/.ssh",)},
+        {"credentials": {"A_TOKEN": "env://TOKEN"}}, {"allow_commands": (b"rm",)},
     ):  # fmt: skip
         assert upheld(anything, anything.profile, **asked) == ""
         assert upheld(nothing, nothing.profile, **asked) == "system.grants"
@@ -616,6 +629,8 @@ def test_grants_beyond_it_are_flags_and_profiles_own_matter_unless_there_may_be_
         {"environment": {"set_vars": {"B": "1"}}},
         {"environment": {"set_vars": {"A": "2"}}},
         {"session_hooks": {"before": {"script": "/usr/bin/true"}}},
+        {"env_credentials": {"A_TOKEN": "env://TOKEN"}},
+        {"commands": {"allow": ["rm"]}},
     ):
         assert upheld(anything, desk.extending(**adding)) == "", adding
         assert upheld(nothing, desk.extending(**adding)) == "system.grants", adding
@@ -624,6 +639,7 @@ def test_grants_beyond_it_are_flags_and_profiles_own_matter_unless_there_may_be_
         environment={"deny": ["LANG"]},
         groups={"exclude": ["devices"]},
         filesystem={"read": ["/opt"]},
+        commands={"block": ["curl"]},
     )
     assert upheld(nothing, narrowing, block_net=True, labels={"a": "b"}, workdir=b"/") == ""
 
@@ -634,6 +650,7 @@ def test_a_new_field_of_a_request_counts_as_a_grant(desk: Desk) -> None:
     harmless = {
         "command", "variables", "workdir", "profile", "block_net", "allow_writable_script", "audit", "ledger",
         "key", "key_passphrase_env", "labels", "outputs", "connect_ports", "listen_ports", "open_ports",
+        "block_commands",
     }  # fmt: skip
     for name in ASKED._fields:
         changed: dict[str, Any] = {name: (b"1",)}

@@ -261,7 +261,8 @@ def test_a_file_size_limit_ends_the_command_and_not_its_record(site: Site) -> No
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
     ended = site.run(
-        "--allow", site.project, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
+        "--allow", site.project, "--allow-command", "dd",
+        "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
         preexec=limit,
     )  # fmt: skip
     assert ended.status in (1, 128 + signal.SIGXFSZ)

@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --config --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -c -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --audit-sign-key --block-command --bypass-protection --command --config --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -c -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -87,6 +87,10 @@ complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept 
 complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take all that is granted from a capability manifest, and nothing beside it'
 complete -c nono -n '_shtab_nono_using run' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
+complete -c nono -n '_shtab_nono_using run' -l env-credential -x -d 'put the keyring'"'"'s password for user NAME of service nono into the variable NAME, in upper case'
+complete -c nono -n '_shtab_nono_using run' -l env-credential-map -x -d 'put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME'
+complete -c nono -n '_shtab_nono_using run' -l allow-command -x -d 'launch a command of this name although it is blocked, as rm and sudo are'
+complete -c nono -n '_shtab_nono_using run' -l block-command -x -d 'refuse a command of this name; advice at start-up, which any shell gets around'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
@@ -95,6 +99,9 @@ complete -c nono -n '_shtab_nono_using run' -l output -xka "(__fish_complete_pat
 complete -c nono -n '_shtab_nono_using run' -l no-audit -d 'record nothing'
 complete -c nono -n '_shtab_nono_using run' -l dry-run -d 'say what would be launched, and stop there'
 complete -c nono -n '_shtab_nono_using run' -l json -d 'with --dry-run: as one JSON object, with a manifest for --config'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics -d 'look for refusals in what it writes to standard error, also where that is a pipe: it then gets another one, which nono reads and hands on (a file is read back without this)'
+complete -c nono -n '_shtab_nono_using run' -l no-diagnostics -d 'do not say what was refused, and what would allow it'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics-json -xka "(__fish_complete_path (commandline -ct))" -d 'write what was refused to FILE, as JSON, however it ended'
 complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to standard error'
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
