@@ -653,7 +653,7 @@ def test_a_new_field_of_a_request_counts_as_a_grant(desk: Desk) -> None:
         "block_commands",
     }  # fmt: skip
     for name in ASKED._fields:
-        changed: dict[str, Any] = {name: (b"1",)}
+        changed: dict[str, Any] = {name: {"A": "env://B"} if name == "credentials" else (b"1",)}
         request = ASKED._replace(**changed)
         try:
             held.require_upheld(held.profile, request)
