@@ -207,6 +207,8 @@ class Launch:
             self._take_request()
             grants, held, variables, directory = self._resolve({}, private=None)
             capabilities = self._resolution.capabilities(grants)
+            self._resolution.require_unwritable_script(held, capabilities)
+            enforcement.judge_kernel(capabilities.network)
             return _plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
