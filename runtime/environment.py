@@ -9,6 +9,8 @@ recorded; names are.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
+
+_COERCED = frozenset((b"C.UTF-8", b"C.utf8", b"UTF-8"))
 
 # The loader, the shells and the language runtimes execute what these say, before the program's own
 # first line; vault tokens open every other secret.
@@ -106,6 +110,19 @@ class Environment(NamedTuple):
 def is_dangerous(name: bytes) -> bool:
     """Return whether a variable of this name makes other programs run something, or opens a vault."""
     return name in _DANGEROUS or name.startswith(_DANGEROUS_PREFIXES)
+
+
+def given() -> dict[bytes, bytes]:
+    """Return the variables that this program was given.
+
+    In the C locale Python adds LC_CTYPE to its own (PEP 538), which would change how the command behaves.
+    """
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") in _COERCED:
+        with suppress(OSError), open("/proc/self/environ", "rb") as file:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
+                del variables[b"LC_CTYPE"]
+    return variables
 
 
 def is_reserved(name: bytes) -> bool:

@@ -1,9 +1,9 @@
 """Run a program on a kernel that has an older Landlock, as far as the program can tell.
 
 A filter notifies Landlock's system calls, and what an older kernel would answer is answered from outside: its
-ABI, EINVAL for a right, a rule or a flag that it does not know, E2BIG for a larger structure whose rest is not
-zero (landlock_create_ruleset(2)). What it does know goes on to the real kernel. A program can have one such
-listener only, so it cannot get another.
+ABI, EINVAL for a right, a rule or a flag that it does not know, E2BIG for a larger structure whose rest is
+not zero (landlock_create_ruleset(2)). What it does know goes on to the real kernel. A program can have one
+such listener only, so it cannot get another.
 
 Usage: older_kernel.py ABI PROGRAM [ARGUMENT...]
 """

@@ -1,4 +1,5 @@
-"""On a kernel with an older Landlock: what is required is there, or nothing runs and a kernel that would do is named.
+"""On a kernel with an older Landlock: what is required is there, or nothing runs, and one that does is named.
+
 
 The kernel is this one, behind a supervisor that answers for it (:mod:`tests.system.older_kernel`).
 """
@@ -65,7 +66,7 @@ def test_the_kernel_that_is_shown_is_no_newer(abi: int) -> None:
     # ABI 4 differs from 3 only where the network is restricted, 7 from 6 only in flags.
     alike = {3: 4, 6: 7}.get(abi, abi)
     assert (shown, took) == (abi, list(range(1, alike + 1)))
-    assert ports == [each for each in took if 4 <= each and abi >= 4]
+    assert ports == [each for each in took if each >= 4 and abi >= 4]
 
 
 @pytest.mark.parametrize("abi", REFUSED)
