@@ -78,6 +78,8 @@ _RESERVED_PREFIX = b"NONO_"
 _RESOLVER_OPTIONS = b"RES_OPTIONS"
 
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
+# zsh writes its here-documents to files that begin so, and knows none of the above.
+_ZSH_TEMPORARY = b"TMPPREFIX"
 
 # PEM, and the base64 of what every PKCS#8 Ed25519 key has before its secret (RFC 8410, section 7), whatever
 # its version: the two forms in which a key is put into a variable.
@@ -138,7 +140,7 @@ def is_name(name: bytes) -> bool:
 
 def is_own(name: bytes) -> bool:
     """Return whether nono itself sets a variable of this name, whatever anybody else says."""
-    return is_reserved(name) or name in _TEMPORARY
+    return is_reserved(name) or name in _TEMPORARY or name == _ZSH_TEMPORARY
 
 
 def holds_private_key(value: bytes) -> bool:
@@ -183,7 +185,7 @@ def build(
         secrets: secrets by the name of their variable; each name is checked.
         own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
         key_names: variables that hold a signing key or its passphrase.
-        temporary: the private temporary directory, for TMPDIR, TMP and TEMP; None when there is none.
+        temporary: the private temporary directory, for TMPDIR, TMP, TEMP and TMPPREFIX; None when there is none.
         unix_sockets: whether a unix socket is granted.
         names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
             C library other than glibc may not know how.
@@ -224,6 +226,7 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
+        variables[_ZSH_TEMPORARY] = temporary + b"/zsh"
     if names_over_tcp:
         options = variables.get(_RESOLVER_OPTIONS, b"").split()
         variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))

@@ -1,4 +1,4 @@
-"""The network of a launch: open, closed, or some ports; in each of them all kinds of sockets, names, and curl.
+"""The network of a launch: open, closed, or some ports; in each of them all kinds of sockets, names and curl.
 
 Each attempt is made outside first, where it works. ``tests/sandbox`` tries what a hostile program would.
 """
