@@ -185,7 +185,7 @@ def build(
         secrets: secrets by the name of their variable; each name is checked.
         own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
         key_names: variables that hold a signing key or its passphrase.
-        temporary: the private temporary directory, for TMPDIR, TMP, TEMP and TMPPREFIX; None when there is none.
+        temporary: the private temporary directory, for TMPDIR and its like; None when there is none.
         unix_sockets: whether a unix socket is granted.
         names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
             C library other than glibc may not know how.

@@ -181,8 +181,8 @@ def _mention_wider(
         within = other.directory and other.path != grant.path and is_beneath(grant.path, other.path)
         if within and other.access.covers(Access.WRITE):
             warn(
-                f"{request.wording()} does not keep the command from writing there: it lies in the write grant "
-                f"on {shown(other.path)}, and a grant takes nothing away"
+                f"{request.wording()} does not keep the command from writing there: it lies in the write"
+                f" grant on {shown(other.path)}, and a grant takes nothing away"
             )
             return
 

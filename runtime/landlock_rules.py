@@ -63,6 +63,7 @@ _WRITE_DIRECTORY = _WRITE_FILE | int(
     | _Right.REFER
 )
 _IOCTL = int(_Right.IOCTL_DEV)
+_REFER = int(_Right.REFER)
 
 _RULE_PATH_BENEATH = 1
 _RULE_NET_PORT = 2
@@ -211,17 +212,25 @@ def restrict(ruleset: int) -> None:
 def confine_signals(abi: int) -> None:
     """Put the calling thread, and all that it starts, into a domain that it can send no signal out of.
 
-    Nothing else is restricted by it.
+    Nothing else is restricted by it. Linking and renaming between directories (REFER) is the one right that a
+    domain takes away without handling it, as soon as another domain handles files: so it is handled here, and
+    given back for everything.
 
     Raises:
         OSError: ENOMSG before ABI 6, EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
     """
     if abi < _ABI_SCOPES:
         raise OSError(errno.ENOMSG, os.strerror(errno.ENOMSG))
-    attributes = _RulesetAttr(0, 0, _SCOPE_SIGNAL)
+    attributes = _RulesetAttr(_REFER, 0, _SCOPE_SIGNAL)
     size = ctypes.sizeof(attributes)
     ruleset = _call("landlock_create_ruleset", _create_ruleset, ctypes.byref(attributes), size, 0)
     try:
+        root = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            rule = plumbing.PathBeneathAttr(_REFER, root)
+            _call("landlock_add_rule", _add_rule, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+        finally:
+            os.close(root)
         flags = _LOG_SAME_EXEC_OFF if abi >= _ABI_LOG_FLAGS else 0
         _call("landlock_restrict_self", _restrict_self, ruleset, flags)
     finally:

@@ -54,11 +54,11 @@ def test_a_write_grant_within_a_read_grant_opens_itself_alone(site: Site) -> Non
         "read-all": "cat top out/deep/file out-of-it/file",
         "write-within": "echo y > out/deep/made",
         "move-within": "mv out/deep/made out/moved",
-        "link-within": "ln out/moved out/linked",
+        "link-within": "ln out/moved out/deep/linked",
         "write-beside": "echo y > made",
         "write-alike": "echo y > out-of-it/made",
         "move-out": "mv out/moved moved",
-        "link-out": "ln out/linked linked",
+        "link-out": "ln out/deep/linked linked",
         "move-in": "mv top out/top",
         "replace-it": "mv out elsewhere && mkdir out",
     }
@@ -68,6 +68,35 @@ def test_a_write_grant_within_a_read_grant_opens_itself_alone(site: Site) -> Non
     subprocess.run(["rm", "-r", "out"], cwd=site.project, check=True)
     site.file("out/deep/file", "x\n")
     assert outside(site, attempts) == set(attempts)
+
+
+# mv copies what cannot be renamed; other programs do not.
+RENAMES = """\
+import os
+os.makedirs("out/one/tree/sub")
+os.makedirs("out/two")
+open("out/one/file", "w").close()
+os.link("out/one/file", "out/two/linked")
+os.rename("out/one/file", "out/two/file")
+os.rename("out/one/tree", "out/two/tree")
+os.replace("out/two/tree/sub", "out/sub")
+print(sorted(os.listdir("out")), sorted(os.listdir("out/two")), os.listdir("out/one"))
+try:
+    os.rename("out/two/file", "file")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_files_and_directories_are_renamed_and_linked_across_a_write_grant(site: Site) -> None:
+    """What fences the launch in must not take that away; out of a grant it stays closed."""
+    (site.project / "out").mkdir()
+    ended = site.python(RENAMES, "--read", ".", "--allow", "out")
+    assert ended.status == 0, ended.stderr
+    found, refused = ended.stdout.decode().splitlines()
+    assert found == "['one', 'sub', 'two'] ['file', 'linked', 'tree'] []"
+    assert refused in ("Permission denied", "Invalid cross-device link")
+    assert (site.project / "out" / "two" / "file").exists()
 
 
 def test_a_read_grant_within_a_write_grant_takes_nothing_away_and_says_so(site: Site) -> None:
