@@ -39,7 +39,7 @@ def kernel(abi: int) -> tuple[Argument, ...]:
 # Makes a ruleset of each ABI, with all that it knows, and says which of them this kernel takes.
 RULESETS = """\
 import json, sys
-from runtime import landlock_rules
+from runtime import landlock_rules, syscalls
 from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 took, ports = [], []
@@ -50,7 +50,7 @@ for abi in range(1, 8):
             where.append(abi)
         except EnforcementError as error:
             assert "Invalid argument" in str(error) or "Argument list too long" in str(error), error
-print(json.dumps([landlock_rules.abi(), took, ports]))
+print(json.dumps([syscalls.landlock_abi(), took, ports]))
 """
 
 
