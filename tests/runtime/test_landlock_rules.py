@@ -181,7 +181,7 @@ def test_confining_signals_takes_no_right_to_files_away(tmp_path: Path, fence_fi
             syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
             if fence_first:
                 landlock_rules.confine_signals(RUNNING)
-            landlock_rules.restrict(ruleset)
+            restrict(ruleset)
             if not fence_first:
                 landlock_rules.confine_signals(RUNNING)
             function()
