@@ -6,11 +6,13 @@ Each attempt is a line of shell that works outside; the test says which of them 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.system.conftest import IS_ROOT, text_bytes
+from tests.system.conftest import IS_ROOT, NONO, text_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,6 +194,25 @@ def test_a_grant_is_where_its_path_leads_when_the_launch_begins(site: Site) -> N
     assert {os.fsencode(site.project / "one")} == {
         path for path in site.record().files() if path.startswith(os.fsencode(site.project))
     }
+
+
+def test_launches_within_launches_only_narrow(site: Site) -> None:
+    """Three deep, each with other grants: what is open is what all of them open, and nothing comes back."""
+    for name in ("both", "outer", "inner"):
+        site.file(f"{name}/file", "x\n")
+    code = ("--read", sys.prefix, "--read", sys.base_prefix)
+    attempts = {name: f"cat {name}/file" for name in ("both", "outer", "inner")}
+    attempts["write"] = "echo y > both/made"
+
+    def within(command: str, *grants: str) -> str:
+        launch = ("run", "--no-audit", *code, *grants, "--", "/bin/sh", "-c", command)
+        places = "unset XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME"
+        return f'cd {site.project}; {places}; HOME="$TMPDIR" exec {NONO} {shlex.join(launch)}'
+
+    innermost = within(script(site, attempts), "--read", "both", "--allow", "inner")
+    middle = within(innermost, "--allow", "both", "--allow", "inner")
+    ended = site.shell(middle, *code, "--allow", "both", "--allow", "outer", "--block-net")
+    assert (ended.status, ended.stdout) == (0, b"both\n"), ended.stderr
 
 
 # --- what is secret ----------------------------------------------------------------------------------
