@@ -2,7 +2,7 @@
 # The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
 # a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
 # (sshfs), npm for a schema that is published nowhere else, the shells that command lines are completed in,
-# what reads manual pages, and the programs that the built-in profiles are made for.
+# what reads manual pages, curl, and the programs that the built-in profiles are made for.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
 command -v openssl >/dev/null || missing="$missing openssl"

@@ -235,6 +235,24 @@ def test_pytest_runs_a_suite(site: Site, probe: Probe) -> None:
     assert "4 passed" in worked(ended, probe)
 
 
+def test_multiprocessing_works_where_shared_memory_is_granted(site: Site) -> None:
+    """Its locks are files in a directory that everything of the user shares, so no profile opens it."""
+    file = site.file(
+        "pool.py",
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPoolExecutor(2) as pool:\n        print(list(pool.map(abs, [-1, 2])))\n"
+        "    memory = SharedMemory(create=True, size=10)\n    memory.close()\n    memory.unlink()\n",
+    )
+    run = ("--", sys.executable, file)
+    ended = site.run("-p", "python-dev", *PYTHONS, *run)
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert "PermissionError" in ended.stderr
+    ended = site.run("-p", "python-dev", *PYTHONS, "--allow", "/dev/shm", *run)
+    assert (ended.status, ended.stdout) == (0, b"[1, 2]\n"), ended.stderr
+
+
 # --- node ---------------------------------------------------------------------------------------------
 
 
