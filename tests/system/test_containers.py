@@ -271,7 +271,10 @@ def test_with_no_variable_at_all(site: Site) -> None:
     """``env -i``: the home is what the user database says, and the command gets what nono tells it alone."""
     passwd = site.base / "passwd"
     passwd.write_text(f"somebody:x:{0 if IS_ROOT else os.geteuid()}:0::{site.home}:/bin/sh\n")
-    program = mounted(f"mount --bind {passwd} /etc/passwd", "/usr/bin/env", "-i", NONO)
+    binds = [f"mount --bind {passwd} /etc/passwd"]
+    if not os.access("/tmp", os.W_OK):  # where the command's directory is made, without TMPDIR
+        binds.append(f"mount --bind {site.temporary} /tmp")
+    program = mounted(" && ".join(binds), "/usr/bin/env", "-i", NONO)
     if not IS_ROOT:  # mapped to root, who is in the database
         passwd.write_text(f"root:x:0:0::{site.home}:/bin/sh\n")
     script = "/usr/bin/env | cut -d = -f 1 | sort"

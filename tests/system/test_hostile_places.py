@@ -324,8 +324,8 @@ def test_too_little_memory_is_said_and_no_exit_code_of_the_command(site: Site, f
         if subprocess.run(bare_python, check=False, capture_output=True).returncode != 0:
             continue
         ended = site.run("--block-net", "--", "/bin/sh", "-c", "exit 9", program=limited(flag, limit, NONO))
-        if ended.status in (-signal.SIGSEGV, -signal.SIGABRT):
-            continue
+        if ended.status in (-signal.SIGSEGV, -signal.SIGABRT) or ended.stderr == "MemoryError\n":
+            continue  # a library, or Python before the first line of the program
         assert ended.status in (9, 125), (limit, ended.stderr)
         assert "Traceback" not in ended.stderr, limit
         if ended.status == 125:
@@ -356,4 +356,5 @@ def test_a_limit_of_processes_is_said(site: Site) -> None:
     ended = site.run("--", "/bin/true", program=limited("-u", 1, NONO))
     assert ended.status == 125
     assert "Traceback" not in ended.stderr
-    assert "Resource temporarily unavailable" in ended.stderr
+    assert "the launch cannot be prepared: resource temporarily unavailable" in ended.stderr
+    assert "nono: hint: raise the limit of processes (ulimit -u)" in ended.lines

@@ -85,7 +85,7 @@ def test_a_shell_does_its_work_confined(site: Site, name: str, startup: Path) ->
     assert not startup.exists()
     done = subprocess.run(
         [path, "-c", work],
-        env={**site.environment, "TMPDIR": str(site.project)},
+        env={**site.environment, "TMPDIR": str(site.project), "TMPPREFIX": f"{site.project}/zsh"},
         cwd=site.project,
         check=False,
         capture_output=True,
