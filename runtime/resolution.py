@@ -143,11 +143,7 @@ class Resolution:
             GrantError: a grant that must not, or cannot, be given.
         """
         profile = self.profile
-        guard = Guard(
-            self._untouchable(closed),
-            bypass=[self._absolute(p) for p in self.request.bypass_protection],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
+        guard = self.guard(closed)
         extra = standard_stream_grants(guard)
         if private is not None:
             extra.append(private_directory_grant(private))
@@ -160,6 +156,23 @@ class Resolution:
         )
         self._cleanup.callback(grants.close)
         return grants
+
+    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
+        """Return who judges grants.
+
+        Args:
+            closed: as :meth:`grants` has it.
+            lifted: absolute paths whose protection is lifted beside what the request lifts.
+
+        Raises:
+            UsageError: a protection to be lifted is none.
+        """
+        profile = self.profile
+        return Guard(
+            self._untouchable(closed),
+            bypass=[*(self._absolute(path) for path in self.request.bypass_protection), *lifted],
+            denials=DEFAULT_DENIALS if profile is None else profile.denials,
+        )
 
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
