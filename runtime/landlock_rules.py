@@ -162,15 +162,22 @@ def _allow_connecting(ruleset: int, port: int) -> None:
 def confine_signals(abi: int) -> None:
     """Put the calling thread, and all that it starts, into a domain that it can send no signal out of.
 
-    Nothing else is restricted by it.
+    Nothing else is restricted by it. Linking and renaming between directories (REFER) is the one right that a
+    domain takes away without handling it, as soon as another domain handles files: so it is handled here, and
+    given back for everything.
 
     Raises:
         OSError: ENOMSG before ABI 6, EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
     """
     if abi < _ABI_SCOPES:
         raise OSError(errno.ENOMSG, os.strerror(errno.ENOMSG))
-    ruleset = syscalls.landlock_create_ruleset(0, 0, _SCOPE_SIGNAL)
+    ruleset = syscalls.landlock_create_ruleset(_REFER, 0, _SCOPE_SIGNAL)
     try:
+        root = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syscalls.landlock_allow_beneath(ruleset, root, _REFER)
+        finally:
+            os.close(root)
         syscalls.landlock_restrict_self(ruleset, _LOG_SAME_EXEC_OFF if abi >= _ABI_LOG_FLAGS else 0)
     finally:
         os.close(ruleset)

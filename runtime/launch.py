@@ -242,6 +242,8 @@ class Launch:
             self._resolution.take_credentials(closed=self._recording.closed_files(), looking=True)
             grants, held, variables, directory = self._resolve({}, private=None)
             capabilities = self._resolution.capabilities(grants)
+            self._resolution.require_unwritable_script(held, capabilities)
+            enforcement.judge_kernel(capabilities.network)
             return self._plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
@@ -598,6 +600,8 @@ class Launch:
 def _preparation_hint(error: OSError) -> str | None:
     if error.errno == errno.EMFILE:
         return "raise the limit of open files (ulimit -n)"
+    if error.errno == errno.EAGAIN and error.filename is None:  # of fork(2), of which that is the reason
+        return "raise the limit of processes (ulimit -u)"
     if error.filename is not None:  # a file is refused by whom it belongs to
         return None
     return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)

@@ -209,6 +209,9 @@ def main(argv: list[str] | None = None) -> int:
 
     Args:
         argv: the arguments without the program's name; by default those of this process.
+
+    Raises:
+        MemoryError: there was not enough.
     """
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
@@ -231,6 +234,8 @@ def main(argv: list[str] | None = None) -> int:
         return _USAGE_STATUS if error.code.startswith("usage.") else failure
     except KeyboardInterrupt:
         return 130
+    except MemoryError:  # the program says so, with what it has ready
+        raise
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError, NonoError
-from runtime import signing_key, syscalls
+from runtime import environment, signing_key, syscalls
 from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
@@ -363,7 +363,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
     return LaunchRequest(
-        variables=dict(os.environb),
+        variables=environment.given(),
         command=tuple(os.fsencode(argument) for argument in command),
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
