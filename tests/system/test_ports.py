@@ -18,7 +18,7 @@ from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Site
+    from tests.system.conftest import Running, Site
 
 TRY = """\
 import errno, json, socket, sys
@@ -248,6 +248,88 @@ def test_asking_without_end_does_not_keep_a_launch_from_ending(site: Site, free:
     assert (ended.status, ended.stdout) == (0, b"done\n")
     assert time.monotonic() - began < 15
     assert site.record().outcome["counts"]["survivors"] == 8
+
+
+LINGER = """\
+import ctypes, os, socket, struct, threading, time
+port = {port}
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+server.bind(("127.0.0.1", port))
+server.listen(100)
+answered = time.monotonic()
+kept = []
+# Whoever changes the rights of much memory keeps others from reading any of it for a while: the address.
+size = ctypes.c_size_t(256 << 20)
+region = ctypes.c_void_p(libc.mmap(None, size, 3, 0x22, -1, 0))
+libc.madvise(region, size, 15)  # no huge pages
+libc.madvise(region, size, 23)  # all of them now
+def slow_down():
+    while True:
+        libc.mprotect(region, size, 1)
+        libc.mprotect(region, size, 3)
+def ask_on():
+    global answered
+    with socket.socket() as one:
+        while True:
+            try: one.bind(("127.0.0.1", 1))
+            except OSError: answered = time.monotonic()
+            time.sleep(0.01)
+def close_late(descriptor, microseconds):
+    libc.usleep(microseconds)
+    libc.close(descriptor)
+def linger():
+    address = struct.pack("=H", socket.AF_INET) + port.to_bytes(2, "big") + bytes(12)
+    for number in range(10_000):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        kept.append(server.accept())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1 << 20))
+        client.setblocking(False)
+        try:
+            while True: client.send(bytes(65536))
+        except BlockingIOError: pass
+        descriptor = client.detach()
+        closing = (descriptor, number % 20 * 100)
+        threading.Thread(target=close_late, args=closing, daemon=True).start()
+        libc.bind(descriptor, address, 16)
+for each in (slow_down, ask_on, linger):
+    threading.Thread(target=each, daemon=True).start()
+while time.monotonic() - answered < 0.5:
+    time.sleep(0.01)
+print(os.getpid(), flush=True)
+"""
+
+
+def waiting_for_good(site: Site, free: int, then: str) -> tuple[Running, int]:
+    """Start a command that has its mediator wait in a close(2), of a socket that nobody reads from."""
+    script = LINGER.format(port=free) + then
+    running = site.start(
+        "run", "--open-port", str(free), *site.python_grants(), "--", PYTHON, "-I", "-c", script
+    )
+    assert running.process.stdout is not None
+    return running, int(running.process.stdout.readline())
+
+
+def test_a_monitor_that_is_made_to_wait_still_ends_the_command_after_nono(site: Site, free: int) -> None:
+    site.tidy, site.verdict = False, None
+    running, command = waiting_for_good(site, free, "time.sleep(600)")
+    running.kill()
+    wait_for(lambda: not is_alive(command), "the command's end")
+    wait_for(lambda: site.processes() == [], "the end of what it left")
+
+
+def test_a_monitor_that_is_made_to_wait_still_says_how_the_command_ended(site: Site, free: int) -> None:
+    """The peer outlives the command here, so that the close does as well."""
+    then = "if os.fork(): os._exit(7)\nos.setsid()\ntime.sleep(600)"
+    running, _ = waiting_for_good(site, free, then)
+    began = time.monotonic()
+    assert running.wait().status == 7
+    assert time.monotonic() - began < 15
+    assert site.record().outcome["counts"]["survivors"] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
