@@ -380,7 +380,7 @@ def bpf(*instructions: tuple[int, int, int, int]) -> bytes:
 def test_a_filter_of_the_commands_own_opens_nothing(
     box: Box, free: int, raw_call: Callable[..., int], listening: bool
 ) -> None:
-    """Of two filters that notify, the newer one decides: it may have no listener, who could let a call go on."""
+    """Of two filters that notify, the newer one decides, and may have no listener that lets a call go on."""
 
     def probe() -> list[int]:
         notify_all_of_bind = bpf((0x20, 0, 0, 0), (0x15, 0, 1, NR_BIND), (6, 0, 0, 0x7FC00000), ALLOWED)
