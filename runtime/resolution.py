@@ -173,7 +173,7 @@ class Resolution:
         return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
 
     def _interpreters(self, script: bytes) -> list[bytes]:
-        """Return what the kernel, and ``env``, would run a hook's script with: it decides as much as the script."""
+        """Return what the kernel, and ``env``, would run a hook with: it decides as much as the script."""
         try:
             here = os.getcwdb()
             path = self.request.variables.get(b"PATH")

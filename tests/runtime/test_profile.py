@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtime.capabilities import PROFILE, Access
+from runtime.capabilities import PROFILE, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS, DEFAULT_GROUPS
 from runtime.errors import ProfileError
 from runtime.grant_request import GrantRequest
@@ -343,6 +343,16 @@ def test_no_tool_group_grants_a_place_of_programs_or_of_daemons_for_writing() ->
                     b"~/go",
                     b"~/.gradle",
                 )
+                for program in RUN_FROM_A_CACHE:
+                    assert not is_beneath(program, grant.path), (program, grant)
+
+
+RUN_FROM_A_CACHE = (
+    *(b"~/.cache/pypoetry/virtualenvs", b"~/.cache/black", b"~/.cache/pylint", b"~/.cache/pre-commit"),
+    *(b"~/.cache/node/corepack", b"~/.cache/prisma", b"~/.cache/esbuild", b"~/.cache/ms-playwright"),
+    *(b"~/.m2/wrapper", b"~/.gradle/wrapper", b"~/.sbt/boot/scala", b"~/.cache/coursier/jvm"),
+)
+"""Programs, virtual environments and pickles among caches."""
 
 
 def test_names_of_groups_have_the_form_that_the_record_demands() -> None:

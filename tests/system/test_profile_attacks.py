@@ -31,3 +31,37 @@ def test_what_runs_a_hook_cannot_be_granted_for_writing(site: Site, line: str) -
     assert ended.status == 125
     assert f"bin/{'wrapped' if 'wrapped' in line else 'sh'}" in ended.stderr
     assert site.record().outcome["not_started"]["code"] == "grant.untouchable"
+
+
+# --- what runs outside later -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("profile", "kept", "cached"),
+    [
+        (
+            "python-dev",
+            ("cache/black/26/cache.pickle", "cache/pypoetry/virtualenvs/x/bin/python"),
+            "cache/pip/x",
+        ),
+        ("node-dev", ("cache/node/corepack/v1/pnpm/9/bin/pnpm.cjs", "cache/prisma/engine"), "home/.npm/x"),
+        ("java-dev", ("home/.m2/wrapper/dists/mvn", "home/.sbt/boot/sbt.jar"), "home/.m2/repository/x"),
+    ],
+)
+def test_what_runs_from_among_caches_is_for_reading(
+    site: Site, profile: str, kept: tuple[str, ...], cached: str
+) -> None:
+    for name in (*kept, cached):
+        place = site.base / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("as it was\n")
+    tries = "; ".join(
+        f"cat {place}; (echo planted > {place}) 2>/dev/null; touch {place}.new"
+        for place in (site.base / name for name in (*kept, cached))
+    )
+    ended = site.shell(tries, "-p", profile)
+    assert ended.stdout == b"as it was\n" * 3, ended.stderr
+    for name in kept:
+        assert (site.base / name).read_text() == "as it was\n"
+        assert not (site.base / f"{name}.new").exists()
+    assert (site.base / cached).read_text() == "planted\n"
