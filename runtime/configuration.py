@@ -83,6 +83,24 @@ def read_configuration(directory: bytes) -> Configuration:
     return _Reader(path).configuration(data)
 
 
+def links(directory: bytes) -> list[bytes]:
+    """Return the symbolic links in nono's configuration directory: where they lead decides as what lies there.
+
+    Args:
+        directory: nono's configuration directory.
+    """
+    found: list[bytes] = []
+    below = [directory]
+    for place in below:
+        with contextlib.suppress(OSError), os.scandir(place) as listing:
+            for entry in listing:
+                if entry.is_symlink():
+                    found.append(entry.path)
+                if place == directory and entry.is_dir():
+                    below.append(entry.path)
+    return found
+
+
 def _require_trusted(path: bytes, status: os.stat_result) -> None:
     """Refuse a file that somebody else decides about."""
     if not stat.S_ISREG(status.st_mode):

@@ -17,6 +17,7 @@ Nothing of a chain may be granted for writing, and each file is recorded by its 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.capabilities import ports
@@ -45,6 +46,7 @@ BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(__file__))),
 """The directory of the built-in profiles."""
 
 _USERS = b"profiles"
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Profile(NamedTuple):
@@ -203,6 +205,8 @@ class _Chain:
                 code="profile.too_deep",
             )
         by_name = not place.built_in and not is_path(named)
+        if by_name:
+            _require_trusted_directories(self._config)
         file = read_profile_file(place.path, called=place.name, trusted=by_name)
         if by_name and _built_in(named) is not None:
             _require_extension(named, file)
@@ -246,6 +250,21 @@ def _identity(place: Place) -> tuple[int, int] | None:
     except OSError:  # reading it will say why
         return None
     return status.st_dev, status.st_ino
+
+
+def _require_trusted_directories(config: bytes) -> None:
+    """Refuse directories in which somebody else could give a name to another file of this user's."""
+    for directory in (config, users_directory(config)):
+        try:
+            status = os.stat(directory)
+        except OSError:  # reading will say why
+            return
+        if status.st_uid not in {0, os.geteuid()} or status.st_mode & _WRITABLE_BY_OTHERS:
+            raise ProfileError(
+                f"others can write to {shown(directory)}, so a profile's name says nothing there",
+                code="profile.untrusted",
+                hint=f"chmod go-w {shown(directory)}, and see that it is yours",
+            )
 
 
 def _require_extension(name: bytes, file: ProfileFile) -> None:

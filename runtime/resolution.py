@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import environment, executable
 from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
-from runtime.configuration import read_configuration
+from runtime.configuration import links, read_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import LaunchError, UsageError
 from runtime.grants import (
@@ -169,6 +169,7 @@ class Resolution:
         obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
         if self.profile is not None:
             obeyed += [file.path for file in self.profile.chain]
+        obeyed += links(self._places.config)
         own = (self._places.state, self._places.config, self._places.cache)
         return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
 

@@ -65,3 +65,44 @@ def test_what_runs_from_among_caches_is_for_reading(
         assert (site.base / name).read_text() == "as it was\n"
         assert not (site.base / f"{name}.new").exists()
     assert (site.base / cached).read_text() == "planted\n"
+
+
+# --- the user's own profiles ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("linked", ["profiles", "profiles/mine.json", "config.toml"])
+def test_where_a_link_of_the_configuration_leads_cannot_be_granted_for_writing(
+    site: Site, linked: str
+) -> None:
+    """Whoever keeps profiles in a repository of dotfiles: its next commit must not be the command's."""
+    dotfiles = site.base / "dotfiles"
+    (dotfiles / "profiles").mkdir(parents=True)
+    (dotfiles / "profiles" / "mine.json").write_text("{}")
+    (dotfiles / "config.toml").write_text("")
+    link = site.config / linked
+    link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    link.symlink_to(dotfiles / linked)
+    change = f"echo changed > {dotfiles / linked}/../x"
+    ended = site.shell(change, "--allow", dotfiles)
+    assert ended.status == 125
+    assert site.record().outcome["not_started"]["code"] == "grant.untouchable"
+    assert f"keep {link} outside" in ended.stderr
+    link.unlink()
+    assert site.run("--allow", dotfiles, "--", "/bin/true").status == 0
+
+
+def test_a_name_says_nothing_where_others_decide_what_it_names(site: Site) -> None:
+    """A link to any file of the user's own would do, one in a checkout of somebody else's repository."""
+    site.file("hostile.json", '{"filesystem": {"read": ["/srv"]}}')
+    directory = site.config / "profiles"
+    directory.mkdir(mode=0o700, parents=True)
+    (directory / "mine.json").symlink_to(site.project / "hostile.json")
+    assert site.run("-p", "mine", "--dry-run", "--", "/bin/true").status == 0
+    for writable in (directory, site.config):
+        for mode in (0o770, 0o707, 0o1777):
+            writable.chmod(mode)
+            ended = site.run("-p", "mine", "--dry-run", "--", "/bin/true")
+            assert ended.status == 125
+            assert f"others can write to {writable}" in ended.stderr
+        writable.chmod(0o700)
+    assert site.run("-p", "python-dev", "--dry-run", "--", "/bin/true").status == 0
