@@ -84,20 +84,17 @@ def read_configuration(directory: bytes) -> Configuration:
 
 
 def links(directory: bytes) -> list[bytes]:
-    """Return the symbolic links in nono's configuration directory: where they lead decides as what lies there.
+    """Return the symbolic links in nono's configuration directory, and in its directory of profiles.
+
+    Where they lead decides as much as what lies there.
 
     Args:
         directory: nono's configuration directory.
     """
     found: list[bytes] = []
-    below = [directory]
-    for place in below:
+    for place in (directory, os.path.join(directory, b"profiles")):
         with contextlib.suppress(OSError), os.scandir(place) as listing:
-            for entry in listing:
-                if entry.is_symlink():
-                    found.append(entry.path)
-                if place == directory and entry.is_dir():
-                    below.append(entry.path)
+            found += [entry.path for entry in listing if entry.is_symlink()]
     return found
 
 
