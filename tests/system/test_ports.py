@@ -482,3 +482,35 @@ def test_from_python(site: Site, free: int) -> None:
     )
     ended = site.start("-I", "-c", host, program=(os.path.join(os.path.dirname(NONO), "python"),)).wait()
     assert ended.stdout == b"True\n0 3.0\n", ended.stderr
+
+
+EVERY_MISTAKE = """\
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None)
+unix, _ = socket.socketpair()
+file, (pipe, _) = os.open("/dev/null", os.O_RDONLY), os.pipe()
+for _ in range(100):
+    with socket.socket() as one, socket.socket(socket.AF_INET6) as other:
+        for descriptor in (one.fileno(), other.fileno(), unix.fileno(), file, pipe, 9999, -1):
+            for given in ((bytes(16), 16), (None, 16), (1, 16), (b"x", 1), (bytes(128), 4096), (b"\\x02", 2)):
+                libc.bind(descriptor, *given)
+            libc.listen(descriptor, -1)
+print(1, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_no_mistake_leaves_a_descriptor_in_the_monitor(site: Site, free: int) -> None:
+    running = site.start(
+        "run", "--open-port", str(free), *site.python_grants(), "--", PYTHON, "-I", "-c", EVERY_MISTAKE,
+        stdin=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.process.stdout is not None
+    assert running.process.stdout.readline() == b"1\n"
+    names = [
+        os.readlink(f"/proc/{running.monitor()}/fd/{fd}")
+        for fd in os.listdir(f"/proc/{running.monitor()}/fd")
+    ]
+    assert not [name for name in names if name.startswith("socket:")], names
+    assert len(names) < 20, names
+    assert running.wait().status == 0

@@ -106,3 +106,4 @@ def test_a_name_says_nothing_where_others_decide_what_it_names(site: Site) -> No
             assert f"others can write to {writable}" in ended.stderr
         writable.chmod(0o700)
     assert site.run("-p", "default", "--dry-run", "--", "/bin/true").status == 0
+    (directory / "mine.json").unlink()
