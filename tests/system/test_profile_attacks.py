@@ -107,3 +107,45 @@ def test_a_name_says_nothing_where_others_decide_what_it_names(site: Site) -> No
         writable.chmod(0o700)
     assert site.run("-p", "default", "--dry-run", "--", "/bin/true").status == 0
     (directory / "mine.json").unlink()
+
+
+# --- what is denied ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("XDG_CONFIG_HOME", "gh/hosts.yml"),
+        ("XDG_CONFIG_HOME", "google-chrome-beta/Cookies"),
+        ("XDG_DATA_HOME", "keyrings/login.keyring"),
+        ("XDG_DATA_HOME", "fish/fish_history"),
+    ],
+)
+def test_what_is_denied_stays_so_where_xdg_variables_have_moved_it(
+    site: Site, variable: str, secret: str
+) -> None:
+    site.verdict = None  # there are other keys where the configuration is another
+    moved = site.base / "moved"
+    place = moved / secret
+    place.parent.mkdir(parents=True)
+    place.write_text("secret\n")
+    profile = site.profile(filesystem={"read": [str(moved)]})
+    for flags in (("--read", moved), ("--read", place.parent), ("--read-file", place), ("-p", profile)):
+        assert site.run(*flags, "--", "/bin/cat", place).stdout == (
+            b"secret\n"  # nobody knows it for one
+        )
+        ended = site.run(*flags, "--", "/bin/cat", place, env={variable: str(moved)})
+        assert (ended.status, ended.stdout) == (125, b"")
+    assert (
+        site.run(
+            "--read-file",
+            place,
+            "--bypass-protection",
+            place,
+            "--",
+            "/bin/cat",
+            place,
+            env={variable: str(moved)},
+        ).stdout
+        == b"secret\n"
+    )
