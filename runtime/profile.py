@@ -20,7 +20,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import ports
+from runtime.capabilities import MAX_PORTS, ports
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.document_words import did_you_mean
 from runtime.environment_lists import Lists
@@ -118,7 +118,11 @@ def read_profile(named: bytes, config: bytes) -> Profile:
 
 
 def merge(chain: tuple[ProfileFile, ...]) -> Profile:
-    """Return what the files of a chain say together."""
+    """Return what the files of a chain say together.
+
+    Raises:
+        ProfileError: that is more ports than a launch takes.
+    """
     included = dict.fromkeys(name for file in chain for name in file.include)
     excluded = {name for file in chain for name in file.exclude}
     groups = dict.fromkeys([*(group.name for group in DEFAULT_GROUPS), *included])
@@ -128,15 +132,20 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
     for file in chain:
         set_vars |= file.variables.set_vars
         hooks |= file.hooks
+    asked = ports(
+        (port for file in chain for port in file.ports.connect),
+        (port for file in chain for port in file.ports.listen),
+        (port for file in chain for port in file.ports.listen_loopback),
+    )
+    if max(map(len, asked)) > MAX_PORTS:
+        raise ProfileError(
+            f"the files of the profile {shown(chain[-1].name)} ask for more than {MAX_PORTS} ports"
+        )
     return Profile(
         chain=chain,
         filesystem=tuple(dict.fromkeys(request for file in chain for request in file.filesystem)),
         block_network=any(file.block_network for file in chain),
-        ports=ports(
-            (port for file in chain for port in file.ports.connect),
-            (port for file in chain for port in file.ports.listen),
-            (port for file in chain for port in file.ports.listen_loopback),
-        ),
+        ports=asked,
         groups=tuple(GROUPS[name] for name in groups if name not in excluded),
         variables=Lists(
             allow=tuple(dict.fromkeys(name for names in lists for name in names)) if lists else None,

@@ -495,6 +495,15 @@ def test_a_profile_that_turns_into_a_circle_while_it_is_read_ends(
     assert desk.refused("a.json").code == "profile.too_deep"
 
 
+def test_files_that_ask_for_too_many_ports_together(desk: Desk) -> None:
+    """Each is within bounds, and no launch could use them: that is said before one is tried."""
+    desk.write("one.json", network={"listen_port": list(range(1, 200))})
+    two = desk.write("two.json", extends="./one.json", network={"listen_port": list(range(300, 500))})
+    assert "ask for more than 256 ports" in str(desk.refused(two))
+    desk.write("one.json", network={"listen_port": list(range(300, 400))})
+    assert len(desk.read(two).ports.listen) == 200
+
+
 def test_no_descriptor_stays_open(desk: Desk) -> None:
     before = os.listdir("/proc/self/fd")
     desk.read("claude-code")
