@@ -29,7 +29,18 @@ TOOL_GROUPS: tuple[Group, ...] = (
     granting(
         "git_configuration",
         "git's settings of the user; without them git is told that there are none",
-        (_READ, (b"~/.gitconfig", b"~/.config/git", b"~/.gitignore", b"~/.gitignore_global")),
+        (
+            _READ,
+            (
+                *(
+                    b"~/.gitconfig",
+                    b"~/.config/git/config",
+                    b"~/.config/git/ignore",
+                    b"~/.config/git/attributes",
+                ),
+                *(b"~/.gitignore", b"~/.gitignore_global", b"~/.gitattributes"),
+            ),
+        ),
     ),
     granting(
         "user_programs",
@@ -54,11 +65,13 @@ TOOL_GROUPS: tuple[Group, ...] = (
         (
             _READ,
             (
-                *(b"~/.pyenv", b"~/.python-version", b"~/.local/lib", b"~/.local/share/uv"),
+                *(b"~/.pyenv", b"~/.python-version", b"~/.local/lib"),
+                *(b"~/.local/share/uv/python", b"~/.local/share/uv/tools", b"~/.rye/config.toml"),
+                *(b"~/.rye/shims", b"~/.rye/self", b"~/.rye/py", b"~/.rye/tools", b"~/.rye/uv"),
                 *(b"~/.local/share/pipx", b"~/.local/share/virtualenvs", b"~/.virtualenvs", b"~/.local/pipx"),
                 *(b"~/.conda", b"~/miniconda3", b"~/miniforge3", b"~/mambaforge"),
                 *(b"~/anaconda3", b"~/micromamba", b"~/.local/share/hatch", b"~/.local/share/pdm"),
-                *(b"~/.rye", b"~/.config/ruff", b"~/.config/matplotlib", b"~/.cache/pre-commit"),
+                *(b"~/.config/ruff", b"~/.config/matplotlib", b"~/.cache/pre-commit"),
                 *(b"~/.cache/pypoetry/virtualenvs", b"~/.cache/black", b"~/.cache/pylint"),
             ),
         ),

@@ -149,3 +149,37 @@ def test_what_is_denied_stays_so_where_xdg_variables_have_moved_it(
         ).stdout
         == b"secret\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("profile", "beside", "secrets"),
+    [
+        ("agent", ".config/git/config", (".config/git/credentials",)),
+        ("python-dev", ".local/share/uv/python/x", (".local/share/uv/credentials/credentials.toml",)),
+        ("python-dev", ".rye/shims/python", (".rye/credentials",)),
+        ("rust-dev", ".cargo/config.toml", (".cargo/credentials.toml", ".cargo/credentials")),
+        ("java-dev", ".sbt/boot/x", (".sbt/.credentials", ".ivy2/.credentials")),
+    ],
+)
+def test_a_group_of_tools_shows_no_credentials(
+    site: Site, profile: str, beside: str, secrets: tuple[str, ...]
+) -> None:
+    """They lie among what a tool needs; without a profile, a grant that holds them is refused."""
+    unmoved = {
+        "XDG_CONFIG_HOME": str(site.home / ".config"),
+        "XDG_DATA_HOME": str(site.home / ".local/share"),
+    }
+    site.verdict = None  # the key lies elsewhere, so that nobody has pinned it here
+    for name in (beside, *secrets):
+        place = site.home / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{name}\n")
+    names = " ".join(str(site.home / name) for name in (beside, *secrets))
+    ended = site.shell(f"cat {names}", "-p", profile, env=unmoved)
+    assert ended.stdout.decode() == f"{beside}\n", ended.stderr
+    assert ended.stderr.count("Permission denied") == len(secrets)
+    for secret in secrets:
+        place = site.home / secret
+        for flag in ("--read-file", "--allow-file"):
+            assert site.run(flag, place, "--", "/bin/cat", place, env=unmoved).status == 125
+        assert site.run("--read", place.parent, "--", "/bin/cat", place, env=unmoved).status == 125
