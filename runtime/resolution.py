@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attest import canonical
 from runtime import blocked_commands, environment, executable
 from runtime.capabilities import NO_PORTS, PROFILE, SYSTEM, USER, Access, CapabilitySet, FileGrant
-from runtime.configuration import read_configuration
+from runtime.configuration import links, read_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import LaunchError, UsageError
 from runtime.grant_request import GrantRequest
@@ -277,11 +277,24 @@ class Resolution:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
 
     def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
-        obeyed = [loaded.hook.script for loaded in self.hooks.values()]
+        scripts = [loaded.hook.script for loaded in self.hooks.values()]
+        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
         if self.profile is not None:
             obeyed += [file.path for file in self.profile.chain]
+        obeyed += links(self._places.config)
         own = (self._places.state, self._places.config, self._places.cache)
         return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
+
+    def _interpreters(self, script: bytes) -> list[bytes]:
+        """Return what the kernel, and ``env``, would run a hook with: it decides as much as the script."""
+        try:
+            here = os.getcwdb()
+            path = self.request.variables.get(b"PATH")
+            held = executable.hold(script, [script], path_variable=path, directory=here)
+        except (LaunchError, OSError):  # it does not run, and that is said when it is tried
+            return []
+        held.release()
+        return [image.opened_as for image in held.images[1:]]
 
     def start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""
