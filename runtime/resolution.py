@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import environment, executable
 from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
+from runtime.capability_file import Judged
 from runtime.configuration import read_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import LaunchError, UsageError
@@ -132,25 +133,65 @@ class Resolution:
         """Return the capability set that the grants and the network make."""
         return CapabilitySet(grants.files, self.network, self.ports)
 
-    def grants(self, *, closed: Sequence[bytes], private: bytes | None) -> Grants:
-        """Open, judge and merge what is granted.
+    def guard(self, closed: Sequence[bytes]) -> Guard:
+        """Return what judges the grants.
 
         Args:
             closed: what is never grantable beside nono's own directories: ledger, key.
+
+        Raises:
+            UsageError: a bypass names nothing that is protected, or something that nothing lifts.
+        """
+        judged = self.judged(closed)
+        own = (self._places.state, self._places.config, self._places.cache)
+        return Guard(
+            Untouchable((*own, *closed), own_code_paths(), judged.obeyed),
+            bypass=judged.bypass,
+            denials=DEFAULT_DENIALS if self.profile is None else self.profile.denials,
+        )
+
+    def judged(self, closed: Sequence[bytes]) -> Judged:
+        """Return what of this request decides about the grants; ``closed`` is as in :meth:`guard`."""
+        obeyed = [loaded.hook.script for loaded in self.hooks.values()]
+        if self.profile is not None:
+            obeyed += [file.path for file in self.profile.chain]
+        return Judged(
+            bypass=tuple(self._absolute(path) for path in self.request.bypass_protection),
+            closed=tuple(closed),
+            obeyed=tuple(obeyed),
+            denied_by=tuple(DEFAULT_DENIALS if self.profile is None else self.profile.denials),
+        )
+
+    def grants(
+        self,
+        guard: Guard,
+        *,
+        private: bytes | None = None,
+        capability_file: OpenGrant | None = None,
+        streams: bool = True,
+    ) -> Grants:
+        """Open, judge and merge what is granted.
+
+        Args:
+            guard: what judges it.
             private: the launch's own temporary directory, None where there is none.
+            capability_file: the grant of its capability state file, likewise.
+            streams: whether this process's standard streams are the command's.
 
         Raises:
             GrantError: a grant that must not, or cannot, be given.
         """
         profile = self.profile
-        guard = Guard(
-            self._untouchable(closed),
-            bypass=[self._absolute(p) for p in self.request.bypass_protection],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
-        extra = standard_stream_grants(guard)
-        if private is not None:
-            extra.append(private_directory_grant(private))
+        extra = [] if capability_file is None else [capability_file]
+        try:
+            if streams:
+                extra += standard_stream_grants(guard)
+            if private is not None:
+                extra.append(private_directory_grant(private))
+        except BaseException:
+            for opened in extra:
+                os.close(opened.descriptor)
+            raise
         grants = resolve(
             [*self.asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
             workdir=self.workdir,
@@ -163,13 +204,6 @@ class Resolution:
 
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
-
-    def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
-        obeyed = [loaded.hook.script for loaded in self.hooks.values()]
-        if self.profile is not None:
-            obeyed += [file.path for file in self.profile.chain]
-        own = (self._places.state, self._places.config, self._places.cache)
-        return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
 
     def start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""
