@@ -20,7 +20,7 @@ from runtime.grants import OpenGrant
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runtime.grants import Grants
 
@@ -93,19 +93,8 @@ class CapabilityFile:
         Raises:
             OSError: it could not be written, or not all of it.
         """
-        data = canonical.encode(
-            {
-                "bypass": _texts(judged.bypass),
-                "capabilities": capabilities.document(),
-                "closed": _texts(judged.closed),
-                "denied_by": list(judged.denied_by),
-                "files": [_identity(opened.descriptor) for opened in grants.opened],
-                "obeyed": _texts(judged.obeyed),
-                "outer": outer,
-                "session": session,
-                "version": VERSION,
-            }
-        )
+        identities = [(status.st_dev, status.st_ino) for status in map(os.fstat, _descriptors(grants))]
+        data = state_bytes(session, outer, capabilities, identities, judged)
         if os.write(self._descriptor, data) != len(data):
             raise OSError("not all of it could be written")
 
@@ -116,6 +105,38 @@ class CapabilityFile:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+
+def state_bytes(
+    session: str,
+    outer: str | None,
+    capabilities: CapabilitySet,
+    identities: Sequence[tuple[int, int]],
+    judged: Judged,
+) -> bytes:
+    """Return the file's content, canonical JSON (RFC 8785).
+
+    Args:
+        session: the launch's.
+        outer: the session of the launch around it.
+        capabilities: its effective capability set.
+        identities: device and inode of the file that each grant stands on, in the order of the grants.
+        judged: what decided about the grants.
+    """
+    return canonical.encode(
+        {
+            "bypass": _texts(judged.bypass),
+            "capabilities": capabilities.document(),
+            "closed": _texts(judged.closed),
+            "denied_by": list(judged.denied_by),
+            # As texts: an inode's number can have 64 bits, of which the canonical form takes 53.
+            "identities": [f"{device}:{inode}" for device, inode in identities],
+            "obeyed": _texts(judged.obeyed),
+            "outer": outer,
+            "session": session,
+            "version": VERSION,
+        }
+    )
 
 
 def place(directory: bytes, session: str) -> bytes:
@@ -133,7 +154,5 @@ def _texts(paths: Sequence[bytes]) -> list[canonical.Json]:
     return [canonical.text(path) for path in paths]
 
 
-def _identity(descriptor: int) -> str:
-    # As a text: an inode's number can have 64 bits, of which the canonical form takes 53.
-    status = os.fstat(descriptor)
-    return f"{status.st_dev}:{status.st_ino}"
+def _descriptors(grants: Grants) -> Iterator[int]:
+    return (opened.descriptor for opened in grants.opened)

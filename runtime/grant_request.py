@@ -42,6 +42,11 @@ class GrantRequest(NamedTuple):
         """Return the same request for another path."""
         return self._replace(path=path)
 
+    @property
+    def flag(self) -> str:
+        """The flag of ``nono run`` that makes such a request."""
+        return _FLAGS[self.access, self.directory][0]
+
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""
         flag, key = _FLAGS[self.access, self.directory]

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import environment, executable
-from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
+from runtime.capabilities import DNS_PORT, NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
 from runtime.capability_file import Judged
 from runtime.configuration import read_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runtime.grant_request import GrantRequest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
-
-DNS_PORT = 53
 
 
 class Places(NamedTuple):
