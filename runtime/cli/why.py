@@ -108,9 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
             write_bytes(file.read().rstrip(b"\n"))
         return 0
     question = _question(arguments)
+    request = grant_request(arguments, command=_ANY_COMMAND)
     found: why_text.Found
     try:
-        found = _inside(question) if arguments.inside else _outside(arguments, question)
+        found = _inside(question) if arguments.inside else _outside(request, question)
     except OutputError:
         raise
     except NonoError as error:
@@ -133,9 +134,9 @@ def _question(arguments: argparse.Namespace) -> Question:
             raise UsageError("--port is of --host, and --path was given", code="usage.why")
         if not arguments.path:
             raise UsageError("--path is given an empty path", hint="is a variable not set?")
-        return why_text.Question(
-            path=os.fsencode(arguments.path), operation=Operation(arguments.op or "read")
-        )
+        path = os.fsencode(arguments.path)
+        absolute(path, workdir=b"/", home=b"/")  # refuses what cannot be meant as a path
+        return why_text.Question(path=path, operation=Operation(arguments.op or Operation.READ))
     if arguments.op is not None:
         raise UsageError("--op is of --path", code="usage.why")
     if arguments.listen is not None:
@@ -172,8 +173,7 @@ def _port(flag: str, text: str) -> int:
     return int(text)
 
 
-def _outside(arguments: argparse.Namespace, question: Question) -> why_text.Found:
-    request = grant_request(arguments, command=_ANY_COMMAND)
+def _outside(request: LaunchRequest, question: Question) -> why_text.Found:
     notes: list[str] = []
     launch = AskedLaunch(request, Places.of_user(), notes.append)
     answer, suggested = _answer(launch, question, launch.workdir)

@@ -14,18 +14,18 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runtime import why
 from runtime.capabilities import USER, Access, FileGrant, merge
-from runtime.enforcement import restrict_self
 from runtime.path_lookup import Identity, look_up
 from runtime.why import Operation, Rule, Status, judge_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pytest
 
     from tests.sandbox.conftest import Box
 
@@ -239,5 +239,4 @@ def test_a_file_that_takes_the_place_of_a_granted_one_is_another(box: Box) -> No
         restrict()
         return [said, opens(path, os.O_RDONLY)]
 
-    with box.prepared(more=(grant,)) as prepared:  # made while the old one is there
-        assert box.outside(lambda: replaced(lambda: restrict_self(prepared, None))).value == [False, False]
+    assert box.restricted(replaced, (grant,)) == [False, False]
