@@ -112,13 +112,13 @@ def needed_rights(*, reads: bool, writes: bool, executes: bool, directory: bool,
     """
     rights = 0
     if reads:
-        rights |= int(_Right.READ_DIR if directory else _Right.READ_FILE)
+        rights |= _READ_DIR if directory else _READ_FILE
     if writes:
-        rights |= _WRITE_DIRECTORY & ~_WRITE_FILE if directory else _WRITE_FILE
+        rights |= _DIRECTORY_WRITE & ~_FILE_WRITE if directory else _FILE_WRITE
         if missing:
-            rights |= int(_Right.MAKE_REG)
+            rights |= _MAKE_REG
     if executes and not directory:
-        rights |= int(_Right.EXECUTE)
+        rights |= _EXECUTE
     return rights
 
 

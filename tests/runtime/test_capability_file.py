@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pytest
 
 from attest import canonical
@@ -108,7 +108,7 @@ def changed(document: dict[str, Any], *keys: Any, value: Any) -> bytes:
     for key in keys[:-1]:
         part = part[key]
     part[keys[-1]] = value
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 GRANT = ("capabilities", "files", 0)
