@@ -20,7 +20,7 @@ from runtime.grants import OpenGrant
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from runtime.grants import Grants
 
@@ -46,6 +46,32 @@ class Judged(NamedTuple):
     closed: tuple[bytes, ...]
     obeyed: tuple[bytes, ...]
     denied_by: tuple[str, ...]
+
+
+class Layer(NamedTuple):
+    """One launch as its command is held by it.
+
+    Attributes:
+        session: its session id.
+        capabilities: its effective capability set.
+        identities: device and inode of the file that each of its grants stands on, in their order.
+    """
+
+    session: str
+    capabilities: CapabilitySet
+    identities: tuple[tuple[int, int], ...]
+
+
+class Around(NamedTuple):
+    """The launches around one: each of them narrows what it grants.
+
+    Attributes:
+        layers: from the inside, as far as they are known.
+        unread: the session of the first one that is not, None where all are.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    unread: str | None = None
 
 
 class CapabilityFile:
@@ -79,7 +105,12 @@ class CapabilityFile:
         return OpenGrant(grant, os.dup(self._descriptor))
 
     def write(
-        self, session: str, capabilities: CapabilitySet, grants: Grants, judged: Judged, outer: str | None
+        self,
+        session: str,
+        capabilities: CapabilitySet,
+        grants: Grants,
+        judged: Judged,
+        around: Around,
     ) -> None:
         """Write what the launch may do; once, before the command runs.
 
@@ -88,13 +119,16 @@ class CapabilityFile:
             capabilities: the effective set.
             grants: its files, open.
             judged: what decided about them.
-            outer: the session of the launch around this one.
+            around: the launches around this one.
 
         Raises:
             OSError: it could not be written, or not all of it.
         """
-        identities = [(status.st_dev, status.st_ino) for status in map(os.fstat, _descriptors(grants))]
-        data = state_bytes(session, outer, capabilities, identities, judged)
+        identities = tuple(
+            (status.st_dev, status.st_ino)
+            for status in (os.fstat(opened.descriptor) for opened in grants.opened)
+        )
+        data = state_bytes((Layer(session, capabilities, identities), *around.layers), judged, around.unread)
         if os.write(self._descriptor, data) != len(data):
             raise OSError("not all of it could be written")
 
@@ -107,33 +141,30 @@ class CapabilityFile:
                 os.unlink(self.path)
 
 
-def state_bytes(
-    session: str,
-    outer: str | None,
-    capabilities: CapabilitySet,
-    identities: Sequence[tuple[int, int]],
-    judged: Judged,
-) -> bytes:
+def state_bytes(layers: Sequence[Layer], judged: Judged, unread: str | None) -> bytes:
     """Return the file's content, canonical JSON (RFC 8785).
 
     Args:
-        session: the launch's.
-        outer: the session of the launch around it.
-        capabilities: its effective capability set.
-        identities: device and inode of the file that each grant stands on, in the order of the grants.
-        judged: what decided about the grants.
+        layers: this launch and those around it, from the inside.
+        judged: what decided about the grants of this one.
+        unread: as :class:`Around` has it.
     """
     return canonical.encode(
         {
             "bypass": _texts(judged.bypass),
-            "capabilities": capabilities.document(),
             "closed": _texts(judged.closed),
             "denied_by": list(judged.denied_by),
-            # As texts: an inode's number can have 64 bits, of which the canonical form takes 53.
-            "identities": [f"{device}:{inode}" for device, inode in identities],
+            "layers": [
+                {
+                    "capabilities": layer.capabilities.document(),
+                    # As texts: an inode's number can have 64 bits, of which the canonical form takes 53.
+                    "identities": [f"{device}:{inode}" for device, inode in layer.identities],
+                    "session": layer.session,
+                }
+                for layer in layers
+            ],
             "obeyed": _texts(judged.obeyed),
-            "outer": outer,
-            "session": session,
+            "unread": unread,
             "version": VERSION,
         }
     )
@@ -152,7 +183,3 @@ def remove_abandoned(state: bytes, session: str) -> None:
 
 def _texts(paths: Sequence[bytes]) -> list[canonical.Json]:
     return [canonical.text(path) for path in paths]
-
-
-def _descriptors(grants: Grants) -> Iterator[int]:
-    return (opened.descriptor for opened in grants.opened)

@@ -20,17 +20,18 @@ from runtime.capabilities import (
     Network,
     ports,
 )
-from runtime.capability_file import VERSION, Judged, state_bytes
-from runtime.path_lookup import Identity
+from runtime.capability_file import VERSION, Around, Judged, Layer, state_bytes
 from runtime.path_names import shown
 from runtime.session import is_session_id
 
 MAX_BYTES = 4 << 20
 """More than any launch can be granted: thousands of grants on the longest paths."""
 
-_MEMBERS = frozenset(
-    {"bypass", "capabilities", "closed", "denied_by", "identities", "obeyed", "outer", "session", "version"}
-)
+MAX_LAYERS = 16
+"""Landlock stacks no more (``landlock_restrict_self(2)``, E2BIG)."""
+
+_MEMBERS = frozenset({"bypass", "closed", "denied_by", "layers", "obeyed", "unread", "version"})
+_MEMBERS_OF_A_LAYER = frozenset({"capabilities", "identities", "session"})
 
 
 class StateFileError(NonoError):
@@ -43,18 +44,30 @@ class LaunchState(NamedTuple):
     """What a launch may do, said inside of it.
 
     Attributes:
-        session: its session id.
-        outer: the session of the launch around it, None without one.
-        capabilities: its effective capability set.
-        identities: the file that each of its grants stands on, in their order.
-        judged: what decided about the grants.
+        own: the launch itself.
+        around: those around it.
+        judged: what decided about its grants.
     """
 
-    session: str
-    outer: str | None
-    capabilities: CapabilitySet
-    identities: tuple[Identity, ...]
+    own: Layer
+    around: Around
     judged: Judged
+
+
+def launches_around(path: bytes | None, session: str) -> Around:
+    """Return the launches around one that is about to begin.
+
+    Args:
+        path: what ``NONO_CAP_FILE`` says, None where it says nothing.
+        session: the session of the launch right around it.
+    """
+    try:
+        state = read_state(path or b"")
+    except StateFileError:
+        return Around((), session)
+    if state.own.session != session:
+        return Around((), session)
+    return Around((state.own, *state.around.layers)[: MAX_LAYERS - 1], state.around.unread)
 
 
 def read_state(path: bytes) -> LaunchState:
@@ -104,16 +117,34 @@ def _parsed(data: bytes) -> LaunchState:
         raise MalformedError("other members than it has")
     if document["version"] != VERSION:
         raise MalformedError(f"of another version than {VERSION}")
-    sessions = (document["session"], document["outer"])
-    if not is_session_id(sessions[0]) or not (sessions[1] is None or is_session_id(sessions[1])):
-        raise MalformedError("a session id that is none")
+    if not 0 < len(document["layers"]) <= MAX_LAYERS:
+        raise MalformedError("no launch, or too many")
+    own, *layers = map(_layer, document["layers"])
+    unread = document["unread"]
+    state = LaunchState(
+        own=own,
+        around=Around(tuple(layers), None if unread is None else _session(unread)),
+        judged=Judged(
+            bypass=_paths(document["bypass"]),
+            closed=_paths(document["closed"]),
+            obeyed=_paths(document["obeyed"]),
+            denied_by=tuple(map(_text, document["denied_by"])),
+        ),
+    )
+    if state_bytes((state.own, *state.around.layers), state.judged, state.around.unread) != data:
+        raise MalformedError("not in its one form")
+    return state
+
+
+def _layer(document: dict[str, Any]) -> Layer:
+    if document.keys() != _MEMBERS_OF_A_LAYER:
+        raise MalformedError("a launch with other members than it has")
     files, identities = document["capabilities"]["files"], document["identities"]
     if len(files) != len(identities):
         raise MalformedError("not one file for each grant")
     network = document["capabilities"]["network"]
-    state = LaunchState(
-        session=sessions[0],
-        outer=sessions[1],
+    return Layer(
+        session=_session(document["session"]),
         capabilities=CapabilitySet(
             tuple(map(_grant, files)),
             Network(network["mode"]),
@@ -124,16 +155,13 @@ def _parsed(data: bytes) -> LaunchState:
             ),
         ),
         identities=tuple(map(_identity, identities)),
-        judged=Judged(
-            bypass=_paths(document["bypass"]),
-            closed=_paths(document["closed"]),
-            obeyed=_paths(document["obeyed"]),
-            denied_by=tuple(map(_text, document["denied_by"])),
-        ),
     )
-    if state_bytes(*state[:4], state.judged) != data:
-        raise MalformedError("not in its one form")
-    return state
+
+
+def _session(text: Any) -> str:  # whatever JSON has
+    if not is_session_id(_text(text)):
+        raise MalformedError("a session id that is none")
+    return str(text)
 
 
 def _grant(document: dict[str, Any]) -> FileGrant:
@@ -146,9 +174,9 @@ def _grant(document: dict[str, Any]) -> FileGrant:
     )
 
 
-def _identity(text: str) -> Identity:
+def _identity(text: str) -> tuple[int, int]:
     device, _, inode = text.partition(":")
-    return Identity(int(device), int(inode))
+    return int(device), int(inode)
 
 
 def _port(number: object) -> int:

@@ -37,7 +37,7 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
-from runtime.capability_file import CapabilityFile
+from runtime.capability_file import Around, CapabilityFile
 from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
@@ -509,12 +509,20 @@ class Launch:
     ) -> environment.Environment:
         judged = self._resolution.judged(self._recording.closed_files())
         try:
-            own_file.write(self.session, capabilities, grants, judged, self._request.outer_session())
+            own_file.write(self.session, capabilities, grants, judged, self._around())
         except OSError as error:
             own_file.remove()
             self._notify_without_capabilities(error)
             return variables
         return variables.with_own(capability_file.VARIABLE, own_file.path)
+
+    def _around(self) -> Around:
+        outer = self._request.outer_session()
+        if outer is None:
+            return Around()
+        from runtime.capability_reading import launches_around  # noqa: PLC0415  # few launches are nested
+
+        return launches_around(self._request.variables.get(capability_file.VARIABLE), outer)
 
     def _notify_without_capabilities(self, error: OSError) -> None:
         why = error.strerror or str(error)

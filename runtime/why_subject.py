@@ -22,6 +22,7 @@ from runtime.why import Rule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.capability_file import Layer
     from runtime.capability_reading import LaunchState
     from runtime.grant_request import GrantRequest
     from runtime.grants import Grants
@@ -126,8 +127,8 @@ class LaunchAround:
 
     def __init__(self, state: LaunchState, places: Places, workdir: bytes) -> None:
         self.state = state
-        self.capabilities = state.capabilities
-        self.rules = tuple(map(Rule, state.capabilities.files, state.identities))
+        self.capabilities = state.own.capabilities
+        self.rules = rules_of(state.own)
         self.can_unblock = False  # whether a flag or a profile blocks it is not known in here
         self._places = places
         self._workdir = workdir
@@ -143,8 +144,8 @@ class LaunchAround:
     def with_changes(self, changes: Changes) -> LaunchAround:
         """Return what it would be with these flags; see :class:`Subject`."""
         state = self.state
-        network = state.capabilities.network
-        if (changes.connect or changes.listen) and network is not Network.PORTS:
+        given = self.capabilities
+        if (changes.connect or changes.listen) and given.network is not Network.PORTS:
             raise LaunchError("which flags keep the network closed is not known inside of the launch")
         judged = state.judged._replace(bypass=(*state.judged.bypass, *changes.bypass))
         changed = LaunchAround(state._replace(judged=judged), self._places, self._workdir)
@@ -153,17 +154,26 @@ class LaunchAround:
         ) as grants:
             added = _rules(grants)
         known = {rule.grant.path: rule.identity for rule in (*self.rules, *added)}
-        files = merge([*state.capabilities.files, *(rule.grant for rule in added)])
-        given = state.capabilities.ports
-        capabilities = state.capabilities._replace(
+        files = merge([*given.files, *(rule.grant for rule in added)])
+        capabilities = given._replace(
             files=files,
             ports=ports(
-                (*given.connect, *changes.connect), (*given.listen, *changes.listen), given.listen_loopback
+                (*given.ports.connect, *changes.connect),
+                (*given.ports.listen, *changes.listen),
+                given.ports.listen_loopback,
             ),
         )
         identities = tuple(known[grant.path] for grant in files)
-        changed_state = state._replace(capabilities=capabilities, identities=identities, judged=judged)
-        return LaunchAround(changed_state, self._places, self._workdir)
+        own = state.own._replace(capabilities=capabilities, identities=identities)
+        return LaunchAround(state._replace(own=own, judged=judged), self._places, self._workdir)
+
+
+def rules_of(layer: Layer) -> tuple[Rule, ...]:
+    """Return the rules by which a launch holds its command."""
+    return tuple(
+        Rule(grant, Identity(*identity))
+        for grant, identity in zip(layer.capabilities.files, layer.identities, strict=True)
+    )
 
 
 def _rules(grants: Grants) -> tuple[Rule, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
 from runtime import suggestion, syscalls
 from runtime.capabilities import MAX_PORT
-from runtime.capability_file import VARIABLE
-from runtime.capability_reading import StateFileError, read_state
+from runtime.capability_file import VARIABLE, Around
+from runtime.capability_reading import StateFileError, launches_around, read_state
 from runtime.cli import why_text
 from runtime.cli.run import add_grant_arguments, grant_request
 from runtime.cli.terminal import write_bytes, write_lines
@@ -27,14 +28,20 @@ from runtime.why import (
     judge_listen,
     judge_path,
 )
-from runtime.why_subject import AskedLaunch, LaunchAround
+from runtime.why_subject import AskedLaunch, LaunchAround, rules_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
+    from runtime.capabilities import CapabilitySet
     from runtime.cli.why_text import Question
+    from runtime.path_lookup import Place
     from runtime.suggestion import Suggestion
+    from runtime.why import Rule
     from runtime.why_subject import Subject
+
+    Judge = Callable[[CapabilitySet, tuple[Rule, ...]], Answer]
 
 USAGE_STATUS = FAILURE_STATUS = 2
 
@@ -115,10 +122,11 @@ def run(arguments: argparse.Namespace) -> int:
     except OutputError:
         raise
     except NonoError as error:
-        found = why_text.Found(question, _refused(error))
+        hints = (error.hint,) if error.hint else ()
+        what = f"such a launch would be refused: {error}"
+        found = _unanswered(question, Reason.LAUNCH_REFUSED, what, *hints)
     except OSError as error:
-        what = f"it cannot be judged: {error.strerror}"
-        found = why_text.Found(question, Answer(Status.UNKNOWN, Reason.LAUNCH_REFUSED, what))
+        found = _unanswered(question, Reason.LAUNCH_REFUSED, f"it cannot be judged: {error.strerror}")
     if arguments.json:
         why_text.write_json(found)
     else:
@@ -162,9 +170,8 @@ def _refuse_flags_of_a_launch(arguments: argparse.Namespace) -> None:
 
 
 def _port(flag: str, text: str) -> int:
-    if not (
-        text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)) and 1 <= int(text) <= MAX_PORT
-    ):
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT))
+    if not is_number or not 1 <= int(text) <= MAX_PORT:
         raise UsageError(
             f"{flag} {shown(os.fsencode(text))} is not a port",
             code="usage.port",
@@ -173,96 +180,118 @@ def _port(flag: str, text: str) -> int:
     return int(text)
 
 
+# --- who is asked -----------------------------------------------------------------------------------------
+
+
 def _outside(request: LaunchRequest, question: Question) -> why_text.Found:
     notes: list[str] = []
     launch = AskedLaunch(request, Places.of_user(), notes.append)
-    answer, suggested = _answer(launch, question, launch.workdir)
-    if request.outer_session() is not None:
-        notes.append(
-            "this is called inside of a launch, which narrows any other: nono why --self asks that one"
-        )
+    outer = request.outer_session()
+    around = Around()
+    if outer is not None and _is_confined():
+        around = launches_around(request.variables.get(VARIABLE), outer)
+    answer, suggested = _answer(launch, question, launch.workdir, around)
     return why_text.Found(question, answer.noting(*notes), suggested, launch=launch)
 
 
 def _inside(question: Question) -> why_text.Found:
     path = os.environb.get(VARIABLE)
-    if not _is_confined() or not path:
-        why = (
-            "no launch is around this process"
-            if path or not _is_confined()
-            else (f"the launch around this process has said nothing of what it may do ({VARIABLE.decode()})")
-        )
-        return why_text.Found(question, Answer(Status.UNKNOWN, Reason.NOT_SANDBOXED, why))
+    if not _is_confined():
+        return _unanswered(question, Reason.NOT_SANDBOXED, "no launch is around this process")
+    if not path:
+        what = f"the launch around this process does not say what it may do ({VARIABLE.decode()})"
+        return _unanswered(question, Reason.NOT_SANDBOXED, what)
     try:
         state = read_state(path)
     except StateFileError as error:
-        return why_text.Found(question, Answer(Status.UNKNOWN, Reason.STATE_UNUSABLE, str(error)))
+        return _unanswered(question, Reason.STATE_UNUSABLE, str(error))
     workdir = os.getcwdb() if question.is_relative else b"/"
-    around = LaunchAround(state, Places.of_user(), workdir)
-    answer, suggested = _answer(around, question, workdir)
-    if state.outer is not None:
-        answer = answer.noting(f"the launch around this one, {state.outer}, can refuse what this one grants")
-    return why_text.Found(question, answer, suggested, around=around)
+    launch = LaunchAround(state, Places.of_user(), workdir)
+    answer, suggested = _answer(launch, question, workdir, state.around)
+    return why_text.Found(question, answer, suggested, around=launch)
+
+
+def _unanswered(question: Question, reason: Reason, what: str, *notes: str) -> why_text.Found:
+    return why_text.Found(question, Answer(Status.UNKNOWN, reason, what, notes=notes))
 
 
 def _is_confined() -> bool:
     try:
         return syscalls.prctl(syscalls.PR_GET_NO_NEW_PRIVS) == 1 and syscalls.seccomp_filtered()
-    except OSError:
+    except OSError:  # whatever refuses that confines
         return True
 
 
-def _refused(error: NonoError) -> Answer:
-    notes = (error.hint,) if error.hint else ()
-    return Answer(
-        Status.UNKNOWN, Reason.LAUNCH_REFUSED, f"such a launch would be refused: {error}", notes=notes
-    )
+# --- what is asked ----------------------------------------------------------------------------------------
 
 
-def _answer(subject: Subject, question: Question, workdir: bytes) -> tuple[Answer, Suggestion | None]:
-    if question.path is not None:
-        return _about_path(
-            subject,
-            absolute(question.path, workdir=workdir, home=next(iter(homes()), None)),
-            question.operation,
-        )
+def _answer(
+    subject: Subject, question: Question, workdir: bytes, around: Around
+) -> tuple[Answer, Suggestion | None]:
+    if question.path is None:
+        judge = _about_port(question)
+        suggest = functools.partial(_suggest_port, question)
+    else:
+        path = absolute(question.path, workdir=workdir, home=next(iter(homes()), None))
+        try:
+            place = look_up(path)
+        except UnresolvedPathError as error:
+            return _without_place(error), None
+        judge = functools.partial(_about_path, place, path, question.operation)
+        suggest = functools.partial(_suggest_path, place, question.operation)
+    answer = judge(subject.capabilities, subject.rules)
+    for layer in around.layers:
+        outer = judge(layer.capabilities, rules_of(layer))
+        if not outer.allowed:
+            # No flag of the launch that is asked changes what the one around it refuses.
+            return outer.noting(f"so it is for the launch around, {layer.session}"), None
+    if around.unread is not None:
+        answer = answer.noting(f"the launch around, {around.unread}, may refuse what this one grants")
+    return suggest(subject, answer, judge)
+
+
+def _without_place(error: UnresolvedPathError) -> Answer:
+    if error.code == "why.way":
+        what = f"a directory on the way is closed: {error}"
+        return Answer(Status.DENIED, Reason.FILE_PERMISSIONS, what)
+    return Answer(Status.UNKNOWN, Reason.PATH_UNRESOLVABLE, str(error))
+
+
+def _about_path(
+    place: Place, path: bytes, operation: Operation, _: CapabilitySet, rules: tuple[Rule, ...]
+) -> Answer:
+    answer = judge_path(rules, place, operation)
+    return answer if place.path == path else answer.noting(f"it leads to {shown(place.path)}")
+
+
+def _suggest_path(
+    place: Place, operation: Operation, subject: Subject, answer: Answer, _: Judge
+) -> tuple[Answer, Suggestion | None]:
+    if answer.reason in (Reason.PATH_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS):
+        return suggestion.for_path(subject, place, operation, answer)
+    return answer, None
+
+
+def _about_port(question: Question) -> Judge:
     port = question.port
     assert port is not None
     if question.host is not None:
         by_name = not _is_address(question.host)
-
-        def ask(subject: Subject) -> Answer:
-            return judge_connect(subject.capabilities, port, by_name=by_name)
-
-        flag = b"--allow-connect-port"
-    else:
-        first, is_root = _first_unprivileged(), os.geteuid() == 0
-
-        def ask(subject: Subject) -> Answer:
-            return judge_listen(subject.capabilities, port, first_unprivileged=first, is_root=is_root)
-
-        flag = b"--listen-port"
-    answer = ask(subject)
-    if answer.reason in (Reason.NETWORK_BLOCKED, Reason.PORT_NOT_GRANTED):
-        return suggestion.for_port(subject, flag, port, answer, ask)
-    return answer, None
+        return lambda capabilities, _: judge_connect(capabilities, port, by_name=by_name)
+    first, is_root = _first_unprivileged(), os.geteuid() == 0
+    return lambda capabilities, _: judge_listen(capabilities, port, first_unprivileged=first, is_root=is_root)
 
 
-def _about_path(subject: Subject, path: bytes, operation: Operation) -> tuple[Answer, Suggestion | None]:
-    try:
-        place = look_up(path)
-    except UnresolvedPathError as error:
-        if error.code == "why.way":
-            return Answer(
-                Status.DENIED, Reason.FILE_PERMISSIONS, f"a directory on the way is closed: {error}"
-            ), None
-        return Answer(Status.UNKNOWN, Reason.PATH_UNRESOLVABLE, str(error)), None
-    answer = judge_path(subject.rules, place, operation)
-    if place.path != path:
-        answer = answer.noting(f"it leads to {shown(place.path)}")
-    if answer.reason in (Reason.PATH_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS):
-        return suggestion.for_path(subject, place, operation, answer)
-    return answer, None
+def _suggest_port(
+    question: Question, subject: Subject, answer: Answer, judge: Judge
+) -> tuple[Answer, Suggestion | None]:
+    if answer.reason not in (Reason.NETWORK_BLOCKED, Reason.PORT_NOT_GRANTED):
+        return answer, None
+    flag = b"--listen-port" if question.host is None else b"--allow-connect-port"
+    assert question.port is not None
+    return suggestion.for_port(
+        subject, flag, question.port, answer, lambda changed: judge(changed.capabilities, changed.rules)
+    )
 
 
 def _is_address(host: str) -> bool:

@@ -141,7 +141,7 @@ def write_json(found: Found) -> None:
             "notes": [*map(_text, answer.notes)],
             "question": found.question.document(),
             "reason": str(answer.reason),
-            "session": None if found.around is None else found.around.state.session,
+            "session": None if found.around is None else found.around.state.own.session,
             "status": str(answer.status),
             "suggestion": None
             if suggestion is None

@@ -190,14 +190,6 @@ def test_a_profile_s_missing_paths_are_noted_and_not_written_elsewhere(
     assert any("--read missing does not exist" in note for note in document["notes"])
 
 
-def test_inside_of_another_launch_it_says_that_there_is_one(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NONO_SESSION_ID", f"{'0' * 12}7{'0' * 3}8{'0' * 15}")
-    _, document = ask("--path", "/usr")
-    assert any("nono why --self" in note for note in document["notes"])
-
-
 @pytest.mark.parametrize("state", ["", "/etc/passwd", "/dev/zero"])
 def test_a_variable_alone_makes_no_sandbox(ask: Ask, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     monkeypatch.setenv("NONO_CAP_FILE", state)

@@ -13,7 +13,7 @@ import pytest
 
 from attest import canonical
 from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network, ports
-from runtime.capability_file import CapabilityFile, Judged, remove_abandoned
+from runtime.capability_file import Around, CapabilityFile, Judged, Layer, remove_abandoned
 from runtime.capability_reading import MAX_BYTES, LaunchState, StateFileError, read_state
 from runtime.grants import Grants, OpenGrant
 from runtime.session import new_session_id
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = (b"/usr", b"/tmp")
+AROUND = Layer(f"{'0' * 12}7{'0' * 3}8{'0' * 15}", CapabilitySet((), Network.ALL), ())
 JUDGED = Judged((b"/home/caf\xe9/.ssh",), (b"/l.db",), (), ("deny_credentials",))
 
 
@@ -43,18 +44,19 @@ def written(tmp_path: Path, grants: Grants) -> Iterator[CapabilityFile]:
     session = new_session_id()
     made = CapabilityFile(os.fsencode(tmp_path / "state"), session)
     capabilities = CapabilitySet(grants.files, Network.PORTS, ports([443], [80], [3000]))
-    made.write(session, capabilities, grants, JUDGED, new_session_id())
+    made.write(session, capabilities, grants, JUDGED, Around((AROUND,), new_session_id()))
     yield made
     made.remove()
 
 
 def test_what_is_written_is_read(written: CapabilityFile, grants: Grants) -> None:
     state = read_state(written.path)
-    assert state.capabilities.files == grants.files
-    assert state.capabilities.ports == ports([443], [80], [3000])
+    assert state.own.capabilities.files == grants.files
+    assert state.own.capabilities.ports == ports([443], [80], [3000])
+    assert state.around.layers == (AROUND,)
     assert state.judged == JUDGED
-    assert [identity.inode for identity in state.identities] == [os.stat(name).st_ino for name in NAMES]
-    assert os.path.basename(written.path) == f"{state.session}.json".encode()
+    assert [inode for _, inode in state.own.identities] == [os.stat(name).st_ino for name in NAMES]
+    assert os.path.basename(written.path) == f"{state.own.session}.json".encode()
 
 
 def test_it_is_of_this_user_alone_and_in_a_private_directory(written: CapabilityFile) -> None:
@@ -95,7 +97,7 @@ def test_a_full_disk_is_an_error_and_no_half_file(written: CapabilityFile, grant
     os.dup2(full, written._descriptor)
     os.close(full)
     with pytest.raises(OSError, match="No space"):
-        written.write(new_session_id(), CapabilitySet((), Network.ALL), Grants(()), JUDGED, None)
+        written.write(new_session_id(), CapabilitySet((), Network.ALL), Grants(()), JUDGED, Around())
     written.remove()
     assert not os.path.exists(written.path)
 
@@ -111,26 +113,38 @@ def changed(document: dict[str, Any], *keys: Any, value: Any) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-GRANT = ("capabilities", "files", 0)
+OWN = ("layers", 0)
+SET = (*OWN, "capabilities")
+GRANT = (*SET, "files", 0)
+AROUND_DOCUMENT = {
+    "capabilities": AROUND.capabilities.document(),
+    "identities": [],
+    "session": AROUND.session,
+}
 CHANGES: list[tuple[tuple[Any, ...], Any]] = [
-    (("session",), "../../etc/passwd"),
-    (("session",), 7),
-    (("session",), "\x1b]0;owned\x07"),
-    (("outer",), "x"),
+    ((*OWN, "session"), "../../etc/passwd"),
+    ((*OWN, "session"), 7),
+    ((*OWN, "session"), "\x1b]0;owned\x07"),
+    (("unread",), "x"),
+    (("layers",), []),
+    (("layers",), {}),
+    (("layers", 1), None),
+    (("layers", 1, "more"), 1),
+    (("layers",), [AROUND_DOCUMENT] * 17),
     (("version",), 2),
     (("version",), "1"),
     (("version",), True),
     (("more",), 1),
-    (("identities",), []),
-    (("identities", 0), "1"),
-    (("identities", 0), "01:2"),
-    (("identities", 0), " 1:2"),
-    (("identities", 0), 1),
-    (("identities", 0), "9" * 5_000 + ":1"),
-    (("capabilities",), None),
-    (("capabilities",), []),
-    (("capabilities", "files"), {}),
-    (("capabilities", "files"), "ab"),
+    ((*OWN, "identities"), []),
+    ((*OWN, "identities", 0), "1"),
+    ((*OWN, "identities", 0), "01:2"),
+    ((*OWN, "identities", 0), " 1:2"),
+    ((*OWN, "identities", 0), 1),
+    ((*OWN, "identities", 0), "9" * 5_000 + ":1"),
+    (SET, None),
+    (SET, []),
+    ((*SET, "files"), {}),
+    ((*SET, "files"), "ab"),
     ((*GRANT, "path"), "relative"),
     ((*GRANT, "path"), "/nul\0"),
     ((*GRANT, "path"), {"base64": "L3g="}),
@@ -141,12 +155,12 @@ CHANGES: list[tuple[tuple[Any, ...], Any]] = [
     ((*GRANT, "type"), []),
     ((*GRANT, "source"), 1),
     ((*GRANT, "more"), 1),
-    (("capabilities", "network"), {"mode": "open"}),
-    (("capabilities", "network"), {"mode": "all", "connect": [1]}),
-    (("capabilities", "network", "connect"), [443, 443]),
-    (("capabilities", "network", "connect"), ["443"]),
-    (("capabilities", "network", "connect"), [True]),
-    (("capabilities", "network", "connect"), 443),
+    ((*SET, "network"), {"mode": "open"}),
+    ((*SET, "network"), {"mode": "all", "connect": [1]}),
+    ((*SET, "network", "connect"), [443, 443]),
+    ((*SET, "network", "connect"), ["443"]),
+    ((*SET, "network", "connect"), [True]),
+    ((*SET, "network", "connect"), 443),
     (("denied_by",), [None]),
     (("closed",), "ab"),
     (("closed",), [["/"]]),
@@ -154,7 +168,7 @@ CHANGES: list[tuple[tuple[Any, ...], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "value"), CHANGES, ids=str)
+@pytest.mark.parametrize(("keys", "value"), CHANGES, ids=map(repr, range(len(CHANGES))))
 def test_what_a_launch_does_not_write_is_not_believed(
     written: CapabilityFile, tmp_path: Path, keys: tuple[Any, ...], value: Any
 ) -> None:

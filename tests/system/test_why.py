@@ -52,10 +52,11 @@ def test_the_file_is_the_launch_s_own_to_read_and_nobody_s_to_change(site: Site)
         " mv $NONO_CAP_FILE /tmp; cat $NONO_CAP_FILE"
     )
     ended = site.shell(script)
-    document = canonical.decode_object(ended.stdout)
+    canonical.decode_object(ended.stdout)  # in its one form
     record = site.record()
-    assert document["session"] == record.session
-    assert document["capabilities"] == record.start["capabilities"]
+    (layer,) = json.loads(ended.stdout)["layers"]
+    assert layer["session"] == record.session
+    assert layer["capabilities"] == record.start["capabilities"]
     assert len(ended.stderr.split("Permission denied")) == 1 + 5, ended.stderr
     own = record.files()[os.fsencode(of_other.parent / f"{record.session}.json")]
     assert (own["access"], own["type"], own["source"]) == ("read", "file", "system")
@@ -168,6 +169,39 @@ def test_inside_it_knows_the_ports(site: Site) -> None:
     ended = inside(site, "$nono why --self --host x --port 443 --json; true", "--block-net")
     document = json.loads(ended.stdout)
     assert (document["reason"], document["suggestion"]) == ("network_blocked", None)
+
+
+def test_inside_of_two_launches_both_are_asked(site: Site) -> None:
+    """The kernel refuses what either of them refuses, so the answer does."""
+    data, own = site.project / "data", site.project / "own"
+    site.file("data/secret", "not for the outer one's command\n")
+    site.file("data/inner/file", "for both\n")
+    own.mkdir()
+    variables = " ".join(f"XDG_{name}_HOME={own}/{name.lower()}" for name in ("STATE", "CONFIG", "CACHE"))
+    code = f"--read {sys.prefix} --read {sys.base_prefix}"
+    innermost = (
+        f"cd {data}; for path in secret inner/file; do $nono why --json --self --path $path; cat $path; done;"
+        " $nono why --json --self --path inner/file --op write; echo x >> inner/file"
+    )
+    script = (
+        f"nono={NONO}; export nono {variables}; $nono why --json --path {data}/secret --read {data};"
+        f" $nono run --no-audit --read {data} {code} -- /bin/sh -c {shlex.quote(innermost)}"
+    )
+    flags = ("--allow", str(own), "--allow", str(data / "inner"), *code.split())
+    ended = site.run(*flags, "--", "/bin/sh", "-c", script)
+    lines = [line for line in ended.stdout.decode().splitlines() if line.startswith("{")]
+    before, secret, both, writing = map(json.loads, lines)
+    outer = site.record().session
+    for document in (before, secret):
+        assert (document["status"], document["reason"]) == ("denied", "path_not_granted")
+        assert document["suggestion"] is None
+        assert document["notes"][-1].endswith(f"the launch around, {outer}")
+    assert both["status"] == "allowed"
+    assert writing["reason"] == "insufficient_access"  # of the inner one, whose flags would change it
+    assert writing["suggestion"]["add"] == ["--write-file", f"{data}/inner/file"]
+    assert b"for both" in ended.stdout
+    assert b"not for the outer" not in ended.stdout
+    assert secret["session"] != outer
 
 
 def test_inside_a_hostile_file_is_refused_at_once_and_in_words(site: Site) -> None:
