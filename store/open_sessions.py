@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical, origin
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 from store.errors import LedgerError
 from store.private_directories import make_private
 

@@ -25,7 +25,8 @@ bare = set(sys.modules)
 
 OURS = {
     "attest", "attest.blob", "attest.canonical", "attest.checkpoint", "attest.entry", "attest.envelope",
-    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.note", "attest.origin",
+    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.named_tuples",
+    "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
     "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.capabilities",
     "runtime.capability_file", "runtime.child",
