@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import SYSTEM, Access, CapabilitySet, FileGrant
 from runtime.grants import OpenGrant
 from store.private_directories import make_private
