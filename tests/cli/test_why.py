@@ -75,7 +75,7 @@ QUESTIONS: list[tuple[list[str], str, str | None]] = [
     (["--path", "src/x/y/new.py", "--op", "readwrite"], "path_not_granted", "--allow {here}/src"),
     (["--path", "src/new.py", "--op", "write", "--allow", "."], "granted_path", None),
     # Its grant of the system is for reading; a user's takes its place, so it must not lose that.
-    (["--path", "/etc/passwd", "--op", "write"], "insufficient_access", "--allow-file /etc/passwd"),
+    (["--path", "/dev/urandom", "--op", "write"], "insufficient_access", "--allow-file /dev/urandom"),
     (["--path", "~/notes"], "path_not_granted", "--read-file {home}/notes"),
     (["--path", "~", "--op", "read"], "path_not_granted", None),
     (["--path", "~/.ssh/id_ed25519"], "protected_path",
