@@ -83,6 +83,12 @@ class ExecutableError(LaunchError):
     exit_status = 126
 
 
+class ExecFailedError(ExecutableError):
+    """The kernel refused to execute what was found and held."""
+
+    default_code = "executable.exec"
+
+
 class CommandNotFoundError(LaunchError):
     """No such command on the path that the child will have."""
 

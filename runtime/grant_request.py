@@ -42,10 +42,9 @@ class GrantRequest(NamedTuple):
         """Return the same request for another path."""
         return self._replace(path=path)
 
-    @property
-    def flag(self) -> str:
-        """The flag of ``nono run`` that makes such a request."""
-        return _FLAGS[self.access, self.directory][0]
+    def words(self) -> tuple[bytes, bytes]:
+        """Return the words of a command line that make the request, for no shell."""
+        return _FLAGS[self.access, self.directory][0].encode("ascii"), self.path
 
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""

@@ -38,7 +38,7 @@ from runtime import (
 )
 from runtime.capabilities import CapabilitySet, Network
 from runtime.capability_file import Around, CapabilityFile
-from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError
+from runtime.errors import EnforcementError, ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from runtime import hooks
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
+    from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
+    from runtime.standard_error import Relay
 
 _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
@@ -123,6 +125,12 @@ class Launch:
         explain: told what will run, and inside what, just before it is released.
         ask: asks a person for the passphrase of the key that it is given the name of.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+        relay_standard_error: whether what the command writes there is seen on its way, where it can be.
+
+    Attributes:
+        session: the session id.
+        relay: what the command writes to standard error goes through it, None where it does not.
+        exec_finding: why the kernel could not execute the command, as far as that was seen.
     """
 
     def __init__(
@@ -133,12 +141,17 @@ class Launch:
         explain: Callable[[LaunchPlan], None] = lambda _: None,
         ask: Callable[[str], bytes] | None = None,
         redeliver_signals: bool = True,
+        relay_standard_error: bool = False,
     ) -> None:
         self.session = new_session_id()
         self._request = request
         self._notify = notify
         self._explain = explain
         self._redeliver = redeliver_signals
+        self._relays = relay_standard_error
+        self.relay: Relay | None = None
+        self.exec_finding: Finding | None = None
+        self._enforced: tuple[CapabilitySet, bytes] | None = None
         self._cleanup = contextlib.ExitStack()
         self._places = Places.of_user()
         self._resolution: Resolution
@@ -199,6 +212,22 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
+    def enforced(self) -> Enforced | None:
+        """Return what the command was launched inside of, for a diagnosis; None if it was not."""
+        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        if self._enforced is None or not self._released:
+            return None
+        capabilities, directory = self._enforced
+        closed = self._recording.closed_files()
+        return Enforced(
+            capabilities=capabilities,
+            directory=directory,
+            workdir=self._resolution.workdir,
+            guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
+            block_net=self._request.block_net,
+        )
+
     def plan(self) -> LaunchPlan:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
@@ -233,6 +262,9 @@ class Launch:
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
         self._output_places = outputs.places(self._resolution.outputs)
+        self._enforced = capabilities, directory
+        if self._relays:
+            self._take_relay()
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -257,11 +289,30 @@ class Launch:
         self._released = True  # from here on it may run, whatever happens here
         try:
             supervision.release()
-        except ExecutableError:
+        except ExecFailedError as error:
             self._released = False
-            raise
-        self._ending = supervision.wait(signals)
-        return self._finish(self._ending)
+            raise self._explained(error, held.executed.path, capabilities) from None
+        self._ending = supervision.wait(signals, self.relay)
+        return self._finish(self._ending, signals)
+
+    def _take_relay(self) -> None:
+        from runtime import standard_error  # noqa: PLC0415  # only where it was asked for
+
+        if standard_error.why_not_relayed() is None:
+            with contextlib.suppress(OSError):  # another user's pipe, or one that nobody reads
+                self.relay = standard_error.Relay()
+                self._cleanup.callback(self.relay.close)
+
+    def _explained(self, error: ExecFailedError, path: bytes, capabilities: CapabilitySet) -> ExecFailedError:
+        """Return the error with what stands in the way, as far as that can be seen."""
+        from runtime import diagnosis  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        self.exec_finding = finding = diagnosis.of_exec(path, capabilities)
+        if finding is None:
+            return error
+        flags = " ".join(map(shown, finding.flags))
+        hint = f"{shown(finding.subject)} {finding.reason}" + (f": add {flags}" if flags else "")
+        return ExecFailedError(str(error), hint=hint)
 
     def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
         """Say what the command would have outside, and what it has that it need not."""
@@ -285,13 +336,15 @@ class Launch:
                 "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
             )
 
-    def _finish(self, ending: Ending) -> LaunchResult:
+    def _finish(self, ending: Ending, signals: Signals) -> LaunchResult:
         duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
+            if self.relay is not None:  # and the rest when no evidence waits for who reads it
+                self.relay.hand_on(signals.descriptor)
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
@@ -337,6 +390,8 @@ class Launch:
 
     def _close(self, ending: Ending) -> None:
         """Do what comes after the outcome."""
+        if self.relay is not None:
+            self.relay.hand_on()  # what there is room for, before an after-hook writes
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:
@@ -550,6 +605,7 @@ class Launch:
                 signals=signals,
                 limits=self._limits,
                 oom_score=self._place.command,
+                relay=self.relay,
             )
         finally:
             os.close(descriptor)

@@ -131,11 +131,12 @@ class Resolution:
         """Return the capability set that the grants and the network make."""
         return CapabilitySet(grants.files, self.network, self.ports)
 
-    def guard(self, closed: Sequence[bytes]) -> Guard:
-        """Return what judges the grants.
+    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
+        """Return who judges grants.
 
         Args:
             closed: what is never grantable beside nono's own directories: ledger, key.
+            lifted: absolute paths whose protection is lifted beside what the request lifts.
 
         Raises:
             UsageError: a bypass names nothing that is protected, or something that nothing lifts.
@@ -144,7 +145,7 @@ class Resolution:
         own = (self._places.state, self._places.config, self._places.cache)
         return Guard(
             Untouchable((*own, *closed), own_code_paths(), judged.obeyed),
-            bypass=judged.bypass,
+            bypass=(*judged.bypass, *lifted),
             denials=DEFAULT_DENIALS if self.profile is None else self.profile.denials,
         )
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import USER
+from runtime.capabilities import USER, is_beneath
 from runtime.errors import GrantError, LaunchError
+from runtime.file_refusals import OF_THE_SYSTEM
 from runtime.grant_request import GrantRequest
 from runtime.path_names import shown
 from runtime.why import Answer, Reason, Status, judge_path
@@ -72,8 +73,10 @@ def for_path(
             continue
         then = judge_path(changed.rules, place, operation)
         if then.allowed:
+            if operation.writes and any(is_beneath(place.found, each) for each in OF_THE_SYSTEM):
+                answer = answer.noting("what belongs to the system seldom should be granted for writing")
             lifts = [word for path in bypass for word in (b"--bypass-protection", path)]
-            return answer, Suggestion((*lifts, request.flag.encode(), place.found))
+            return answer, Suggestion((*lifts, *request.words()))
         why_not = f"with {request.wording()}: {then.message}"
     return answer.noting(why_not), None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from attest import canonical
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import argparse
 
     from attest.canonical import Json
+    from runtime.cli.diagnosis_text import DiagnosticsFile
+    from runtime.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -41,6 +44,10 @@ Ports are of TCP: with one, UDP, multipath TCP and all else of the network is cl
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
 
+After a command that failed a footer says what was refused, as far as that is known, and the flag that would
+allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
+--diagnostics in a pipe), asked of what was enforced. Nothing of it is recorded.
+
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
 
@@ -49,6 +56,7 @@ examples:
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p claude-code -- claude
+  nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -88,7 +96,7 @@ _PATHS_OF_GRANTS = (
     "--profile",
     "--workdir",
 )
-_PATHS = ("--audit-sign-key", "--ledger", "--output")
+_PATHS = ("--audit-sign-key", "--diagnostics-json", "--ledger", "--output")
 
 
 def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -152,6 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    _add_diagnostics(parser)
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
@@ -160,9 +169,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
 
 
+def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("when the command fails")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--diagnostics",
+        action="store_true",
+        help="look for refusals in what it writes to standard error, also where that is a pipe: it then gets"
+        " another one, which nono reads and hands on (a file is read back without this)",
+    )
+    either.add_argument(
+        "--no-diagnostics", action="store_true", help="do not say what was refused, and what would allow it"
+    )
+    group.add_argument(
+        "--diagnostics-json",
+        metavar="FILE",
+        help="write what was refused to FILE, as JSON, however it ended",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
+    diagnostics: DiagnosticsFile | None = None
+    if arguments.diagnostics_json is not None and not arguments.dry_run:
+        from runtime.cli.diagnosis_text import DiagnosticsFile  # noqa: PLC0415  # few launches ask for it
+
+        diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
+    view = _view_of_standard_error(arguments)
+    launch, status, signalled = _launch(arguments)
+    quiet = arguments.no_diagnostics or arguments.silent or not status
+    # Of a signal the user knows, who may well have sent it.
+    asks = not signalled and os.isatty(2)
+    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+        quiet = True  # what kept it from running has been said; or nothing was seen that could be said
+    if diagnostics is not None or not quiet:
+        from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+    return status
+
+
+def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
+    """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
     notify = _keep_silent if arguments.silent else _say
     explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
     launch: Launch | None = None
@@ -170,12 +219,19 @@ def run(arguments: argparse.Namespace) -> int:
         request = _request(arguments)
         if request.profile is None and not arguments.silent:
             _mention_profile(request.command)
-        launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
+        launch = Launch(
+            request,
+            notify=notify,
+            explain=explain,
+            ask=_ask,
+            redeliver_signals=False,
+            relay_standard_error=arguments.diagnostics,
+        )
         if arguments.dry_run:
             plan = launch.plan()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
             _write_plan(request, plan)
-            return 0
+            return None, 0, False
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
@@ -184,7 +240,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, OutputError):  # the plan of a dry run; whoever reads no further need not be told
             if str(error):
                 complain(str(error))
-            return status
+            return None, status, False
         # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
@@ -202,11 +258,24 @@ def run(arguments: argparse.Namespace) -> int:
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
                 _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
-        return status
+        return launch, status, False
     _write_status(arguments.status_fd, _status(result))
     if not arguments.silent:
         _say_what_was_recorded(result, arguments.audit_sign_key)
-    return result.exit_status
+    return launch, result.exit_status, result.signal is not None
+
+
+def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
+    """Remember where standard error ends now, if it is a file that can be read back."""
+    wanted = arguments.diagnostics_json is not None or not (arguments.no_diagnostics or arguments.silent)
+    try:
+        if not wanted or not stat.S_ISREG(os.fstat(2).st_mode):
+            return None
+        from runtime.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
+
+        return FileView()
+    except OSError:  # it is closed
+        return None
 
 
 def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:

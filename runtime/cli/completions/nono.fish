@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --diagnostics-json --entries --entry --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -93,6 +93,9 @@ complete -c nono -n '_shtab_nono_using run' -l label -x -d 'a word that the reco
 complete -c nono -n '_shtab_nono_using run' -l output -xka "(__fish_complete_path (commandline -ct))" -d 'a file whose digest is recorded at the end; if it has none then (it is missing, …) nono-verify exits 3 for this ledger from then on'
 complete -c nono -n '_shtab_nono_using run' -l no-audit -d 'record nothing'
 complete -c nono -n '_shtab_nono_using run' -l dry-run -d 'say what would be launched, and stop there'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics -d 'look for refusals in what it writes to standard error, also where that is a pipe: it then gets another one, which nono reads and hands on (a file is read back without this)'
+complete -c nono -n '_shtab_nono_using run' -l no-diagnostics -d 'do not say what was refused, and what would allow it'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics-json -xka "(__fish_complete_path (commandline -ct))" -d 'write what was refused to FILE, as JSON, however it ended'
 complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to standard error'
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
