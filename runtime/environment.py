@@ -112,6 +112,11 @@ class Environment(NamedTuple):
         """The PATH on which the command is searched, None when there is none."""
         return self.variables.get(b"PATH")
 
+    def with_own(self, name: bytes, value: bytes) -> Environment:
+        """Return the same with one more variable of nono's own."""
+        dropped = tuple(other for other in self.dropped if other != name)
+        return Environment({**self.variables, name: value}, dropped, self.filtered)
+
     def names(self) -> list[Json]:
         """Return the names of all variables, sorted by their bytes, as ``launch.start`` writes them."""
         return [canonical.text(name) for name in sorted(self.variables)]
