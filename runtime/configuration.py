@@ -13,6 +13,7 @@ The forms are published as ``runtime/schemas/configuration.schema.json`` and
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,21 @@ def read_configuration(directory: bytes) -> Configuration:
         return user_configuration.read(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def links(directory: bytes) -> list[bytes]:
+    """Return the symbolic links in nono's configuration directory, and in its directory of profiles.
+
+    Where they lead decides as much as what lies there.
+
+    Args:
+        directory: nono's configuration directory.
+    """
+    found: list[bytes] = []
+    for place in (directory, os.path.join(directory, b"profiles")):
+        with contextlib.suppress(OSError), os.scandir(place) as listing:
+            found += [entry.path for entry in listing if entry.is_symlink()]
+    return found
 
 
 def read_system_configuration(directory: bytes = SYSTEM_DIRECTORY) -> SystemConfiguration | None:

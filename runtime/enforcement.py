@@ -124,6 +124,34 @@ def required_features(network: Network, *, waived: Iterable[str] = ()) -> frozen
     return required if network is not Network.ALL else required - {"network"}
 
 
+def judge_kernel(network: Network, *, waived: Iterable[str] = ()) -> tuple[frozenset[str], int]:
+    """Return the features that a launch under ``network`` requires, and the Landlock ABI that has them.
+
+    Args:
+        network: the network mode.
+        waived: required features that a recorded override gives up.
+
+    Raises:
+        EnforcementError: the running kernel lacks one; the hint says which would do.
+    """
+    required = required_features(network, waived=waived)
+    abi = landlock_abi()
+    if lacking := [name for name, (since, _) in SINCE.items() if name in required and abi < since]:
+        # All at once, and the release that has them all: whoever follows the hint meets no second refusal.
+        since, release = max(SINCE[name] for name in lacking)
+        raise EnforcementError(
+            f"this kernel cannot enforce {' and '.join(lacking)}: it has Landlock ABI {abi}, not {since}",
+            hint=f"use Linux {release} or newer",
+        )
+    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
+    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
+        raise EnforcementError(
+            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
+            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
+        )
+    return required, abi
+
+
 def prepare(
     capabilities: CapabilitySet,
     open_grants: Iterable[OpenGrant],
@@ -148,21 +176,8 @@ def prepare(
     Raises:
         EnforcementError: something required cannot be enforced here; the hint says what would help.
     """
-    required = required_features(capabilities.network, waived=waived)
-    abi = landlock_abi()
-    for feature, (since, release) in SINCE.items():
-        if feature in required and abi < since:
-            raise EnforcementError(
-                f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
-                hint=f"use Linux {release} or newer",
-            )
+    required, abi = judge_kernel(capabilities.network, waived=waived)
     network, ports = capabilities.network, capabilities.ports
-    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
-    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
-        raise EnforcementError(
-            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
-            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
-        )
     on_wsl = False
     if ports.listens:
         from runtime import surroundings  # noqa: PLC0415  # few launches listen

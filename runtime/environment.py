@@ -9,6 +9,8 @@ allows, nothing else is. Values are never printed and never recorded; names are.
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
+
+_COERCED = frozenset((b"C.UTF-8", b"C.utf8", b"UTF-8"))
 
 # The loader, the shells and the language runtimes execute what these say, before the program's own
 # first line; vault tokens open every other secret.
@@ -74,6 +78,8 @@ _RESERVED_PREFIX = b"NONO_"
 _RESOLVER_OPTIONS = b"RES_OPTIONS"
 
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
+# zsh writes its here-documents to files that begin so, and knows none of the above.
+_ZSH_TEMPORARY = b"TMPPREFIX"
 
 _GIT_CONFIGURATION = b"GIT_CONFIG_GLOBAL"
 
@@ -106,6 +112,11 @@ class Environment(NamedTuple):
         """The PATH on which the command is searched, None when there is none."""
         return self.variables.get(b"PATH")
 
+    def with_own(self, name: bytes, value: bytes) -> Environment:
+        """Return the same with one more variable of nono's own."""
+        dropped = tuple(other for other in self.dropped if other != name)
+        return Environment({**self.variables, name: value}, dropped, self.filtered)
+
     def names(self) -> list[Json]:
         """Return the names of all variables, sorted by their bytes, as ``launch.start`` writes them."""
         return [canonical.text(name) for name in sorted(self.variables)]
@@ -114,6 +125,19 @@ class Environment(NamedTuple):
 def is_dangerous(name: bytes) -> bool:
     """Return whether a variable of this name makes other programs run something, or opens a vault."""
     return name in _DANGEROUS or name.startswith(_DANGEROUS_PREFIXES)
+
+
+def given() -> dict[bytes, bytes]:
+    """Return the variables that this program was given.
+
+    In the C locale Python adds LC_CTYPE to its own (PEP 538), which would change how the command behaves.
+    """
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") in _COERCED:
+        with suppress(OSError), open("/proc/self/environ", "rb") as file:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
+                del variables[b"LC_CTYPE"]
+    return variables
 
 
 def is_reserved(name: bytes) -> bool:
@@ -129,7 +153,7 @@ def is_name(name: bytes) -> bool:
 
 def is_own(name: bytes) -> bool:
     """Return whether nono itself sets a variable of this name, whatever anybody else says."""
-    return is_reserved(name) or name in _TEMPORARY
+    return is_reserved(name) or name in _TEMPORARY or name == _ZSH_TEMPORARY
 
 
 def holds_private_key(value: bytes) -> bool:
@@ -179,7 +203,7 @@ def build(
         secrets: secrets by the name of their variable; each name is checked.
         own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
         key_names: variables that hold a signing key or its passphrase.
-        temporary: the private temporary directory, for TMPDIR, TMP and TEMP; None when there is none.
+        temporary: the private temporary directory, for TMPDIR and its like; None when there is none.
         unix_sockets: whether a unix socket is granted.
         names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
             C library other than glibc may not know how.
@@ -221,6 +245,7 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
+        variables[_ZSH_TEMPORARY] = temporary + b"/zsh"
     if names_over_tcp:
         options = variables.get(_RESOLVER_OPTIONS, b"").split()
         variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest.errors import NonoError
 from runtime import (
+    capability_file,
     enforcement,
     environment,
     executable,
@@ -36,6 +37,7 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
+from runtime.capability_file import Around, CapabilityFile
 from runtime.errors import ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
@@ -255,9 +257,10 @@ class Launch:
             self._resolution.take_credentials(
                 closed=self._recording.closed_files(self._request), looking=True
             )
-            grants, held, variables, directory = self._resolve({}, private=None)
+            grants, held, variables, directory = self._resolve({})
             capabilities = self._resolution.capabilities(grants)
             self._resolution.require_unwritable_script(held, capabilities)
+            variables = variables.with_own(capability_file.VARIABLE, _NOT_MADE)
             plan = self._plan(capabilities, held.hash_all(), variables, directory)
             from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
 
@@ -274,9 +277,12 @@ class Launch:
         self._resolution.require_unblocked()
         private = self._private_directory()
         exported = self._before_hook()
-        grants, held, variables, directory = self._resolve(exported, private=private)
+        own_file = self._capability_file()
+        grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
+        if own_file is not None:
+            variables = self._write_capabilities(own_file, capabilities, grants, variables)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
             make_private(self._places.cache)
         prepared = enforcement.prepare(
@@ -567,11 +573,19 @@ class Launch:
     # --- 4 to 6: what the command gets -----------------------------------------------------------
 
     def _resolve(
-        self, exported: Mapping[bytes, bytes], *, private: bytes | None
+        self,
+        exported: Mapping[bytes, bytes],
+        *,
+        private: bytes | None = None,
+        own_file: CapabilityFile | None = None,
     ) -> tuple[Grants, executable.Held, environment.Environment, bytes]:
         """Return the grants, the command, its variables and the directory in which it starts."""
         resolution = self._resolution
-        grants = resolution.grants(closed=self._recording.closed_files(self._request), private=private)
+        grants = resolution.grants(
+            resolution.guard(self._recording.closed_files(self._request)),
+            private=private,
+            capability_file=None if own_file is None else own_file.grant(),
+        )
         directory = resolution.start_directory(grants)
         variables = resolution.variables(
             grants, session=self.session, exported=exported, private=private or _NOT_MADE
@@ -591,6 +605,43 @@ class Launch:
         return LaunchPlan(
             capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
         )
+
+    def _capability_file(self) -> CapabilityFile | None:
+        try:
+            made = CapabilityFile(self._places.state, self.session)
+        except OSError as error:
+            self._notify_without_capabilities(error)
+            return None
+        self._cleanup.callback(made.remove)
+        return made
+
+    def _write_capabilities(
+        self,
+        own_file: CapabilityFile,
+        capabilities: CapabilitySet,
+        grants: Grants,
+        variables: environment.Environment,
+    ) -> environment.Environment:
+        judged = self._resolution.judged(self._recording.closed_files(self._request))
+        try:
+            own_file.write(self.session, capabilities, grants, judged, self._around())
+        except OSError as error:
+            own_file.remove()
+            self._notify_without_capabilities(error)
+            return variables
+        return variables.with_own(capability_file.VARIABLE, own_file.path)
+
+    def _around(self) -> Around:
+        outer = self._request.outer_session()
+        if outer is None:
+            return Around()
+        from runtime.capability_reading import launches_around  # noqa: PLC0415  # few launches are nested
+
+        return launches_around(self._request.variables.get(capability_file.VARIABLE), outer)
+
+    def _notify_without_capabilities(self, error: OSError) -> None:
+        why = error.strerror or str(error)
+        self._notify(f"nono why --self cannot be asked inside: its file cannot be written: {why}")
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -636,6 +687,8 @@ def _keep_silent(_: object) -> None:
 def _preparation_hint(error: OSError) -> str | None:
     if error.errno == errno.EMFILE:
         return "raise the limit of open files (ulimit -n)"
+    if error.errno == errno.EAGAIN and error.filename is None:  # of fork(2), of which that is the reason
+        return "raise the limit of processes (ulimit -u)"
     if error.filename is not None:  # a file is refused by whom it belongs to
         return None
     return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)

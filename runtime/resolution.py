@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import blocked_commands, environment, executable
-from runtime.capabilities import NO_PORTS, PROFILE, SYSTEM, USER, Access, CapabilitySet, FileGrant
-from runtime.configuration import SYSTEM_DIRECTORY, configured
+from runtime.capabilities import (
+    DNS_PORT,
+    NO_PORTS,
+    PROFILE,
+    SYSTEM,
+    USER,
+    Access,
+    CapabilitySet,
+    FileGrant,
+)
+from runtime.capability_file import Judged
+from runtime.configuration import SYSTEM_DIRECTORY, configured, links
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import GrantError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
@@ -39,8 +49,6 @@ if TYPE_CHECKING:
     from runtime.manifest import Manifest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
-
-DNS_PORT = 53
 
 # Programs that a built-in profile is made for.
 _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
@@ -243,14 +251,16 @@ class Resolution:
             return
         from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
 
+        judged = self.judged(closed)
+
         def judge(variable: str, path: bytes, canonical_path: bytes) -> None:
             source = self.source_of(variable)
             # A user names a file of their own on purpose; a profile opens nothing protected.
             protects = source != USER
             denials = DEFAULT_DENIALS if self.profile is None else self.profile.denials
             guard = Guard(
-                self._untouchable(closed),
-                bypass=[self._absolute(p) for p in self.request.bypass_protection] if protects else (),
+                self._untouchable(judged),
+                bypass=judged.bypass if protects else (),
                 denials=denials if protects else {},
             )
             asked = GrantRequest(Access.READ, path, directory=False, source=source)
@@ -292,21 +302,69 @@ class Resolution:
         """Return the capability set that the grants and the network make."""
         return CapabilitySet(grants.files, self.network, self.ports)
 
-    def grants(self, *, closed: Sequence[bytes], private: bytes | None) -> Grants:
-        """Open, judge and merge what is granted.
+    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
+        """Return who judges grants.
 
         Args:
             closed: what is never grantable beside nono's own directories: ledger, key.
+            lifted: absolute paths whose protection is lifted beside what the request lifts.
+
+        Raises:
+            UsageError: a bypass names nothing that is protected, or something that nothing lifts.
+        """
+        judged = self.judged(closed)
+        return Guard(
+            self._untouchable(judged),
+            bypass=(*judged.bypass, *lifted),
+            denials=DEFAULT_DENIALS if self.profile is None else self.profile.denials,
+        )
+
+    def judged(self, closed: Sequence[bytes]) -> Judged:
+        """Return what of this request decides about the grants; ``closed`` is as in :meth:`guard`."""
+        scripts = [loaded.hook.script for loaded in self.hooks.values()]
+        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
+        if self.profile is not None:
+            obeyed += [file.path for file in self.profile.chain]
+        if self.manifest is not None:
+            obeyed.append(self.manifest.path)
+        obeyed += [*links(self._places.config), SYSTEM_DIRECTORY]
+        return Judged(
+            bypass=tuple(self._absolute(path) for path in self.request.bypass_protection),
+            closed=tuple(closed),
+            obeyed=tuple(obeyed),
+            denied_by=tuple(DEFAULT_DENIALS if self.profile is None else self.profile.denials),
+        )
+
+    def grants(
+        self,
+        guard: Guard,
+        *,
+        private: bytes | None = None,
+        capability_file: OpenGrant | None = None,
+        streams: bool = True,
+    ) -> Grants:
+        """Open, judge and merge what is granted.
+
+        Args:
+            guard: what judges it.
             private: the launch's own temporary directory, None where there is none.
+            capability_file: the grant of its capability state file, likewise.
+            streams: whether this process's standard streams are the command's.
 
         Raises:
             GrantError: a grant that must not, or cannot, be given.
         """
         profile = self.profile
-        guard = self.guard(closed)
-        extra = standard_stream_grants(guard)
-        if private is not None:
-            extra.append(private_directory_grant(private))
+        extra = [] if capability_file is None else [capability_file]
+        try:
+            if streams:
+                extra += standard_stream_grants(guard)
+            if private is not None:
+                extra.append(private_directory_grant(private))
+        except BaseException:
+            for opened in extra:
+                os.close(opened.descriptor)
+            raise
         defaults = DEFAULT_GRANTS if profile is None else profile.group_grants
         if self.manifest is not None:
             defaults = ()
@@ -322,34 +380,23 @@ class Resolution:
             _require_same_places(grants)
         return grants
 
-    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
-        """Return who judges grants.
-
-        Args:
-            closed: as :meth:`grants` has it.
-            lifted: absolute paths whose protection is lifted beside what the request lifts.
-
-        Raises:
-            UsageError: a protection to be lifted is none.
-        """
-        profile = self.profile
-        return Guard(
-            self._untouchable(closed),
-            bypass=[*(self._absolute(path) for path in self.request.bypass_protection), *lifted],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
-
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
 
-    def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
-        obeyed = [SYSTEM_DIRECTORY, *(loaded.hook.script for loaded in self.hooks.values())]
-        if self.profile is not None:
-            obeyed += [file.path for file in self.profile.chain]
-        if self.manifest is not None:
-            obeyed.append(self.manifest.path)
+    def _untouchable(self, judged: Judged) -> Untouchable:
         own = (self._places.state, self._places.config, self._places.cache)
-        return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
+        return Untouchable((*own, *judged.closed), own_code_paths(), judged.obeyed)
+
+    def _interpreters(self, script: bytes) -> list[bytes]:
+        """Return what the kernel, and ``env``, would run a hook with: it decides as much as the script."""
+        try:
+            here = os.getcwdb()
+            path = self.request.variables.get(b"PATH")
+            held = executable.hold(script, [script], path_variable=path, directory=here)
+        except (LaunchError, OSError):  # it does not run, and that is said when it is tried
+            return []
+        held.release()
+        return [image.opened_as for image in held.images[1:]]
 
     def start_directory(self, grants: Grants) -> bytes:
         """Return the working directory if a grant covers it, for whatever access, else the root."""

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 
 # Control characters, line ends that not everybody sees as such, what is not seen at all, and marks that
-# change in which order a text is shown: with them a grant can look like a part of a comment.
+# change in which order a text is shown: with them a grant can look like a part of a comment. A lone CR is
+# among them: what follows it is written over the line, on a terminal.
 _MISLEADING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]|\r(?!\n)"
 )
 
 _MOST_DIGITS = 20  # int() of a million digits takes its time, or refuses with its own error

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from runtime.dry_run import DryRun
 
 _NO_KEYRING = "the keyring was not asked whether it has them"
-_NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
+_NOTHING_DONE = (
+    "nothing was launched or recorded; a private temporary directory would be granted as well,"
+    " and the file that nono why --self reads"
+)
 
 
 def write(command: tuple[bytes, ...], foreseen: DryRun, *, json: bool) -> None:

@@ -48,7 +48,7 @@ _PORTS = {
 
 def facts(profile: Profile) -> Iterator[Fact]:
     """Yield what ``profile`` comes to, in the order in which it is shown."""
-    chain = _Names(profile.chain)
+    chain = ChainNames(profile.chain)
     yield Fact(
         "network",
         "blocked" if profile.block_network else "open, unless the command line blocks it",
@@ -84,7 +84,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
         )
 
 
-def _environment(profile: Profile, chain: _Names) -> Iterator[Fact]:
+def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
     variables = profile.variables
     if variables.allow is None:
         yield Fact("inherited", "all variables that are not dangerous", (DEFAULT,))
@@ -109,7 +109,7 @@ def excluded(profile: Profile) -> list[str]:
 
 def document(profile: Profile) -> dict[str, Any]:
     """Return what ``profile`` comes to, for JSON; of variables that it sets, the names alone."""
-    chain = _Names(profile.chain)
+    chain = ChainNames(profile.chain)
     variables = profile.variables
     return {
         "name": canonical.text(profile.chain[-1].name),
@@ -245,7 +245,7 @@ def _by_default(group: str) -> tuple[str, ...]:
     return (DEFAULT,) if group in _DEFAULTS else ()
 
 
-class _Names:
+class ChainNames:
     """What the files of a chain are called: by their names, or by their paths where two have the same."""
 
     def __init__(self, chain: Iterable[ProfileFile]) -> None:

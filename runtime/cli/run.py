@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError, NonoError
-from runtime import signing_key, syscalls
+from runtime import environment, signing_key, syscalls
 from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
@@ -99,21 +99,18 @@ _COMMAND_FLAGS = (
 )
 
 
-_PATHS = (
+_PATHS_OF_GRANTS = (
     *(flag for _, flag, _, _, _ in _GRANTS),
-    "--audit-sign-key",
     "--bypass-protection",
     "--config",
-    "--diagnostics-json",
-    "--ledger",
-    "--output",
     "--profile",
     "--workdir",
 )
+_PATHS = ("--audit-sign-key", "--diagnostics-json", "--ledger", "--output")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``nono run``."""
+def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags that say what a launch may do, and return the group of the grants."""
     grants = parser.add_argument_group("grants (each can be given more than once)")
     for short, flag, _, directory, text in _GRANTS:
         names = [short, flag] if short else [flag]
@@ -132,11 +129,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="lift the protection of one protected path, such as ~/.ssh; grants nothing by itself",
     )
-    grants.add_argument(
-        "--allow-writable-script",
-        action="store_true",
-        help="accept a command that is a script which it could itself rewrite",
-    )
     parser.add_argument(
         "-p",
         "--profile",
@@ -150,6 +142,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take all that is granted from a capability manifest, and nothing beside it",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
+    return grants
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono run``."""
+    add_grant_arguments(parser).add_argument(
+        "--allow-writable-script",
+        action="store_true",
+        help="accept a command that is a script which it could itself rewrite",
+    )
     secrets = parser.add_argument_group("secrets and commands (each can be given more than once)")
     secrets.add_argument(
         "--env-credential",
@@ -355,9 +357,33 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
             raise UsageError(f"not a label: {label!r}", code="usage.label", hint="write --label KEY=VALUE")
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
+    asked = grant_request(arguments, command=tuple(os.fsencode(argument) for argument in command))
+    return asked._replace(
+        allow_writable_script=arguments.allow_writable_script,
+        allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
+        block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
+        credentials=_credentials(arguments),
+        ledger=_bytes(arguments.ledger),
+        key=arguments.audit_sign_key,
+        key_passphrase_env=arguments.key_passphrase_env,
+        labels=labels,
+        outputs=tuple(os.fsencode(path) for path in arguments.output),
+        audit=not arguments.no_audit,
+    )
+
+
+def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) -> LaunchRequest:
+    """Return a request with what the flags of :func:`add_grant_arguments` say.
+
+    Raises:
+        UsageError: one of them cannot be meant.
+    """
+    for flag in _PATHS_OF_GRANTS:
+        if "" in _values(arguments, flag):
+            raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
     return LaunchRequest(
-        variables=dict(os.environb),
-        command=tuple(os.fsencode(argument) for argument in command),
+        variables=environment.given(),
+        command=command,
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for _, flag, access, directory, _ in _GRANTS
@@ -370,17 +396,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         listen_ports=_ports(arguments, "--listen-port"),
         open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
-        allow_writable_script=arguments.allow_writable_script,
-        allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
-        block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
-        credentials=_credentials(arguments),
         profile=_bytes(arguments.profile),
-        ledger=_bytes(arguments.ledger),
-        key=arguments.audit_sign_key,
-        key_passphrase_env=arguments.key_passphrase_env,
-        labels=labels,
-        outputs=tuple(os.fsencode(path) for path in arguments.output),
-        audit=not arguments.no_audit,
         config=_bytes(arguments.config),
     )
 

@@ -108,6 +108,7 @@ def test_the_last_source_wins() -> None:
         b"TMPDIR": b"/private",
         b"TMP": b"/private",
         b"TEMP": b"/private",
+        b"TMPPREFIX": b"/private/zsh",
     }
     assert built.dropped == ()
     assert inherited[b"B"] == b"inherited"

@@ -29,7 +29,7 @@ OURS = {
     "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
     "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.blocked_commands",
-    "runtime.capabilities", "runtime.child",
+    "runtime.capabilities", "runtime.capability_file", "runtime.child",
     "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,9 @@ def test_a_mistake_is_named_with_its_place_and_the_schema_refuses_it_too(
         (b'{"network": {},}', "not JSON"),
         ('{"network": {}, "\u202e": 1}'.encode(), "at line 1, column 18: U+202E stands there"),
         (b"{\n \x1b}", "at line 2, column 2: U+001B stands there"),
+        (b'{"network": {},\r"description": ""}', "at line 1, column 16: U+000D stands there"),
+        ('{"description": "\U000e0041"}'.encode(), "U+E0041 stands there"),
+        ('{"filesystem": {"read": ["/a\u3164b"]}}'.encode(), "U+3164 stands there"),
         (b'{"environment": {"set_vars": {"A": "\\ud800"}}}', "a lone surrogate is no character"),
         (b'{"environment": {"set_vars": {"A": "-----BEGIN PRIVATE KEY-----"}}}', "holds a private key"),
         (b"[" * 200_000, "nested too deeply"),
@@ -318,6 +322,28 @@ def test_what_cannot_be_read_does_not_hang(tmp_path: Path) -> None:
         with pytest.raises(ProfileError, match="cannot read the profile") as caught:
             read_profile(path)
         assert why in str(caught.value)
+
+
+def test_what_is_no_file_is_not_even_opened(tmp_path: Path) -> None:
+    """To open a device is to do something with it; of a FIFO it is heard by whoever waits to write."""
+    fifo = tmp_path / "fifo.json"
+    os.mkfifo(fifo)
+    opened = threading.Event()
+
+    def write_to_it() -> None:
+        os.close(os.open(fifo, os.O_WRONLY))
+        opened.set()
+
+    writer = threading.Thread(target=write_to_it)
+    writer.start()
+    refused_at = os.fsencode(fifo)
+    for _ in range(200):
+        with pytest.raises(ProfileError, match="not a regular file"):
+            read_profile(refused_at)
+    assert not opened.wait(0.05)
+    os.close(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
+    assert opened.wait(5)
+    writer.join()
 
 
 def test_names_are_bytes_and_relative_to_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

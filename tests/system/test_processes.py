@@ -423,7 +423,10 @@ def test_nothing_of_nono_shows_in_what_the_command_sees_of_itself(site: Site) ->
     assert words[:4] == [b"/bin/cat", b"/proc/self/cmdline", b"/proc/self/environ", b"/proc/self/comm"]
     assert words[-1] == b"cat\n"
     names = {word.partition(b"=")[0].decode() for word in words[4:-1]}
-    assert names == {*site.environment, "GIT_CONFIG_GLOBAL", "NONO_SESSION_ID", "TMP", "TEMP"}
+    assert names == {
+        *site.environment, "GIT_CONFIG_GLOBAL", "NONO_CAP_FILE", "NONO_SESSION_ID", "TMP", "TEMP",
+        "TMPPREFIX",
+    }  # fmt: skip
 
 
 def test_the_processes_of_a_launch_are_gone_when_nono_is(site: Site) -> None:

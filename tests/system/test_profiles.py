@@ -198,7 +198,7 @@ def test_git_finds_its_configuration_through_a_link_and_in_its_other_place(site:
     other.write_text("[user]\n  name = Other\n")
     assert worked(site.run("-p", "python-dev", "--", git, "config", "user.name")) == b"Other\n"
     (site.home / ".gitconfig").write_text("[user]\n  name = Closed\n")
-    profile = site.profile(filesystem={"read": [str(other.parent)], "allow": ["$WORKDIR"]})
+    profile = site.profile(filesystem={"read_file": [str(other)], "allow": ["$WORKDIR"]})
     ended = site.run("-p", profile, "--", git, "config", "user.name")
     assert (ended.status, ended.stdout, "fatal" in ended.stderr) == (1, b"", False)
 
