@@ -83,6 +83,7 @@ class Prepared(NamedTuple):
         ports: which, where that is ``ports``.
         required: the features without which the command must not run.
         outer: the session of the launch around this one, where its child says so.
+        on_wsl: whether Windows made this kernel; asked only where that explains a refusal.
     """
 
     ruleset: int
@@ -93,6 +94,7 @@ class Prepared(NamedTuple):
     ports: Ports
     required: frozenset[str]
     outer: str | None = None
+    on_wsl: bool = False
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -174,6 +176,11 @@ def prepare(
     """
     required, abi = judge_kernel(capabilities.network, waived=waived)
     network, ports = capabilities.network, capabilities.ports
+    on_wsl = False
+    if ports.listens:
+        from runtime import surroundings  # noqa: PLC0415  # few launches listen
+
+        on_wsl = surroundings.wsl() is not None
     program, digest = load_filter(cache_directory, network, listens=ports.listens)
     try:
         ruleset = landlock_rules.build(
@@ -181,7 +188,7 @@ def prepare(
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl)
 
 
 def landlock_abi() -> int:
@@ -288,6 +295,8 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
         if error.errno == errno.EBUSY:
+            if prepared.on_wsl and prepared.outer is None:
+                raise _without_listener() from error
             raise nested(prepared.outer) from error
         hint = filter_hint(error.errno, calls)
         if error.errno == errno.E2BIG:
@@ -323,6 +332,14 @@ def nested(outer: str | None) -> EnforcementError:
         f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
         code="enforcement.nested",
         hint="start it further out, or leave out --listen-port and --open-port",
+    )
+
+
+def _without_listener() -> EnforcementError:
+    return EnforcementError(
+        "ports to listen on need a listener of the system call filter, which this kernel of WSL refuses",
+        code="enforcement.wsl",
+        hint="leave out --listen-port and --open-port, or run nono on a kernel that Windows did not make",
     )
 
 

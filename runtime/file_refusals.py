@@ -37,7 +37,7 @@ _MAY_WRITE = frozenset({Use.WRITE, Use.OPEN, Use.SHELL})
 _MOST_LINKS = 40
 
 # Where a write changes what everybody runs. It can be granted; a footer does not talk anybody into it.
-_SYSTEM = (b"/bin", b"/boot", b"/etc", b"/lib", b"/lib32", b"/lib64", b"/opt", b"/sbin", b"/usr")
+OF_THE_SYSTEM = (b"/bin", b"/boot", b"/etc", b"/lib", b"/lib32", b"/lib64", b"/opt", b"/sbin", b"/usr")
 
 
 Judged = tuple["Finding | tuple[bytes, bool]", "Finding"]
@@ -185,7 +185,7 @@ class FileJudge:
                 flags = (b"--bypass-protection", request.path, *request.words())
                 return finding(PROTECTED, f"is protected, and not granted for {what}{note}", flags)
             return finding(NEVER_GRANTABLE, f"is not granted for {what}: {error}")
-        if request.access is not Access.READ and any(is_beneath(canonical, each) for each in _SYSTEM):
+        if request.access is not Access.READ and any(is_beneath(canonical, each) for each in OF_THE_SYSTEM):
             return finding(
                 NOT_GRANTED, f"is not granted for {what}, and what belongs to the system seldom should be"
             )

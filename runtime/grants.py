@@ -29,21 +29,13 @@ from runtime.capabilities import (
 )
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest
-from runtime.path_names import absolute, homes, join, shown
+from runtime.path_names import absolute, homes, moved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from runtime.protected import Guard
-
-# XDG Base Directory Specification
-_XDG = {
-    b"~/.cache/": b"XDG_CACHE_HOME",
-    b"~/.config/": b"XDG_CONFIG_HOME",
-    b"~/.local/share/": b"XDG_DATA_HOME",
-    b"~/.local/state/": b"XDG_STATE_HOME",
-}
 
 _STREAMS = ("standard input", "standard output", "standard error")
 
@@ -259,7 +251,7 @@ def _without_variable(request: GrantRequest, workdir: bytes) -> bytes:
 def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> OpenGrant | None:
     """Open what a group grants; None if it is not there."""
     if request.path.startswith(b"~/"):
-        return None if home is None else _open_in_home(request, _moved(request.path, home), guard)
+        return None if home is None else _open_in_home(request, moved(request.path[2:], home), guard)
     try:
         descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -274,15 +266,6 @@ def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> O
     return OpenGrant(
         FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
     )
-
-
-def _moved(path: bytes, home: bytes) -> bytes:
-    """Return where what a group calls ``~/…`` lies: XDG variables move the directories that they are for."""
-    for beginning, variable in _XDG.items():
-        base = os.environb.get(variable, b"")
-        if path.startswith(beginning) and base.startswith(b"/"):
-            return join(base, path[len(beginning) :])
-    return home + path[1:]
 
 
 def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:

@@ -98,6 +98,30 @@ def granted_rights(path: bytes, access: Access, *, directory: bool) -> int:
     return rights
 
 
+def needed_rights(*, reads: bool, writes: bool, executes: bool, directory: bool, missing: bool) -> int:
+    """Return the rights that the kernel asks for, of what is there, or of the directory where it would be.
+
+    Truncating is part of writing, as it is of every grant for writing.
+
+    Args:
+        reads: open for reading; of a directory: list it.
+        writes: open for writing; of a directory: make and remove what is in it.
+        executes: execute it; to pass through a directory needs no right.
+        directory: whether it is one.
+        missing: whether it would be made.
+    """
+    rights = 0
+    if reads:
+        rights |= _READ_DIR if directory else _READ_FILE
+    if writes:
+        rights |= _DIRECTORY_WRITE & ~_FILE_WRITE if directory else _FILE_WRITE
+        if missing:
+            rights |= _MAKE_REG
+    if executes and not directory:
+        rights |= _EXECUTE
+    return rights
+
+
 def build(
     grants: Iterable[OpenGrant],
     network: Network,

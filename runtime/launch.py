@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest.errors import NonoError
 from runtime import (
+    capability_file,
     enforcement,
     environment,
     executable,
@@ -36,6 +37,7 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
+from runtime.capability_file import Around, CapabilityFile
 from runtime.errors import EnforcementError, ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
@@ -105,6 +107,7 @@ class LaunchPlan(NamedTuple):
         environment: names of the child's variables.
         directory: its start directory.
         dropped: names of variables that it would not get.
+        credentials: variables that secrets are put into, and the references of those.
     """
 
     capabilities: CapabilitySet
@@ -112,6 +115,7 @@ class LaunchPlan(NamedTuple):
     environment: tuple[bytes, ...]
     directory: bytes
     dropped: tuple[bytes, ...]
+    credentials: tuple[tuple[str, str], ...]
 
 
 class Launch:
@@ -184,6 +188,8 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
+            # Before the key is there: the helper that asks a keyring runs code of others.
+            self._resolution.take_credentials(closed=self._recording.closed_files())
             self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
@@ -234,18 +240,24 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             self._take_request()
-            grants, held, variables, directory = self._resolve({}, private=None)
+            self._resolution.require_unblocked()
+            self._resolution.take_credentials(closed=self._recording.closed_files(), looking=True)
+            grants, held, variables, directory = self._resolve({})
             capabilities = self._resolution.capabilities(grants)
             self._resolution.require_unwritable_script(held, capabilities)
             enforcement.judge_kernel(capabilities.network)
-            return _plan(capabilities, held.hash_all(), variables, directory)
+            return self._plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
+        self._resolution.require_unblocked()
         private = self._private_directory()
         exported = self._before_hook()
-        grants, held, variables, directory = self._resolve(exported, private=private)
+        own_file = self._capability_file()
+        grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
+        if own_file is not None:
+            variables = self._write_capabilities(own_file, capabilities, grants, variables)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
             make_private(self._places.cache)
         prepared = enforcement.prepare(
@@ -281,7 +293,7 @@ class Launch:
             achieved=achieved,
             pid=supervision.pid,
         )
-        self._explain(_plan(capabilities, images, variables, directory))
+        self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._released = True  # from here on it may run, whatever happens here
         try:
@@ -326,6 +338,11 @@ class Launch:
             more = len(variables.filtered) - _MOST_NAMED
             rest = f" and {more} more (-v names them)" if more > 0 else ""
             self._notify(f"variables that the profile keeps from the command: {names}{rest}")
+        if given := self._resolution.credentials:
+            named = ", ".join(
+                f"{name} ({shown(os.fsencode(place))})" for name, place in sorted(given.items())
+            )
+            self._notify(f"secrets that the command gets: {named}")
         if self._resolution.network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
         elif self._resolution.asks_no_names:
@@ -499,7 +516,7 @@ class Launch:
         with self._as_before():
             result = hooks.run(
                 loaded,
-                environment=self._request.variables,
+                environment=self._resolution.hook_variables(),
                 key_names=self._resolution.key_names(),
                 session=self.session,
                 workdir=self._resolution.workdir,
@@ -525,15 +542,73 @@ class Launch:
     # --- 4 to 6: what the command gets -----------------------------------------------------------
 
     def _resolve(
-        self, exported: Mapping[bytes, bytes], *, private: bytes | None
+        self,
+        exported: Mapping[bytes, bytes],
+        *,
+        private: bytes | None = None,
+        own_file: CapabilityFile | None = None,
     ) -> tuple[Grants, executable.Held, environment.Environment, bytes]:
         """Return the grants, the command, its variables and the directory in which it starts."""
         resolution = self._resolution
-        grants = resolution.grants(closed=self._recording.closed_files(), private=private)
+        grants = resolution.grants(
+            resolution.guard(self._recording.closed_files()),
+            private=private,
+            capability_file=None if own_file is None else own_file.grant(),
+        )
         directory = resolution.start_directory(grants)
         variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
         held = resolution.hold(variables, directory)
+        resolution.require_unblocked(held.images[0].path)
         return resolution.with_executable(grants, held), held, variables, directory
+
+    def _plan(
+        self,
+        capabilities: CapabilitySet,
+        images: tuple[executable.Image, ...],
+        variables: environment.Environment,
+        directory: bytes,
+    ) -> LaunchPlan:
+        names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
+        return LaunchPlan(
+            capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
+        )
+
+    def _capability_file(self) -> CapabilityFile | None:
+        try:
+            made = CapabilityFile(self._places.state, self.session)
+        except OSError as error:
+            self._notify_without_capabilities(error)
+            return None
+        self._cleanup.callback(made.remove)
+        return made
+
+    def _write_capabilities(
+        self,
+        own_file: CapabilityFile,
+        capabilities: CapabilitySet,
+        grants: Grants,
+        variables: environment.Environment,
+    ) -> environment.Environment:
+        judged = self._resolution.judged(self._recording.closed_files())
+        try:
+            own_file.write(self.session, capabilities, grants, judged, self._around())
+        except OSError as error:
+            own_file.remove()
+            self._notify_without_capabilities(error)
+            return variables
+        return variables.with_own(capability_file.VARIABLE, own_file.path)
+
+    def _around(self) -> Around:
+        outer = self._request.outer_session()
+        if outer is None:
+            return Around()
+        from runtime.capability_reading import launches_around  # noqa: PLC0415  # few launches are nested
+
+        return launches_around(self._request.variables.get(capability_file.VARIABLE), outer)
+
+    def _notify_without_capabilities(self, error: OSError) -> None:
+        why = error.strerror or str(error)
+        self._notify(f"nono why --self cannot be asked inside: its file cannot be written: {why}")
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -545,6 +620,7 @@ class Launch:
         directory: bytes,
         signals: Signals,
     ) -> Supervision:
+        _require_one_thread()  # once more: nothing that was loaded or asked since may have begun another
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._place = out_of_memory.Place()
         self._cleanup.callback(self._place.leave)
@@ -569,15 +645,6 @@ class Launch:
         if self._supervision is not None:
             self._supervision.abandon()
             self._supervision = None
-
-
-def _plan(
-    capabilities: CapabilitySet,
-    images: tuple[executable.Image, ...],
-    variables: environment.Environment,
-    directory: bytes,
-) -> LaunchPlan:
-    return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
 
 
 def _preparation_hint(error: OSError) -> str | None:

@@ -6,6 +6,10 @@ out of the process that asks, judges it, and makes the call on *that*. What is j
 whatever the process does meanwhile with its descriptors or its memory: the address is read once, and what is
 bound to is what was read. No call is ever let go on in the process.
 
+The monitor does it in a thread of its own (:func:`mediate`), for it can be made to wait without end: by an
+address on a page of a file system that does not answer, or by a socket that lingers (SO_LINGER) and that the
+command closes while it is held here, so that the last close is this one. Nobody waits then but who asks.
+
 A process that may not be traced (PR_SET_DUMPABLE, a program that cannot be read) is refused; so is all that
 is no TCP. Imported before the fork, and only by a launch that listens.
 """
@@ -107,6 +111,17 @@ class Handover:
             os.close(self._answer_end)
 
 
+def mediate(handover: Handover, child: int) -> None:
+    """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on."""
+    mediator = handover.take(child)
+    if mediator is None:
+        return
+    with suppress(OSError):  # a listener that cannot be read any more
+        while mediator.serve():
+            mediator.wait()
+    os.close(mediator.listener)  # whoever asks from now on, or waits, is answered ENOSYS
+
+
 class Mediator:
     """Answers the notified calls of one command.
 
@@ -139,6 +154,10 @@ class Mediator:
                 return False
             self._serve_one()
         return True
+
+    def wait(self) -> None:
+        """Return when somebody asks, or nobody is left."""
+        self._ready.poll()
 
     def _serve_one(self) -> None:
         request = bytearray(_REQUEST.size)  # the kernel refuses one that is not zero

@@ -15,6 +15,7 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 
 from __future__ import annotations
 
+import _thread  # of threading no more is needed
 import contextlib
 import json
 import os
@@ -27,7 +28,6 @@ from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     from runtime.executable import Held
-    from runtime.mediation import Mediator
 
 
 _REAP_PAUSE_MS = 5
@@ -129,17 +129,23 @@ def _supervise(
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             why, hint = _why_not_traced(pid, error)
             channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            _give_up(pid)
+            return
+    if handover is not None:
+        try:
+            # Whoever mediates can be made to wait without end, and this thread must see the launcher's.
+            _thread.start_new_thread(mediation.mediate, (handover, pid))
+        except RuntimeError as error:
+            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
+            _give_up(pid)
             return
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
     offspring = Offspring(pid, fenced=fenced)
-    mediator = None if handover is None else handover.take(pid)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
-        _await_end(channel, pid, offspring, mediator)
+        _await_end(channel, pid, offspring)
     status, usage = offspring.kill()
     channel.send(
         {
@@ -151,6 +157,11 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
+
+
+def _give_up(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
@@ -175,7 +186,7 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Mediator | None) -> None:
+def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
     """Wait until the command ends, or the launcher is gone; what ends or stops meanwhile is taken care of."""
     poll = select.poll()
     poll.register(channel.launcher, select.POLLIN)
@@ -185,13 +196,9 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Media
     urgent.register(channel.launcher, select.POLLIN)
     urgent.register(command, select.POLLIN)
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
-    if mediator is not None:
-        poll.register(mediator.listener, select.POLLIN)
     more = True
     while offspring.ended is None:
         ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
-        if mediator is not None and mediator.listener in ready and not mediator.serve():
-            poll.unregister(mediator.listener)
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.capabilities import Network
+from runtime.capabilities import DNS_PORT, Network
 from runtime.refusals import CLOSED_CALL, INFERRED, NETWORK_CLOSED, PORT_CLOSED, Finding
 
 if TYPE_CHECKING:
     from runtime.complaints import CallComplaint, NetworkComplaint
     from runtime.refusals import Enforced
 
-_DNS_PORT = 53
 
 _CALLS = {
     "mount": "mounting is closed to every command, and no flag opens it",
@@ -28,8 +27,8 @@ def of_network(complaint: NetworkComplaint, enforced: Enforced) -> Finding | Non
         return None
     use, port = complaint.use, complaint.port
     wanted: list[tuple[bytes, int]] = []
-    if use == "names" and not complaint.over_udp and _DNS_PORT not in ports.connect:
-        wanted.append((b"--allow-connect-port", _DNS_PORT))
+    if use == "names" and not complaint.over_udp and DNS_PORT not in ports.connect:
+        wanted.append((b"--allow-connect-port", DNS_PORT))
     if use in ("connect", "names") and port is not None and port not in ports.connect:
         wanted.append((b"--allow-connect-port", port))
     if use == "listen" and port is not None and port not in (*ports.listen, *ports.listen_loopback):

@@ -30,6 +30,7 @@ argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: with
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
+    "why": "whether a launch may do something, and what would change that",
     "profile": "what kinds of commands need: profiles and groups",
     "audit": "look at what was recorded",
     "ledger": "where the ledger is, and what it says of itself",

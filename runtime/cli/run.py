@@ -40,6 +40,13 @@ exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+A secret is named by where it lies, never given: it is on no command line, in no message and in no record, and
+what is taken from a variable of nono's own is gone from there, for hooks as well.
+
+Some commands are blocked by name: rm, dd, shred, wipefs, mkfs, fdisk, parted, shutdown, reboot, halt,
+poweroff, sudo, su, doas, pkexec. This is advice at start-up, which any shell gets around; the sandbox is
+what holds.
+
 Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
@@ -57,6 +64,8 @@ examples:
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p claude-code -- claude
   nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
+  nono run -p codex --env-credential openai_api_key -- codex
+  nono run --env-credential-map file:///run/keys/npm NPM_TOKEN --allow . -- npm publish
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -64,7 +73,14 @@ examples:
 # Programs that a built-in profile is made for.
 _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
 
-_NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
+# Agents without one: a profile that a user begins with what agents have in common.
+_LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
+
+_NO_KEYRING = "the keyring was not asked whether it has them"
+_NOTHING_DONE = (
+    "nothing was launched or recorded; a private temporary directory would be granted as well,"
+    " and the file that nono why --self reads"
+)
 
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
@@ -87,20 +103,23 @@ _PORT_FLAGS = (
 )
 
 
-_PATHS = (
-    *(flag for _, flag, _, _, _ in _GRANTS),
-    "--audit-sign-key",
-    "--bypass-protection",
-    "--diagnostics-json",
-    "--ledger",
-    "--output",
-    "--profile",
-    "--workdir",
+_COMMAND_FLAGS = (
+    ("--allow-command", "launch a command of this name although it is blocked, as rm and sudo are"),
+    ("--block-command", "refuse a command of this name; advice at start-up, which any shell gets around"),
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``nono run``."""
+_PATHS_OF_GRANTS = (
+    *(flag for _, flag, _, _, _ in _GRANTS),
+    "--bypass-protection",
+    "--profile",
+    "--workdir",
+)
+_PATHS = ("--audit-sign-key", "--diagnostics-json", "--ledger", "--output")
+
+
+def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags that say what a launch may do, and return the group of the grants."""
     grants = parser.add_argument_group("grants (each can be given more than once)")
     for short, flag, _, directory, text in _GRANTS:
         names = [short, flag] if short else [flag]
@@ -118,11 +137,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="lift the protection of one protected path, such as ~/.ssh; grants nothing by itself",
     )
-    grants.add_argument(
-        "--allow-writable-script",
-        action="store_true",
-        help="accept a command that is a script which it could itself rewrite",
-    )
     parser.add_argument(
         "-p",
         "--profile",
@@ -130,6 +144,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take grants, network, environment and hooks from a profile (nono profile list)",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
+    return grants
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono run``."""
+    add_grant_arguments(parser).add_argument(
+        "--allow-writable-script",
+        action="store_true",
+        help="accept a command that is a script which it could itself rewrite",
+    )
+    secrets = parser.add_argument_group("secrets and commands (each can be given more than once)")
+    secrets.add_argument(
+        "--env-credential",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME...]",
+        help="put the keyring's password for user NAME of service nono into the variable NAME, in upper case",
+    )
+    secrets.add_argument(
+        "--env-credential-map",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("REF", "NAME"),
+        help="put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME",
+    )
+    for flag, text in _COMMAND_FLAGS:
+        secrets.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -277,7 +319,8 @@ def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
     from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
 
     command = " ".join(shown(argument) for argument in request.command)
-    write_lines([f"would run  {command}", *_plan_lines(plan), _NOTHING_DONE])
+    unasked = [_NO_KEYRING] if any(place.startswith("keyring://") for _, place in plan.credentials) else []
+    write_lines([f"would run  {command}", *_plan_lines(plan), *unasked, _NOTHING_DONE])
 
 
 def _say(text: str) -> None:
@@ -289,6 +332,9 @@ def _mention_profile(command: tuple[bytes, ...]) -> None:
     program = os.path.basename(command[0]) if command else b""
     if (profile := _MADE_FOR.get(program)) is not None:
         _say(f"there is a profile for {program.decode('ascii')}: nono run -p {profile} -- …")
+    elif program in _LIKE_AGENTS:
+        name = program.decode("ascii")
+        _say(f"there is no profile for {name} yet; begin one: nono profile init {name} --extends agent")
 
 
 def _explain(plan: LaunchPlan) -> None:
@@ -321,9 +367,33 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
             raise UsageError(f"not a label: {label!r}", code="usage.label", hint="write --label KEY=VALUE")
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
+    asked = grant_request(arguments, command=tuple(os.fsencode(argument) for argument in command))
+    return asked._replace(
+        allow_writable_script=arguments.allow_writable_script,
+        allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
+        block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
+        credentials=_credentials(arguments),
+        ledger=_bytes(arguments.ledger),
+        key=arguments.audit_sign_key,
+        key_passphrase_env=arguments.key_passphrase_env,
+        labels=labels,
+        outputs=tuple(os.fsencode(path) for path in arguments.output),
+        audit=not arguments.no_audit,
+    )
+
+
+def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) -> LaunchRequest:
+    """Return a request with what the flags of :func:`add_grant_arguments` say.
+
+    Raises:
+        UsageError: one of them cannot be meant.
+    """
+    for flag in _PATHS_OF_GRANTS:
+        if "" in _values(arguments, flag):
+            raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
     return LaunchRequest(
         variables=environment.given(),
-        command=tuple(os.fsencode(argument) for argument in command),
+        command=command,
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for _, flag, access, directory, _ in _GRANTS
@@ -336,15 +406,26 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         listen_ports=_ports(arguments, "--listen-port"),
         open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
-        allow_writable_script=arguments.allow_writable_script,
         profile=_bytes(arguments.profile),
-        ledger=_bytes(arguments.ledger),
-        key=arguments.audit_sign_key,
-        key_passphrase_env=arguments.key_passphrase_env,
-        labels=labels,
-        outputs=tuple(os.fsencode(path) for path in arguments.output),
-        audit=not arguments.no_audit,
     )
+
+
+def _credentials(arguments: argparse.Namespace) -> dict[str, str]:
+    if not arguments.env_credential and not arguments.env_credential_map:
+        return {}
+    from runtime import credentials  # noqa: PLC0415  # most launches have none
+
+    names = [name for given in arguments.env_credential for name in given.split(",")]
+    asked = [credentials.of_keyring(name) for name in names]
+    asked += [(variable, reference) for reference, variable in arguments.env_credential_map]
+    found: dict[str, str] = {}
+    for variable, reference in asked:
+        if found.setdefault(variable, reference) != reference:
+            raise UsageError(
+                f"two credentials are to be put into one variable: {credentials.safe(variable)}",
+                code="credential.name",
+            )
+    return found
 
 
 def _ports(arguments: argparse.Namespace, flag: str) -> tuple[int, ...]:
@@ -441,4 +522,5 @@ def _plan_lines(plan: LaunchPlan) -> list[str]:
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
+        *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
     ]
