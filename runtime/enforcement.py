@@ -256,6 +256,11 @@ def filter_hint(number: int | None, calls: Sequence[str]) -> str | None:
     )
 
 
+def processes_hint(number: int | None) -> str | None:
+    """Return what to do where fork(2) failed with ``number``, or None where it is no limit."""
+    return "raise the limit of processes (ulimit -u)" if number == errno.EAGAIN else None
+
+
 def tracing_hint(number: int | None) -> str | None:
     """Return what to do where a process cannot be traced that nothing traces, or None.
 

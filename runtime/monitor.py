@@ -98,7 +98,17 @@ def _supervise(
         from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
         handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        channel.send(
+            {
+                "code": "launch.resources",
+                "error": f"cannot make a process: {error.strerror}",
+                "hint": enforcement.processes_hint(error.errno),
+            }
+        )
+        return
     if pid == 0:
         os.close(channel.launcher)
         os.close(channel.messages)
