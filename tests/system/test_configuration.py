@@ -309,7 +309,7 @@ def test_a_dry_run_says_what_the_record_will_say(site: Site) -> None:
     record = site.record()
     intent, start = foreseen["record"]["intent"], foreseen["record"]["start"]
     assert {**intent, "supervisor": None} == {**record.intent, "supervisor": None}
-    # What a launch makes for itself has a name that nobody knows before: its temporary directory and state file.
+    # What a launch makes for itself, temporary directory and state file, has a name that nobody knows before.
     made = (f"{site.temporary}/nono-", f"{site.state}/capabilities/")
     files = [grant for grant in record.start["capabilities"]["files"] if not grant["path"].startswith(made)]
     assert len(files) == len(record.files()) - 2
