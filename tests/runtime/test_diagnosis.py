@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
