@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
+    from runtime.unix_sockets import OpenSocketGrant
 
 FEATURES = (
     "filesystem",
@@ -83,6 +84,7 @@ class Prepared(NamedTuple):
         ports: which, where that is ``ports``.
         required: the features without which the command must not run.
         outer: the session of the launch around this one, where its child says so.
+        sockets: the grants on UNIX sockets, with the directories that were judged.
     """
 
     ruleset: int
@@ -93,6 +95,12 @@ class Prepared(NamedTuple):
     ports: Ports
     required: frozenset[str]
     outer: str | None = None
+    sockets: tuple[OpenSocketGrant, ...] = ()
+
+    @property
+    def mediates(self) -> bool:
+        """Whether the monitor makes calls for the command."""
+        return self.ports.listens or bool(self.sockets)
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -128,6 +136,7 @@ def prepare(
     *,
     cache_directory: bytes,
     executable_rules: Sequence[int] = (),
+    sockets: tuple[OpenSocketGrant, ...] = (),
     waived: Iterable[str] = (),
     outer: str | None = None,
 ) -> Prepared:
@@ -138,6 +147,7 @@ def prepare(
         open_grants: its file grants, each with the descriptor that was judged.
         cache_directory: where the compiled filter is kept; never grantable to a command.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
+        sockets: the grants on UNIX sockets, with the directories that were judged.
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
 
@@ -159,14 +169,19 @@ def prepare(
             f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
             hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
         )
-    program, digest = load_filter(cache_directory, network, listens=ports.listens)
+    program, digest = load_filter(cache_directory, network, listens=ports.listens, unix_sockets=bool(sockets))
     try:
         ruleset = landlock_rules.build(
-            open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
+            open_grants,
+            network,
+            abi=abi,
+            connect=ports.connect,
+            executables=executable_rules,
+            sockets=bool(sockets),
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, sockets)
 
 
 def landlock_abi() -> int:
@@ -187,14 +202,18 @@ def landlock_abi() -> int:
         raise EnforcementError(why, hint=outside or hint) from error
 
 
-def load_filter(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
+def load_filter(
+    cache_directory: bytes, network: Network, *, listens: bool = False, unix_sockets: bool = False
+) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
     Raises:
         EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
     """
     try:
-        return seccomp_filter.load_or_build(cache_directory, network, listens=listens)
+        return seccomp_filter.load_or_build(
+            cache_directory, network, listens=listens, unix_sockets=unix_sockets
+        )
     except EnforcementError as error:
         if error.hint is not None:
             raise
@@ -247,7 +266,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
 
     Args:
         prepared: what :func:`prepare` returned.
-        offer: gives the filter's listener to whoever mediates; needed where there are ports to listen on.
+        offer: gives the filter's listener to whoever mediates; needed where somebody does.
 
     Returns:
         What was achieved, for each of ``RESTRICTED_HERE``.
@@ -255,15 +274,17 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
     Raises:
         EnforcementError: a step failed, or less than required was achieved; the process must not go on.
     """
-    mediated = prepared.ports.listens
+    mediated = prepared.mediates
     if mediated and offer is None:
-        raise EnforcementError("nobody mediates the ports to listen on")
+        raise EnforcementError("nobody mediates what the command asks for")
     calls: tuple[str, ...] = ()
     try:
         step, calls = "give up privileges", ("capget", "capset", "prctl")
         left = privileges.renounce()
         step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
         landlock_rules.restrict(prepared.ruleset)
+        # No port 0 is ever granted. Asked before there is a filter, which can have connecting notified.
+        unconnected = prepared.network is not Network.PORTS or syscalls.connect_errno() == errno.EACCES
         step, calls = "load the system call filter", ("seccomp",)
         listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
@@ -281,7 +302,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         "filesystem": True,
         "truncate": prepared.abi >= SINCE["truncate"][0],
         "ioctl": prepared.abi >= SINCE["ioctl"][0],
-        "network": _is_restricted(prepared.network),
+        "network": unconnected and _is_restricted(prepared.network),
         "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
@@ -293,16 +314,17 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
 
 
 def nested(outer: str | None) -> EnforcementError:
-    """Return the error that ports to listen on cannot be mediated inside of another sandbox.
+    """Return the error that nothing can be mediated inside of another sandbox.
 
     Args:
         outer: the session of the launch around this one, None when that is not known.
     """
     around = "the sandbox around it" if outer is None else f"launch {outer} around it"
     return EnforcementError(
-        f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
+        "a launch with ports to listen on or with UNIX sockets cannot run inside of another:"
+        f" {around} does not let it mediate",
         code="enforcement.nested",
-        hint="start it further out, or leave out --listen-port and --open-port",
+        hint="start it further out, or leave out --listen-port, --open-port and --allow-unix-socket",
     )
 
 
@@ -310,7 +332,6 @@ def _is_restricted(network: Network) -> bool:
     """Return whether the calling process is held to ``network``, as tried."""
     if network is Network.BLOCKED:
         return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
-    if network is Network.PORTS:  # no port 0 is ever granted
-        unsent = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
-        return unsent and syscalls.connect_errno() == errno.EACCES
+    if network is Network.PORTS:
+        return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
     return False

@@ -137,6 +137,7 @@ def build(
     abi: int,
     connect: Iterable[int] = (),
     executables: Iterable[int] = (),
+    sockets: bool = False,
 ) -> int:
     """Return a close-on-exec descriptor of a ruleset that allows the grants and nothing else.
 
@@ -150,6 +151,8 @@ def build(
         connect: the TCP ports that may be connected to, where the network is ``ports``.
         executables: descriptors of files that may be read and executed besides, because execveat(2)
             checks the path of an opened descriptor again.
+        sockets: whether UNIX sockets are granted. Then none can be made, linked or renamed by the command
+            itself: one that is not granted could be put where one is.
 
     Raises:
         EnforcementError: the kernel refused the ruleset or a rule; the message names the path.
@@ -169,6 +172,8 @@ def build(
         for opened in grants:
             grant = opened.grant
             rights = granted_rights(grant.path, grant.access, directory=grant.directory)
+            if sockets:
+                rights &= ~int(_Right.MAKE_SOCK)
             _allow(ruleset, opened.descriptor, rights & handled, grant.path)
         for descriptor in executables:
             _allow(ruleset, descriptor, _READ_FILE & handled, b"the executable")
@@ -206,6 +211,26 @@ def restrict(ruleset: int) -> None:
         OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 other layers.
     """
     _call("landlock_restrict_self", _restrict_self, ruleset, 0)
+
+
+def confine_sockets(directory: int) -> None:
+    """Put the calling thread into a domain in which it can make UNIX sockets beneath ``directory`` alone.
+
+    Nothing else is restricted by it.
+
+    Raises:
+        OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
+    """
+    making = int(_Right.MAKE_SOCK)
+    attributes = _RulesetAttr(making, 0, 0)
+    size = ctypes.sizeof(attributes)
+    ruleset = _call("landlock_create_ruleset", _create_ruleset, ctypes.byref(attributes), size, 0)
+    try:
+        rule = plumbing.PathBeneathAttr(making, directory)
+        _call("landlock_add_rule", _add_rule, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+        _call("landlock_restrict_self", _restrict_self, ruleset, 0)
+    finally:
+        os.close(ruleset)
 
 
 def confine_signals(abi: int) -> None:

@@ -221,6 +221,7 @@ class Launch:
             capabilities,
             grants.opened,
             cache_directory=self._places.cache,
+            sockets=grants.sockets,
             outer=self._request.outer_session(),
         )
         self._cleanup.callback(prepared.close)
@@ -255,7 +256,7 @@ class Launch:
         except ExecutableError:
             self._released = False
             raise
-        self._ending = supervision.wait(signals)
+        self._ending = supervision.wait(signals, self._record_decisions)
         return self._finish(self._ending)
 
     def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
@@ -284,6 +285,7 @@ class Launch:
         duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
+            self._record_decisions()
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
@@ -311,6 +313,7 @@ class Launch:
         ending = self._ending or self._supervision.end()
         _restart_output()
         with self._saying_later():
+            self._record_decisions()
             self._record.outcome(
                 ending,
                 outputs=outputs.unhashed(self._resolution.outputs),
@@ -318,6 +321,14 @@ class Launch:
                 duration_us=self._since_release(),
             )
             self._close(ending)
+
+    def _record_decisions(self) -> None:
+        """Record what the monitor has told since the last time; the launch does not depend on it."""
+        assert self._supervision is not None
+        decided, self._supervision.decisions = self._supervision.decisions, []
+        # Whatever refuses them refuses the outcome too, and that is what says so; else they are counted.
+        with contextlib.suppress(LedgerError):
+            self._record.decisions(decided)
 
     def _since_release(self) -> int:
         return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock) // 1_000
@@ -394,8 +405,11 @@ class Launch:
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
 
                 stream_sockets.require_confined(number, self._resolution.network)
-        if self._resolution.ports.listens:
-            from runtime import mediation  # noqa: F401, PLC0415  # for the monitor, which imports nothing
+        # For the monitor, which imports nothing.
+        if self._resolution.asked_sockets():
+            from runtime import mediation, unix_mediation, waiting_connects  # noqa: F401, PLC0415  # see above
+        elif self._resolution.ports.listens:
+            from runtime import mediation  # noqa: F401, PLC0415  # see above
 
     def _say(self, text: str) -> None:
         self._notify(text)

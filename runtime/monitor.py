@@ -10,7 +10,9 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 1. monitor: ``{"pid"}`` once the child is traced, or ``{"error", "code"}``;
 2. launcher: one byte, when it holds the child's pidfd;
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
-4. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left"}`` at the end.
+4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
+5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
+   end, the last being how often it refused.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def _supervise(
     out_of_memory.stand_before_nono()
     try:
         # Ledger and key stay with the launcher; so does its end of everything.
-        _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+        syscalls.close_all_but({channel.launcher, channel.messages, *pipes, *keep})
     except OSError as error:
         hint = enforcement.filter_hint(error.errno, ("close_range",))
         channel.send(
@@ -95,10 +97,12 @@ def _supervise(
         return
     fenced = fence(plan.prepared.abi)
     handover = None
-    if plan.prepared.ports.listens:
+    prepared = plan.prepared
+    if prepared.mediates:
         from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
-        handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
+        mediated = mediation.Mediated(prepared.network, prepared.ports, prepared.sockets)
+        handover = mediation.Handover(mediated, prepared.outer)
     pid = os.fork()
     if pid == 0:
         os.close(channel.launcher)
@@ -124,14 +128,17 @@ def _supervise(
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    offspring = Offspring(pid, fenced=fenced)
-    mediator = None if handover is None else handover.take(pid)
+    mediator = (
+        None if handover is None else handover.take(pid, lambda refused: channel.send({"decision": refused}))
+    )
+    offspring = Offspring(pid, fenced=fenced, is_own=None if mediator is None else mediator.is_helper)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
         _await_end(channel, pid, offspring, mediator)
     status, usage = offspring.kill()
     channel.send(
         {
+            "decisions": 0 if mediator is None else mediator.refusals.count,
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
@@ -178,16 +185,21 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Media
         poll.register(mediator.listener, select.POLLIN)
     more = True
     while offspring.ended is None:
-        ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
-        if mediator is not None and mediator.listener in ready and not mediator.serve():
-            poll.unregister(mediator.listener)
+        patience = None if mediator is None else mediator.patience_ms
+        ready = {descriptor for descriptor, _ in poll.poll(0 if more else patience)}
+        if mediator is not None:
+            if mediator.listener in ready and not mediator.serve():
+                poll.unregister(mediator.listener)
+            mediator.look_after()
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()
         # The launcher sends nothing more, so this is its end, and then all of it ends. What ends in crowds is
         # reaped in crowds: the command decides how often, and the time is the monitor's.
         if channel.launcher in ready or command in ready or (not more and urgent.poll(_REAP_PAUSE_MS)):
-            return
+            break
+    if mediator is not None:
+        mediator.close()
 
 
 def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:
@@ -201,12 +213,3 @@ def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:
                     "run nono outside of the tracer",
                 )
     return f"the command cannot be traced: {error.strerror}", enforcement.tracing_hint(error.errno)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    first = 3
-    for descriptor in sorted(keep - {0, 1, 2}):
-        if descriptor > first:
-            syscalls.close_range(first, descriptor - 1)
-        first = descriptor + 1
-    syscalls.close_range(first)

@@ -14,7 +14,7 @@ from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
 from runtime import enforcement, host, landlock_rules
-from runtime.capabilities import network_document
+from runtime.capabilities import network_document, socket_document
 from runtime.errors import LaunchError
 from store.ledger import Draft
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.environment import Environment
     from runtime.executable import Image
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.hooks import HookResult, LoadedHook
     from runtime.profile import Profile
     from runtime.redaction import Redactor
@@ -64,6 +64,7 @@ class LaunchRecord:
         self._redactor = redactor
         self._evidence = LaunchEvidence()
         self._intent: entry.Entry | None = None
+        self._decisions = 0
         self._kinds: set[str] = set()
 
     @property
@@ -83,6 +84,7 @@ class LaunchRecord:
         asked: Sequence[GrantRequest],
         network: Network,
         ports: Ports,
+        sockets: Sequence[SocketRequest],
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,
         outputs: Sequence[bytes],
@@ -95,6 +97,7 @@ class LaunchRecord:
             asked: the grants, those of the profile included.
             network: the network mode.
             ports: which, where that is ``ports``.
+            sockets: the grants on UNIX sockets, likewise.
             hooks: the hooks, loaded.
             profile: the profile.
             outputs: the declared outputs, absolute.
@@ -124,6 +127,10 @@ class LaunchRecord:
             "supervisor": host.supervisor_document(),
             "user": host.user(),
         }
+        if sockets:
+            data["unix_sockets"] = [
+                socket_document(asked.path, asked.reach, asked.source, bind=asked.bind) for asked in sockets
+            ]
         outer = request.outer_session()
         if outer is not None:
             data["outer_session"] = outer
@@ -169,6 +176,24 @@ class LaunchRecord:
         self._require_room(data)
         self._append(entry.START, data)
 
+    def decisions(self, decided: Sequence[dict[str, Json]]) -> None:
+        """Record what the command was refused while it ran, in one commit.
+
+        Args:
+            decided: the data of each.
+        """
+        if self._ledger is None or not decided:
+            return
+        first = self._evidence.edge.size
+        drafts = [
+            Draft(entry.DECISION, self.session, first + number, data) for number, data in enumerate(decided)
+        ]
+        for appended in self._ledger.append(drafts):
+            self._evidence.add(appended.index, appended.entry, appended.leaf)
+            self.indices.append(appended.index)
+        self._decisions += len(decided)
+        self._kinds.add(entry.DECISION)
+
     def outcome(self, ending: Ending, *, outputs: list[Json], started_ns: int, duration_us: int) -> None:
         """Record how the command ended.
 
@@ -179,7 +204,12 @@ class LaunchRecord:
             duration_us: microseconds of CLOCK_BOOTTIME from there to its end.
         """
         data: dict[str, Json] = {
-            "counts": _counts(ending.survivors, ending.left),
+            "counts": {
+                "decisions": self._decisions,
+                "decisions_dropped": max(0, ending.decisions - self._decisions),
+                "survivors": ending.survivors,
+                "survivors_left": ending.left,
+            },
             "duration_us": duration_us,
             "ended": format_instant(time.time_ns()),
             "executed_image": ending.image,
@@ -202,7 +232,7 @@ class LaunchRecord:
         self._append(
             entry.OUTCOME,
             {
-                "counts": _counts(0, 0),
+                "counts": {"decisions": 0, "decisions_dropped": 0, "survivors": 0, "survivors_left": 0},
                 "ended": format_instant(time.time_ns()),
                 "not_started": {
                     "code": code,
@@ -258,10 +288,6 @@ def _landlock_abi() -> int:
         return landlock_rules.abi()
     except OSError:
         return 0
-
-
-def _counts(survivors: int, left: int) -> dict[str, Json]:
-    return {"decisions": 0, "decisions_dropped": 0, "survivors": survivors, "survivors_left": left}
 
 
 def _printable(message: str) -> str:

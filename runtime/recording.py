@@ -190,6 +190,7 @@ class Recording:
             asked=resolution.asked(),
             network=resolution.network,
             ports=resolution.ports,
+            sockets=resolution.asked_sockets(),
             hooks=resolution.hooks,
             profile=resolution.profile,
             outputs=resolution.outputs,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import outputs
-from runtime.capabilities import MAX_PORT, MAX_PORTS, Ports, ports
+from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, Ports, ports
 from runtime.errors import UsageError
-from runtime.grant_request import GrantRequest, working_directory_request
+from runtime.grant_request import GrantRequest, SocketRequest, working_directory_request
 from runtime.session import is_session_id
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class LaunchRequest(NamedTuple):
         connect_ports: TCP ports that it may connect to.
         listen_ports: TCP ports that it may listen on.
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
+        unix_sockets: UNIX sockets that it may connect to, or make and listen on.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
         profile: name of a profile, or path of a profile file.
@@ -59,6 +60,7 @@ class LaunchRequest(NamedTuple):
     connect_ports: tuple[int, ...] = ()
     listen_ports: tuple[int, ...] = ()
     open_ports: tuple[int, ...] = ()
+    unix_sockets: tuple[SocketRequest, ...] = ()
     bypass_protection: tuple[bytes, ...] = ()
     allow_writable_script: bool = False
     profile: bytes | None = None
@@ -88,6 +90,10 @@ class LaunchRequest(NamedTuple):
             raise UsageError("an argument holds a NUL byte", code="usage.command")
         for asked in (self.connect_ports, self.listen_ports, self.open_ports):
             _check_ports(asked)
+        if len(self.unix_sockets) > MAX_SOCKET_GRANTS:
+            raise UsageError(
+                f"more than {MAX_SOCKET_GRANTS} grants on UNIX sockets", code="usage.unix_socket"
+            )
         for_the_record = {"a ledger": self.ledger, "labels": self.labels, "outputs": self.outputs}
         useless = [name for name, given in for_the_record.items() if given]
         if useless and not self.audit:

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runtime import hooks
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
 
 DNS_PORT = 53
+_MAX_SOCKETS = 512
+_MAX_SOCKETS_BYTES = 8_192
 
 
 class Places(NamedTuple):
@@ -105,6 +107,7 @@ class Resolution:
             variables = {**variables, **self.profile.variables.set_vars}
         self.redactor = Redactor(configuration.redaction, variables)
         self._refuse_secret_labels()
+        self._require_recordable_sockets()
         self.network, self.ports = network_asked(
             block_net=request.block_net,
             profile_blocks=self.profile is not None and self.profile.block_network,
@@ -122,6 +125,20 @@ class Resolution:
         asked = self.request.asked_grants(self.workdir)
         return asked if self.profile is None else (*asked, *self.profile.filesystem)
 
+    def asked_sockets(self) -> tuple[SocketRequest, ...]:
+        """Return the grants on UNIX sockets that user and profile ask for."""
+        asked = self.request.unix_sockets
+        return asked if self.profile is None else (*asked, *self.profile.unix_sockets)
+
+    def _require_recordable_sockets(self) -> None:
+        asked = self.asked_sockets()
+        if len(asked) > _MAX_SOCKETS or sum(len(request.path) for request in asked) > _MAX_SOCKETS_BYTES:
+            raise UsageError(
+                "more grants on UNIX sockets than the record takes",
+                code="usage.unix_socket",
+                hint="--allow-unix-socket-dir and --allow-unix-socket-subtree are for many in one place",
+            )
+
     def key_names(self) -> tuple[bytes, ...]:
         """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
         reference, passphrase = self.request.key or "", self.request.key_passphrase_env
@@ -130,7 +147,9 @@ class Resolution:
 
     def capabilities(self, grants: Grants) -> CapabilitySet:
         """Return the capability set that the grants and the network make."""
-        return CapabilitySet(grants.files, self.network, self.ports)
+        return CapabilitySet(
+            grants.files, self.network, self.ports, tuple(opened.grant for opened in grants.sockets)
+        )
 
     def grants(self, *, closed: Sequence[bytes], private: bytes | None) -> Grants:
         """Open, judge and merge what is granted.
@@ -159,6 +178,11 @@ class Resolution:
             extra=extra,
         )
         self._cleanup.callback(grants.close)
+        if asked := self.asked_sockets():
+            from runtime import unix_sockets  # noqa: PLC0415  # most launches ask for none
+
+            unix_sockets.require_mediation()
+            grants.sockets = unix_sockets.resolve(asked, workdir=self.workdir, guard=guard, warn=self._notify)
         return grants
 
     def _absolute(self, path: bytes) -> bytes:
@@ -198,7 +222,7 @@ class Resolution:
             own={b"NONO_SESSION_ID": session.encode()},
             key_names=self.key_names(),
             temporary=private,
-            unix_sockets=False,
+            unix_sockets=readable.unix_sockets,
             names_over_tcp=DNS_PORT in self.ports.connect,
             git_configuration=self._git_can_read(readable),
             lists=None if self.profile is None else self.profile.variables,
@@ -241,6 +265,7 @@ class Resolution:
         if not added:
             return grants
         with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
+        with_images.sockets = grants.sockets
         for opened in added:
             self._cleanup.callback(os.close, opened.descriptor)
         return with_images

@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
-from runtime.capabilities import network_words
+from runtime.capabilities import network_words, socket_words
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
 from store.index import wording
@@ -165,6 +165,9 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         )
     if asked is None:
         yield "asked for", WITHHELD
+    for grant in intent.get("unix_sockets", ()):
+        done, where = socket_words(grant)
+        yield "asked for", f"{done} {where} {wording.text(grant['asked'])} ({grant['source']})"
     for path in intent["bypass_protection"]:
         yield "bypass", f"protection lifted: {wording.text(path)}"
     for name, value in intent["labels"].items():
@@ -190,6 +193,9 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
                 "granted",
                 f"{grant['access']} {grant['type']} {wording.text(grant['path'])} ({grant['source']})",
             )
+        for grant in capabilities.get("unix_sockets", ()):
+            done, where = socket_words(grant)
+            yield "granted", f"{done} {where} {wording.text(grant['path'])} ({grant['source']})"
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():

@@ -10,10 +10,10 @@ import orjson
 from attest import canonical
 from attest.errors import NonoError
 from runtime import signing_key, syscalls
-from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
+from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words, socket_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import SOCKET_FLAGS, GrantRequest, SocketRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
@@ -41,6 +41,11 @@ Ports are of TCP: with one, UDP, multipath TCP and all else of the network is cl
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
 
+A UNIX socket is a door into whoever listens: what that service does, it does outside of the sandbox. The
+socket of Docker, of systemd or of a session's D-Bus is as much as no sandbox at all. Nothing is open without
+a grant, abstract names and datagrams never. Some variables (SSH_AUTH_SOCK, DBUS_SESSION_BUS_ADDRESS,
+DOCKER_HOST, WAYLAND_DISPLAY, XDG_RUNTIME_DIR) reach the command when what they name is granted.
+
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
 
@@ -48,6 +53,7 @@ examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
+  nono run --allow-unix-socket "$SSH_AUTH_SOCK" -- git fetch
   nono run -p claude-code -- claude
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
@@ -79,7 +85,18 @@ _PORT_FLAGS = (
 )
 
 
+_SOCKET_FLAGS = (
+    ("--allow-unix-socket", "SOCKET", "connect to the UNIX socket of this path"),
+    ("--allow-unix-socket-dir", "DIR", "connect to the UNIX sockets in a directory"),
+    ("--allow-unix-socket-subtree", "DIR", "connect to the UNIX sockets beneath a directory, however deep"),
+    ("--allow-unix-socket-bind", "SOCKET", "make and listen on the UNIX socket of this path, too"),
+    ("--allow-unix-socket-dir-bind", "DIR", "make and listen on UNIX sockets in a directory, too"),
+    ("--allow-unix-socket-subtree-bind", "DIR", "make and listen on UNIX sockets beneath a directory, too"),
+)
+
+
 _PATHS = (
+    *(flag for flag, _, _ in _SOCKET_FLAGS),
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--audit-sign-key",
     "--bypass-protection",
@@ -102,6 +119,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grants.add_argument("--block-net", action="store_true", help="close the network (it is open by default)")
     for flag, text in _PORT_FLAGS:
         grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
+    for flag, place, text in _SOCKET_FLAGS:
+        grants.add_argument(flag, action="append", default=[], metavar=place, help=text)
     grants.add_argument(
         "--bypass-protection",
         action="append",
@@ -265,6 +284,11 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         connect_ports=_ports(arguments, "--allow-connect-port"),
         listen_ports=_ports(arguments, "--listen-port"),
         open_ports=_ports(arguments, "--open-port"),
+        unix_sockets=tuple(
+            SocketRequest(os.fsencode(path), reach, bind)
+            for flag, (reach, bind) in SOCKET_FLAGS.items()
+            for path in _values(arguments, flag)
+        ),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         allow_writable_script=arguments.allow_writable_script,
         profile=_bytes(arguments.profile),
@@ -368,6 +392,10 @@ def _plan_lines(plan: LaunchPlan) -> list[str]:
         *(
             f"  {grant.access:<9} {shown(grant.path)}{'/' if grant.directory else ''}  ({grant.source})"
             for grant in plan.capabilities.files
+        ),
+        *(
+            f"  {' '.join(socket_words(grant.document()))} {shown(grant.path)}  ({grant.source})"
+            for grant in plan.capabilities.unix_sockets
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
