@@ -7,10 +7,11 @@ erased is *withheld*: its digest does not let anybody guess it.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from attest.canonical import Json

@@ -1,9 +1,12 @@
 r"""Canonical JSON: RFC 8785 (JCS) over a small model, and how this project writes values in it.
 
 The model: objects whose keys match ``[!-~]+``, arrays, strings of Unicode scalar values, booleans,
-null, and integers with ``|n| < 2**53``; nesting at most 16 deep. On that model the bytes of
-``orjson`` with sorted keys *are* the bytes of RFC 8785 (keys are ASCII, so sorting by UTF-16 code
-unit, by code point and by byte agree; there are no floats; string escapes are the same).
+null, and integers with ``|n| < 2**53``; nesting at most 16 deep. On that model the bytes of Python's
+``json`` with sorted keys and no white space *are* the bytes of RFC 8785 (keys are ASCII, so sorting by
+UTF-16 code unit, by code point and by byte agree; there are no floats; string escapes are the same).
+
+A launch loads this module, and ``orjson`` would cost its start as much as everything else of ours: who has
+many documents to read takes :mod:`attest.canonical_in_bulk`.
 
 Reading is re-formatting: parse, walk the types, write again, compare. Duplicate keys, white space,
 ``\u`` forms, floats, ``-0``, lone surrogates and anything else that is not the one form of its
@@ -14,9 +17,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import TYPE_CHECKING, TypeAlias
-
-import orjson
 
 from attest.errors import MalformedError
 
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 
 MAX_INTEGER = 2**53 - 1
-_SORTED_AND_STRICT = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 MAX_DEPTH = 16
+
+# Cycles are nested too deep before the encoder sees them.
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+_decoder = json.JSONDecoder()
 
 
 def encode(document: Json) -> bytes:
@@ -39,17 +46,9 @@ def encode(document: Json) -> bytes:
     """
     _walk(document, 0)
     try:
-        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError as error:  # lone surrogates
+        return _encoder.encode(document).encode("utf-8")
+    except UnicodeEncodeError as error:  # lone surrogates
         raise MalformedError(f"not canonical JSON: {error}") from None
-
-
-def encode_unwalked(document: Json) -> bytes:
-    """Return the canonical UTF-8 bytes of ``document``, without a look at its types.
-
-    It is for a document of which every part was taken from documents that were decoded.
-    """
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def decode(data: bytes) -> Json:
@@ -59,30 +58,12 @@ def decode(data: bytes) -> Json:
         MalformedError: ``data`` is not JSON, lies outside the model, or is another form of it.
     """
     try:
-        document: Json = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        document: Json = _decoder.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError):
         raise MalformedError("not JSON") from None
     if encode(document) != data:
         raise MalformedError("JSON, but not in its canonical form")
     return document
-
-
-def decode_unwalked(data: bytes) -> Json:
-    """Return the document whose form as we write it is exactly ``data``, without a look at its types.
-
-    Beyond what :func:`decode` takes, this takes floats, keys outside ``[!-~]+`` and deeper nesting. It is
-    for a caller that knows by a closed schema that there is none of it.
-
-    Raises:
-        MalformedError: ``data`` is not JSON, has an integer beyond 2**53 - 1, or is another form of it.
-    """
-    try:
-        document: Json = orjson.loads(data)
-        if orjson.dumps(document, option=_SORTED_AND_STRICT) == data:
-            return document
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        raise MalformedError("not JSON of this model") from None
-    raise MalformedError("JSON, but not in its canonical form")
 
 
 def decode_object(data: bytes) -> dict[str, Json]:
@@ -94,15 +75,16 @@ def decode_object(data: bytes) -> dict[str, Json]:
 
 
 def _walk(value: object, depth: int) -> None:
-    """Refuse what orjson would write but the model does not have: types are compared, not bases.
+    """Refuse what the encoder would write but the model does not have: types are compared, not bases.
 
-    The verifier spends a good part of its time here, so scalars are judged where they stand instead of
-    in a call of their own, and keys that were judged once are not judged again.
+    Every entry that is written passes here, so scalars are judged where they stand instead of in a call of
+    their own, and keys that were judged once are not judged again.
     """
     kind = type(value)
     children: Iterable[object]
     if kind is dict:
-        if not _KNOWN_KEYS.issuperset(value):  # type: ignore[arg-type]  # kind is dict
+        # What only equals a known key is none: the encoder would write a subclass of str as one.
+        if not _KNOWN_KEYS.issuperset(value) or not _PLAIN.issuperset(map(type, value)):  # type: ignore[arg-type, call-overload]  # kind is dict
             _check_keys(value)  # type: ignore[arg-type]  # kind is dict
         children = value.values()  # type: ignore[attr-defined]  # kind is dict
     elif kind is list:
@@ -127,6 +109,7 @@ def _walk(value: object, depth: int) -> None:
 
 # Every key that our schemas name ends up here; what a hostile document brings is bounded.
 _KNOWN_KEYS: set[str] = set()
+_PLAIN = frozenset({str})
 _MAX_KNOWN_KEYS = 1_024
 
 

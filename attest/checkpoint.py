@@ -6,10 +6,11 @@ The note text is ``origin\nsize\nbase64(root)\n`` without extension lines; the k
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical, note
 from attest.errors import MalformedError, SignatureError
+from attest.named_tuples import NamedTuple
 from attest.tree import HASH_BYTES
 
 if TYPE_CHECKING:

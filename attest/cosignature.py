@@ -11,11 +11,12 @@ another key than any ledger's: the types make their ids differ, and a ledger key
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import note
 from attest.errors import MalformedError, SignatureError
 from attest.keys import SIGNATURE_BYTES, PublicKey
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,10 +6,11 @@ most 65,535 bytes. What ``data`` holds is each kind's closed schema (``attest/sc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from attest.canonical import Json

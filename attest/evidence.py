@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from attest import blob, canonical, schema
 from attest import entry as entries
 from attest.blob import Blob
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError, SignatureError
 from attest.keys import PublicKey
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

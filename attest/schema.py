@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
 from attest import canonical
 from attest.entry import KINDS
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,6 +27,8 @@ _SIZE = 1_000_000
 _QUICK_SIZE = 50_000
 _BYTES_BESIDE = 100.0
 _GROWTH = 1.2
+# ADR 11: on a disk that syncs faster, a signature and a second page alone are worth a bare commit.
+_SLOW_DISK = 200e-6
 
 
 def measure(workspace: Workspace, *, quick: bool) -> Result:
@@ -52,12 +54,23 @@ def measure(workspace: Workspace, *, quick: bool) -> Result:
             Subject(FLOOR, floor.sample),
         ]
         measured = in_turn(subjects, rounds=10 if quick else 60, block=50, warm_up=50)
-    bars = (Bar(OURS, SQLITE, 1.70), Bar(large_name, OURS, _GROWTH), Bar(OURS, large_name, _GROWTH))
+    bare = next(each.median for each in measured if each.name == SQLITE)
+    bars = (
+        Bar(OURS, SQLITE if bare >= _SLOW_DISK else FLOOR, 1.70),
+        Bar(large_name, OURS, _GROWTH),
+        Bar(OURS, large_name, _GROWTH),
+    )
     limits = (
         Limit(f"the file beyond the entries' bytes, an entry of {size:,}", beside, _BYTES_BESIDE, "bytes"),
         Limit(f"peak memory with {size:,} entries", peaks[1], peaks[0] * 1.05, "MiB"),
     )
-    return Result(NAME, f"one entry of {ENTRY_BYTES} bytes, durable", measured, [], bars, limits=limits)
+    notes = [
+        f"the bar is of a bare commit where that takes {_SLOW_DISK * 1e6:.0f} us or more, else of the floor:"
+        f" here it takes {bare * 1e6:.0f} us"
+    ]
+    return Result(
+        NAME, f"one entry of {ENTRY_BYTES} bytes, durable", measured, [], bars, notes, limits=limits
+    )
 
 
 def _bytes_beside(path: str) -> float:

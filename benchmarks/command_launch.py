@@ -23,28 +23,35 @@ if TYPE_CHECKING:
 NAME = "command"
 TRUE = "/bin/true"
 OURS = "nono run (4 entries, durable)"
+PROFILE = "nono run -p default"
 NONO_PY = "nono-py sandboxed_exec, fresh Python"
+SANDLOCK = "sandlock, fresh Python"
 
-BARS = (Bar(OURS, NONO_PY, 0.50),)
+BARS = (Bar(OURS, NONO_PY, 0.50), Bar(PROFILE, NONO_PY, 0.45), Bar(PROFILE, SANDLOCK, 1.00))
 
 
 def measure(workspace: Workspace, *, quick: bool) -> Result:
     """Launch ``/bin/true`` in each way."""
     subjects, missing = [], []
-    for peer in (_ours, _bare, _bubblewrap, _nono_py, _in_toto):
+    for peer in (_ours, _with_profile, _bare, _bubblewrap, _nono_py, _sandlock, _in_toto):
         found = peer(workspace)
         if isinstance(found, Missing):
             missing.append(found)
         else:
             subjects.append(found)
     measured = in_turn(subjects, rounds=10 if quick else 60, warm_up=3)
-    notes = [f"`nono run --block-net -- {TRUE}` with the default grants; nono-py gets the same grants"]
+    notes = [f"`nono run --block-net -- {TRUE}`, default grants; nono-py and sandlock get the same"]
     return Result(NAME, f"launch of {TRUE}, whole process", measured, missing, BARS, notes)
 
 
 def _ours(workspace: Workspace) -> Subject:
     nono = installed_command("nono")
     return _command(OURS, [nono, "run", "--block-net", "--", TRUE], workspace.environment)
+
+
+def _with_profile(workspace: Workspace) -> Subject:
+    argv = [installed_command("nono"), "run", "-p", "default", "--block-net", "--", TRUE]
+    return _command(PROFILE, argv, workspace.environment)
 
 
 def _bare(workspace: Workspace) -> Subject:
@@ -72,6 +79,14 @@ def _nono_py(workspace: Workspace) -> Subject | Missing:
         return Missing(NONO_PY, "not installed: pip install 'nono-attest[bench]'")
     argv = [sys.executable, os.path.join(PROGRAMS, "nono_py_once.py"), *equal_grants.as_arguments()]
     return _unless_it_fails(_command(NONO_PY, argv, workspace.environment))
+
+
+def _sandlock(workspace: Workspace) -> Subject | Missing:
+    if find_spec("sandlock") is None:
+        return Missing(SANDLOCK, "not installed: pip install 'nono-attest[bench]'")
+    program = os.path.join(PROGRAMS, "sandlock_once.py")
+    argv = [sys.executable, program, *equal_grants.as_arguments()]
+    return _unless_it_fails(_command(SANDLOCK, argv, workspace.environment))
 
 
 def _in_toto(workspace: Workspace) -> Subject | Missing:

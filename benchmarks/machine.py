@@ -7,7 +7,7 @@ import platform
 import sqlite3
 from importlib import metadata
 
-_PACKAGES = ("nono-attest", "nono-py", "in-toto", "cryptography", "orjson", "apsw", "landlock", "pyseccomp")
+_PACKAGES = ("nono-attest", "nono-py", "in-toto", "cryptography", "orjson", "apsw", "pyseccomp", "sandlock")
 
 
 def describe() -> dict[str, object]:

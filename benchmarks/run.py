@@ -17,6 +17,7 @@ import appending
 import command_launch
 import library_launch
 import machine
+import opening
 import proving
 import searching
 import sharing
@@ -25,7 +26,7 @@ import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
 
-_MODULES = (command_launch, library_launch, verification, appending, sharing, proving, searching)
+_MODULES = (command_launch, library_launch, opening, verification, appending, sharing, proving, searching)
 BENCHMARKS = {each.NAME: each for each in _MODULES}
 
 

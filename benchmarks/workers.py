@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from measuring import BenchmarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 
@@ -26,12 +26,15 @@ class Worker:
         program: its file name in ``programs/``.
         arguments: its arguments.
         environment: its environment variables.
+        inside: the command in whose place it runs, as in ``env VARIABLE=VALUE``.
     """
 
-    def __init__(self, program: str, *arguments: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, program: str, *arguments: str, environment: Mapping[str, str], inside: Sequence[str] = ()
+    ) -> None:
         self._name = program
         self._process = subprocess.Popen(
-            [sys.executable, os.path.join(PROGRAMS, program), *arguments],
+            [*inside, sys.executable, os.path.join(PROGRAMS, program), *arguments],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

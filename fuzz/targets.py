@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical, checkpoint, entry, note, schema, tlog_proof
+from attest import canonical, canonical_in_bulk, checkpoint, entry, note, schema, tlog_proof
 from attest.errors import MalformedError, SignatureError
 from tests.gauntlet.chance import MEMORY
 from tests.gauntlet.mutation import TABLES, anchored, content, handed_over
@@ -147,7 +147,7 @@ def _is_valid_at_once(data: bytes) -> bool:
     if len(data) > entry.MAX_BYTES:
         return False
     try:
-        document: Any = canonical.decode_unwalked(data)
+        document: Any = canonical_in_bulk.decode(data)
         kind = document["kind"]
         return bool(
             kind in entry.KINDS

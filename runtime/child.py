@@ -7,11 +7,10 @@ and ends in ``os._exit``; no Python frame above this one ever runs again.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
-
-import orjson
 
 from attest.errors import NonoError
 from runtime import enforcement, out_of_memory, own_limits, syscalls
@@ -89,12 +88,16 @@ def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
         offer = None if handover is None else handover.offer
         achieved = enforcement.restrict_self(plan.prepared, offer)
     except NonoError as error:
-        os.write(report, orjson.dumps({"error": str(error), "code": error.code, "hint": error.hint}))
+        os.write(report, _document({"error": str(error), "code": error.code, "hint": error.hint}))
         os._exit(_NOT_STARTED)
     except OSError as error:
-        os.write(report, orjson.dumps({"error": f"the child cannot be set up: {error}"}))
+        os.write(report, _document({"error": f"the child cannot be set up: {error}"}))
         os._exit(_NOT_STARTED)
-    os.write(report, orjson.dumps({"achieved": achieved}))
+    os.write(report, _document({"achieved": achieved}))
+
+
+def _document(report: dict[str, object]) -> bytes:
+    return json.dumps(report).encode()
 
 
 def _execute(plan: Plan, failure: int) -> None:

@@ -191,7 +191,7 @@ def landlock_abi() -> int:
         EnforcementError: there is none to be had; the hint says why.
     """
     try:
-        return landlock_rules.abi()
+        return syscalls.landlock_abi()
     except OSError as error:
         number = error.errno if error.errno is not None else errno.ENOSYS
         why, hint = _WHY_NO_LANDLOCK.get(number, (f"Landlock cannot be used: {error.strerror}", None))
@@ -282,7 +282,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         step, calls = "give up privileges", ("capget", "capset", "prctl")
         left = privileges.renounce()
         step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
-        landlock_rules.restrict(prepared.ruleset)
+        syscalls.landlock_restrict_self(prepared.ruleset)
         # No port 0 is ever granted. Asked before there is a filter, which can have connecting notified.
         unconnected = prepared.network is not Network.PORTS or syscalls.connect_errno() == errno.EACCES
         step, calls = "load the system call filter", ("seccomp",)

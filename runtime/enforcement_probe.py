@@ -168,7 +168,7 @@ def _report(writer: int, name: bytes, ruleset: int | None, program: bytes | None
     try:
         steps: dict[str, Callable[[], object]] = {"privileges": privileges.renounce}
         if ruleset is not None:
-            steps["landlock"] = lambda: landlock_rules.restrict(ruleset)
+            steps["landlock"] = lambda: syscalls.landlock_restrict_self(ruleset)
         if program is not None:
             steps["seccomp"] = lambda: syscalls.load_seccomp_filter(program)
         for step, take in steps.items():

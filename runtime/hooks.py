@@ -24,7 +24,8 @@ import select
 import signal
 import stat
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping  # noqa: TC003  # part of a named tuple
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
@@ -33,7 +34,7 @@ from runtime.errors import HookError
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from attest.canonical import Json
 
@@ -99,8 +100,7 @@ class LoadedHook(NamedTuple):
         os.close(self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class HookResult:
+class HookResult(NamedTuple):
     """How a hook ended. Exactly one of ``exit``, ``signal`` and ``error`` is not None.
 
     Attributes:
@@ -120,7 +120,7 @@ class HookResult:
     error: str | None
     timed_out: bool
     duration_us: int
-    exported: dict[bytes, bytes] = field(default_factory=dict)
+    exported: Mapping[bytes, bytes] = MappingProxyType({})
     dropped: tuple[tuple[bytes, str], ...] = ()
 
     @property

@@ -18,12 +18,11 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
 from typing import TYPE_CHECKING
-
-import orjson
 
 from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
@@ -51,7 +50,7 @@ class Channel:
     def send(self, message: dict[str, object]) -> None:
         """Send one message; when the launcher is gone, what is left to do is to kill."""
         with contextlib.suppress(OSError):
-            os.write(self.messages, orjson.dumps(message) + b"\n")
+            os.write(self.messages, json.dumps(message).encode() + b"\n")
 
     def is_acknowledged(self) -> bool:
         """Wait for the launcher's byte; return False when it is gone."""

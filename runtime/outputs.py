@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import select
 import signal
 import stat
 import time
 from typing import TYPE_CHECKING, NoReturn
-
-import orjson
 
 from attest import canonical
 from runtime import out_of_memory
@@ -110,7 +109,7 @@ def _report(expected: Sequence[bytes], writer: int) -> NoReturn:
     try:
         out_of_memory.stand_before_nono()
         for path in expected:
-            os.write(writer, orjson.dumps(_hash(path)) + b"\n")
+            os.write(writer, json.dumps(_hash(path)).encode() + b"\n")
     finally:
         os._exit(0)
 
@@ -130,7 +129,7 @@ def _collect(reader: int, count: int) -> tuple[list[dict[str, Json]], bool]:
         if not piece:
             break
         said += piece
-    return [orjson.loads(line) for line in said.split(b"\n")[:-1]], in_time
+    return [json.loads(line) for line in said.split(b"\n")[:-1]], in_time
 
 
 def _end(pid: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attest import canonical, entry, envelope
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
-from runtime import enforcement, host, landlock_rules
+from runtime import enforcement, host, syscalls
 from runtime.capabilities import network_document, socket_document
 from runtime.errors import LaunchError
 from store.ledger import Draft
@@ -285,7 +285,7 @@ class LaunchRecord:
 
 def _landlock_abi() -> int:
     try:
-        return landlock_rules.abi()
+        return syscalls.landlock_abi()
     except OSError:
         return 0
 

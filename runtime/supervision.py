@@ -8,13 +8,12 @@ has recorded that does :meth:`Supervision.release` let it exec.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import orjson
 
 from runtime import child, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecutableError, LaunchError
@@ -262,8 +261,8 @@ class Supervision:
         while piece := os.read(self._report, child.REPORT_BYTES):
             data += piece
         try:
-            report: dict[str, Any] = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            report: dict[str, Any] = json.loads(data)
+        except ValueError:
             return None
         return report
 
@@ -408,7 +407,7 @@ class Supervision:
                 return {}
             self._buffer += piece
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = orjson.loads(line)
+        message: dict[str, Any] = json.loads(line)
         return message
 
     def _take_over(self) -> Ending:

@@ -2,8 +2,7 @@
 
 Every function is looked up when this module is imported, so that nothing is loaded or resolved after
 a fork or inside a sandbox. Each wrapper takes and returns plain integers and bytes, and raises
-``OSError`` with the kernel's errno. Landlock's own three calls are in ``landlock_rules``, which uses
-the ``landlock`` package for them. Man page sections are named where they say more than the kernel's header.
+``OSError`` with the kernel's errno. Man page sections are named where they say more than the kernel's header.
 """
 
 from __future__ import annotations
@@ -60,12 +59,20 @@ _LAST_DESCRIPTOR = 0xFFFFFFFF
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
 _NR_PIDFD_GETFD = 438
+_NR_LANDLOCK_CREATE_RULESET = 444
+_NR_LANDLOCK_ADD_RULE = 445
+_NR_LANDLOCK_RESTRICT_SELF = 446
 _NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
 
 # Of openat2(2), from linux/openat2.h.
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
+
+# Of landlock_create_ruleset(2), landlock_add_rule(2) and landlock_restrict_self(2), from linux/landlock.h.
+_LANDLOCK_CREATE_RULESET_VERSION = 1 << 0
+_LANDLOCK_RULE_PATH_BENEATH = 1
+_LANDLOCK_RULE_NET_PORT = 2
 
 # Of getrlimit(2): struct rlimit is two 64-bit numbers, soft and hard.
 RLIM_INFINITY = (1 << 64) - 1
@@ -110,6 +117,24 @@ class _OpenHow(ctypes.Structure):
 
 class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+class _RulesetAttributes(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneathAttributes(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+class _NetPortAttributes(ctypes.Structure):
+    # The port is in the host's byte order.
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 _ResourceLimit = ctypes.c_uint64 * 2
@@ -171,6 +196,18 @@ _openat2.argtypes = (
     ctypes.c_size_t,
 )
 _openat2.restype = ctypes.c_long
+
+_landlock_create_ruleset = _libc["syscall"]
+_landlock_create_ruleset.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32)
+_landlock_create_ruleset.restype = ctypes.c_long
+
+_landlock_add_rule = _libc["syscall"]
+_landlock_add_rule.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32)
+_landlock_add_rule.restype = ctypes.c_long
+
+_landlock_restrict_self = _libc["syscall"]
+_landlock_restrict_self.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint32)
+_landlock_restrict_self.restype = ctypes.c_long
 
 _setns = _libc["setns"]
 _setns.argtypes = (ctypes.c_int, ctypes.c_int)
@@ -273,6 +310,66 @@ def load_seccomp_filter(program: bytes, *, listener: bool = False) -> int:
     flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER | _SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV if listener else 0
     result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_program))
     return _checked(int(result), "seccomp")
+
+
+def landlock_abi() -> int:
+    """Return the Landlock ABI of the running kernel (landlock_create_ruleset(2)).
+
+    Raises:
+        OSError: ENOSYS without Landlock in the kernel, EOPNOTSUPP when it was not enabled at boot,
+            EPERM where a container's filter refuses it.
+    """
+    version = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
+    return _checked(int(version), "landlock_create_ruleset")
+
+
+def landlock_create_ruleset(files: int, network: int, scopes: int) -> int:
+    """Return a close-on-exec descriptor of an empty ruleset (landlock_create_ruleset(2)).
+
+    Args:
+        files: the file rights that it takes away, as bits.
+        network: the network rights, from ABI 4; 0 before.
+        scopes: the scopes, from ABI 6; 0 before.
+
+    Raises:
+        OSError: EINVAL for a bit that the kernel does not know, ENOMSG when there is none at all.
+    """
+    attributes = _RulesetAttributes(files, network, scopes)
+    size = ctypes.sizeof(attributes)  # an older kernel takes one that is too long, when the rest is zero
+    made = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0)
+    return _checked(int(made), "landlock_create_ruleset")
+
+
+def landlock_allow_beneath(ruleset: int, descriptor: int, rights: int) -> None:
+    """Give back file rights at and beneath an opened file or directory (landlock_add_rule(2)).
+
+    Raises:
+        OSError: EINVAL for a right that the ruleset does not take away or that a file cannot have, EBADFD.
+    """
+    rule = _PathBeneathAttributes(rights, descriptor)
+    number, kind = _NR_LANDLOCK_ADD_RULE, _LANDLOCK_RULE_PATH_BENEATH
+    _checked(int(_landlock_add_rule(number, ruleset, kind, ctypes.byref(rule), 0)), "landlock_add_rule")
+
+
+def landlock_allow_port(ruleset: int, port: int, rights: int) -> None:
+    """Give back network rights for a TCP port (landlock_add_rule(2)).
+
+    Raises:
+        OSError: EINVAL for a right that the ruleset does not take away, or for no port.
+    """
+    rule = _NetPortAttributes(rights, port)
+    number, kind = _NR_LANDLOCK_ADD_RULE, _LANDLOCK_RULE_NET_PORT
+    _checked(int(_landlock_add_rule(number, ruleset, kind, ctypes.byref(rule), 0)), "landlock_add_rule")
+
+
+def landlock_restrict_self(ruleset: int, flags: int = 0) -> None:
+    """Put the calling thread, and all that it starts, under a ruleset for good (landlock_restrict_self(2)).
+
+    Raises:
+        OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 other layers.
+    """
+    done = _landlock_restrict_self(_NR_LANDLOCK_RESTRICT_SELF, ruleset, flags)
+    _checked(int(done), "landlock_restrict_self")
 
 
 def pidfd_getfd(pidfd: int, descriptor: int) -> int:

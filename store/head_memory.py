@@ -30,10 +30,11 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, origin
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 from store.errors import LedgerError
 from store.private_directories import open_private
 

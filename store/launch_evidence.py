@@ -9,12 +9,13 @@ and one blob.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import checkpoint, entry, evidence, note
 from attest.blob import Blob
 from attest.errors import MalformedError, NonoError
 from attest.evidence import Head, KeptCheckpoint, ProvenEntry, Withheld
+from attest.named_tuples import NamedTuple
 from store.errors import LedgerError
 from store.key_history import KeyHistory
 from store.proving import ProvableSnapshot

@@ -30,11 +30,12 @@ import errno
 import os
 import sqlite3
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError
 from attest.instant import format_instant
+from attest.named_tuples import NamedTuple
 from store import ledger_file
 from store.errors import LedgerError, SealedLedgerError
 from store.founding import found

@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import TYPE_CHECKING, NamedTuple
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical, origin
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 from store.errors import LedgerError
 from store.private_directories import make_private
 
@@ -101,7 +100,7 @@ class OpenSessions:
             descriptor = os.open(unnamed, flags, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._mark = {"first": first, **supervisor._asdict()}
-            os.write(descriptor, orjson.dumps(self._mark))
+            os.write(descriptor, canonical.encode(self._mark))
             os.rename(unnamed, path)
         except OSError as error:
             raise LedgerError(
@@ -117,7 +116,7 @@ class OpenSessions:
         Args:
             path: its path. One that is too long for a mark is not remembered.
         """
-        data = orjson.dumps({**self._mark, "temporary": canonical.text(path)})
+        data = canonical.encode({**self._mark, "temporary": canonical.text(path)})
         if self._own is not None and len(data) <= _MAX_BYTES:
             with contextlib.suppress(OSError):  # what cannot be remembered is left behind, no worse
                 os.pwrite(self._own[1], data, 0)
@@ -143,7 +142,7 @@ class OpenSessions:
             if descriptor is None:
                 continue
             try:
-                mark = orjson.loads(os.read(descriptor, _MAX_BYTES))
+                mark: dict[str, Any] = canonical.decode_object(os.read(descriptor, _MAX_BYTES))
                 left = mark.pop("temporary", None)
                 temporary = None if left is None else canonical.text_bytes(left)
                 first, kept_by = int(mark.pop("first")), Supervisor(**mark)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import checkpoint, entry, note, origin, proof, tree
 from attest.errors import MalformedError, NonoError, ProofError
+from attest.named_tuples import NamedTuple
 from attest.tlog_proof import TlogProof
 from store import ledger_file
 from store.errors import LedgerError

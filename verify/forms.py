@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical, entry, schema
+from attest import canonical_in_bulk, entry, schema
 from attest.errors import MalformedError
 from verify.numbers import has_only_integers
 
@@ -28,7 +28,7 @@ class Forms:
         A document that is returned has every member that its kind's schema asks for.
         """
         try:
-            document: Any = canonical.decode_unwalked(body)
+            document: Any = canonical_in_bulk.decode(body)
             kind = document["kind"]
             is_valid, has_integers = self._by_kind.get(kind) or self._compiled(kind)
         except (MalformedError, TypeError, LookupError):

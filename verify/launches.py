@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attest import canonical, entry, envelope
+from attest import canonical, canonical_in_bulk, entry, envelope
 from attest.errors import MalformedError, NonoError
 from attest.statement import LaunchEvidence
 from attest.tree import TILE_WIDTH, hash_leaf
@@ -397,7 +397,7 @@ class Launches:
         capabilities = (
             beside["capabilities"]
             if "capabilities" in beside
-            else canonical.encode_unwalked(data["capabilities"])
+            else canonical_in_bulk.encode(data["capabilities"])
         )
         if (
             capabilities is not None
@@ -535,7 +535,7 @@ class Launches:
         stated = self._said(session, name).evidence.statement_over(
             self.origin, session.last, session.tree.size, session.tree.root()
         )
-        if payload != canonical.encode_unwalked(stated):
+        if payload != canonical_in_bulk.encode(stated):
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
     def _close(self, index: int, name: str, *, attested: bool = False, whole: bool = True) -> None:

@@ -14,7 +14,6 @@ from attest import __version__
 from runtime import (
     enforcement,
     enforcement_probe,
-    landlock_rules,
     running_images,
     signing_key,
     surroundings,
@@ -86,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _abi() -> int | None:
     try:
-        return landlock_rules.abi()
+        return syscalls.landlock_abi()
     except OSError:
         return None
 

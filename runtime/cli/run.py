@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import orjson
-
 from attest import canonical
-from attest.errors import NonoError
+from attest.errors import MalformedError, NonoError
 from runtime import signing_key, syscalls
 from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words, socket_words
 from runtime.cli import complain, say
@@ -20,6 +18,8 @@ from runtime.request import LaunchRequest
 
 if TYPE_CHECKING:
     import argparse
+
+    from attest.canonical import Json
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -323,8 +323,8 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
 
-def _status(result: LaunchResult) -> dict[str, object]:
-    ending = {"exit": result.exit} if result.exit is not None else {"signal": result.signal}
+def _status(result: LaunchResult) -> dict[str, Json]:
+    ending: dict[str, Json] = {"exit": result.exit} if result.exit is not None else {"signal": result.signal}
     return {
         "dry_run": False,
         "duration_us": result.duration_us,
@@ -352,12 +352,12 @@ def _check_status_descriptor(descriptor: int | None) -> None:
         ) from None
 
 
-def _write_status(descriptor: int | None, status: dict[str, object]) -> None:
+def _write_status(descriptor: int | None, status: dict[str, Json]) -> None:
     if descriptor is None:
         return
     try:
-        os.write(descriptor, orjson.dumps(status, option=orjson.OPT_SORT_KEYS) + b"\n")
-    except (OSError, orjson.JSONEncodeError) as error:
+        os.write(descriptor, canonical.encode(status) + b"\n")
+    except (OSError, MalformedError) as error:
         say(f"nono: the status cannot be written: {error}")
 
 

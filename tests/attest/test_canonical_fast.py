@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attest import canonical
+from attest import canonical, canonical_in_bulk
 from attest.errors import MalformedError
 
 LIMIT = 2**53 - 1
@@ -110,7 +110,7 @@ def test_what_is_not_walked_is_refused_for_its_form_alone(document: Any) -> None
     except orjson.JSONEncodeError:
         return
     try:
-        unwalked = canonical.decode_unwalked(data)
+        unwalked = canonical_in_bulk.decode(data)
     except MalformedError:
         assert not plainly_in_model(orjson.loads(data))
         return
@@ -128,4 +128,4 @@ def test_what_is_not_walked_is_refused_for_its_form_alone(document: Any) -> None
 )  # fmt: skip
 def test_no_other_form_is_read_unwalked(data: bytes) -> None:
     with pytest.raises(MalformedError):
-        canonical.decode_unwalked(data)
+        canonical_in_bulk.decode(data)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import enforcement, enforcement_probe, landlock_rules, seccomp_filter, syscalls
+from runtime import enforcement, enforcement_probe, seccomp_filter, syscalls
 from runtime.capabilities import NO_PORTS, CapabilitySet, Network, Ports
 from runtime.errors import EnforcementError
 
@@ -133,7 +133,6 @@ def test_what_a_launch_loads_for_this(cache: bytes, prepare: Callable[..., Prepa
     command = [sys.executable, "-c", code, os.fsdecode(cache), os.path.dirname(enforcement.__file__)]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
     allowed = {"_ctypes", "ctypes", "ctypes._endian", "errno", "fcntl", "platform", "struct", "_struct"}
-    allowed |= {"landlock", "landlock.plumbing", "landlock.porcelain"}
     assert set(said) <= allowed
 
 
@@ -151,7 +150,7 @@ def test_no_landlock_at_all(
     def abi() -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(landlock_rules, "abi", abi)
+    monkeypatch.setattr(syscalls, "landlock_abi", abi)
     with pytest.raises(EnforcementError, match=why) as caught:
         prepare()
     assert caught.value.hint is not None
@@ -165,7 +164,7 @@ def test_no_landlock_at_all(
 def test_an_older_kernel(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int, missing: str, release: str
 ) -> None:
-    monkeypatch.setattr(landlock_rules, "abi", lambda: abi)
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: abi)
     with pytest.raises(
         EnforcementError, match=f"cannot enforce {missing}: it has Landlock ABI {abi}"
     ) as caught:
@@ -179,7 +178,7 @@ def test_ports_on_an_older_kernel(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int, ports: Ports
 ) -> None:
     """Nothing but Landlock tells ports apart, and nothing is put in its place."""
-    monkeypatch.setattr(landlock_rules, "abi", lambda: abi)
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: abi)
     if abi >= 4:
         assert prepare(Network.PORTS, ("scope",), ports).ports == ports
         return
@@ -193,7 +192,7 @@ def test_a_blocked_network_on_an_older_kernel(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int
 ) -> None:
     """There the filter alone is enough: there are no sockets to begin with."""
-    monkeypatch.setattr(landlock_rules, "abi", lambda: abi)
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: abi)
     prepared = prepare(waived=("scope", "truncate"))
     achieved = in_child(lambda: enforcement.restrict_self(prepared))
     assert isinstance(achieved, dict)
@@ -203,7 +202,7 @@ def test_a_blocked_network_on_an_older_kernel(
 def test_ports_that_landlock_does_not_hold_are_noticed(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landlock_rules, "restrict", lambda _: None)
+    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda _: None)
     prepared = prepare(Network.PORTS, ports=Ports(connect=(443,)))
     said = str(in_child(lambda: enforcement.restrict_self(prepared)))
     assert "not enforced although required: network" in said
@@ -242,7 +241,7 @@ def test_a_second_listener_is_refused_by_the_kernel(
 def test_an_older_kernel_with_the_missing_features_waived(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landlock_rules, "abi", lambda: 4)
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: 4)
     prepared = prepare(waived=("scope",))
     achieved = in_child(lambda: enforcement.restrict_self(prepared))
     assert isinstance(achieved, dict)
@@ -338,7 +337,7 @@ def test_the_probe_finds_what_this_kernel_has(cache: bytes) -> None:
 
 def test_the_probe_believes_attempts_not_announcements(cache: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that says yes to everything and enforces nothing (some emulations do)."""
-    monkeypatch.setattr(landlock_rules, "restrict", lambda _: None)
+    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda _: None)
     monkeypatch.setattr(syscalls, "load_seccomp_filter", lambda _: None)
     if os.geteuid() == 0:
         monkeypatch.setattr(syscalls, "capset", lambda *_: None)
@@ -347,7 +346,7 @@ def test_the_probe_believes_attempts_not_announcements(cache: bytes, monkeypatch
 
 
 def test_the_probe_on_an_older_kernel(cache: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landlock_rules, "abi", lambda: 2)
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: 2)
     findings = found(cache)
     missing = {name for name, finding in findings.items() if not finding.enforced}
     assert missing == {"truncate", "ioctl", "scope", "metadata"}
@@ -361,7 +360,7 @@ def test_the_probe_without_landlock_or_a_filter(cache: bytes, monkeypatch: pytes
     def no_library(*_: object, **__: object) -> tuple[bytes, str]:
         raise EnforcementError("cannot build the system call filter: none", hint="install libseccomp")
 
-    monkeypatch.setattr(landlock_rules, "abi", nothing)
+    monkeypatch.setattr(syscalls, "landlock_abi", nothing)
     monkeypatch.setattr(seccomp_filter, "load_or_build", no_library)
     findings = found(cache)
     assert {name for name, finding in findings.items() if finding.enforced} == {

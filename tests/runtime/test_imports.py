@@ -25,7 +25,8 @@ bare = set(sys.modules)
 
 OURS = {
     "attest", "attest.blob", "attest.canonical", "attest.checkpoint", "attest.entry", "attest.envelope",
-    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.note", "attest.origin",
+    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.named_tuples",
+    "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
     "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.capabilities", "runtime.child",
     "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
@@ -45,13 +46,14 @@ OURS = {
 }  # fmt: skip
 """Every module of ours that a launch without a profile loads, with its key and its ledger there."""
 
-OTHERS = {"_cffi_backend", "_openssl", "cryptography", "landlock", "orjson"}
+OTHERS = {"_cffi_backend", "_openssl", "cryptography"}
 """The packages of others that it loads."""
 
 SLOW = {
-    "alembic", "apsw", "asyncio", "concurrent", "email", "http", "importlib.metadata", "jsonschema_rs",
-    "logging", "multiprocessing", "pathlib", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
-    "subprocess", "tempfile", "threading", "urllib", "verify", "xml", "zipfile",
+    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "email", "http", "importlib.metadata",
+    "inspect", "jsonschema_rs", "logging", "multiprocessing", "orjson", "pathlib", "platform",
+    "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
+    "subprocess", "tempfile", "threading", "urllib", "uuid", "verify", "xml", "zipfile",
 }  # fmt: skip
 """What would cost each launch milliseconds, or does not belong to it at all."""
 
@@ -99,7 +101,7 @@ def test_a_launch_imports_these_modules_and_no_others(interpret: Callable[[str],
     assert ours == OURS
     foreign = {name for name in top(loaded) - sys.stdlib_module_names if name not in top(OURS)}
     assert foreign <= OTHERS
-    assert {"cryptography", "landlock", "orjson"} <= foreign
+    assert {"cryptography"} <= foreign
     slow = {name for name in loaded if name in SLOW or name.partition(".")[0] in SLOW}
     assert slow == set()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 MAKE_CHAR, MAKE_BLOCK, REFER, TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = (1 << n for n in (6, 11, 13, 14, 15, 16))
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
-RUNNING = landlock_rules.abi()
+RUNNING = syscalls.landlock_abi()
 
 
 def in_child(function: Callable[[], object]) -> int:
@@ -50,7 +50,7 @@ def opened(path: Path, access: Access) -> OpenGrant:
 
 def restrict(ruleset: int) -> None:
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    landlock_rules.restrict(ruleset)
+    syscalls.landlock_restrict_self(ruleset)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_an_executable_outside_the_grants_runs_by_its_descriptor(tmp_path: Path)
 
 def test_a_stale_errno_is_not_taken_for_a_failure() -> None:
     ctypes.set_errno(errno.EIO)
-    assert landlock_rules.abi() == RUNNING
+    assert syscalls.landlock_abi() == RUNNING
     ctypes.set_errno(errno.EIO)
     os.close(landlock_rules.build([], Network.ALL, abi=RUNNING))
 
@@ -238,7 +238,7 @@ def test_a_kernel_release_that_does_not_parse_is_no_traceback(monkeypatch: pytes
 
     monkeypatch.setattr(platform, "release", lambda: "6.1+next_x")
     with pytest.raises(OSError, match="landlock_restrict_self") as caught:
-        landlock_rules.restrict(-1)
+        syscalls.landlock_restrict_self(-1)
     assert caught.value.errno in (errno.EBADF, errno.EPERM)
 
 
@@ -248,7 +248,7 @@ def test_an_unprivileged_process_needs_no_new_privs_first() -> None:
     def probe() -> None:
         if os.geteuid() == 0:
             os.setresuid(65534, 65534, 65534)
-        landlock_rules.restrict(ruleset)
+        syscalls.landlock_restrict_self(ruleset)
 
     assert in_child(probe) == errno.EPERM
     os.close(ruleset)

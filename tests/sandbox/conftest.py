@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import pytest
 
-from runtime import enforcement, landlock_rules, syscalls, unix_sockets
+from runtime import enforcement, syscalls, unix_sockets
 from runtime.capabilities import (
     NO_PORTS,
     SYSTEM,
@@ -270,7 +270,7 @@ def _monitor(handover: Handover, child: Callable[[], NoReturn]) -> NoReturn:
     status = 1
     try:
         outer = os.getppid()
-        fence(landlock_rules.abi())
+        fence(syscalls.landlock_abi())
         pid = os.fork()
         if pid == 0:
             child()

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 import signal
@@ -107,6 +108,20 @@ def serve(path: bytes | str) -> str:
     return name
 
 
+def reaching(box: Box, *names: str) -> Attempts:
+    def way(name: str) -> Callable[[], object]:
+        return lambda: reach(box.path(name))
+
+    return {name: way(name) for name in names}
+
+
+def serving(box: Box, *names: str) -> Attempts:
+    def way(name: str) -> Callable[[], object]:
+        return lambda: serve(box.path(name))
+
+    return {name: way(name) for name in names}
+
+
 def attempted(attempts: Attempts) -> dict[str, object]:
     said: dict[str, object] = {}
     for name, attempt in attempts.items():
@@ -132,7 +147,7 @@ def test_what_is_granted_and_nothing_beside_it(
     names = ("granted/one", "granted/two", "granted/deep/three", "outside/four")
 
     def probe() -> object:
-        return attempted({name: lambda name=name: reach(box.path(name)) for name in names})
+        return attempted(reaching(box, *names))
 
     assert box.outside(probe).value == {name: name for name in names}
     assert box.inside(probe, network, sockets=sockets).value == {
@@ -308,7 +323,7 @@ def test_a_path_that_changes_meanwhile(box: Box, servers: Servers) -> None:
         other.start()
         met: dict[str, int] = {}
         while time.monotonic() < end:
-            for way in (lambda: connect_raw(given), lambda: reach(turned)):
+            for way in (functools.partial(connect_raw, given), functools.partial(reach, turned)):
                 try:
                     said = way()
                 except OSError as error:
@@ -491,7 +506,7 @@ def test_making_sockets(box: Box, servers: Servers, sockets: Sockets, open_to: t
     names = ("granted/new", "granted/other", "granted/deep/new", "writable/new")
 
     def probe() -> object:
-        said = attempted({name: lambda name=name: serve(box.path(name)) for name in names})
+        said = attempted(serving(box, *names))
         for name in names:
             with contextlib.suppress(OSError):
                 os.unlink(box.path(name))
@@ -713,9 +728,7 @@ def test_a_blocked_network_stays_blocked(box: Box, servers: Servers) -> None:
     families = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_VSOCK, 0, 1 << 32 | 2)
 
     def probe() -> object:
-        return [
-            attempted({str(family): lambda family=family: opened(family)})[str(family)] for family in families
-        ]
+        return [attempted({"it": functools.partial(opened, family)})["it"] for family in families]
 
     def opened(family: int) -> int:
         libc = ctypes.CDLL(None, use_errno=True)

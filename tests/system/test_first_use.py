@@ -415,7 +415,7 @@ def test_a_launch_loads_few_packages_and_none_of_the_slow_ones(site: Site) -> No
     ours = {"attest", "runtime", "store"}
     assert ours < packages
     packages.discard("org")  # what copy looks for in Jython
-    assert packages <= ours | {"_cffi_backend", "cryptography", "landlock", "orjson"}
+    assert packages <= ours | {"_cffi_backend", "cryptography"}
     assert not names & {"logging", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
     unused = ("runtime.cli.terminal", "runtime.hooks", "store.index")
     assert not any(name.startswith(unused) for name in names)

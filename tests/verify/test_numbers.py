@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attest import canonical, entry, schema
+from attest import canonical_in_bulk, entry, schema
 from attest.errors import MalformedError
 from verify import numbers
 
@@ -111,7 +111,7 @@ def test_what_passes_the_short_way_passes_the_long_one(data: st.DataObject) -> N
         return
     short = long = False
     try:
-        found: Any = canonical.decode_unwalked(body)
+        found: Any = canonical_in_bulk.decode(body)
         short = schema.validator(kind).is_valid(found) and numbers.has_only_integers(kind)(found)
     except MalformedError:
         pass
