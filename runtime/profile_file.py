@@ -69,8 +69,8 @@ _MISLEADING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 
-# To connect to, to listen on, and both.
-_PORTS = ("allow_connect_port", "listen_port", "open_port")
+PORT_KEYS = ("allow_connect_port", "listen_port", "open_port")
+"""The keys of the network for ports: to connect to, to listen on, and both."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\xa0]")
 
@@ -307,8 +307,8 @@ class _Reader:
 
     def network(self, value: Value) -> tuple[bool, Ports]:
         """Return whether the section blocks the network, and its ports; the keys are the flags of ``run``."""
-        table = self.table(value, "network", ("block", *_PORTS))
-        connect, listen, both = (self._ports(table.get(key, []), f"network.{key}") for key in _PORTS)
+        table = self.table(value, "network", ("block", *PORT_KEYS))
+        connect, listen, both = (self._ports(table.get(key, []), f"network.{key}") for key in PORT_KEYS)
         blocks = self.flag(table.get("block", False), "network.block")
         return blocks, ports((*connect, *both), listen, both)
 
