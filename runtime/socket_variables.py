@@ -8,8 +8,8 @@ a launch with such a grant.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from runtime.capabilities import is_beneath
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RUNTIME_DIRECTORY = b"XDG_RUNTIME_DIR"
 _DOCKER = b"unix://"
 _BUS = b"unix:"
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def reaching(variables: Mapping[bytes, bytes], grants: Sequence[SocketGrant]) -> frozenset[bytes]:
@@ -63,7 +64,7 @@ def _bus(value: bytes) -> Iterator[bytes]:
             for pair in address[len(_BUS) :].split(b","):
                 key, _, said = pair.partition(b"=")
                 if key == b"path":
-                    yield unquote_to_bytes(said)
+                    yield _ESCAPED.sub(lambda found: bytes((int(found[1], 16),)), said)
 
 
 def _docker(value: bytes) -> list[bytes]:

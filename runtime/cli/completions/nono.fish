@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -82,6 +82,12 @@ complete -c nono -n '_shtab_nono_using run' -l block-net -d 'close the network (
 complete -c nono -n '_shtab_nono_using run' -l allow-connect-port -x -d 'connect to a TCP port, on any host; with any port all else of the network is closed'
 complete -c nono -n '_shtab_nono_using run' -l listen-port -x -d 'listen on a TCP port, on any address of this host'
 complete -c nono -n '_shtab_nono_using run' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket -x -d 'connect to the UNIX socket of this path'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-dir -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets in a directory'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-subtree -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets beneath a directory, however deep'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-bind -x -d 'make and listen on the UNIX socket of this path, too'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-dir-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets in a directory, too'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-subtree-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets beneath a directory, too'
 complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
 complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
 complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
