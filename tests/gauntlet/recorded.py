@@ -275,6 +275,13 @@ def open_beside() -> Book:
     return book
 
 
+def sockets_beside() -> Book:
+    book = Book()
+    made = with_sockets({**ASKED_SOCKET, "path": "/run/a"})[1]
+    book.launch(start=changed(made, capabilities=book.beside(made["capabilities"])))
+    return book
+
+
 def anchor(covers: dict[str, Any], *, kept: int | None = None) -> Callable[[], Book]:
     def make() -> Book:
         book = Book()
@@ -414,6 +421,7 @@ LEDGERS: list[tuple[str, str, int, str, Callable[[], Book]]] = [
     ("a blob with needless base64", "two forms of one text", 1, "blob.form", beside([{"base64": "UEFUSA=="}])),
     ("a blob without a salt", "a digest from which the value can be guessed", 1, "blob.digest", unsalted),
     ("a capability set of another digest beside the start", "two sandboxes of one launch", 1, "launch.capabilities", wider_beside),
+    ("a UNIX socket beside the start", "the sandbox has a door that was not asked for", 1, "launch.unix_sockets", sockets_beside),
     ("an open network beside the start", "the sandbox is wider than what was asked for", 1, "launch.network", open_beside),
 ]  # fmt: skip
 

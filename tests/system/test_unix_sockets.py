@@ -196,7 +196,7 @@ def test_grants_that_must_not_be_given(site: Site, run: Path, services: list[Ser
     state = site.environment["XDG_STATE_HOME"]
     home = site.environment["HOME"]
     os.makedirs(os.path.join(home, ".ssh"), exist_ok=True)
-    keep = Service(run.parent / "plain")
+    keep = Service(run / "plain")
     for path, flag, why in (
         (f"{state}/nono/x.sock", "--allow-unix-socket", "no command may reach"),
         (state, "--allow-unix-socket-subtree", "no command may reach"),
@@ -247,10 +247,12 @@ def test_refusals_are_recorded_while_the_command_runs(site: Site, run: Path, ser
         "run", "--allow-unix-socket", str(run / "agent"), *site.python_grants(), "--",
         PYTHON, "-I", "-c", refused, str(run / "bus"),
     )  # fmt: skip
-    wait_for(
-        lambda: any(entry["kind"] == "decision" for entry in site.record().entries),
-        "the decision in the ledger",
-    )
+
+    def is_recorded() -> bool:
+        found = site.records() if site.ledgers() else []
+        return bool(found) and "decision" in found[-1].kinds
+
+    wait_for(is_recorded, "the decision in the ledger")
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait().status == 128 + signal.SIGTERM
 
