@@ -83,6 +83,21 @@ def read_configuration(directory: bytes) -> Configuration:
     return _Reader(path).configuration(data)
 
 
+def links(directory: bytes) -> list[bytes]:
+    """Return the symbolic links in nono's configuration directory, and in its directory of profiles.
+
+    Where they lead decides as much as what lies there.
+
+    Args:
+        directory: nono's configuration directory.
+    """
+    found: list[bytes] = []
+    for place in (directory, os.path.join(directory, b"profiles")):
+        with contextlib.suppress(OSError), os.scandir(place) as listing:
+            found += [entry.path for entry in listing if entry.is_symlink()]
+    return found
+
+
 def _require_trusted(path: bytes, status: os.stat_result) -> None:
     """Refuse a file that somebody else decides about."""
     if not stat.S_ISREG(status.st_mode):

@@ -30,7 +30,7 @@ from runtime.capabilities import (
 )
 from runtime.errors import GrantError, UsageError
 from runtime.grant_request import GrantRequest, SocketRequest
-from runtime.path_names import absolute, homes, join, shown
+from runtime.path_names import absolute, homes, moved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,14 +38,6 @@ if TYPE_CHECKING:
 
     from runtime.protected import Guard
     from runtime.unix_sockets import OpenSocketGrant
-
-# XDG Base Directory Specification
-_XDG = {
-    b"~/.cache/": b"XDG_CACHE_HOME",
-    b"~/.config/": b"XDG_CONFIG_HOME",
-    b"~/.local/share/": b"XDG_DATA_HOME",
-    b"~/.local/state/": b"XDG_STATE_HOME",
-}
 
 _STREAMS = ("standard input", "standard output", "standard error")
 
@@ -141,7 +133,7 @@ def resolve(
         requests: what was asked, defaults included.
         workdir: absolute; relative paths are in it.
         guard: what must not be granted.
-        warn: told, in one line each, what was asked and does not exist.
+        warn: told, in one line each, what was asked and does not exist, or does not come to what it seems.
         extra: grants that are open already (:func:`standard_stream_grants`,
             :func:`private_directory_grant`); from here on the result owns them, on an error they are closed.
 
@@ -151,6 +143,7 @@ def resolve(
     """
     opened = list(extra)
     missing: list[GrantRequest] = []
+    readable: list[tuple[GrantRequest, OpenGrant]] = []
     try:
         home = next(iter(homes()), None)
         for request in requests:
@@ -166,6 +159,10 @@ def resolve(
                     warn(f"{request.wording()} does not exist{where}, so it is not granted")
             if found is not None:
                 opened.append(found)
+                if request.source == USER and request.access is Access.READ and request.path != workdir:
+                    readable.append((request, found))
+        for request, found in readable:
+            _mention_wider(request, found.grant, opened, warn)
         kept = _merge(opened)
     except BaseException:
         _close(opened)
@@ -173,6 +170,20 @@ def resolve(
     surviving = {grant.descriptor for grant in kept}
     _close(grant for grant in opened if grant.descriptor not in surviving)
     return Grants(kept, missing)
+
+
+def _mention_wider(
+    request: GrantRequest, grant: FileGrant, opened: Iterable[OpenGrant], warn: Callable[[str], None]
+) -> None:
+    """Say when what was asked for reading can be written to by another grant: Landlock takes nothing away."""
+    for other, _ in opened:
+        within = other.directory and other.path != grant.path and is_beneath(grant.path, other.path)
+        if within and other.access.covers(Access.WRITE):
+            warn(
+                f"{request.wording()} does not keep the command from writing there: it lies in the write"
+                f" grant on {shown(other.path)}, and a grant takes nothing away"
+            )
+            return
 
 
 def standard_stream_grants(guard: Guard) -> list[OpenGrant]:
@@ -247,7 +258,7 @@ def without_variable(request: GrantRequest | SocketRequest, workdir: bytes) -> b
 def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> OpenGrant | None:
     """Open what a group grants; None if it is not there."""
     if request.path.startswith(b"~/"):
-        return None if home is None else _open_in_home(request, _moved(request.path, home), guard)
+        return None if home is None else _open_in_home(request, moved(request.path[2:], home), guard)
     try:
         descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -262,15 +273,6 @@ def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> O
     return OpenGrant(
         FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
     )
-
-
-def _moved(path: bytes, home: bytes) -> bytes:
-    """Return where what a group calls ``~/…`` lies: XDG variables move the directories that they are for."""
-    for beginning, variable in _XDG.items():
-        base = os.environb.get(variable, b"")
-        if path.startswith(beginning) and base.startswith(b"/"):
-            return join(base, path[len(beginning) :])
-    return home + path[1:]
 
 
 def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:

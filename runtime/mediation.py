@@ -7,6 +7,11 @@ is judged is what is bound or connected, whatever the process does meanwhile wit
 memory: the address is read once, and what is done is what was read. No call is ever let go on in the process,
 not even where the network is open: in the next moment its descriptor can be another socket.
 
+The monitor does it in a thread of its own (:meth:`Handover.begin`), for it can be made to wait without end:
+by an address on a page of a file system that does not answer, or by a socket that lingers (SO_LINGER) and
+that the command closes while it is held here, so that the last close is this one. Nobody waits then but who
+asks.
+
 Notified are bind and listen where there are ports to listen on, and all three where there are UNIX sockets.
 A process that may not be traced (PR_SET_DUMPABLE, a program that cannot be read) is refused. Imported before
 the fork, and only by a launch that needs it; UNIX sockets have ``unix_mediation`` and ``waiting_connects``.
@@ -15,6 +20,7 @@ the fork, and only by a launch that needs it; UNIX sockets have ``unix_mediation
 from __future__ import annotations
 
 import _socket  # of the socket module no more is needed, and the rest of it costs milliseconds
+import _thread
 import errno
 import fcntl
 import os
@@ -33,7 +39,8 @@ from runtime.asking_thread import (
     take_descriptor,
 )
 from runtime.capabilities import NO_PORTS, Network, Ports
-from runtime.refusals import NETWORK, UNIX_SOCKET, Refusals, RefusedError
+from runtime.decisions import NETWORK, UNIX_SOCKET, Decisions, RefusedError
+from runtime.monitor_helpers import Helpers
 from runtime.tcp_mediation import TcpJudge
 
 if TYPE_CHECKING:
@@ -89,6 +96,18 @@ class _Call(NamedTuple):
     backlog: int
 
 
+class Mediation(NamedTuple):
+    """What the monitor's first thread knows of the one that mediates.
+
+    Attributes:
+        decisions: what was refused.
+        helpers: the processes that work for it.
+    """
+
+    decisions: Decisions
+    helpers: Helpers
+
+
 class Handover:
     """How a filter's listener gets from the child that loaded the filter to the monitor.
 
@@ -118,12 +137,27 @@ class Handover:
             raise enforcement.nested(self._outer)
         os.close(listener)
 
-    def take(self, child: int, report: Callable[[dict[str, Json]], None]) -> Mediator | None:
-        """Return who mediates for ``child``; None when that ended before, or may not be traced.
+    def begin(self, child: int, report: Callable[[dict[str, Json]], None]) -> Mediation:
+        """Mediate for ``child`` from now on, in a thread of its own.
 
         Args:
             child: who offers.
             report: takes the data of a ``decision`` for what is refused.
+
+        Raises:
+            RuntimeError: there can be no such thread.
+        """
+        mediation = Mediation(Decisions(report), Helpers())
+        _thread.start_new_thread(_mediate, (self, child, *mediation))
+        return mediation
+
+    def take(self, child: int, decisions: Decisions, helpers: Helpers) -> Mediator | None:
+        """Return who mediates for ``child``; None when that ended before, or may not be traced.
+
+        Args:
+            child: who offers.
+            decisions: told what is refused.
+            helpers: of the monitor.
         """
         os.close(self._number_end)
         os.close(self._answer)
@@ -138,12 +172,30 @@ class Handover:
                 os.close(pidfd)
             with suppress(BrokenPipeError):  # it was killed meanwhile
                 os.write(self._answer_end, b"\x01")
-            return Mediator(listener, self._mediated, report)
+            return Mediator(listener, self._mediated, decisions, helpers)
         except OSError:
             return None
         finally:
             os.close(self._number)
             os.close(self._answer_end)
+
+
+def _mediate(handover: Handover, child: int, decisions: Decisions, helpers: Helpers) -> None:
+    """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on.
+
+    Args:
+        handover: by which the listener comes.
+        child: who asks, with all that it starts.
+        decisions: told what is refused.
+        helpers: of the monitor.
+    """
+    mediator = handover.take(child, decisions, helpers)
+    if mediator is None:
+        return
+    with suppress(OSError):  # a listener that cannot be read any more
+        while mediator.serve():
+            mediator.wait()
+    os.close(mediator.listener)  # whoever asks from now on, or waits, is answered ENOSYS
 
 
 class Mediator:
@@ -152,36 +204,34 @@ class Mediator:
     Args:
         listener: the filter's, close-on-exec.
         mediated: what is judged by.
-        report: takes the data of a ``decision`` for what is refused.
+        decisions: told what is refused.
+        helpers: of the monitor.
 
     Attributes:
         listener: readable when somebody asks.
-        refusals: what was refused.
     """
 
-    def __init__(self, listener: int, mediated: Mediated, report: Callable[[dict[str, Json]], None]) -> None:
+    def __init__(self, listener: int, mediated: Mediated, decisions: Decisions, helpers: Helpers) -> None:
         self.listener = listener
-        self.refusals = Refusals(report)
+        self._decisions = decisions
         self._network = mediated.network
         self._tcp = TcpJudge(mediated.ports)
         self._unix = self._connects = None
         if mediated.sockets:
             from runtime import unix_mediation, waiting_connects  # noqa: PLC0415  # the launcher has imported them
 
-            self._unix = unix_mediation.SocketJudge(mediated.sockets)
-            self._connects = waiting_connects.Connects(listener, self._answer)
+            self._unix = unix_mediation.SocketJudge(mediated.sockets, helpers)
+            self._connects = waiting_connects.Connects(listener, self._answer, helpers)
             self._identity = identity()
         self._ready = select.poll()
         self._ready.register(listener, select.POLLIN)
+        self._changed = select.poll()
+        self._changed.register(listener, select.POLLIN)
+        self._changed.register(helpers.changed, select.POLLIN)
         # A host program's own default would make the command's sockets non-blocking.
         _socket.setdefaulttimeout(None)
         with suppress(OSError):  # before Linux 6.6 an answer just takes longer
             fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
-
-    @property
-    def patience_ms(self) -> int | None:
-        """How long the monitor may wait until it calls :meth:`look_after`; None for as long as it wants."""
-        return None if self._connects is None else self._connects.patience_ms
 
     def serve(self) -> bool:
         """Answer what waits; return False when nobody is left who could ask."""
@@ -194,19 +244,13 @@ class Mediator:
             self._serve_one()
         return True
 
-    def look_after(self) -> None:
-        """Let go of connects that nobody waits for any more."""
-        if self._connects is not None:
-            self._connects.look_after()
-
-    def is_helper(self, pid: int) -> bool:
-        """Return whether the process that was reaped worked for the monitor, not for the command."""
-        return self._connects is not None and self._connects.ended(pid)
-
-    def close(self) -> None:
-        """End what still works for the command; its processes are left to be reaped."""
-        if self._connects is not None:
-            self._connects.close()
+    def wait(self) -> None:
+        """Return when somebody asks, nobody is left, or there is something else to look after."""
+        if self._connects is None:
+            self._ready.poll()
+            return
+        self._changed.poll(self._connects.patience_ms)
+        self._connects.look_after()
 
     def _answer(self, request: int, error: int) -> None:
         with suppress(OSError):  # who asked was killed meanwhile
@@ -225,7 +269,7 @@ class Mediator:
             if self._decide(number, thread, call, arguments):
                 self._answer(number, 0)
         except RefusedError as refusal:
-            self.refusals.add(refusal)
+            self._decisions.add(refusal)
             self._answer(number, refusal.errno or errno.EACCES)
         except OSError as error:
             self._answer(number, error.errno or errno.EACCES)

@@ -28,8 +28,9 @@ from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
+    from runtime.enforcement import Prepared
     from runtime.executable import Held
-    from runtime.mediation import Mediator
+    from runtime.mediation import Handover, Mediation
 
 
 _REAP_PAUSE_MS = 5
@@ -95,13 +96,7 @@ def _supervise(
         )
         return
     fenced = fence(plan.prepared.abi)
-    handover = None
-    prepared = plan.prepared
-    if prepared.mediates:
-        from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
-
-        mediated = mediation.Mediated(prepared.network, prepared.ports, prepared.sockets)
-        handover = mediation.Handover(mediated, prepared.outer)
+    handover = _handover(plan.prepared)
     pid = os.fork()
     if pid == 0:
         os.close(channel.launcher)
@@ -114,6 +109,8 @@ def _supervise(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for pipe in pipes:
         os.close(pipe)
+    if plan.standard_error >= 0:
+        os.close(plan.standard_error)
     try:
         syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
     except OSError as error:
@@ -121,23 +118,29 @@ def _supervise(
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             why, hint = _why_not_traced(pid, error)
             channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            _give_up(pid)
+            return
+    mediation: Mediation | None = None
+    if handover is not None:
+        try:
+            mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
+        except RuntimeError as error:
+            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
+            _give_up(pid)
             return
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    mediator = (
-        None if handover is None else handover.take(pid, lambda refused: channel.send({"decision": refused}))
-    )
-    offspring = Offspring(pid, fenced=fenced, is_own=None if mediator is None else mediator.is_helper)
+    offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
-        _await_end(channel, pid, offspring, mediator)
+        _await_end(channel, pid, offspring)
+    if mediation is not None:
+        mediation.helpers.close()
     status, usage = offspring.kill()
     channel.send(
         {
-            "decisions": 0 if mediator is None else mediator.refusals.count,
+            "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
@@ -146,6 +149,21 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
+
+
+def _handover(prepared: Prepared) -> Handover | None:
+    """Return how the filter's listener will come, where the monitor makes calls for the command."""
+    if not prepared.mediates:
+        return None
+    from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
+
+    mediated = mediation.Mediated(prepared.network, prepared.ports, prepared.sockets)
+    return mediation.Handover(mediated, prepared.outer)
+
+
+def _give_up(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
@@ -170,7 +188,7 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Mediator | None) -> None:
+def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
     """Wait until the command ends, or the launcher is gone; what ends or stops meanwhile is taken care of."""
     poll = select.poll()
     poll.register(channel.launcher, select.POLLIN)
@@ -180,25 +198,16 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring, mediator: Media
     urgent.register(channel.launcher, select.POLLIN)
     urgent.register(command, select.POLLIN)
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
-    if mediator is not None:
-        poll.register(mediator.listener, select.POLLIN)
     more = True
     while offspring.ended is None:
-        patience = None if mediator is None else mediator.patience_ms
-        ready = {descriptor for descriptor, _ in poll.poll(0 if more else patience)}
-        if mediator is not None:
-            if mediator.listener in ready and not mediator.serve():
-                poll.unregister(mediator.listener)
-            mediator.look_after()
+        ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()
         # The launcher sends nothing more, so this is its end, and then all of it ends. What ends in crowds is
         # reaped in crowds: the command decides how often, and the time is the monitor's.
         if channel.launcher in ready or command in ready or (not more and urgent.poll(_REAP_PAUSE_MS)):
-            break
-    if mediator is not None:
-        mediator.close()
+            return
 
 
 def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:

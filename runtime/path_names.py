@@ -17,6 +17,14 @@ from runtime.errors import UsageError
 # The kernel gives up after this many links (MAXSYMLINKS); past it there is nothing to be opened.
 _MAX_LINKS = 40
 
+# XDG Base Directory Specification
+_XDG = {
+    b".cache/": b"XDG_CACHE_HOME",
+    b".config/": b"XDG_CONFIG_HOME",
+    b".local/share/": b"XDG_DATA_HOME",
+    b".local/state/": b"XDG_STATE_HOME",
+}
+
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=~")
 
 
@@ -100,6 +108,20 @@ def homes() -> tuple[bytes, ...]:
     if account.startswith(b"/"):
         found.append(_tidied(account))
     return tuple(dict.fromkeys(found))
+
+
+def moved(path: bytes, home: bytes) -> bytes:
+    """Return where what is called ``~/PATH`` lies: XDG variables move the directories that they are for.
+
+    Args:
+        path: relative to a home.
+        home: absolute.
+    """
+    for beginning, variable in _XDG.items():
+        base = os.environb.get(variable, b"")
+        if path.startswith(beginning) and base.startswith(b"/"):
+            return join(base, path[len(beginning) :])
+    return join(home, path)
 
 
 def _tidied(path: bytes) -> bytes:

@@ -17,9 +17,10 @@ Nothing of a chain may be granted for writing, and each file is recorded by its 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.capabilities import ports
+from runtime.capabilities import MAX_PORTS, ports
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.document_words import did_you_mean
 from runtime.environment_lists import Lists
@@ -45,6 +46,7 @@ BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(os.fsencode(__file__))),
 """The directory of the built-in profiles."""
 
 _USERS = b"profiles"
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Profile(NamedTuple):
@@ -59,6 +61,9 @@ class Profile(NamedTuple):
         groups: the groups that are in force, the defaults first.
         variables: what they say about the environment.
         hooks: ``before`` and ``after``, where given.
+        credentials: references of secrets, by the variable that each is put into.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked.
     """
 
     chain: tuple[ProfileFile, ...]
@@ -69,6 +74,9 @@ class Profile(NamedTuple):
     groups: tuple[Group, ...]
     variables: Lists
     hooks: Mapping[str, Hook]
+    credentials: Mapping[str, str]
+    allow_commands: tuple[bytes, ...]
+    block_commands: tuple[bytes, ...]
 
     @property
     def group_grants(self) -> tuple[GrantRequest, ...]:
@@ -118,25 +126,36 @@ def read_profile(named: bytes, config: bytes) -> Profile:
 
 
 def merge(chain: tuple[ProfileFile, ...]) -> Profile:
-    """Return what the files of a chain say together."""
+    """Return what the files of a chain say together.
+
+    Raises:
+        ProfileError: that is more ports than a launch takes.
+    """
     included = dict.fromkeys(name for file in chain for name in file.include)
     excluded = {name for file in chain for name in file.exclude}
     groups = dict.fromkeys([*(group.name for group in DEFAULT_GROUPS), *included])
     lists = [file.variables.allow for file in chain if file.variables.allow is not None]
     set_vars: dict[bytes, bytes] = {}
     hooks: dict[str, Hook] = {}
+    credentials: dict[str, str] = {}
     for file in chain:
+        credentials |= file.credentials
         set_vars |= file.variables.set_vars
         hooks |= file.hooks
+    asked = ports(
+        (port for file in chain for port in file.ports.connect),
+        (port for file in chain for port in file.ports.listen),
+        (port for file in chain for port in file.ports.listen_loopback),
+    )
+    if max(map(len, asked)) > MAX_PORTS:
+        raise ProfileError(
+            f"the files of the profile {shown(chain[-1].name)} ask for more than {MAX_PORTS} ports"
+        )
     return Profile(
         chain=chain,
         filesystem=tuple(dict.fromkeys(request for file in chain for request in file.filesystem)),
         block_network=any(file.block_network for file in chain),
-        ports=ports(
-            (port for file in chain for port in file.ports.connect),
-            (port for file in chain for port in file.ports.listen),
-            (port for file in chain for port in file.ports.listen_loopback),
-        ),
+        ports=asked,
         unix_sockets=tuple(dict.fromkeys(request for file in chain for request in file.unix_sockets)),
         groups=tuple(GROUPS[name] for name in groups if name not in excluded),
         variables=Lists(
@@ -145,6 +164,9 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
             set_vars=set_vars,
         ),
         hooks=hooks,
+        credentials=credentials,
+        allow_commands=tuple(dict.fromkeys(name for file in chain for name in file.allow_commands)),
+        block_commands=tuple(dict.fromkeys(name for file in chain for name in file.block_commands)),
     )
 
 
@@ -206,6 +228,8 @@ class _Chain:
                 code="profile.too_deep",
             )
         by_name = not place.built_in and not is_path(named)
+        if by_name:
+            _require_trusted_directories(self._config)
         file = read_profile_file(place.path, called=place.name, trusted=by_name)
         if by_name and _built_in(named) is not None:
             _require_extension(named, file)
@@ -249,6 +273,21 @@ def _identity(place: Place) -> tuple[int, int] | None:
     except OSError:  # reading it will say why
         return None
     return status.st_dev, status.st_ino
+
+
+def _require_trusted_directories(config: bytes) -> None:
+    """Refuse directories in which somebody else could give a name to another file of this user's."""
+    for directory in (config, users_directory(config)):
+        try:
+            status = os.stat(directory)
+        except OSError:  # reading will say why
+            return
+        if status.st_uid not in {0, os.geteuid()} or status.st_mode & _WRITABLE_BY_OTHERS:
+            raise ProfileError(
+                f"others can write to {shown(directory)}, so a profile's name says nothing there",
+                code="profile.untrusted",
+                hint=f"chmod go-w {shown(directory)}, and see that it is yours",
+            )
 
 
 def _require_extension(name: bytes, file: ProfileFile) -> None:

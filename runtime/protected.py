@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS
 from runtime.errors import GrantError, UsageError
-from runtime.path_names import every_name, homes, join, normalise, shown, walk
+from runtime.path_names import every_name, homes, join, moved, normalise, shown, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -211,6 +211,8 @@ def denied_paths(
 ) -> tuple[Protected, ...]:
     """Return what is denied in the absolute ``home``, with all names that it has at this moment.
 
+    What XDG variables have moved out of it is denied there as well.
+
     ``seen`` is as in :func:`runtime.path_names.walk`, ``denials`` as :class:`Guard` has it.
     """
     seen = {} if seen is None else seen
@@ -219,15 +221,16 @@ def denied_paths(
     for group, patterns in denials.items():
         for pattern in patterns:
             path = join(home, pattern)
-            parent, _, leaf = path.rpartition(b"/")
-            names = parents.get(parent)
-            if names is None:
-                names = parents[parent] = every_name(parent or b"/", seen)
-            wild = b"*" in leaf
-            places = [_Place(name, leaf, wild) for name in names]
-            for link in _leaves(places[-1]):
-                if os.path.islink(link):  # its target holds what is protected
-                    places += map(_literal, every_name(link, seen))
+            places: list[_Place] = []
+            for place in dict.fromkeys((path, moved(pattern, home))):
+                parent, _, leaf = place.rpartition(b"/")
+                names = parents.get(parent)
+                if names is None:
+                    names = parents[parent] = every_name(parent or b"/", seen)
+                places += [_Place(name, leaf, b"*" in leaf) for name in names]
+                for link in _leaves(places[-1]):
+                    if os.path.islink(link):  # its target holds what is protected
+                        places += map(_literal, every_name(link, seen))
             found.append(Protected(path, tuple(places), group))
     return tuple(found)
 
@@ -560,6 +563,8 @@ class Guard:
             f" which is protected (group {entry.group})",
             code="grant.protected",
             hint=f"grant only {narrower}; {lift}" if narrower else lift,
+            protected=entry.path,
+            group=entry.group,
         )
 
     def _narrower(self, request: Request, names: tuple[bytes, ...], relation: str) -> str:

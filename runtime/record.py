@@ -88,6 +88,7 @@ class LaunchRecord:
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,
         outputs: Sequence[bytes],
+        besides: Mapping[str, Json],
         lost: Sequence[Draft] = (),
     ) -> None:
         """Record what was asked, and by whom.
@@ -101,6 +102,7 @@ class LaunchRecord:
             hooks: the hooks, loaded.
             profile: the profile.
             outputs: the declared outputs, absolute.
+            besides: members that are there only where something is asked.
             lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
         """
         chain = () if profile is None else profile.chain
@@ -126,6 +128,7 @@ class LaunchRecord:
             "strategy": "supervised",
             "supervisor": host.supervisor_document(),
             "user": host.user(),
+            **besides,
         }
         if sockets:
             data["unix_sockets"] = [

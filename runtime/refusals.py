@@ -1,77 +1,85 @@
-"""What the monitor refused: told to nono once for each subject, and no more than a launch's record takes.
-
-The command decides how often it asks, so what it asks for is kept and sent up to a fixed number of different
-subjects; of all the rest there is a count. Together they fit into a pipe that nobody reads, so that telling
-holds the monitor up no longer than nono takes to write an entry. Imported before the fork.
-"""
+"""What is said of a refusal: one that nono decided, and what a diagnosis finds (:mod:`runtime.diagnosis`)."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from attest import canonical
+from runtime import exec_obstacles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from attest.canonical import Json
+    from runtime.capabilities import Access, CapabilitySet
+    from runtime.protected import Guard
 
-NETWORK = "network"
-UNIX_SOCKET = "unix-socket"
+DECIDED = "decided"
+EXEC = "exec"
+INFERRED = "inferred"
 
-MAX_RECORDED = 64
-"""Refusals of one launch that become entries, each of another subject."""
-MAX_SUBJECT_BYTES = 512
-"""Of a longer one it is only counted that it was refused."""
-_MAX_REASON = 1_024
-
-
-class RefusedError(OSError):
-    """A call that was asked for and is not granted.
-
-    Args:
-        number: the errno that the command sees.
-        what: ``network`` or ``unix-socket``.
-        subject: what it wanted, a verb and an address: ``connect /run/docker.sock``.
-        reason: why not, and what would grant it, in one line of text.
-    """
-
-    def __init__(self, number: int, what: str, subject: bytes, reason: str) -> None:
-        super().__init__(number, os.strerror(number))
-        self.what = what
-        self.subject = subject
-        self.reason = reason
+NOT_GRANTED = exec_obstacles.NOT_GRANTED
+OWN_PERMISSIONS = exec_obstacles.OWN_PERMISSIONS
+PROTECTED = "protected"
+NEVER_GRANTABLE = "never-grantable"
+READ_ONLY = "read-only-file-system"
+NETWORK_CLOSED = "network-closed"
+PORT_CLOSED = "port-closed"
+CLOSED_CALL = "closed-call"
+REFUSED = "refused"
 
 
-class Refusals:
-    """The refusals of one launch.
-
-    Args:
-        send: takes the data of each ``decision``, once.
+class Refusal(NamedTuple):
+    """One refusal that nono itself decided, as the record states it.
 
     Attributes:
-        count: how many there were, whether or not they were sent.
+        what: ``file``, ``network``, ``unix-socket``, …
+        subject: what was refused.
+        reason: why.
     """
 
-    def __init__(self, send: Callable[[dict[str, Json]], None]) -> None:
-        self.count = 0
-        self._send = send
-        self._known: set[tuple[str, bytes]] = set()
+    what: str
+    subject: bytes
+    reason: str
 
-    def add(self, refusal: RefusedError) -> None:
-        """Count a refusal, and send it if it is a new one and there is room."""
-        self.count += 1
-        key = refusal.what, refusal.subject
-        if key in self._known or len(self._known) == MAX_RECORDED or len(key[1]) > MAX_SUBJECT_BYTES:
-            return
-        self._known.add(key)
-        self._send(
-            {
-                "by": "policy",
-                "reason": refusal.reason.encode("utf-8", "replace").decode()[:_MAX_REASON],
-                "subject": canonical.text(refusal.subject),
-                "verdict": "denied",
-                "what": refusal.what,
-            }
-        )
+
+class Finding(NamedTuple):
+    """One thing that was refused.
+
+    Attributes:
+        certainty: ``decided``, ``exec`` or ``inferred``.
+        what: ``file``, ``network`` or ``call``; of what nono decided, its own word.
+        subject: the path, the port, or the kind of call.
+        access: of a file, what was refused: ``read``, ``write`` or ``readwrite``.
+        cause: one of the closed list in ``diagnostics.schema.json``.
+        reason: in words, behind the subject.
+        flags: the words of the command line that would allow it; empty where none would.
+        replaces: flags that have to go for that.
+    """
+
+    certainty: str
+    what: str
+    subject: bytes
+    access: Access | None
+    cause: str
+    reason: str
+    flags: tuple[bytes, ...] = ()
+    replaces: tuple[bytes, ...] = ()
+
+
+class Enforced(NamedTuple):
+    """What a command was launched inside of, as far as a diagnosis asks.
+
+    Attributes:
+        capabilities: the effective capability set.
+        directory: where it started.
+        workdir: the working directory, in which it started if a grant covers it.
+        guard: makes who judges grants, with the paths whose protection is lifted beside those of the launch.
+        block_net: whether ``--block-net`` was given.
+        refusals: what nono itself refused while the command ran.
+    """
+
+    capabilities: CapabilitySet
+    directory: bytes
+    workdir: bytes
+    guard: Callable[[Sequence[bytes]], Guard]
+    block_net: bool
+    refusals: tuple[Refusal, ...] = ()

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime import child, monitor, offspring, out_of_memory, syscalls
-from runtime.errors import EnforcementError, ExecutableError, LaunchError
+from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.own_limits import Limit
+    from runtime.standard_error import Relay
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
@@ -166,6 +167,7 @@ class Supervision:
         signals: Signals,
         limits: Sequence[Limit],
         oom_score: int,
+        relay: Relay | None = None,
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there and traced.
 
@@ -192,6 +194,7 @@ class Supervision:
             limits=limits,
             oom_score=oom_score,
             own_group=not any(os.isatty(number) for number in range(3)),
+            standard_error=-1 if relay is None else relay.command_end,
         )
         pipes = (report_end, release_end, failure_end)
         keep = frozenset(
@@ -202,6 +205,8 @@ class Supervision:
                 *(granted.directory for granted in prepared.sockets),
             }
         )
+        if relay is not None:
+            keep |= {relay.command_end}
         try:
             monitor_pid = os.fork()
         except OSError as error:
@@ -210,6 +215,8 @@ class Supervision:
             monitor.run(monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep)
         for pipe in (acknowledged, messages_end, *pipes):
             os.close(pipe)
+        if relay is not None:
+            relay.close_command_end()
         supervision = cls(
             monitor_pid,
             acknowledge=acknowledge,
@@ -275,16 +282,16 @@ class Supervision:
         """Let the child exec, and return when it has.
 
         Raises:
-            ExecutableError: exec itself failed.
+            ExecFailedError: exec itself failed.
         """
         with contextlib.suppress(BrokenPipeError):  # killed meanwhile; how it ended is still to come
             os.write(self._release, b"\x01")
         problem = os.read(self._failure, 16)
         if problem:
             reason = os.strerror(int(problem)) if int(problem) else "an argument holds a NUL byte"
-            raise ExecutableError(f"the command cannot be executed: {reason}", code="executable.exec")
+            raise ExecFailedError(f"the command cannot be executed: {reason}")
 
-    def wait(self, signals: Signals, record: Callable[[], None]) -> Ending:
+    def wait(self, signals: Signals, record: Callable[[], None], relay: Relay | None = None) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
 
         Args:
@@ -295,11 +302,17 @@ class Supervision:
         When the monitor is lost, this process kills the command and says how it ended all the same. So it
         does when the command has ended and the monitor does not say so: to mediate, a monitor reads in the
         command's memory, and a page there can be of a file system that does not answer.
+
+        Args:
+            signals: that are forwarded.
+            relay: hands on what the command writes to standard error, where it does not do so itself.
         """
         poll = select.poll()
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         poll.register(self._pidfd, select.POLLIN)
+        if relay is not None:
+            relay.register(poll)
         self._forward(signals.seen)
         is_init = os.getpid() == _INIT
         ending: Ending | None = None
@@ -311,12 +324,14 @@ class Supervision:
             if deadline is not None:
                 left = max(0, int((deadline - time.monotonic()) * 1_000))
                 timeout = left if timeout is None else min(left, timeout)
-            ready = {descriptor for descriptor, _ in poll.poll(timeout)}
+            ready = dict(poll.poll(timeout))
             if deadline is not None and time.monotonic() >= deadline:
                 record()
                 pause, deadline = pause * _LONGER_PAUSES, None
             if is_init:
                 self._reap_strangers()
+            if relay is not None:
+                relay.serve(ready, poll)
             if signals.descriptor in ready:
                 self._forward(signals.read())
             if self._messages in ready:

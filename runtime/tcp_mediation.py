@@ -12,7 +12,7 @@ import errno
 import sys
 from typing import TYPE_CHECKING
 
-from runtime import refusals
+from runtime import decisions
 from runtime.asking_thread import refuse
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class TcpJudge:
             return
         host, port = _parsed(socket, address)
         if port not in self._connect:
-            raise refusals.RefusedError(
+            raise decisions.RefusedError(
                 errno.EACCES,
-                refusals.NETWORK,
+                decisions.NETWORK,
                 _subject("connect", host, port),
                 f"that port is not granted; --allow-connect-port {port} would",
             )
@@ -98,7 +98,7 @@ class TcpJudge:
             if port
             else "a port that the kernel chooses cannot be granted"
         )
-        raise refusals.RefusedError(errno.EACCES, refusals.NETWORK, _subject("listen", host, port), reason)
+        raise decisions.RefusedError(errno.EACCES, decisions.NETWORK, _subject("listen", host, port), reason)
 
 
 def _parsed(socket: _socket.socket, address: bytes) -> tuple[bytes, int]:

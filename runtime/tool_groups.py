@@ -6,6 +6,8 @@ place that a tool has by default. XDG variables move them (:mod:`runtime.grants`
 
 Three rules hold for what stands here. Nothing is granted for writing from which the user's shell, or a tool
 as it starts, later runs code by itself: programs, plugins and settings are for reading, caches for writing.
+What only lies among caches is for reading, too: virtual environments, package managers and build tools that a
+shim or a wrapper starts, and pickles (Black's), which run code when they are read.
 (An agent keeps its settings and its memory in one place; there it cannot be told apart.) A directory
 that holds a denied file (``~/.cargo/credentials.toml``) is never granted as a whole. And what can hold a
 password, without being denied (``~/.m2/settings.xml``), has a group of its own, which says so.
@@ -27,7 +29,18 @@ TOOL_GROUPS: tuple[Group, ...] = (
     granting(
         "git_configuration",
         "git's settings of the user; without them git is told that there are none",
-        (_READ, (b"~/.gitconfig", b"~/.config/git", b"~/.gitignore", b"~/.gitignore_global")),
+        (
+            _READ,
+            (
+                *(
+                    b"~/.gitconfig",
+                    b"~/.config/git/config",
+                    b"~/.config/git/ignore",
+                    b"~/.config/git/attributes",
+                ),
+                *(b"~/.gitignore", b"~/.gitignore_global", b"~/.gitattributes"),
+            ),
+        ),
     ),
     granting(
         "user_programs",
@@ -52,11 +65,14 @@ TOOL_GROUPS: tuple[Group, ...] = (
         (
             _READ,
             (
-                *(b"~/.pyenv", b"~/.python-version", b"~/.local/lib", b"~/.local/share/uv"),
+                *(b"~/.pyenv", b"~/.python-version", b"~/.local/lib"),
+                *(b"~/.local/share/uv/python", b"~/.local/share/uv/tools", b"~/.rye/config.toml"),
+                *(b"~/.rye/shims", b"~/.rye/self", b"~/.rye/py", b"~/.rye/tools", b"~/.rye/uv"),
                 *(b"~/.local/share/pipx", b"~/.local/share/virtualenvs", b"~/.virtualenvs", b"~/.local/pipx"),
                 *(b"~/.conda", b"~/miniconda3", b"~/miniforge3", b"~/mambaforge"),
                 *(b"~/anaconda3", b"~/micromamba", b"~/.local/share/hatch", b"~/.local/share/pdm"),
-                *(b"~/.rye", b"~/.config/ruff", b"~/.config/matplotlib", b"~/.cache/pre-commit"),
+                *(b"~/.config/ruff", b"~/.config/matplotlib", b"~/.cache/pre-commit"),
+                *(b"~/.cache/pypoetry/virtualenvs", b"~/.cache/black", b"~/.cache/pylint"),
             ),
         ),
     ),
@@ -66,9 +82,14 @@ TOOL_GROUPS: tuple[Group, ...] = (
         (
             _READWRITE,
             (
-                *(b"~/.cache/pip", b"~/.cache/uv", b"~/.cache/pypoetry", b"~/.cache/pdm", b"~/.cache/hatch"),
-                *(b"~/.cache/pipenv", b"~/.cache/ruff", b"~/.cache/mypy"),
-                *(b"~/.cache/pylint", b"~/.cache/black", b"~/.cache/matplotlib", b"~/.cache/pytest"),
+                *(
+                    b"~/.cache/pip",
+                    b"~/.cache/uv",
+                    b"~/.cache/pypoetry/cache",
+                    b"~/.cache/pypoetry/artifacts",
+                ),
+                *(b"~/.cache/pdm", b"~/.cache/hatch", b"~/.cache/pipenv", b"~/.cache/ruff", b"~/.cache/mypy"),
+                *(b"~/.cache/matplotlib", b"~/.cache/pytest"),
             ),
         ),
     ),
@@ -82,25 +103,19 @@ TOOL_GROUPS: tuple[Group, ...] = (
                 *(b"~/.nodenv", b"~/.node-version", b"~/.npm-global", b"~/.npm-packages", b"~/.bun"),
                 *(b"~/.deno", b"~/.yarn", b"~/.local/share/pnpm"),
                 *(b"~/.cache/ms-playwright", b"~/.cache/puppeteer", b"~/.cache/Cypress"),
+                *(b"~/.cache/node/corepack", b"~/.cache/prisma", b"~/.cache/esbuild"),
             ),
         ),
     ),
     granting(
         "node_caches",
-        "caches of npm, yarn, pnpm, Bun, Deno and corepack",
+        "caches of npm, yarn, pnpm, Bun and Deno",
         (
             _READWRITE,
             (
-                *(
-                    b"~/.npm",
-                    b"~/.cache/node",
-                    b"~/.cache/node-gyp",
-                    b"~/.cache/yarn",
-                    b"~/.yarn/berry/cache",
-                ),
+                *(b"~/.npm", b"~/.cache/node-gyp", b"~/.cache/yarn", b"~/.yarn/berry/cache"),
                 *(b"~/.cache/pnpm", b"~/.local/share/pnpm/store", b"~/.local/state/pnpm"),
                 *(b"~/.bun/install/cache", b"~/.cache/deno", b"~/.cache/turbo", b"~/.cache/typescript"),
-                *(b"~/.cache/prisma", b"~/.cache/esbuild"),
             ),
         ),
     ),
@@ -160,12 +175,19 @@ TOOL_GROUPS: tuple[Group, ...] = (
     ),
     granting(
         "java_runtime",
-        "JDKs of SDKMAN, jenv, jabba and IDEs, and what they bring; Maven as the system has it",
+        "JDKs and build tools: of SDKMAN, jenv, jabba, IDEs, Coursier, sbt, wrappers and the system",
         (
             _READ,
             (
                 *(b"~/.sdkman", b"~/.jdks", b"~/.jenv", b"~/.jabba", b"~/.gradle/jdks", b"~/.mavenrc"),
-                *(b"~/.m2/toolchains.xml", b"/etc/maven", b"/etc/gradle"),
+                *(
+                    b"~/.m2/toolchains.xml",
+                    b"/etc/maven",
+                    b"/etc/gradle",
+                    b"~/.m2/wrapper",
+                    b"~/.gradle/wrapper",
+                ),
+                *(b"~/.sbt/boot", b"~/.cache/coursier/arc", b"~/.cache/coursier/jvm"),
             ),
         ),
     ),
@@ -187,10 +209,9 @@ TOOL_GROUPS: tuple[Group, ...] = (
         (
             _READWRITE,
             (
-                *(b"~/.m2/repository", b"~/.m2/wrapper", b"~/.m2/build-cache", b"~/.gradle/caches"),
-                *(b"~/.gradle/wrapper", b"~/.gradle/native", b"~/.gradle/notifications", b"~/.gradle/.tmp"),
-                *(b"~/.gradle/workers", b"~/.ivy2/cache", b"~/.ivy2/local", b"~/.sbt/boot"),
-                b"~/.cache/coursier",
+                *(b"~/.m2/repository", b"~/.m2/build-cache", b"~/.gradle/caches", b"~/.gradle/native"),
+                *(b"~/.gradle/notifications", b"~/.gradle/.tmp", b"~/.gradle/workers"),
+                *(b"~/.ivy2/cache", b"~/.ivy2/local", b"~/.sbt/boot/sbt.boot.lock", b"~/.cache/coursier/v1"),
             ),
         ),
     ),

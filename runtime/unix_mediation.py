@@ -20,19 +20,19 @@ import _socket
 import errno
 import os
 import select
-import signal
 import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import landlock_rules, refusals, syscalls
+from runtime import decisions, landlock_rules, syscalls
 from runtime.asking_thread import refuse
 from runtime.capabilities import Reach, is_beneath
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
     from runtime.asking_thread import Identity
+    from runtime.monitor_helpers import Helpers
     from runtime.unix_sockets import OpenSocketGrant
 
 _FAMILY = int(_socket.AF_UNIX).to_bytes(2, sys.byteorder)
@@ -49,10 +49,12 @@ class SocketJudge:
 
     Args:
         grants: with the directories that were judged.
+        helpers: of the monitor.
     """
 
-    def __init__(self, grants: tuple[OpenSocketGrant, ...]) -> None:
+    def __init__(self, grants: tuple[OpenSocketGrant, ...], helpers: Helpers) -> None:
         self._grants = grants
+        self._helpers = helpers
 
     def target(self, address: bytes, directory: int) -> tuple[bytes, int]:
         """Return the granted socket to which ``address`` leads.
@@ -110,11 +112,36 @@ class SocketJudge:
                 raise _refusal(
                     "bind", wanted, "making a socket there is not granted; --allow-unix-socket-bind {} would"
                 )
-            error = _bind_apart(_Bind(socket.fileno(), address, directory, parent, name, identity.umask))
+            error = self._bind_apart(_Bind(socket.fileno(), address, directory, parent, name, identity.umask))
         finally:
             os.close(parent)
         if error:
             raise refuse(error)
+
+    def _bind_apart(self, wanted: _Bind) -> int:
+        """Bind in a process that can make sockets there alone; return the errno, or 0."""
+        said, say = os.pipe()
+
+        def bind() -> None:
+            try:
+                error = _bind_confined(wanted)
+            except OSError as failure:
+                error = failure.errno or errno.EACCES
+            os.write(say, bytes((error,)))
+
+        try:
+            pid = self._helpers.start(bind, {wanted.descriptor, wanted.directory, wanted.parent, say})
+            os.close(say)
+            if pid is None:
+                return errno.EAGAIN
+            poll = select.poll()
+            poll.register(said, select.POLLIN)
+            if not poll.poll(_BIND_SECONDS * 1_000):
+                self._helpers.kill(pid)
+            answer = os.read(said, 1)
+            return answer[0] if answer else errno.EIO
+        finally:
+            os.close(said)
 
     @staticmethod
     def listen(socket: _socket.socket, backlog: int) -> None:
@@ -204,30 +231,6 @@ class _Bind(NamedTuple):
     umask: int
 
 
-def _bind_apart(wanted: _Bind) -> int:
-    """Bind in a process that can make sockets beneath the judged directory alone; return the errno, or 0."""
-    try:
-        pid = os.fork()
-    except OSError:
-        return errno.EAGAIN
-    if pid == 0:
-        error = errno.EACCES
-        try:
-            syscalls.close_all_but({wanted.descriptor, wanted.directory, wanted.parent})
-            error = _bind_confined(wanted)
-        except OSError as failure:
-            error = failure.errno or errno.EACCES
-        finally:
-            os._exit(error)
-    poll = select.poll()
-    poll.register(ended := os.pidfd_open(pid), select.POLLIN)
-    if not poll.poll(_BIND_SECONDS * 1_000):
-        os.kill(pid, signal.SIGKILL)
-    os.close(ended)
-    _, status = os.waitpid(pid, 0)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else errno.EIO
-
-
 def _bind_confined(wanted: _Bind) -> int:
     with suppress(FileNotFoundError):
         os.stat(wanted.name, dir_fd=wanted.parent, follow_symlinks=False)
@@ -251,10 +254,10 @@ def _bind_confined(wanted: _Bind) -> int:
     return 0
 
 
-def _refusal(verb: str, subject: bytes, reason: str) -> refusals.RefusedError:
-    return refusals.RefusedError(
+def _refusal(verb: str, subject: bytes, reason: str) -> decisions.RefusedError:
+    return decisions.RefusedError(
         errno.EACCES,
-        refusals.UNIX_SOCKET,
+        decisions.UNIX_SOCKET,
         verb.encode() + b" " + subject,
         reason.format(shown(subject)),
     )

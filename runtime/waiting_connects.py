@@ -13,6 +13,7 @@ from __future__ import annotations
 import _socket
 import errno
 import fcntl
+import functools
 import os
 import signal
 import struct
@@ -25,6 +26,8 @@ from runtime import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from runtime.monitor_helpers import Helpers
 
 MAX_HELPERS = 32
 MAX_WAITING = 256
@@ -61,29 +64,27 @@ class Waiting(NamedTuple):
 
 
 class Connects:
-    """The connects of one launch.
+    """The connects of one launch; made and used by the thread that mediates.
 
     Args:
         listener: the filter's, on which answers are given.
         answer: gives one: the number of a notification, and the errno or 0.
-
-    Attributes:
-        helpers: the processes that are at work, by pid; whoever reaps one calls :meth:`ended`.
+        helpers: of the monitor.
     """
 
-    def __init__(self, listener: int, answer: Callable[[int, int], None]) -> None:
-        self.helpers: dict[int, int] = {}
+    def __init__(self, listener: int, answer: Callable[[int, int], None], helpers: Helpers) -> None:
         self._listener = listener
         self._answer = answer
+        self._helpers = helpers
+        self._working: dict[int, int] = {}
         self._waiting: deque[Waiting] = deque()
         self._looked = 0.0
-        signal.signal(signal.SIGALRM, _interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 
     @property
     def patience_ms(self) -> int | None:
-        """How long the monitor may wait until it looks after them; None for as long as it wants."""
-        return int(LOOK_SECONDS * 1_000) if self.helpers or self._waiting else None
+        """How long it may take until :meth:`look_after` is called again; None for ever."""
+        return int(LOOK_SECONDS * 1_000) if self._working or self._waiting else None
 
     def connect(
         self, request: int, socket: _socket.socket, address: bytes, target: int | None = None
@@ -99,86 +100,56 @@ class Connects:
         lasts = _lasts(socket)
         asked = Waiting(request, socket.detach(), address, target)
         if not lasts:
-            error = self._try(asked)
+            error = _try(asked)
             if error != errno.EINTR:
-                asked.close()
                 self._answer(asked.request, error)
+                asked.close()
                 return
         if len(self._waiting) == MAX_WAITING:
-            asked.close()
             self._answer(asked.request, errno.EAGAIN)
+            asked.close()
             return
         self._waiting.append(asked)
         self._start()
 
     def look_after(self) -> None:
-        """Kill the helpers of threads that are gone, and forget what they wait for."""
+        """Start what can start, and kill the helpers of threads that are gone."""
+        for pid in self._helpers.ended():
+            request = self._working.pop(pid, None)
+            if request is not None:
+                # One that could not answer leaves nobody waiting; to answer twice is refused by the kernel.
+                self._answer(request, errno.EAGAIN)
+        self._start()
         now = time.monotonic()
         if now < self._looked + LOOK_SECONDS:
             return
         self._looked = now
-        for pid, request in self.helpers.items():
+        for pid, request in self._working.items():
             if not self._is_there(request):
-                os.kill(pid, signal.SIGKILL)
+                self._helpers.kill(pid)
         for asked in [each for each in self._waiting if not self._is_there(each.request)]:
             self._waiting.remove(asked)
             asked.close()
 
-    def ended(self, pid: int) -> bool:
-        """Return whether the process that was reaped was a helper; then the next one can start."""
-        request = self.helpers.pop(pid, None)
-        if request is None:
-            return False
-        # One that could not answer leaves nobody waiting; to answer twice is refused by the kernel.
-        self._answer(request, errno.EAGAIN)
-        self._start()
-        return True
-
-    def close(self) -> None:
-        """Kill the helpers; they are reaped with all else."""
-        for pid in self.helpers:
-            os.kill(pid, signal.SIGKILL)
-        while self._waiting:
-            self._waiting.pop().close()
-
-    def _try(self, asked: Waiting) -> int:
-        """Connect for a moment; return EINTR when that was not enough."""
-        # It ticks on: the first tick can come before the call has begun.
-        signal.setitimer(signal.ITIMER_REAL, _TICK_SECONDS, _TICK_SECONDS)
-        try:
-            return syscalls.connect(asked.descriptor, asked.address)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
     def _start(self) -> None:
-        while self._waiting and len(self.helpers) < MAX_HELPERS:
+        while self._waiting and len(self._working) < MAX_HELPERS:
             asked = self._waiting.popleft()
-            monitor = os.getpid()
-            try:
-                pid = os.fork()
-            except OSError:
+            keep = {self._listener, asked.descriptor}
+            pid = self._helpers.start(
+                functools.partial(self._help, asked), keep if asked.target is None else {*keep, asked.target}
+            )
+            if pid is None:
                 self._answer(asked.request, errno.EAGAIN)
-                asked.close()
-                continue
-            if pid == 0:
-                self._help(asked, monitor)
-            self.helpers[pid] = asked.request
+            else:
+                self._working[pid] = asked.request
             asked.close()
 
-    def _help(self, asked: Waiting, monitor: int) -> None:
-        """Be a helper; never returns."""
-        try:
-            # The pipes to the launcher above all: their end is how it learns that the monitor is lost.
-            kept = {self._listener, asked.descriptor}
-            syscalls.close_all_but(kept if asked.target is None else {*kept, asked.target})
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() == monitor:
-                error = errno.EINTR
-                while error == errno.EINTR:
-                    error = syscalls.connect(asked.descriptor, asked.address)
-                self._answer(asked.request, error)
-        finally:
-            os._exit(0)
+    def _help(self, asked: Waiting) -> None:
+        """Be a helper."""
+        error = errno.EINTR
+        while error == errno.EINTR:
+            error = syscalls.connect(asked.descriptor, asked.address)
+        self._answer(asked.request, error)
 
     def _is_there(self, request: int) -> bool:
         """Return whether the thread that asked still waits for its answer."""
@@ -188,12 +159,18 @@ class Connects:
         return False
 
 
+def _try(asked: Waiting) -> int:
+    """Connect for a moment; return EINTR when that was not enough."""
+    # It ticks on: the first tick can come before the call has begun.
+    signal.setitimer(signal.ITIMER_REAL, _TICK_SECONDS, _TICK_SECONDS)
+    try:
+        return syscalls.connect(asked.descriptor, asked.address)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _lasts(socket: _socket.socket) -> bool:
     """Return whether connecting ``socket`` is known to take its time: a blocking one, to another host."""
     if socket.type != _socket.SOCK_STREAM or socket.family not in (_socket.AF_INET, _socket.AF_INET6):
         return False
     return not fcntl.fcntl(socket.fileno(), fcntl.F_GETFL) & os.O_NONBLOCK
-
-
-def _interrupt(_signal_number: int, _frame: object) -> None:
-    """Do nothing: that the call is interrupted is all that is wanted."""

@@ -165,9 +165,11 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         )
     if asked is None:
         yield "asked for", WITHHELD
-    for grant in intent.get("unix_sockets", ()):
-        done, where = socket_words(grant)
-        yield "asked for", f"{done} {where} {wording.text(grant['asked'])} ({grant['source']})"
+    yield from (("asked for", _socket_grant(each, each["asked"])) for each in intent.get("unix_sockets", ()))
+    for secret in intent.get("credentials", ()):
+        yield "secret", f"{secret['variable']} from {wording.text(secret['reference'])} ({secret['source']})"
+    for rule, names in intent.get("commands", {}).items():
+        yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
     for path in intent["bypass_protection"]:
         yield "bypass", f"protection lifted: {wording.text(path)}"
     for name, value in intent["labels"].items():
@@ -194,14 +196,18 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
                 f"{grant['access']} {grant['type']} {wording.text(grant['path'])} ({grant['source']})",
             )
         for grant in capabilities.get("unix_sockets", ()):
-            done, where = socket_words(grant)
-            yield "granted", f"{done} {where} {wording.text(grant['path'])} ({grant['source']})"
+            yield "granted", _socket_grant(grant, grant["path"])
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():
         yield "limit", f"{name} {value}"
     yield from _enforcement(start["enforcement"])
     yield "pid", str(start["pid"])
+
+
+def _socket_grant(grant: dict[str, Any], path: Json) -> str:
+    done, where = socket_words(grant)
+    return f"{done} {where} {wording.text(path)} ({grant['source']})"
 
 
 def _enforcement(enforcement: dict[str, Any]) -> Iterator[_Row]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtime.capabilities import PROFILE, Access
+from runtime.capabilities import PROFILE, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS, DEFAULT_GROUPS
 from runtime.errors import ProfileError
 from runtime.grant_request import GrantRequest
@@ -343,6 +343,16 @@ def test_no_tool_group_grants_a_place_of_programs_or_of_daemons_for_writing() ->
                     b"~/go",
                     b"~/.gradle",
                 )
+                for program in RUN_FROM_A_CACHE:
+                    assert not is_beneath(program, grant.path), (program, grant)
+
+
+RUN_FROM_A_CACHE = (
+    *(b"~/.cache/pypoetry/virtualenvs", b"~/.cache/black", b"~/.cache/pylint", b"~/.cache/pre-commit"),
+    *(b"~/.cache/node/corepack", b"~/.cache/prisma", b"~/.cache/esbuild", b"~/.cache/ms-playwright"),
+    *(b"~/.m2/wrapper", b"~/.gradle/wrapper", b"~/.sbt/boot/scala", b"~/.cache/coursier/jvm"),
+)
+"""Programs, virtual environments and pickles among caches."""
 
 
 def test_names_of_groups_have_the_form_that_the_record_demands() -> None:
@@ -483,6 +493,15 @@ def test_a_profile_that_turns_into_a_circle_while_it_is_read_ends(
 
     monkeypatch.setattr("runtime.profile.read_profile_file", replacing)
     assert desk.refused("a.json").code == "profile.too_deep"
+
+
+def test_files_that_ask_for_too_many_ports_together(desk: Desk) -> None:
+    """Each is within bounds, and no launch could use them: that is said before one is tried."""
+    desk.write("one.json", network={"listen_port": list(range(1, 200))})
+    two = desk.write("two.json", extends="./one.json", network={"listen_port": list(range(300, 500))})
+    assert "ask for more than 256 ports" in str(desk.refused(two))
+    desk.write("one.json", network={"listen_port": list(range(300, 400))})
+    assert len(desk.read(two).ports.listen) == 200
 
 
 def test_no_descriptor_stays_open(desk: Desk) -> None:

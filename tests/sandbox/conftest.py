@@ -175,6 +175,15 @@ class Box:
 
             return _in_child(enter, probe, None if handover is None else (self._become, handover))
 
+    def restricted(
+        self, probe: Callable[[Callable[[], None]], object], more: tuple[FileGrant, ...] = ()
+    ) -> object:
+        """Run the probe as this identity; what it is given restricts it, when it has seen what it wants."""
+        with self.prepared(more=more) as prepared:
+            outcome = _in_child(self._become, lambda: probe(lambda: _restrict(prepared)))
+        assert outcome.worked, outcome
+        return outcome.value
+
     def assert_closed(
         self,
         probe: Callable[[], object],
@@ -276,29 +285,28 @@ def _monitor(handover: Handover, child: Callable[[], NoReturn]) -> NoReturn:
             child()
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
-        mediator = handover.take(pid, lambda _: None)
-        offspring = Offspring(pid, fenced=False, is_own=None if mediator is None else mediator.is_helper)
+        helpers = handover.begin(pid, lambda _: None).helpers
+        offspring = Offspring(pid, fenced=False, is_own=helpers.is_one)
         poll = select.poll()
         poll.register(syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
-        if mediator is not None:
-            poll.register(mediator.listener, select.POLLIN)
         while offspring.ended is None and os.getppid() == outer:
-            ready = {descriptor for descriptor, _ in poll.poll(50)}
-            if mediator is not None:
-                if mediator.listener in ready and not mediator.serve():
-                    poll.unregister(mediator.listener)
-                mediator.look_after()
+            poll.poll(50)
             offspring.reap()
-        if mediator is not None:
-            mediator.close()
+        helpers.close()
         if offspring.ended is not None:
             status = offspring.ended[0]
     finally:
         if os.WIFSIGNALED(status):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {os.WTERMSIG(status)})
-            signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != signal.SIGKILL else 0
-            os.kill(os.getpid(), os.WTERMSIG(status))
+            number = os.WTERMSIG(status)
+            if number != signal.SIGKILL:
+                signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+            os.kill(os.getpid(), number)
         os._exit(os.waitstatus_to_exitcode(status))
+
+
+def _restrict(prepared: enforcement.Prepared) -> None:
+    enforcement.restrict_self(prepared, None)
 
 
 def _child(reader: int, writer: int, enter: Callable[[], None], probe: Callable[[], object]) -> NoReturn:

@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 EACCES = errno.EACCES
 NR_CONNECT, NR_SENDTO, NR_BIND, NR_LISTEN, NR_UNSHARE, NR_IO_URING_SETUP = 42, 44, 49, 50, 272, 425
 TCP_FASTOPEN_CONNECT, TCP_ULP, TCP_REPAIR, IP_LOCAL_PORT_RANGE, IP_BIND_ADDRESS_NO_PORT = 30, 31, 19, 51, 24
+NR_SECCOMP, SO_REUSEPORT, SO_BINDTODEVICE, IP_FREEBIND, IP_TRANSPARENT = 317, 15, 25, 15, 19
+ALLOWED = (6, 0, 0, 0x7FFF0000)
+KEPT: list[object] = []
+WIDENING: dict[str, tuple[int, int, int | bytes]] = {
+    "reuse port": (socket.SOL_SOCKET, SO_REUSEPORT, 1),
+    "free bind": (socket.IPPROTO_IP, IP_FREEBIND, 1),
+    "transparent": (socket.IPPROTO_IP, IP_TRANSPARENT, 1),
+    "device": (socket.SOL_SOCKET, SO_BINDTODEVICE, b"lo"),
+}
 ANY: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 LOOPBACK: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -140,6 +149,28 @@ def test_a_deferred_fast_open_is_judged_when_it_is_asked_for(box: Box) -> None:
     with listener() as granted, listener() as other:
         box.assert_open(lambda: probe(granted), ports=to(granted))
         box.assert_closed(lambda: probe(other), EACCES, ports=to(granted))
+
+
+def test_a_deferred_fast_open_is_sent_where_it_was_asked_for(box: Box) -> None:
+    """What sends first names another address: no flag tells that from any other sending."""
+
+    def probe(port: int, elsewhere: int) -> str:
+        with socket.socket() as client:
+            client.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
+            client.connect(("127.0.0.1", port))
+            with contextlib.suppress(OSError):
+                client.sendto(b"x", 0, ("127.0.0.1", elsewhere))
+            with contextlib.suppress(OSError):
+                client.sendmsg([b"x"], [], 0, ("127.0.0.1", elsewhere))
+            return str(client.getpeername()[1]) if client.getsockname()[1] else ""
+
+    with socket.create_server(("127.0.0.1", 0)) as granted, socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.05)
+        ports = granted.getsockname()[1], other.getsockname()[1]
+        inside = box.inside(lambda: probe(*ports), ports=to(ports[0]))
+        assert inside.value in ("", str(ports[0])), inside
+        with pytest.raises(TimeoutError):
+            other.accept()
 
 
 def test_connecting_again_elsewhere(box: Box) -> None:
@@ -272,6 +303,130 @@ def test_whoever_connects_is_served(box: Box, free: int) -> None:
             return client.recv(5).decode()
 
     box.assert_open(probe, ports=Ports(connect=(free,), listen_loopback=(free,)))
+
+
+@pytest.mark.parametrize("option", ["reuse port", "free bind", "transparent", "device"])
+def test_options_that_widen_what_can_be_bound(box: Box, free: int, option: str) -> None:
+    """Neither somebody else's port, nor an address that is not this host's own, for what is for it alone."""
+
+    level, number, value = WIDENING[option]
+
+    def attempt(server: socket.socket, host: str, port: int) -> int:
+        try:
+            server.setsockopt(level, number, value)
+            server.bind((host, port))
+            server.listen()
+        except OSError as error:
+            return error.errno or -1
+        return 0
+
+    def probe(taken: int) -> list[int]:
+        wanted = [("127.0.0.1", taken), ("0.0.0.0", free), ("192.0.2.1", free), ("127.0.0.1", 0)]
+        answers = []
+        for host, port in wanted:
+            with socket.socket() as server:
+                answers.append(attempt(server, host, port))
+        return answers
+
+    with socket.socket() as service:
+        service.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
+        service.bind(("127.0.0.1", 0))
+        service.listen()
+        taken = service.getsockname()[1]
+        inside = box.inside(lambda: probe(taken), ports=Ports(listen_loopback=(free,)))
+        assert isinstance(inside.value, list)
+        assert set(inside.value) <= {EACCES, errno.EPERM}, inside
+        if option == "reuse port":
+            assert box.outside(lambda: probe(taken)).value[0] in (0, errno.EADDRINUSE)  # type: ignore[index]
+
+
+def test_letting_go_of_a_port_and_listening_again(box: Box, free: int) -> None:
+    """Dissolved (AF_UNSPEC) or shut down, a socket that listened has its port still, or none."""
+
+    def probe() -> list[int]:
+        libc = ctypes.CDLL(None, use_errno=True)
+        found = []
+        for dissolve in (True, False):
+            with socket.socket() as server:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.bind(("127.0.0.1", free))
+                server.listen()
+                if dissolve:
+                    libc.connect(server.fileno(), bytes(16), 16)
+                else:
+                    server.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    server.listen()
+                found.append(server.getsockname()[1])
+                with contextlib.suppress(OSError):
+                    server.bind(("0.0.0.0", 0))
+                found.append(server.getsockname()[1])
+        return found
+
+    inside = box.inside(probe, ports=Ports(listen_loopback=(free,)))
+    assert isinstance(inside.value, list)
+    assert set(inside.value) <= {0, free}, inside
+
+
+def bpf(*instructions: tuple[int, int, int, int]) -> bytes:
+    """Return struct sock_fprog over these instructions, which stay as long as the process."""
+    program = b"".join(struct.pack("=HBBI", *each) for each in instructions)
+    kept = ctypes.create_string_buffer(program)
+    KEPT.append(kept)
+    return struct.pack("=HxxxxxxQ", len(instructions), ctypes.addressof(kept))
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_filter_of_the_commands_own_opens_nothing(
+    box: Box, free: int, raw_call: Callable[..., int], listening: bool
+) -> None:
+    """Of two filters that notify, the newer one decides, and may have no listener that lets a call go on."""
+
+    def probe() -> list[int]:
+        notify_all_of_bind = bpf((0x20, 0, 0, 0), (0x15, 0, 1, NR_BIND), (6, 0, 0, 0x7FC00000), ALLOWED)
+        allow_all = bpf(ALLOWED)
+        ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+        answers = []
+        for flags, program in ((8, notify_all_of_bind), (0, allow_all), (0, notify_all_of_bind)):
+            try:
+                os.close(raw_call(NR_SECCOMP, 1, flags, program))
+                answers.append(0)
+            except OSError as error:
+                answers.append(error.errno or -1)
+        for host, port in (("127.0.0.1", free + 1), ("127.0.0.1", free)):
+            with socket.socket() as server:
+                try:
+                    server.bind((host, port))
+                    server.listen()
+                    answers.append(0)
+                except OSError as error:
+                    answers.append(error.errno or -1)
+        return answers
+
+    ports = Ports(listen_loopback=(free,)) if listening else to(free)
+    inside = box.inside(probe, ports=ports)
+    assert isinstance(inside.value, list)
+    assert 0 not in inside.value[-2:], inside
+    if listening:
+        assert inside.value[0] == errno.EBUSY
+
+
+def test_a_thread_that_outlives_the_first_one_asks(box: Box, free: int) -> None:
+    """The first thread of its process is a zombie by then, and has no table of descriptors."""
+
+    def probe() -> int:
+        child = os.fork()
+        if child == 0:
+
+            def ask() -> None:
+                time.sleep(0.05)
+                os._exit(7 if listen(socket.AF_INET, "127.0.0.1", free) == free else 8)
+
+            threading.Thread(target=ask).start()
+            ctypes.CDLL(None).syscall(60, 0)  # exit(2), of this thread alone
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert box.inside(probe, ports=Ports(listen_loopback=(free,))).value == 7
 
 
 @pytest.mark.parametrize("ports", [to(443), Ports(listen=(443,)), Ports(listen_loopback=(443,))])

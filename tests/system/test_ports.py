@@ -18,7 +18,7 @@ from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Site
+    from tests.system.conftest import Running, Site
 
 TRY = """\
 import errno, json, socket, sys
@@ -250,6 +250,88 @@ def test_asking_without_end_does_not_keep_a_launch_from_ending(site: Site, free:
     assert site.record().outcome["counts"]["survivors"] == 8
 
 
+LINGER = """\
+import ctypes, os, socket, struct, threading, time
+port = {port}
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+server.bind(("127.0.0.1", port))
+server.listen(100)
+answered = time.monotonic()
+kept = []
+# Whoever changes the rights of much memory keeps others from reading any of it for a while: the address.
+size = ctypes.c_size_t(256 << 20)
+region = ctypes.c_void_p(libc.mmap(None, size, 3, 0x22, -1, 0))
+libc.madvise(region, size, 15)  # no huge pages
+libc.madvise(region, size, 23)  # all of them now
+def slow_down():
+    while True:
+        libc.mprotect(region, size, 1)
+        libc.mprotect(region, size, 3)
+def ask_on():
+    global answered
+    with socket.socket() as one:
+        while True:
+            try: one.bind(("127.0.0.1", 1))
+            except OSError: answered = time.monotonic()
+            time.sleep(0.01)
+def close_late(descriptor, microseconds):
+    libc.usleep(microseconds)
+    libc.close(descriptor)
+def linger():
+    address = struct.pack("=H", socket.AF_INET) + port.to_bytes(2, "big") + bytes(12)
+    for number in range(10_000):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        kept.append(server.accept())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1 << 20))
+        client.setblocking(False)
+        try:
+            while True: client.send(bytes(65536))
+        except BlockingIOError: pass
+        descriptor = client.detach()
+        closing = (descriptor, number % 20 * 100)
+        threading.Thread(target=close_late, args=closing, daemon=True).start()
+        libc.bind(descriptor, address, 16)
+for each in (slow_down, ask_on, linger):
+    threading.Thread(target=each, daemon=True).start()
+while time.monotonic() - answered < 0.5:
+    time.sleep(0.01)
+print(os.getpid(), flush=True)
+"""
+
+
+def waiting_for_good(site: Site, free: int, then: str) -> tuple[Running, int]:
+    """Start a command that has its mediator wait in a close(2), of a socket that nobody reads from."""
+    script = LINGER.format(port=free) + then
+    running = site.start(
+        "run", "--open-port", str(free), *site.python_grants(), "--", PYTHON, "-I", "-c", script
+    )
+    assert running.process.stdout is not None
+    return running, int(running.process.stdout.readline())
+
+
+def test_a_monitor_that_is_made_to_wait_still_ends_the_command_after_nono(site: Site, free: int) -> None:
+    site.tidy, site.verdict = False, None
+    running, command = waiting_for_good(site, free, "time.sleep(600)")
+    running.kill()
+    wait_for(lambda: not is_alive(command), "the command's end")
+    wait_for(lambda: site.processes() == [], "the end of what it left")
+
+
+def test_a_monitor_that_is_made_to_wait_still_says_how_the_command_ended(site: Site, free: int) -> None:
+    """The peer outlives the command here, so that the close does as well."""
+    then = "if os.fork(): os._exit(7)\nos.setsid()\ntime.sleep(600)"
+    running, _ = waiting_for_good(site, free, then)
+    began = time.monotonic()
+    assert running.wait().status == 7
+    assert time.monotonic() - began < 15
+    assert site.record().outcome["counts"]["survivors"] == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nono_ends_while_the_command_asks(site: Site, free: int, number: int) -> None:
     site.tidy, site.verdict = False, None
@@ -400,3 +482,35 @@ def test_from_python(site: Site, free: int) -> None:
     )
     ended = site.start("-I", "-c", host, program=(os.path.join(os.path.dirname(NONO), "python"),)).wait()
     assert ended.stdout == b"True\n0 3.0\n", ended.stderr
+
+
+EVERY_MISTAKE = """\
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None)
+unix, _ = socket.socketpair()
+file, (pipe, _) = os.open("/dev/null", os.O_RDONLY), os.pipe()
+for _ in range(100):
+    with socket.socket() as one, socket.socket(socket.AF_INET6) as other:
+        for descriptor in (one.fileno(), other.fileno(), unix.fileno(), file, pipe, 9999, -1):
+            for given in ((bytes(16), 16), (None, 16), (1, 16), (b"x", 1), (bytes(128), 4096), (b"\\x02", 2)):
+                libc.bind(descriptor, *given)
+            libc.listen(descriptor, -1)
+print(1, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_no_mistake_leaves_a_descriptor_in_the_monitor(site: Site, free: int) -> None:
+    running = site.start(
+        "run", "--open-port", str(free), *site.python_grants(), "--", PYTHON, "-I", "-c", EVERY_MISTAKE,
+        stdin=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.process.stdout is not None
+    assert running.process.stdout.readline() == b"1\n"
+    names = [
+        os.readlink(f"/proc/{running.monitor()}/fd/{fd}")
+        for fd in os.listdir(f"/proc/{running.monitor()}/fd")
+    ]
+    assert not [name for name in names if name.startswith("socket:")], names
+    assert len(names) < 20, names
+    assert running.wait().status == 0
