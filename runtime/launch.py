@@ -25,6 +25,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from attest import canonical
 from attest.errors import NonoError
 from runtime import (
     capability_file,
@@ -172,6 +173,7 @@ class Launch:
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
+        self._decisions: list[dict[str, Json]] = []
         self._output_places: tuple[bytes, ...] = ()
 
     # --- the order ----------------------------------------------------------------------------
@@ -216,9 +218,14 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the monitor refused the command anything."""
+        return bool(self._decisions)
+
     def enforced(self) -> Enforced | None:
         """Return what the command was launched inside of, for a diagnosis; None if it was not."""
-        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+        from runtime.refusals import Enforced, Refusal  # noqa: PLC0415  # no launch that succeeds pays for it
 
         if self._enforced is None or not self._released:
             return None
@@ -230,6 +237,10 @@ class Launch:
             workdir=self._resolution.workdir,
             guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
             block_net=self._request.block_net,
+            refusals=tuple(
+                Refusal(str(each["what"]), canonical.text_bytes(each["subject"]), str(each["reason"]))
+                for each in self._decisions
+            ),
         )
 
     def plan(self) -> LaunchPlan:
@@ -398,6 +409,7 @@ class Launch:
         """Record what the monitor has told since the last time; the launch does not depend on it."""
         assert self._supervision is not None
         decided, self._supervision.decisions = self._supervision.decisions, []
+        self._decisions += decided
         # Whatever refuses them refuses the outcome too, and that is what says so; else they are counted.
         with contextlib.suppress(LedgerError):
             self._record.decisions(decided)

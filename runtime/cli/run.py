@@ -257,7 +257,8 @@ def run(arguments: argparse.Namespace) -> int:
     quiet = arguments.no_diagnostics or arguments.silent or not status
     # Of a signal the user knows, who may well have sent it.
     asks = not signalled and os.isatty(2)
-    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+    sees = launch is not None and (view is not None or launch.relay is not None or launch.was_refused)
+    if launch is None or not launch.has_run or not (sees or asks):
         quiet = True  # what kept it from running has been said; or nothing was seen that could be said
     if diagnostics is not None or not quiet:
         from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it

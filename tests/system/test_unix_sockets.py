@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 
 from tests.system.conftest import NONO, PYTHON, missing, wait_for
@@ -343,3 +344,27 @@ def test_from_python(site: Site, run: Path, services: list[Service]) -> None:
     )
     ended = site.start("-I", "-c", host, program=(os.path.join(os.path.dirname(NONO), "python"),)).wait()
     assert ended.stdout == b"b'agent'\n0\n", ended.stderr
+
+
+def test_what_nono_refused_is_said_when_the_command_failed(
+    site: Site, run: Path, services: list[Service]
+) -> None:
+    """And what it was refused is known inside: the state file has the grants."""
+    bus = str(run / "bus")
+    fails = f"import socket; socket.socket(socket.AF_UNIX).connect({bus!r})"
+    file = site.project / "diagnostics.json"
+    ended = site.run(
+        "--allow-unix-socket", str(run / "agent"), "--diagnostics-json", str(file), *site.python_grants(),
+        "--", PYTHON, "-I", "-c", fails,
+    )  # fmt: skip
+    assert ended.status == 1
+    assert f"nono: connect {bus}: that socket is not granted; --allow-unix-socket {bus} would" in ended.stderr
+    document = json.loads(file.read_text())
+    schema = Path(__file__).parents[2] / "runtime/schemas/diagnostics.schema.json"
+    jsonschema.validate(document, json.loads(schema.read_text()))
+    assert any(each["certainty"] == "decided" for each in document["findings"]), document
+    venv = os.path.dirname(os.path.dirname(NONO))
+    ended = site.shell(
+        f"{NONO} why --self --path /etc/hosts --op read", "--read", venv, "--allow-unix-socket", bus
+    )
+    assert ended.status == 0, ended.stderr
