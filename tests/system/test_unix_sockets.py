@@ -365,6 +365,7 @@ def test_what_nono_refused_is_said_when_the_command_failed(
     assert any(each["certainty"] == "decided" for each in document["findings"]), document
     venv = os.path.dirname(os.path.dirname(NONO))
     ended = site.shell(
-        f"{NONO} why --self --path /etc/hosts --op read", "--read", venv, "--allow-unix-socket", bus
+        f"{NONO} why --self --path /etc/hosts --op read",
+        *("--read", venv, "--allow-unix-socket", bus, *site.python_grants()),
     )
     assert ended.status == 0, ended.stderr
