@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attest.canonical import Json
+    from runtime.enforcement import Prepared
     from runtime.unix_mediation import SocketJudge
     from runtime.unix_sockets import OpenSocketGrant
 
@@ -119,10 +120,15 @@ class Handover:
     """
 
     def __init__(self, mediated: Mediated, outer: str | None = None) -> None:
-        self._mediated = mediated
+        self.mediated = mediated
         self._outer = outer
         self._number, self._number_end = os.pipe()
         self._answer, self._answer_end = os.pipe()
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Handover:
+        """Return the one for a child that is prepared so."""
+        return cls(Mediated(prepared.network, prepared.ports, prepared.sockets), prepared.outer)
 
     def offer(self, listener: int) -> None:
         """Offer the listener, and return when it was taken.
@@ -151,14 +157,8 @@ class Handover:
         _thread.start_new_thread(_mediate, (self, child, *mediation))
         return mediation
 
-    def take(self, child: int, decisions: Decisions, helpers: Helpers) -> Mediator | None:
-        """Return who mediates for ``child``; None when that ended before, or may not be traced.
-
-        Args:
-            child: who offers.
-            decisions: told what is refused.
-            helpers: of the monitor.
-        """
+    def take(self, child: int) -> int | None:
+        """Return the listener of ``child``; None when that ended before, or may not be traced."""
         os.close(self._number_end)
         os.close(self._answer)
         try:
@@ -172,9 +172,10 @@ class Handover:
                 os.close(pidfd)
             with suppress(BrokenPipeError):  # it was killed meanwhile
                 os.write(self._answer_end, b"\x01")
-            return Mediator(listener, self._mediated, decisions, helpers)
         except OSError:
             return None
+        else:
+            return listener
         finally:
             os.close(self._number)
             os.close(self._answer_end)
@@ -189,9 +190,10 @@ def _mediate(handover: Handover, child: int, decisions: Decisions, helpers: Help
         decisions: told what is refused.
         helpers: of the monitor.
     """
-    mediator = handover.take(child, decisions, helpers)
-    if mediator is None:
+    listener = handover.take(child)
+    if listener is None:
         return
+    mediator = Mediator(listener, handover.mediated, decisions, helpers)
     with suppress(OSError):  # a listener that cannot be read any more
         while mediator.serve():
             mediator.wait()

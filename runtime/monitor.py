@@ -97,7 +97,17 @@ def _supervise(
         return
     fenced = fence(plan.prepared.abi)
     handover = _handover(plan.prepared)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        channel.send(
+            {
+                "code": "launch.resources",
+                "error": f"cannot make a process: {error.strerror}",
+                "hint": enforcement.processes_hint(error.errno),
+            }
+        )
+        return
     if pid == 0:
         os.close(channel.launcher)
         os.close(channel.messages)
@@ -135,6 +145,11 @@ def _supervise(
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
         _await_end(channel, pid, offspring)
+    _end(channel, offspring, mediation)
+
+
+def _end(channel: Channel, offspring: Offspring, mediation: Mediation | None) -> None:
+    """Kill what is left, and say how all of it ended."""
     if mediation is not None:
         mediation.helpers.close()
     status, usage = offspring.kill()
@@ -157,8 +172,7 @@ def _handover(prepared: Prepared) -> Handover | None:
         return None
     from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
-    mediated = mediation.Mediated(prepared.network, prepared.ports, prepared.sockets)
-    return mediation.Handover(mediated, prepared.outer)
+    return mediation.Handover.of(prepared)
 
 
 def _give_up(pid: int) -> None:

@@ -36,7 +36,7 @@ from runtime.capabilities import (
 )
 from runtime.grant_request import SocketRequest
 from runtime.grants import OpenGrant
-from runtime.mediation import Handover, Mediated
+from runtime.mediation import Handover
 from runtime.offspring import Offspring, fence
 from runtime.protected import Guard, Untouchable
 
@@ -166,8 +166,7 @@ class Box:
     ) -> Outcome:
         """Run the probe as this identity, in the sandbox that a launch would make."""
         with self.prepared(network, more, ports, sockets) as prepared:
-            mediated = Mediated(prepared.network, prepared.ports, prepared.sockets)
-            handover = Handover(mediated) if prepared.mediates else None
+            handover = Handover.of(prepared) if prepared.mediates else None
 
             def enter() -> None:
                 self._become()

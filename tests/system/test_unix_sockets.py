@@ -369,3 +369,22 @@ def test_what_nono_refused_is_said_when_the_command_failed(
         *("--read", venv, "--allow-unix-socket", bus, *site.python_grants()),
     )
     assert ended.status == 0, ended.stderr
+
+
+def test_a_dry_run_makes_a_manifest_that_grants_the_same(
+    site: Site, run: Path, services: list[Service]
+) -> None:
+    agent, bus = str(run / "agent"), str(run / "bus")
+    flags = ("--block-net", "--allow-unix-socket", agent, "--allow-unix-socket-dir-bind", str(run))
+    planned = site.run("--dry-run", "--json", *flags, *site.python_grants(), "--", "/bin/true")
+    assert planned.status == 0, planned.stderr
+    manifest = json.loads(planned.stdout)["manifest"]
+    assert [each["type"] for each in manifest["unix_sockets"]] == ["directory", "socket"]
+    file = site.base / "manifest.json"
+    file.write_text(json.dumps(manifest))
+    wanted = json.dumps([["connect", agent], ["connect", bus], ["bind", str(run / "new")]])
+    ended = site.run("--config", str(file), "--", PYTHON, "-I", "-c", TRY, wanted, "")
+    assert ended.status == 0, ended.stderr
+    assert list(json.loads(ended.stdout).values()) == ["agent", "bus", "made", []]
+    ended = site.run("--config", str(file), "--allow-unix-socket", bus, "--", "/bin/true")
+    assert (ended.status, "a UNIX socket would add to it" in ended.stderr) == (125, True), ended.stderr
