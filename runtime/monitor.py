@@ -10,12 +10,13 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 1. monitor: ``{"pid"}`` once the child is traced, or ``{"error", "code"}``;
 2. launcher: one byte, when it holds the child's pidfd;
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
-4. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left"}`` at the end.
+4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
+5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
+   end, the last being how often it refused.
 """
 
 from __future__ import annotations
 
-import _thread  # of threading no more is needed
 import contextlib
 import json
 import os
@@ -27,7 +28,9 @@ from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
+    from runtime.enforcement import Prepared
     from runtime.executable import Held
+    from runtime.mediation import Handover, Mediation
 
 
 _REAP_PAUSE_MS = 5
@@ -81,7 +84,7 @@ def _supervise(
     out_of_memory.stand_before_nono()
     try:
         # Ledger and key stay with the launcher; so does its end of everything.
-        _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+        syscalls.close_all_but({channel.launcher, channel.messages, *pipes, *keep})
     except OSError as error:
         hint = enforcement.filter_hint(error.errno, ("close_range",))
         channel.send(
@@ -93,11 +96,7 @@ def _supervise(
         )
         return
     fenced = fence(plan.prepared.abi)
-    handover = None
-    if plan.prepared.ports.listens:
-        from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
-
-        handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
+    handover = _handover(plan.prepared)
     try:
         pid = os.fork()
     except OSError as error:
@@ -131,10 +130,10 @@ def _supervise(
             channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
             _give_up(pid)
             return
+    mediation: Mediation | None = None
     if handover is not None:
         try:
-            # Whoever mediates can be made to wait without end, and this thread must see the launcher's.
-            _thread.start_new_thread(mediation.mediate, (handover, pid))
+            mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
         except RuntimeError as error:
             channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
             _give_up(pid)
@@ -142,13 +141,21 @@ def _supervise(
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    offspring = Offspring(pid, fenced=fenced)
+    offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
         _await_end(channel, pid, offspring)
+    _end(channel, offspring, mediation)
+
+
+def _end(channel: Channel, offspring: Offspring, mediation: Mediation | None) -> None:
+    """Kill what is left, and say how all of it ended."""
+    if mediation is not None:
+        mediation.helpers.close()
     status, usage = offspring.kill()
     channel.send(
         {
+            "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
@@ -157,6 +164,15 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
+
+
+def _handover(prepared: Prepared) -> Handover | None:
+    """Return how the filter's listener will come, where the monitor makes calls for the command."""
+    if not prepared.mediates:
+        return None
+    from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
+
+    return mediation.Handover.of(prepared)
 
 
 def _give_up(pid: int) -> None:
@@ -219,12 +235,3 @@ def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:
                     "run nono outside of the tracer",
                 )
     return f"the command cannot be traced: {error.strerror}", enforcement.tracing_hint(error.errno)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    first = 3
-    for descriptor in sorted(keep - {0, 1, 2}):
-        if descriptor > first:
-            syscalls.close_range(first, descriptor - 1)
-        first = descriptor + 1
-    syscalls.close_range(first)
