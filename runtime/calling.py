@@ -32,6 +32,9 @@ def launch(
     open_ports: Sequence[int] = (),
     bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
     allow_writable_script: bool = False,
+    allow_commands: Sequence[str | bytes] = (),
+    block_commands: Sequence[str | bytes] = (),
+    credentials: Mapping[str, str] | None = None,
     profile: str | bytes | os.PathLike[str] | None = None,
     ledger: str | bytes | os.PathLike[str] | None = None,
     audit_sign_key: str | None = None,
@@ -63,6 +66,11 @@ def launch(
         open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
         bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
         allow_writable_script: accept a script that the command can rewrite.
+        allow_commands: names of commands that are launched although they are blocked, as ``rm`` is.
+        block_commands: names of commands that are refused; advice, which any shell gets around.
+        credentials: secrets by the variable that each is put into, named by where they lie:
+            ``keyring://SERVICE/USER``, ``file:///PATH`` or ``env://NAME``. The last is taken out of this
+            process's environment, and kept in its memory for later launches.
         profile: the name of a profile, or the path of a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
@@ -103,6 +111,9 @@ def launch(
         open_ports=tuple(open_ports),
         bypass_protection=_encoded("bypass_protection", bypass_protection),
         allow_writable_script=allow_writable_script,
+        allow_commands=_encoded("allow_commands", allow_commands),
+        block_commands=_encoded("block_commands", block_commands),
+        credentials=credentials or {},
         profile=_encoded_one(profile),
         ledger=_encoded_one(ledger),
         key=audit_sign_key,

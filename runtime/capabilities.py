@@ -44,6 +44,7 @@ class Network(StrEnum):
     ALL = "all"
 
 
+DNS_PORT = 53
 MAX_PORT = 65_535
 MAX_PORTS = 256
 """Of each kind; the kernel has no bound, the record has one."""

@@ -25,6 +25,7 @@ REPORT_BYTES = 65_536
 """The most that a report may hold."""
 
 _NOT_STARTED = 125
+_STANDARD_ERROR = 2
 
 
 class Plan(NamedTuple):
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
         own_group: whether it gets a process group of its own.
         limits: the caller's limits that nono has lifted for itself.
         oom_score: its place among those that are ended when memory runs out.
+        standard_error: descriptor that becomes its standard error, -1 for nono's own.
     """
 
     prepared: Prepared
@@ -51,6 +53,7 @@ class Plan(NamedTuple):
     own_group: bool
     limits: Sequence[own_limits.Limit]
     oom_score: int
+    standard_error: int = -1
 
 
 def run(plan: Plan, report: int, release: int, failure: int, handover: Handover | None = None) -> None:
@@ -80,6 +83,8 @@ def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
         if plan.own_group:
             os.setpgid(0, 0)
         os.fchdir(plan.directory)
+        if plan.standard_error >= 0:
+            os.dup2(plan.standard_error, _STANDARD_ERROR)
         # What Python changed for itself; ignored signals that were inherited stay ignored.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -22,6 +22,14 @@ def kind_of(value: object) -> str:
     return "a list" if isinstance(value, list) else "a date or a time"
 
 
+def is_plain(text: str) -> bool:
+    """Return whether ``text`` has no control characters and no lone surrogates."""
+    return not any(
+        character < " " or "\x7f" <= character <= "\xa0" or "\ud800" <= character <= "\udfff"
+        for character in text
+    )
+
+
 def bounded(text: str) -> str:
     """Return the beginning of ``text``, without what is not printable."""
     printable = "".join(character if character.isprintable() else "?" for character in text[:_MAX_SHOWN])

@@ -83,6 +83,7 @@ class Prepared(NamedTuple):
         ports: which, where that is ``ports``.
         required: the features without which the command must not run.
         outer: the session of the launch around this one, where its child says so.
+        on_wsl: whether Windows made this kernel; asked only where that explains a refusal.
     """
 
     ruleset: int
@@ -93,6 +94,7 @@ class Prepared(NamedTuple):
     ports: Ports
     required: frozenset[str]
     outer: str | None = None
+    on_wsl: bool = False
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -122,6 +124,34 @@ def required_features(network: Network, *, waived: Iterable[str] = ()) -> frozen
     return required if network is not Network.ALL else required - {"network"}
 
 
+def judge_kernel(network: Network, *, waived: Iterable[str] = ()) -> tuple[frozenset[str], int]:
+    """Return the features that a launch under ``network`` requires, and the Landlock ABI that has them.
+
+    Args:
+        network: the network mode.
+        waived: required features that a recorded override gives up.
+
+    Raises:
+        EnforcementError: the running kernel lacks one; the hint says which would do.
+    """
+    required = required_features(network, waived=waived)
+    abi = landlock_abi()
+    if lacking := [name for name, (since, _) in SINCE.items() if name in required and abi < since]:
+        # All at once, and the release that has them all: whoever follows the hint meets no second refusal.
+        since, release = max(SINCE[name] for name in lacking)
+        raise EnforcementError(
+            f"this kernel cannot enforce {' and '.join(lacking)}: it has Landlock ABI {abi}, not {since}",
+            hint=f"use Linux {release} or newer",
+        )
+    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
+    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
+        raise EnforcementError(
+            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
+            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
+        )
+    return required, abi
+
+
 def prepare(
     capabilities: CapabilitySet,
     open_grants: Iterable[OpenGrant],
@@ -144,21 +174,13 @@ def prepare(
     Raises:
         EnforcementError: something required cannot be enforced here; the hint says what would help.
     """
-    required = required_features(capabilities.network, waived=waived)
-    abi = landlock_abi()
-    for feature, (since, release) in SINCE.items():
-        if feature in required and abi < since:
-            raise EnforcementError(
-                f"this kernel cannot enforce {feature}: it has Landlock ABI {abi}, not {since}",
-                hint=f"use Linux {release} or newer",
-            )
+    required, abi = judge_kernel(capabilities.network, waived=waived)
     network, ports = capabilities.network, capabilities.ports
-    # Nothing but Landlock can tell one port from another, so there is nothing to fall back on.
-    if network is Network.PORTS and abi < _PORTS_SINCE[0]:
-        raise EnforcementError(
-            f"this kernel cannot tell TCP ports apart: it has Landlock ABI {abi}, not {_PORTS_SINCE[0]}",
-            hint=f"use Linux {_PORTS_SINCE[1]} or newer, or close the network with --block-net",
-        )
+    on_wsl = False
+    if ports.listens:
+        from runtime import surroundings  # noqa: PLC0415  # few launches listen
+
+        on_wsl = surroundings.wsl() is not None
     program, digest = load_filter(cache_directory, network, listens=ports.listens)
     try:
         ruleset = landlock_rules.build(
@@ -166,7 +188,7 @@ def prepare(
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, network, ports, required, outer)
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl)
 
 
 def landlock_abi() -> int:
@@ -268,6 +290,8 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
         if error.errno == errno.EBUSY:
+            if prepared.on_wsl and prepared.outer is None:
+                raise _without_listener() from error
             raise nested(prepared.outer) from error
         hint = filter_hint(error.errno, calls)
         if error.errno == errno.E2BIG:
@@ -303,6 +327,14 @@ def nested(outer: str | None) -> EnforcementError:
         f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
         code="enforcement.nested",
         hint="start it further out, or leave out --listen-port and --open-port",
+    )
+
+
+def _without_listener() -> EnforcementError:
+    return EnforcementError(
+        "ports to listen on need a listener of the system call filter, which this kernel of WSL refuses",
+        code="enforcement.wsl",
+        hint="leave out --listen-port and --open-port, or run nono on a kernel that Windows did not make",
     )
 
 

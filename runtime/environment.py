@@ -2,13 +2,15 @@
 
 ``inherited (filtered) < profile < hook < secrets < nono's own``. Names that let whoever sets them run code
 in somebody else's program are stripped from what is inherited or exported and refused as the name of a
-secret; a profile may set one, on purpose. Then a profile's lists say what of the rest is inherited: what it
-denies is not, and where it has a list of what it allows, nothing else is. Values are never printed and never
-recorded; names are.
+secret; a profile may set one, on purpose. A variable that a secret was taken from is not inherited. Then a
+profile's lists say what of the rest is inherited: what it denies is not, and where it has a list of what it
+allows, nothing else is. Values are never printed and never recorded; names are.
 """
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
+
+_COERCED = frozenset((b"C.UTF-8", b"C.utf8", b"UTF-8"))
 
 # The loader, the shells and the language runtimes execute what these say, before the program's own
 # first line; vault tokens open every other secret.
@@ -74,6 +78,13 @@ _RESERVED_PREFIX = b"NONO_"
 _RESOLVER_OPTIONS = b"RES_OPTIONS"
 
 _TEMPORARY = (b"TMPDIR", b"TMP", b"TEMP")
+# zsh writes its here-documents to files that begin so, and knows none of the above.
+_ZSH_TEMPORARY = b"TMPPREFIX"
+
+_GIT_CONFIGURATION = b"GIT_CONFIG_GLOBAL"
+
+# They decide what runs, or nono adds to them: a value in them is not only the command's.
+_SHARED = frozenset({b"PATH", _RESOLVER_OPTIONS, _GIT_CONFIGURATION})
 
 # PEM, and the base64 of what every PKCS#8 Ed25519 key has before its secret (RFC 8410, section 7), whatever
 # its version: the two forms in which a key is put into a variable.
@@ -93,10 +104,18 @@ class Environment(NamedTuple):
     dropped: tuple[bytes, ...]
     filtered: tuple[bytes, ...] = ()
 
+    def __repr__(self) -> str:
+        return "Environment(…)"  # values can be secrets
+
     @property
     def path(self) -> bytes | None:
         """The PATH on which the command is searched, None when there is none."""
         return self.variables.get(b"PATH")
+
+    def with_own(self, name: bytes, value: bytes) -> Environment:
+        """Return the same with one more variable of nono's own."""
+        dropped = tuple(other for other in self.dropped if other != name)
+        return Environment({**self.variables, name: value}, dropped, self.filtered)
 
     def names(self) -> list[Json]:
         """Return the names of all variables, sorted by their bytes, as ``launch.start`` writes them."""
@@ -106,6 +125,19 @@ class Environment(NamedTuple):
 def is_dangerous(name: bytes) -> bool:
     """Return whether a variable of this name makes other programs run something, or opens a vault."""
     return name in _DANGEROUS or name.startswith(_DANGEROUS_PREFIXES)
+
+
+def given() -> dict[bytes, bytes]:
+    """Return the variables that this program was given.
+
+    In the C locale Python adds LC_CTYPE to its own (PEP 538), which would change how the command behaves.
+    """
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") in _COERCED:
+        with suppress(OSError), open("/proc/self/environ", "rb") as file:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
+                del variables[b"LC_CTYPE"]
+    return variables
 
 
 def is_reserved(name: bytes) -> bool:
@@ -121,7 +153,7 @@ def is_name(name: bytes) -> bool:
 
 def is_own(name: bytes) -> bool:
     """Return whether nono itself sets a variable of this name, whatever anybody else says."""
-    return is_reserved(name) or name in _TEMPORARY
+    return is_reserved(name) or name in _TEMPORARY or name == _ZSH_TEMPORARY
 
 
 def holds_private_key(value: bytes) -> bool:
@@ -133,15 +165,19 @@ def require_secret_name(name: bytes) -> None:
     """Check the name under which a secret is to be put into the environment.
 
     Raises:
-        UsageError: it is no name, or one that must not be set (``LD_PRELOAD``, ``NONO_…``).
+        UsageError: it is no name, or one that must not be set (``LD_PRELOAD``, ``NONO_…``, ``PATH``).
     """
     if not is_name(name):
         raise UsageError(
-            "not the name of an environment variable", hint="letters, digits and _, no digit first"
+            "a secret is to be put into what is not the name of an environment variable",
+            code="credential.name",
+            hint="letters, digits and _, no digit first",
         )
-    if is_dangerous(name) or is_reserved(name):
+    if is_dangerous(name) or is_own(name) or name in _SHARED:
         raise UsageError(
-            f"a secret must not be put into {name.decode('ascii')}", hint="choose another variable"
+            f"a secret must not be put into {name.decode('ascii')}",
+            code="credential.name",
+            hint="choose another variable",
         )
 
 
@@ -157,6 +193,7 @@ def build(
     names_over_tcp: bool,
     git_configuration: bool,
     lists: Lists | None = None,
+    taken: Collection[bytes] = (),
 ) -> Environment:
     """Put the child's environment together.
 
@@ -166,13 +203,14 @@ def build(
         secrets: secrets by the name of their variable; each name is checked.
         own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
         key_names: variables that hold a signing key or its passphrase.
-        temporary: the private temporary directory, for TMPDIR, TMP and TEMP; None when there is none.
+        temporary: the private temporary directory, for TMPDIR and its like; None when there is none.
         unix_sockets: whether a unix socket is granted.
         names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
             C library other than glibc may not know how.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
             that it cannot read.
         lists: what the profile says, None without one.
+        taken: variables that secrets were taken from; what is inherited of that name stays outside.
 
     Raises:
         UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
@@ -182,7 +220,7 @@ def build(
     dropped: set[bytes] = set()
     filtered: set[bytes] = set()
     for name, value in inherited.items():
-        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+        if name in taken or _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
             dropped.add(name)
         elif passes is not None and not passes(name):
             filtered.add(name)
@@ -207,11 +245,12 @@ def build(
         variables[name] = value
     if temporary is not None:
         variables.update(dict.fromkeys(_TEMPORARY, temporary))
+        variables[_ZSH_TEMPORARY] = temporary + b"/zsh"
     if names_over_tcp:
         options = variables.get(_RESOLVER_OPTIONS, b"").split()
         variables[_RESOLVER_OPTIONS] = b" ".join((*(o for o in options if o != b"use-vc"), b"use-vc"))
-    if not git_configuration and b"GIT_CONFIG_GLOBAL" not in set_vars:
-        variables[b"GIT_CONFIG_GLOBAL"] = b"/dev/null"
+    if not git_configuration and _GIT_CONFIGURATION not in set_vars:
+        variables[_GIT_CONFIGURATION] = b"/dev/null"
     variables.update(own)
     filtered -= variables.keys()
     return Environment(

@@ -35,15 +35,45 @@ class ProfileError(LaunchError):
 
 
 class GrantError(LaunchError):
-    """A grant that must not, or cannot, be given."""
+    """A grant that must not, or cannot, be given.
+
+    Attributes:
+        protected: the protected path that is in its way and whose protection can be lifted, else None.
+        group: the group that protects it, else None.
+    """
 
     default_code = "grant.refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        protected: bytes | None = None,
+        group: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.protected = protected
+        self.group = group
 
 
 class SigningKeyError(LaunchError):
     """The signing key cannot be had, or must not be used."""
 
     default_code = "key.unusable"
+
+
+class KeyringError(LaunchError):
+    """A keyring that cannot be asked, or that does not have what it was asked for."""
+
+    default_code = "keyring.unavailable"
+
+
+class CredentialError(LaunchError):
+    """A secret for the command that cannot be had, or must not be given to it."""
+
+    default_code = "credential.unusable"
 
 
 class EnforcementError(LaunchError):
@@ -63,6 +93,12 @@ class ExecutableError(LaunchError):
 
     default_code = "executable.unusable"
     exit_status = 126
+
+
+class ExecFailedError(ExecutableError):
+    """The kernel refused to execute what was found and held."""
+
+    default_code = "executable.exec"
 
 
 class CommandNotFoundError(LaunchError):

@@ -42,6 +42,10 @@ class GrantRequest(NamedTuple):
         """Return the same request for another path."""
         return self._replace(path=path)
 
+    def words(self) -> tuple[bytes, bytes]:
+        """Return the words of a command line that make the request, for no shell."""
+        return _FLAGS[self.access, self.directory][0].encode("ascii"), self.path
+
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""
         flag, key = _FLAGS[self.access, self.directory]

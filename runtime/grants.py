@@ -126,7 +126,7 @@ def resolve(
         requests: what was asked, defaults included.
         workdir: absolute; relative paths are in it.
         guard: what must not be granted.
-        warn: told, in one line each, what was asked and does not exist.
+        warn: told, in one line each, what was asked and does not exist, or does not come to what it seems.
         extra: grants that are open already (:func:`standard_stream_grants`,
             :func:`private_directory_grant`); from here on the result owns them, on an error they are closed.
 
@@ -136,6 +136,7 @@ def resolve(
     """
     opened = list(extra)
     missing: list[GrantRequest] = []
+    readable: list[tuple[GrantRequest, OpenGrant]] = []
     try:
         home = next(iter(homes()), None)
         for request in requests:
@@ -151,6 +152,10 @@ def resolve(
                     warn(f"{request.wording()} does not exist{where}, so it is not granted")
             if found is not None:
                 opened.append(found)
+                if request.source == USER and request.access is Access.READ and request.path != workdir:
+                    readable.append((request, found))
+        for request, found in readable:
+            _mention_wider(request, found.grant, opened, warn)
         kept = _merge(opened)
     except BaseException:
         _close(opened)
@@ -158,6 +163,20 @@ def resolve(
     surviving = {grant.descriptor for grant in kept}
     _close(grant for grant in opened if grant.descriptor not in surviving)
     return Grants(kept, missing)
+
+
+def _mention_wider(
+    request: GrantRequest, grant: FileGrant, opened: Iterable[OpenGrant], warn: Callable[[str], None]
+) -> None:
+    """Say when what was asked for reading can be written to by another grant: Landlock takes nothing away."""
+    for other, _ in opened:
+        within = other.directory and other.path != grant.path and is_beneath(grant.path, other.path)
+        if within and other.access.covers(Access.WRITE):
+            warn(
+                f"{request.wording()} does not keep the command from writing there: it lies in the write"
+                f" grant on {shown(other.path)}, and a grant takes nothing away"
+            )
+            return
 
 
 def standard_stream_grants(guard: Guard) -> list[OpenGrant]:

@@ -1,4 +1,4 @@
-"""Keys in the desktop's keyring: ``keyring://SERVICE/USER``, by way of the library ``keyring``.
+"""Keys and credentials in the desktop's keyring: ``keyring://SERVICE/USER``, through the library ``keyring``.
 
 A keyring may ask its user, wait for a bus that nobody answers, or run programs of its own. So a helper
 process asks it, in a process group that is killed after five seconds: nothing of the library, its back
@@ -13,9 +13,13 @@ import os
 import select
 import signal
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from runtime.errors import SigningKeyError
+from runtime.errors import KeyringError
+from runtime.path_names import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LIMIT_SECONDS = 5.0
 
@@ -23,51 +27,71 @@ _MAX_ANSWER_BYTES = 1 << 18
 _MAX_REASON = 200
 
 
-def read(reference: str) -> bytes:
-    """Return the password that the keyring has under ``keyring://SERVICE/USER``, in UTF-8.
+def read(*references: str) -> list[bytes]:
+    """Return the passwords that the keyring has under each ``keyring://SERVICE/USER``, in UTF-8.
 
-    The last slash divides: a service may have slashes in its name, a user may not.
+    The last slash divides: a service may have slashes in its name, a user may not. One helper asks for all of
+    them, within one limit of time.
 
     Raises:
-        SigningKeyError: there is none, the keyring did not answer in time or cannot be asked, or the
-            library is not installed (``key.keyring``).
+        KeyringError: a reference names nothing (``keyring.reference``) or nothing is there
+            (``keyring.missing``), the keyring did not answer in time or cannot be asked
+            (``keyring.unavailable``), or the library is not installed (``keyring.library``).
     """
-    service, slash, user = reference.removeprefix("keyring://").rpartition("/")
-    if not slash or not service or not user:
-        raise _error(f"{reference} names no key in a keyring", "write keyring://SERVICE/USER")
-    answer = _ask(service, user)
+    names = [_divided(reference) for reference in references]
+    answer = _ask(names)
     if answer is None:
-        raise _error(
-            f"the keyring did not answer within {LIMIT_SECONDS:.0f} s", "unlock it, or name another key"
+        raise KeyringError(
+            f"the keyring did not answer within {LIMIT_SECONDS:.0f} s",
+            hint="unlock it, or keep the secret in another place",
         )
     if "missing" in answer:
-        raise _error(
-            "the library for keyrings is not installed", "pip install 'nono-attest[keyring]', where nono is"
+        raise KeyringError(
+            "the library for keyrings is not installed",
+            code="keyring.library",
+            hint="pip install 'nono-attest[keyring]', where nono is",
         )
-    if "failed" in answer:
-        raise _error(f"the keyring cannot be asked: {answer['failed'] or 'it ended without an answer'}")
-    password = answer.get("password")
-    if password is None:
-        raise _error(
-            f"the keyring has no password for user {user} of service {service}",
-            f"put the key's PEM there: keyring set {service} {user} < KEY.pem",
+    passwords = answer.get("passwords")
+    if not isinstance(passwords, list) or len(passwords) != len(names):
+        raise KeyringError(
+            f"the keyring cannot be asked: {answer.get('failed') or 'it ended without an answer'}"
         )
-    return password.encode("utf-8", "surrogateescape")
+    found: list[bytes] = []
+    for (service, user), password in zip(names, passwords, strict=True):
+        if not isinstance(password, str):
+            raise KeyringError(
+                f"the keyring has no password for user {user} of service {service}",
+                code="keyring.missing",
+                hint=f"put it there: keyring set {_shown(service)} {_shown(user)}",
+            )
+        found.append(password.encode("utf-8", "surrogateescape"))
+    return found
 
 
-def _error(message: str, hint: str | None = None) -> SigningKeyError:
-    return SigningKeyError(message, code="key.keyring", hint=hint)
+def _divided(reference: str) -> tuple[str, str]:
+    service, slash, user = reference.removeprefix("keyring://").rpartition("/")
+    if not slash or not service or not user:
+        raise KeyringError(
+            f"{reference} names nothing in a keyring",
+            code="keyring.reference",
+            hint="write keyring://SERVICE/USER",
+        )
+    return service, user
 
 
-def _ask(service: str, user: str) -> dict[str, str | None] | None:
+def _shown(word: str) -> str:
+    return shown(os.fsencode(word))
+
+
+def _ask(names: Sequence[tuple[str, str]]) -> dict[str, object] | None:
     """Return the helper's answer, None when it gave none in time."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     helper = os.fork()
     if helper == 0:
-        _answer(writer, service, user)
+        _answer(writer, names)
     os.close(writer)
     try:
-        data = _read_until(reader, time.monotonic() + LIMIT_SECONDS)
+        data = _read_until(reader, time.monotonic() + LIMIT_SECONDS, len(names) * _MAX_ANSWER_BYTES)
     finally:
         os.close(reader)
         # The group while its leader is not reaped: its number cannot have become another's.
@@ -81,15 +105,15 @@ def _ask(service: str, user: str) -> dict[str, str | None] | None:
     try:
         answer = json.loads(data)
     except ValueError:
-        return {"failed": ""}
-    return answer if isinstance(answer, dict) else {"failed": ""}
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _read_until(reader: int, deadline: float) -> bytes | None:
+def _read_until(reader: int, deadline: float, most: int) -> bytes | None:
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     data = b""
-    while len(data) <= _MAX_ANSWER_BYTES:
+    while len(data) <= most:
         if not poll.poll(max(0, round((deadline - time.monotonic()) * 1_000))):
             return None
         chunk = os.read(reader, 65_536)
@@ -101,7 +125,7 @@ def _read_until(reader: int, deadline: float) -> bytes | None:
     return data
 
 
-def _answer(writer: int, service: str, user: str) -> NoReturn:
+def _answer(writer: int, names: Sequence[tuple[str, str]]) -> NoReturn:
     """Be the helper: ask the keyring and write one line of JSON."""
     status = 1
     try:
@@ -109,19 +133,19 @@ def _answer(writer: int, service: str, user: str) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
-        os.write(writer, json.dumps(_password(service, user)).encode() + b"\n")
+        os.write(writer, json.dumps(_passwords(names)).encode() + b"\n")
         status = 0
     finally:
         os._exit(status)
 
 
-def _password(service: str, user: str) -> dict[str, str | None]:
+def _passwords(names: Sequence[tuple[str, str]]) -> dict[str, object]:
     try:
         import keyring  # noqa: PLC0415  # an extra, and only ever in this helper
     except ModuleNotFoundError as error:
         return {"missing": str(error.name)}
     try:
-        return {"password": keyring.get_password(service, user)}
+        return {"passwords": [keyring.get_password(service, user) for service, user in names]}
     except Exception as error:  # noqa: BLE001  # a back end may be anybody's code
         text = f"{type(error).__name__}: {error}"[:_MAX_REASON]
         return {"failed": "".join(c if c.isprintable() else " " for c in text)}

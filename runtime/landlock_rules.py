@@ -98,6 +98,30 @@ def granted_rights(path: bytes, access: Access, *, directory: bool) -> int:
     return rights
 
 
+def needed_rights(*, reads: bool, writes: bool, executes: bool, directory: bool, missing: bool) -> int:
+    """Return the rights that the kernel asks for, of what is there, or of the directory where it would be.
+
+    Truncating is part of writing, as it is of every grant for writing.
+
+    Args:
+        reads: open for reading; of a directory: list it.
+        writes: open for writing; of a directory: make and remove what is in it.
+        executes: execute it; to pass through a directory needs no right.
+        directory: whether it is one.
+        missing: whether it would be made.
+    """
+    rights = 0
+    if reads:
+        rights |= _READ_DIR if directory else _READ_FILE
+    if writes:
+        rights |= _DIRECTORY_WRITE & ~_FILE_WRITE if directory else _FILE_WRITE
+        if missing:
+            rights |= _MAKE_REG
+    if executes and not directory:
+        rights |= _EXECUTE
+    return rights
+
+
 def build(
     grants: Iterable[OpenGrant],
     network: Network,
@@ -162,15 +186,22 @@ def _allow_connecting(ruleset: int, port: int) -> None:
 def confine_signals(abi: int) -> None:
     """Put the calling thread, and all that it starts, into a domain that it can send no signal out of.
 
-    Nothing else is restricted by it.
+    Nothing else is restricted by it. Linking and renaming between directories (REFER) is the one right that a
+    domain takes away without handling it, as soon as another domain handles files: so it is handled here, and
+    given back for everything.
 
     Raises:
         OSError: ENOMSG before ABI 6, EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
     """
     if abi < _ABI_SCOPES:
         raise OSError(errno.ENOMSG, os.strerror(errno.ENOMSG))
-    ruleset = syscalls.landlock_create_ruleset(0, 0, _SCOPE_SIGNAL)
+    ruleset = syscalls.landlock_create_ruleset(_REFER, 0, _SCOPE_SIGNAL)
     try:
+        root = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syscalls.landlock_allow_beneath(ruleset, root, _REFER)
+        finally:
+            os.close(root)
         syscalls.landlock_restrict_self(ruleset, _LOG_SAME_EXEC_OFF if abi >= _ABI_LOG_FLAGS else 0)
     finally:
         os.close(ruleset)

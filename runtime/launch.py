@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest.errors import NonoError
 from runtime import (
+    capability_file,
     enforcement,
     environment,
     executable,
@@ -36,7 +37,8 @@ from runtime import (
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
-from runtime.errors import EnforcementError, ExecutableError, HookError, LaunchError
+from runtime.capability_file import Around, CapabilityFile
+from runtime.errors import EnforcementError, ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -52,7 +54,9 @@ if TYPE_CHECKING:
     from runtime import hooks
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
+    from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
+    from runtime.standard_error import Relay
 
 _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
@@ -103,6 +107,7 @@ class LaunchPlan(NamedTuple):
         environment: names of the child's variables.
         directory: its start directory.
         dropped: names of variables that it would not get.
+        credentials: variables that secrets are put into, and the references of those.
     """
 
     capabilities: CapabilitySet
@@ -110,6 +115,7 @@ class LaunchPlan(NamedTuple):
     environment: tuple[bytes, ...]
     directory: bytes
     dropped: tuple[bytes, ...]
+    credentials: tuple[tuple[str, str], ...]
 
 
 class Launch:
@@ -121,6 +127,12 @@ class Launch:
         explain: told what will run, and inside what, just before it is released.
         ask: asks a person for the passphrase of the key that it is given the name of.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+        relay_standard_error: whether what the command writes there is seen on its way, where it can be.
+
+    Attributes:
+        session: the session id.
+        relay: what the command writes to standard error goes through it, None where it does not.
+        exec_finding: why the kernel could not execute the command, as far as that was seen.
     """
 
     def __init__(
@@ -131,12 +143,17 @@ class Launch:
         explain: Callable[[LaunchPlan], None] = lambda _: None,
         ask: Callable[[str], bytes] | None = None,
         redeliver_signals: bool = True,
+        relay_standard_error: bool = False,
     ) -> None:
         self.session = new_session_id()
         self._request = request
         self._notify = notify
         self._explain = explain
         self._redeliver = redeliver_signals
+        self._relays = relay_standard_error
+        self.relay: Relay | None = None
+        self.exec_finding: Finding | None = None
+        self._enforced: tuple[CapabilitySet, bytes] | None = None
         self._cleanup = contextlib.ExitStack()
         self._places = Places.of_user()
         self._resolution: Resolution
@@ -171,6 +188,8 @@ class Launch:
             self._limits = own_limits.lift()
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
+            # Before the key is there: the helper that asks a keyring runs code of others.
+            self._resolution.take_credentials(closed=self._recording.closed_files())
             self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
@@ -197,6 +216,22 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
+    def enforced(self) -> Enforced | None:
+        """Return what the command was launched inside of, for a diagnosis; None if it was not."""
+        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        if self._enforced is None or not self._released:
+            return None
+        capabilities, directory = self._enforced
+        closed = self._recording.closed_files()
+        return Enforced(
+            capabilities=capabilities,
+            directory=directory,
+            workdir=self._resolution.workdir,
+            guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
+            block_net=self._request.block_net,
+        )
+
     def plan(self) -> LaunchPlan:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
@@ -205,16 +240,24 @@ class Launch:
         """
         with self._naming_failures(), self._cleanup:
             self._take_request()
-            grants, held, variables, directory = self._resolve({}, private=None)
+            self._resolution.require_unblocked()
+            self._resolution.take_credentials(closed=self._recording.closed_files(), looking=True)
+            grants, held, variables, directory = self._resolve({})
             capabilities = self._resolution.capabilities(grants)
-            return _plan(capabilities, held.hash_all(), variables, directory)
+            self._resolution.require_unwritable_script(held, capabilities)
+            enforcement.judge_kernel(capabilities.network)
+            return self._plan(capabilities, held.hash_all(), variables, directory)
 
     def _perform(self, signals: Signals) -> LaunchResult:
+        self._resolution.require_unblocked()
         private = self._private_directory()
         exported = self._before_hook()
-        grants, held, variables, directory = self._resolve(exported, private=private)
+        own_file = self._capability_file()
+        grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
+        if own_file is not None:
+            variables = self._write_capabilities(own_file, capabilities, grants, variables)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
             make_private(self._places.cache)
         prepared = enforcement.prepare(
@@ -228,6 +271,9 @@ class Launch:
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
         self._output_places = outputs.places(self._resolution.outputs)
+        self._enforced = capabilities, directory
+        if self._relays:
+            self._take_relay()
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -247,16 +293,35 @@ class Launch:
             achieved=achieved,
             pid=supervision.pid,
         )
-        self._explain(_plan(capabilities, images, variables, directory))
+        self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._released = True  # from here on it may run, whatever happens here
         try:
             supervision.release()
-        except ExecutableError:
+        except ExecFailedError as error:
             self._released = False
-            raise
-        self._ending = supervision.wait(signals)
-        return self._finish(self._ending)
+            raise self._explained(error, held.executed.path, capabilities) from None
+        self._ending = supervision.wait(signals, self.relay)
+        return self._finish(self._ending, signals)
+
+    def _take_relay(self) -> None:
+        from runtime import standard_error  # noqa: PLC0415  # only where it was asked for
+
+        if standard_error.why_not_relayed() is None:
+            with contextlib.suppress(OSError):  # another user's pipe, or one that nobody reads
+                self.relay = standard_error.Relay()
+                self._cleanup.callback(self.relay.close)
+
+    def _explained(self, error: ExecFailedError, path: bytes, capabilities: CapabilitySet) -> ExecFailedError:
+        """Return the error with what stands in the way, as far as that can be seen."""
+        from runtime import diagnosis  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        self.exec_finding = finding = diagnosis.of_exec(path, capabilities)
+        if finding is None:
+            return error
+        flags = " ".join(map(shown, finding.flags))
+        hint = f"{shown(finding.subject)} {finding.reason}" + (f": add {flags}" if flags else "")
+        return ExecFailedError(str(error), hint=hint)
 
     def _say_what_is_different(self, held: executable.Held, variables: environment.Environment) -> None:
         """Say what the command would have outside, and what it has that it need not."""
@@ -273,6 +338,11 @@ class Launch:
             more = len(variables.filtered) - _MOST_NAMED
             rest = f" and {more} more (-v names them)" if more > 0 else ""
             self._notify(f"variables that the profile keeps from the command: {names}{rest}")
+        if given := self._resolution.credentials:
+            named = ", ".join(
+                f"{name} ({shown(os.fsencode(place))})" for name, place in sorted(given.items())
+            )
+            self._notify(f"secrets that the command gets: {named}")
         if self._resolution.network is Network.ALL:
             self._notify("the network is open (--block-net closes it)")
         elif self._resolution.asks_no_names:
@@ -280,13 +350,15 @@ class Launch:
                 "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
             )
 
-    def _finish(self, ending: Ending) -> LaunchResult:
+    def _finish(self, ending: Ending, signals: Signals) -> LaunchResult:
         duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
+            if self.relay is not None:  # and the rest when no evidence waits for who reads it
+                self.relay.hand_on(signals.descriptor)
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
@@ -332,6 +404,8 @@ class Launch:
 
     def _close(self, ending: Ending) -> None:
         """Do what comes after the outcome."""
+        if self.relay is not None:
+            self.relay.hand_on()  # what there is room for, before an after-hook writes
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:
@@ -442,7 +516,7 @@ class Launch:
         with self._as_before():
             result = hooks.run(
                 loaded,
-                environment=self._request.variables,
+                environment=self._resolution.hook_variables(),
                 key_names=self._resolution.key_names(),
                 session=self.session,
                 workdir=self._resolution.workdir,
@@ -468,15 +542,73 @@ class Launch:
     # --- 4 to 6: what the command gets -----------------------------------------------------------
 
     def _resolve(
-        self, exported: Mapping[bytes, bytes], *, private: bytes | None
+        self,
+        exported: Mapping[bytes, bytes],
+        *,
+        private: bytes | None = None,
+        own_file: CapabilityFile | None = None,
     ) -> tuple[Grants, executable.Held, environment.Environment, bytes]:
         """Return the grants, the command, its variables and the directory in which it starts."""
         resolution = self._resolution
-        grants = resolution.grants(closed=self._recording.closed_files(), private=private)
+        grants = resolution.grants(
+            resolution.guard(self._recording.closed_files()),
+            private=private,
+            capability_file=None if own_file is None else own_file.grant(),
+        )
         directory = resolution.start_directory(grants)
         variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
         held = resolution.hold(variables, directory)
+        resolution.require_unblocked(held.images[0].path)
         return resolution.with_executable(grants, held), held, variables, directory
+
+    def _plan(
+        self,
+        capabilities: CapabilitySet,
+        images: tuple[executable.Image, ...],
+        variables: environment.Environment,
+        directory: bytes,
+    ) -> LaunchPlan:
+        names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
+        return LaunchPlan(
+            capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
+        )
+
+    def _capability_file(self) -> CapabilityFile | None:
+        try:
+            made = CapabilityFile(self._places.state, self.session)
+        except OSError as error:
+            self._notify_without_capabilities(error)
+            return None
+        self._cleanup.callback(made.remove)
+        return made
+
+    def _write_capabilities(
+        self,
+        own_file: CapabilityFile,
+        capabilities: CapabilitySet,
+        grants: Grants,
+        variables: environment.Environment,
+    ) -> environment.Environment:
+        judged = self._resolution.judged(self._recording.closed_files())
+        try:
+            own_file.write(self.session, capabilities, grants, judged, self._around())
+        except OSError as error:
+            own_file.remove()
+            self._notify_without_capabilities(error)
+            return variables
+        return variables.with_own(capability_file.VARIABLE, own_file.path)
+
+    def _around(self) -> Around:
+        outer = self._request.outer_session()
+        if outer is None:
+            return Around()
+        from runtime.capability_reading import launches_around  # noqa: PLC0415  # few launches are nested
+
+        return launches_around(self._request.variables.get(capability_file.VARIABLE), outer)
+
+    def _notify_without_capabilities(self, error: OSError) -> None:
+        why = error.strerror or str(error)
+        self._notify(f"nono why --self cannot be asked inside: its file cannot be written: {why}")
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
@@ -488,6 +620,7 @@ class Launch:
         directory: bytes,
         signals: Signals,
     ) -> Supervision:
+        _require_one_thread()  # once more: nothing that was loaded or asked since may have begun another
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._place = out_of_memory.Place()
         self._cleanup.callback(self._place.leave)
@@ -500,6 +633,7 @@ class Launch:
                 signals=signals,
                 limits=self._limits,
                 oom_score=self._place.command,
+                relay=self.relay,
             )
         finally:
             os.close(descriptor)
@@ -513,18 +647,11 @@ class Launch:
             self._supervision = None
 
 
-def _plan(
-    capabilities: CapabilitySet,
-    images: tuple[executable.Image, ...],
-    variables: environment.Environment,
-    directory: bytes,
-) -> LaunchPlan:
-    return LaunchPlan(capabilities, images, tuple(sorted(variables.variables)), directory, variables.dropped)
-
-
 def _preparation_hint(error: OSError) -> str | None:
     if error.errno == errno.EMFILE:
         return "raise the limit of open files (ulimit -n)"
+    if error.errno == errno.EAGAIN and error.filename is None:  # of fork(2), of which that is the reason
+        return "raise the limit of processes (ulimit -u)"
     if error.filename is not None:  # a file is refused by whom it belongs to
         return None
     return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)

@@ -110,6 +110,8 @@ def _supervise(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for pipe in pipes:
         os.close(pipe)
+    if plan.standard_error >= 0:
+        os.close(plan.standard_error)
     try:
         syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
     except OSError as error:

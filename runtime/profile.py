@@ -60,6 +60,9 @@ class Profile(NamedTuple):
         groups: the groups that are in force, the defaults first.
         variables: what they say about the environment.
         hooks: ``before`` and ``after``, where given.
+        credentials: references of secrets, by the variable that each is put into.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked.
     """
 
     chain: tuple[ProfileFile, ...]
@@ -69,6 +72,9 @@ class Profile(NamedTuple):
     groups: tuple[Group, ...]
     variables: Lists
     hooks: Mapping[str, Hook]
+    credentials: Mapping[str, str]
+    allow_commands: tuple[bytes, ...]
+    block_commands: tuple[bytes, ...]
 
     @property
     def group_grants(self) -> tuple[GrantRequest, ...]:
@@ -129,7 +135,9 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
     lists = [file.variables.allow for file in chain if file.variables.allow is not None]
     set_vars: dict[bytes, bytes] = {}
     hooks: dict[str, Hook] = {}
+    credentials: dict[str, str] = {}
     for file in chain:
+        credentials |= file.credentials
         set_vars |= file.variables.set_vars
         hooks |= file.hooks
     asked = ports(
@@ -153,6 +161,9 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
             set_vars=set_vars,
         ),
         hooks=hooks,
+        credentials=credentials,
+        allow_commands=tuple(dict.fromkeys(name for file in chain for name in file.allow_commands)),
+        block_commands=tuple(dict.fromkeys(name for file in chain for name in file.block_commands)),
     )
 
 

@@ -17,9 +17,9 @@ import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from runtime import environment, jsonc
+from runtime import blocked_commands, environment, jsonc
 from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
-from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quoted
 from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
@@ -51,6 +51,8 @@ SECTIONS = (
     "network",
     "groups",
     "environment",
+    "env_credentials",
+    "commands",
     "session_hooks",
 )
 
@@ -99,6 +101,9 @@ class ProfileFile(NamedTuple):
         exclude: groups that it leaves out.
         variables: what it says about the environment.
         hooks: ``before`` and ``after``, where given.
+        credentials: references of secrets, by the variable that each is put into.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked.
     """
 
     name: bytes
@@ -114,6 +119,9 @@ class ProfileFile(NamedTuple):
     exclude: tuple[str, ...]
     variables: Lists
     hooks: Mapping[str, Hook]
+    credentials: Mapping[str, str]
+    allow_commands: tuple[bytes, ...]
+    block_commands: tuple[bytes, ...]
 
 
 def is_name(text: bytes) -> bool:
@@ -147,6 +155,7 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
     filesystem = reader.table(document.get("filesystem", {}), "filesystem", tuple(_FILESYSTEM))
     groups = reader.table(document.get("groups", {}), "groups", ("include", "exclude"))
     hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
+    commands = reader.table(document.get("commands", {}), "commands", ("allow", "block"))
     blocks, asked_ports = reader.network(document.get("network", {}))
     return ProfileFile(
         name=_stem(path),
@@ -164,6 +173,9 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
         exclude=reader.groups("exclude", groups.get("exclude", [])),
         variables=reader.variables(document.get("environment", {})),
         hooks={kind: reader.hook(kind, value) for kind, value in hooks.items()},
+        credentials=reader.credentials(document.get("env_credentials", {})),
+        allow_commands=reader.commands("allow", commands.get("allow", [])),
+        block_commands=reader.commands("block", commands.get("block", [])),
     )
 
 
@@ -430,6 +442,40 @@ class _Reader:
         if environment.holds_private_key(encoded):
             raise self.error(where, "holds a private key", hint="a profile is no place for secrets")
         return name.encode("ascii"), encoded
+
+    def credentials(self, value: Value) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise self.error("env_credentials", f"must be an object, not {kind_of(value)}")
+        if not value:
+            return {}
+        from runtime import credentials  # noqa: PLC0415  # few profiles name any
+
+        if len(value) > credentials.MAX_CREDENTIALS:
+            raise self.error("env_credentials", f"more than {credentials.MAX_CREDENTIALS} variables")
+        found: dict[str, str] = {}
+        for name, reference in value.items():
+            where = f"env_credentials.{bounded(name)}"
+            try:
+                environment.require_secret_name(name.encode("utf-8", "replace"))
+            except UsageError as error:
+                raise self.error(where, str(error), hint=error.hint) from None
+            if not isinstance(reference, str):
+                raise self.error(where, f"must be a reference, not {kind_of(reference)}")
+            if wrong := credentials.fault(reference):
+                raise self.error(where, wrong, hint="a profile says where a secret lies, never the secret")
+            found[name] = reference
+        return found
+
+    def commands(self, kind: str, value: Value) -> tuple[bytes, ...]:
+        def command(item: Value, where: str) -> bytes:
+            if not isinstance(item, str):
+                raise self.error(where, f"must be the name of a command, not {kind_of(item)}")
+            name = item.encode("utf-8", "surrogatepass")
+            if not is_plain(item) or not blocked_commands.is_command_name(name):
+                raise self.error(where, f"{quoted(item)} is not the name of a command, which has no slash")
+            return name
+
+        return self._strings(value, f"commands.{kind}", "names", blocked_commands.MAX_NAMES, command)
 
     def requests(self, key: str, value: Value) -> list[GrantRequest]:
         where = f"filesystem.{key}"

@@ -561,6 +561,8 @@ class Guard:
             f" which is protected (group {entry.group})",
             code="grant.protected",
             hint=f"grant only {narrower}; {lift}" if narrower else lift,
+            protected=entry.path,
+            group=entry.group,
         )
 
     def _narrower(self, request: GrantRequest, names: tuple[bytes, ...], relation: str) -> str:

@@ -86,6 +86,7 @@ class LaunchRecord:
         hooks: Mapping[str, LoadedHook],
         profile: Profile | None,
         outputs: Sequence[bytes],
+        besides: Mapping[str, Json],
         lost: Sequence[Draft] = (),
     ) -> None:
         """Record what was asked, and by whom.
@@ -98,6 +99,7 @@ class LaunchRecord:
             hooks: the hooks, loaded.
             profile: the profile.
             outputs: the declared outputs, absolute.
+            besides: members that are there only where something is asked.
             lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
         """
         chain = () if profile is None else profile.chain
@@ -123,6 +125,7 @@ class LaunchRecord:
             "strategy": "supervised",
             "supervisor": host.supervisor_document(),
             "user": host.user(),
+            **besides,
         }
         outer = request.outer_session()
         if outer is not None:

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from attest import __version__, entry
-from runtime import host, private_directory, signing_key
+from runtime import capability_file, host, private_directory, signing_key
 from runtime.errors import LaunchError
 from runtime.path_names import from_here
 from runtime.protected import ledger_files
@@ -127,6 +127,10 @@ class Recording:
         if not self._request.audit:
             return
         request = self._request
+        if resolution.secrets and self._key is not None:
+            from runtime import credentials  # noqa: PLC0415  # imported when they were read
+
+            credentials.refuse_key(resolution.secrets, self._key.key)
         try:
             self._begin(resolution, may_found=request.key is not None)
         except LedgerError as error:
@@ -193,11 +197,13 @@ class Recording:
             hooks=resolution.hooks,
             profile=resolution.profile,
             outputs=resolution.outputs,
+            besides=resolution.asked_besides(),
             lost=lost,
         )
         self._sessions = sessions
         for left in abandoned:
             sessions.forget(left)
+            capability_file.remove_abandoned(self._places.state, left.session)
             # At the end, since it can take its time; nothing that the dead one had started still runs.
             if left.temporary is not None and private_directory.is_one(left.temporary):
                 self._cleanup.callback(self._remove, left.temporary)

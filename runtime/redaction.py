@@ -43,6 +43,7 @@ RULES = (CREDENTIALS, ENVIRONMENT, FIELD, FLAG, HEADER, QUERY, TOKEN_SHAPE, URL_
 _IN_A_SENTENCE = "\u2039redacted\u203a".encode()
 
 _LEAST_VALUE = 8
+_LEAST_SECRET = 4
 _LEAST_WORD = 16
 _MOST_VALUES = 256
 
@@ -65,6 +66,17 @@ class Redactor:
         self.policy = policy
         self._names = Lookup(policy)
         self._values = _secret_values(variables or {}, self._names.environment)
+
+    def add_secrets(self, secrets: Iterable[bytes]) -> None:
+        """Have values taken out wherever they stand, as those of variables with a secret's name are.
+
+        Args:
+            secrets: the values. Here nothing is guessed, so a word is enough; but what is shorter than four
+                bytes would be taken out of everything, and is left.
+        """
+        added = {value for secret in secrets for value in (secret, secret.strip())}
+        found = added.union(self._values)
+        self._values = sorted((v for v in found if len(v) >= _LEAST_SECRET), key=len, reverse=True)
 
     def command(self, argv: Sequence[bytes]) -> list[Json]:
         """Return ``argv`` as it may be recorded.

@@ -23,7 +23,7 @@ MAX_LABEL_VALUE = 512
 MAX_LABELS_BYTES = 8_192
 """All labels together, in canonical form: intent and attestation both hold them."""
 
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class LaunchRequest(NamedTuple):
@@ -41,6 +41,9 @@ class LaunchRequest(NamedTuple):
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked besides the usual ones.
+        credentials: references of secrets, by the variable of the command that each is put into.
         profile: name of a profile, or path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
@@ -61,11 +64,14 @@ class LaunchRequest(NamedTuple):
     open_ports: tuple[int, ...] = ()
     bypass_protection: tuple[bytes, ...] = ()
     allow_writable_script: bool = False
+    allow_commands: tuple[bytes, ...] = ()
+    block_commands: tuple[bytes, ...] = ()
+    credentials: Mapping[str, str] = _NONE
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
     key_passphrase_env: str | None = None
-    labels: Mapping[str, str] = _NO_LABELS
+    labels: Mapping[str, str] = _NONE
     outputs: tuple[bytes, ...] = ()
     audit: bool = True
 

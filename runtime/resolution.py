@@ -9,11 +9,23 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import environment, executable
-from runtime.capabilities import NO_PORTS, SYSTEM, Access, CapabilitySet, FileGrant
+from attest import canonical
+from runtime import blocked_commands, environment, executable
+from runtime.capabilities import (
+    DNS_PORT,
+    NO_PORTS,
+    PROFILE,
+    SYSTEM,
+    USER,
+    Access,
+    CapabilitySet,
+    FileGrant,
+)
+from runtime.capability_file import Judged
 from runtime.configuration import links, read_configuration
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
 from runtime.errors import LaunchError, UsageError
+from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
     OpenGrant,
@@ -31,12 +43,10 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Mapping, Sequence
 
+    from attest.canonical import Json
     from runtime import hooks
-    from runtime.grant_request import GrantRequest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
-
-DNS_PORT = 53
 
 
 class Places(NamedTuple):
@@ -68,6 +78,10 @@ class Resolution:
         profile: the profile, None without one.
         hooks: the hooks that it names, loaded, by their kind.
         redactor: keeps secrets from the record.
+        credentials: references of secrets by variable; read by :meth:`take_credentials`.
+        secrets: those, by variable.
+        allow_commands: names of commands that are not blocked.
+        block_commands: names of commands that are blocked besides the usual ones.
         network: the network mode.
         ports: which, where that is ``ports``.
 
@@ -105,6 +119,20 @@ class Resolution:
             variables = {**variables, **self.profile.variables.set_vars}
         self.redactor = Redactor(configuration.redaction, variables)
         self._refuse_secret_labels()
+        self.credentials: Mapping[str, str] = request.credentials
+        if self.profile is not None:
+            self.credentials = {**self.profile.credentials, **request.credentials}
+        if self.credentials:
+            from runtime import credentials  # noqa: PLC0415  # most launches have none
+
+            credentials.check(self.credentials, key=request.key, key_names=self.key_names())
+        self.secrets: Mapping[bytes, bytes] = {}
+        self.allow_commands = blocked_commands.united(
+            request.allow_commands, () if self.profile is None else self.profile.allow_commands
+        )
+        self.block_commands = blocked_commands.united(
+            request.block_commands, () if self.profile is None else self.profile.block_commands
+        )
         self.network, self.ports = network_asked(
             block_net=request.block_net,
             profile_blocks=self.profile is not None and self.profile.block_network,
@@ -117,6 +145,25 @@ class Resolution:
         """Whether the command cannot look up names of hosts, though it may connect to some."""
         return bool(self.ports.connect) and DNS_PORT not in self.ports.connect
 
+    def asked_besides(self) -> dict[str, Json]:
+        """Return what else is asked, as ``launch.intent`` writes it: only members that say something."""
+        besides: dict[str, Json] = {}
+        if self.allow_commands or self.block_commands:
+            besides["commands"] = {
+                "allow": [canonical.text(name) for name in self.allow_commands],
+                "block": [canonical.text(name) for name in self.block_commands],
+            }
+        if self.credentials:
+            besides["credentials"] = [
+                {
+                    "reference": canonical.text(os.fsencode(reference)),
+                    "source": self.source_of(variable),
+                    "variable": variable,
+                }
+                for variable, reference in sorted(self.credentials.items())
+            ]
+        return besides
+
     def asked(self) -> tuple[GrantRequest, ...]:
         """Return the grants that user and profile ask for."""
         asked = self.request.asked_grants(self.workdir)
@@ -128,29 +175,133 @@ class Resolution:
         named = [reference.removeprefix("env://")] if reference.startswith("env://") else []
         return tuple(os.fsencode(name) for name in (*named, passphrase) if name is not None)
 
+    def take_credentials(self, *, closed: Sequence[bytes], looking: bool = False) -> None:
+        """Read the secrets, and keep them from the record.
+
+        Args:
+            closed: see :meth:`grants`.
+            looking: changes nothing, and asks no keyring.
+
+        Raises:
+            CredentialError: one cannot be had, or must not be given away.
+            UsageError: a label holds one.
+        """
+        if not self.credentials:
+            return
+        from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
+
+        judged = self.judged(closed)
+
+        def judge(variable: str, path: bytes, canonical_path: bytes) -> None:
+            source = self.source_of(variable)
+            # A user names a file of their own on purpose; a profile opens nothing protected.
+            protects = source != USER
+            denials = DEFAULT_DENIALS if self.profile is None else self.profile.denials
+            guard = Guard(
+                self._untouchable(judged),
+                bypass=judged.bypass if protects else (),
+                denials=denials if protects else {},
+            )
+            asked = GrantRequest(Access.READ, path, directory=False, source=source)
+            guard.judge(asked, canonical_path, path=path)
+
+        self.secrets = credentials.load(self.credentials, judge=judge, looking=looking)
+        self.redactor.add_secrets(self.secrets.values())
+        self._refuse_secret_labels()
+
+    def source_of(self, credential: str) -> str:
+        """Return who asks for the credential in this variable: ``user`` or ``profile``."""
+        return USER if credential in self.request.credentials else PROFILE
+
+    def taken_variables(self) -> tuple[bytes, ...]:
+        """Return the variables that credentials were taken from; neither command nor hook inherits them."""
+        if not self.credentials:
+            return ()
+        from runtime import credentials  # noqa: PLC0415  # imported above, with the first look at them
+
+        return credentials.variables(self.credentials)
+
+    def hook_variables(self) -> Mapping[bytes, bytes]:
+        """Return the environment that hooks inherit; of a signing key they are relieved where they run."""
+        taken = self.taken_variables()
+        variables = self.request.variables
+        return {n: v for n, v in variables.items() if n not in taken} if taken else variables
+
+    def require_unblocked(self, *paths: bytes) -> None:
+        """Refuse a command that is blocked by its name; see :mod:`runtime.blocked_commands`.
+
+        Args:
+            paths: what it leads to, beside what was typed.
+        """
+        blocked_commands.require_unblocked(
+            self.allow_commands, self.block_commands, self.request.command[0], *paths
+        )
+
     def capabilities(self, grants: Grants) -> CapabilitySet:
         """Return the capability set that the grants and the network make."""
         return CapabilitySet(grants.files, self.network, self.ports)
 
-    def grants(self, *, closed: Sequence[bytes], private: bytes | None) -> Grants:
-        """Open, judge and merge what is granted.
+    def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
+        """Return who judges grants.
 
         Args:
             closed: what is never grantable beside nono's own directories: ledger, key.
+            lifted: absolute paths whose protection is lifted beside what the request lifts.
+
+        Raises:
+            UsageError: a bypass names nothing that is protected, or something that nothing lifts.
+        """
+        judged = self.judged(closed)
+        return Guard(
+            self._untouchable(judged),
+            bypass=(*judged.bypass, *lifted),
+            denials=DEFAULT_DENIALS if self.profile is None else self.profile.denials,
+        )
+
+    def judged(self, closed: Sequence[bytes]) -> Judged:
+        """Return what of this request decides about the grants; ``closed`` is as in :meth:`guard`."""
+        scripts = [loaded.hook.script for loaded in self.hooks.values()]
+        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
+        if self.profile is not None:
+            obeyed += [file.path for file in self.profile.chain]
+        obeyed += links(self._places.config)
+        return Judged(
+            bypass=tuple(self._absolute(path) for path in self.request.bypass_protection),
+            closed=tuple(closed),
+            obeyed=tuple(obeyed),
+            denied_by=tuple(DEFAULT_DENIALS if self.profile is None else self.profile.denials),
+        )
+
+    def grants(
+        self,
+        guard: Guard,
+        *,
+        private: bytes | None = None,
+        capability_file: OpenGrant | None = None,
+        streams: bool = True,
+    ) -> Grants:
+        """Open, judge and merge what is granted.
+
+        Args:
+            guard: what judges it.
             private: the launch's own temporary directory, None where there is none.
+            capability_file: the grant of its capability state file, likewise.
+            streams: whether this process's standard streams are the command's.
 
         Raises:
             GrantError: a grant that must not, or cannot, be given.
         """
         profile = self.profile
-        guard = Guard(
-            self._untouchable(closed),
-            bypass=[self._absolute(p) for p in self.request.bypass_protection],
-            denials=DEFAULT_DENIALS if profile is None else profile.denials,
-        )
-        extra = standard_stream_grants(guard)
-        if private is not None:
-            extra.append(private_directory_grant(private))
+        extra = [] if capability_file is None else [capability_file]
+        try:
+            if streams:
+                extra += standard_stream_grants(guard)
+            if private is not None:
+                extra.append(private_directory_grant(private))
+        except BaseException:
+            for opened in extra:
+                os.close(opened.descriptor)
+            raise
         grants = resolve(
             [*self.asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
             workdir=self.workdir,
@@ -164,14 +315,9 @@ class Resolution:
     def _absolute(self, path: bytes) -> bytes:
         return absolute(path, workdir=self.workdir, home=next(iter(homes()), None))
 
-    def _untouchable(self, closed: Sequence[bytes]) -> Untouchable:
-        scripts = [loaded.hook.script for loaded in self.hooks.values()]
-        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
-        if self.profile is not None:
-            obeyed += [file.path for file in self.profile.chain]
-        obeyed += links(self._places.config)
+    def _untouchable(self, judged: Judged) -> Untouchable:
         own = (self._places.state, self._places.config, self._places.cache)
-        return Untouchable((*own, *closed), own_code_paths(), tuple(obeyed))
+        return Untouchable((*own, *judged.closed), own_code_paths(), judged.obeyed)
 
     def _interpreters(self, script: bytes) -> list[bytes]:
         """Return what the kernel, and ``env``, would run a hook with: it decides as much as the script."""
@@ -207,7 +353,7 @@ class Resolution:
         return environment.build(
             self.request.variables,
             hook=exported,
-            secrets={},
+            secrets=self.secrets,
             own={b"NONO_SESSION_ID": session.encode()},
             key_names=self.key_names(),
             temporary=private,
@@ -215,6 +361,7 @@ class Resolution:
             names_over_tcp=DNS_PORT in self.ports.connect,
             git_configuration=self._git_can_read(readable),
             lists=None if self.profile is None else self.profile.variables,
+            taken=self.taken_variables(),
         )
 
     def _git_can_read(self, capabilities: CapabilitySet) -> bool:

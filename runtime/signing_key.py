@@ -21,7 +21,7 @@ from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
 from attest.keys import PublicKey, SigningKey, is_key_text
 from runtime import syscalls
-from runtime.errors import SigningKeyError, UsageError
+from runtime.errors import KeyringError, SigningKeyError, UsageError
 from runtime.path_names import from_here, shown
 
 if TYPE_CHECKING:
@@ -73,7 +73,14 @@ def resolve(reference: str, passphrases: Passphrases | None = None) -> ResolvedK
     if reference.startswith("keyring://"):
         from runtime import keyring_access  # noqa: PLC0415  # few keys lie there
 
-        return ResolvedKey(_parse(keyring_access.read(reference), reference, passphrases))
+        try:
+            (found,) = keyring_access.read(reference)
+        except KeyringError as error:
+            hint = error.hint
+            if error.code == "keyring.missing":
+                hint = f"{hint} < KEY.pem"
+            raise SigningKeyError(str(error), code="key.keyring", hint=hint) from None
+        return ResolvedKey(_parse(found, reference, passphrases))
     return read_file(os.fsencode(_path(reference)), passphrases)
 
 

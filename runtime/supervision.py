@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime import child, monitor, offspring, out_of_memory, syscalls
-from runtime.errors import EnforcementError, ExecutableError, LaunchError
+from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.own_limits import Limit
+    from runtime.standard_error import Relay
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
@@ -157,6 +158,7 @@ class Supervision:
         signals: Signals,
         limits: Sequence[Limit],
         oom_score: int,
+        relay: Relay | None = None,
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there and traced.
 
@@ -183,9 +185,12 @@ class Supervision:
             limits=limits,
             oom_score=oom_score,
             own_group=not any(os.isatty(number) for number in range(3)),
+            standard_error=-1 if relay is None else relay.command_end,
         )
         pipes = (report_end, release_end, failure_end)
         keep = frozenset({prepared.ruleset, directory, *(image.descriptor for image in held.images)})
+        if relay is not None:
+            keep |= {relay.command_end}
         try:
             monitor_pid = os.fork()
         except OSError as error:
@@ -194,6 +199,8 @@ class Supervision:
             monitor.run(monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep)
         for pipe in (acknowledged, messages_end, *pipes):
             os.close(pipe)
+        if relay is not None:
+            relay.close_command_end()
         supervision = cls(
             monitor_pid,
             acknowledge=acknowledge,
@@ -259,33 +266,41 @@ class Supervision:
         """Let the child exec, and return when it has.
 
         Raises:
-            ExecutableError: exec itself failed.
+            ExecFailedError: exec itself failed.
         """
         with contextlib.suppress(BrokenPipeError):  # killed meanwhile; how it ended is still to come
             os.write(self._release, b"\x01")
         problem = os.read(self._failure, 16)
         if problem:
             reason = os.strerror(int(problem)) if int(problem) else "an argument holds a NUL byte"
-            raise ExecutableError(f"the command cannot be executed: {reason}", code="executable.exec")
+            raise ExecFailedError(f"the command cannot be executed: {reason}")
 
-    def wait(self, signals: Signals) -> Ending:
+    def wait(self, signals: Signals, relay: Relay | None = None) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
 
         When the monitor is lost, this process kills the command and says how it ended all the same. So it
         does when the command has ended and the monitor does not say so: to mediate, a monitor reads in the
         command's memory, and a page there can be of a file system that does not answer.
+
+        Args:
+            signals: that are forwarded.
+            relay: hands on what the command writes to standard error, where it does not do so itself.
         """
         poll = select.poll()
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         poll.register(self._pidfd, select.POLLIN)
+        if relay is not None:
+            relay.register(poll)
         self._forward(signals.seen)
         is_init = os.getpid() == _INIT
         ending: Ending | None = None
         while ending is None:
-            ready = {descriptor for descriptor, _ in poll.poll(_REAP_PAUSE_MS if is_init else None)}
+            ready = dict(poll.poll(_REAP_PAUSE_MS if is_init else None))
             if is_init:
                 self._reap_strangers()
+            if relay is not None:
+                relay.serve(ready, poll)
             if signals.descriptor in ready:
                 self._forward(signals.read())
             if self._messages in ready:

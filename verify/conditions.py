@@ -45,10 +45,11 @@ MAX_GRANT_FINDINGS = 4
 
 _MAX_SHOWN = 200
 
-# What every launch is granted by nono itself, whoever asks: its private temporary directory, and devices, its
-# own terminal among them. A policy about places means what was asked for beyond that. Other grants of the
-# source "system" (the program, a file that a standard stream is) reach something that somebody chose, and
-# files in the directories below /dev, /dev/shm for one, are no devices; terminals are.
+# What every launch is granted by nono itself, whoever asks: its private temporary directory, the file that
+# says what it may do (its name is the session's), and devices, its own terminal among them. A policy about
+# places means what was asked for beyond that. Other grants of the source "system" (the program, a file that a
+# standard stream is) reach something that somebody chose, and files in the directories below /dev, /dev/shm
+# for one, are no devices; terminals are.
 _OWN_DIRECTORY = re.compile(rb"(?s:.*)/nono-[0-9a-f]{20}")
 _DEVICE = re.compile(rb"/dev/(?:pts/)?[^/]+")
 _DEVICE_SOURCES = frozenset({"system", "group:devices"})
@@ -132,12 +133,13 @@ class Conditions:
         ):
             yield Failure("policy.hook", f"says that the {data['hook']}-hook failed")
 
-    def start(self, data: Mapping[str, Any], capabilities: Json) -> Iterator[Failure]:
+    def start(self, data: Mapping[str, Any], capabilities: Json, session: str) -> Iterator[Failure]:
         """Judge what was to run; ``data`` is that of a ``launch.start``.
 
         Args:
             data: what the entry says.
             capabilities: the effective capability set, or None when it is not to be had.
+            session: the launch's.
         """
         achieved = data["enforcement"]["achieved"]
         if self.executables:
@@ -155,9 +157,9 @@ class Conditions:
         if not isinstance(capabilities, dict):
             yield Failure("policy.undecided", "does not show its capability set, which the policy asks about")
             return
-        yield from self._capabilities(capabilities)
+        yield from self._capabilities(capabilities, session)
 
-    def _capabilities(self, capabilities: dict[str, Any]) -> Iterator[Failure]:
+    def _capabilities(self, capabilities: dict[str, Any], session: str) -> Iterator[Failure]:
         mode = capabilities["network"]["mode"]
         if self.network == "blocked" and mode != "blocked":
             yield Failure("policy.network", f"has the network {mode}, which was to be blocked")
@@ -167,7 +169,7 @@ class Conditions:
                     f"grants {_shown(grant['path'])}, which is no canonical path, so its place is not known"
                 )
                 yield Failure("policy.undecided", what)
-            elif not _is_own(grant):
+            elif not _is_own(grant, session):
                 yield from self._grant(grant)
 
     def _grant(self, grant: dict[str, Any]) -> Iterator[Failure]:
@@ -204,10 +206,12 @@ class Conditions:
             yield Failure("require.output", "has no output of that SHA-256")
 
 
-def _is_own(grant: dict[str, Any]) -> bool:
-    path = canonical.text_bytes(grant["path"])
+def _is_own(grant: dict[str, Any], session: str) -> bool:
+    path, is_of_system = canonical.text_bytes(grant["path"]), grant["source"] == "system"
     if grant["type"] == "directory":
-        return grant["source"] == "system" and _OWN_DIRECTORY.fullmatch(path) is not None
+        return is_of_system and _OWN_DIRECTORY.fullmatch(path) is not None
+    if path.endswith(f"/nono/capabilities/{session}.json".encode()):
+        return is_of_system and bool(grant["access"] == "read")
     return grant["source"] in _DEVICE_SOURCES and _DEVICE.fullmatch(path) is not None
 
 

@@ -165,7 +165,7 @@ class Watch:
             return
         launch.started = True
         known = _capability_set(data, capabilities) if self._asks_for_capabilities else None
-        self._judge(index, name, lambda conditions: conditions.start(data, known))
+        self._judge(index, name, lambda conditions: conditions.start(data, known, name))
         if launch.direct:
             self._judge(index, name, lambda conditions: conditions.direct())
 

@@ -30,6 +30,7 @@ argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: with
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
+    "why": "whether a launch may do something, and what would change that",
     "profile": "what kinds of commands need: profiles and groups",
     "audit": "look at what was recorded",
     "ledger": "where the ledger is, and what it says of itself",
@@ -209,6 +210,9 @@ def main(argv: list[str] | None = None) -> int:
 
     Args:
         argv: the arguments without the program's name; by default those of this process.
+
+    Raises:
+        MemoryError: there was not enough.
     """
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
@@ -231,6 +235,8 @@ def main(argv: list[str] | None = None) -> int:
         return _USAGE_STATUS if error.code.startswith("usage.") else failure
     except KeyboardInterrupt:
         return 130
+    except MemoryError:  # the program says so, with what it has ready
+        raise
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status

@@ -165,6 +165,10 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         )
     if asked is None:
         yield "asked for", WITHHELD
+    for secret in intent.get("credentials", ()):
+        yield "secret", f"{secret['variable']} from {wording.text(secret['reference'])} ({secret['source']})"
+    for rule, names in intent.get("commands", {}).items():
+        yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
     for path in intent["bypass_protection"]:
         yield "bypass", f"protection lifted: {wording.text(path)}"
     for name, value in intent["labels"].items():

@@ -48,7 +48,7 @@ _PORTS = {
 
 def facts(profile: Profile) -> Iterator[Fact]:
     """Yield what ``profile`` comes to, in the order in which it is shown."""
-    chain = _Names(profile.chain)
+    chain = ChainNames(profile.chain)
     yield Fact(
         "network",
         "blocked" if profile.block_network else "open, unless the command line blocks it",
@@ -69,6 +69,13 @@ def facts(profile: Profile) -> Iterator[Fact]:
     for name in excluded(profile):
         yield Fact("left out", name, chain.that(lambda file, it=name: it in file.exclude))
     yield from _environment(profile, chain)
+    for name, reference in profile.credentials.items():
+        by = chain.that(lambda file, it=name: it in file.credentials)[-1:]
+        yield Fact("secret", f"{name} from {shown(reference.encode())}", by)
+    for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands)):
+        for called in names:
+            by = chain.that(lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands"))
+            yield Fact("command", f"{rule} {shown(called)}", by)
     for kind, hook in profile.hooks.items():
         required = ", required" if hook.required else ""
         text = f"{kind}: {shown(hook.script)}, at most {hook.timeout_seconds} s{required}"
@@ -77,7 +84,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
         )
 
 
-def _environment(profile: Profile, chain: _Names) -> Iterator[Fact]:
+def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
     variables = profile.variables
     if variables.allow is None:
         yield Fact("inherited", "all variables that are not dangerous", (DEFAULT,))
@@ -102,7 +109,7 @@ def excluded(profile: Profile) -> list[str]:
 
 def document(profile: Profile) -> dict[str, Any]:
     """Return what ``profile`` comes to, for JSON; of variables that it sets, the names alone."""
-    chain = _Names(profile.chain)
+    chain = ChainNames(profile.chain)
     variables = profile.variables
     return {
         "name": canonical.text(profile.chain[-1].name),
@@ -167,6 +174,28 @@ def document(profile: Profile) -> dict[str, Any]:
                 for name in variables.set_vars
             ],
         },
+        "env_credentials": [
+            {
+                "name": name,
+                "reference": reference,
+                "said_by": [*chain.that(lambda file, it=name: it in file.credentials)],
+            }
+            for name, reference in profile.credentials.items()
+        ],
+        "commands": {
+            rule: [
+                {
+                    "name": canonical.text(called),
+                    "said_by": [
+                        *chain.that(
+                            lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands")
+                        )
+                    ],
+                }
+                for called in names
+            ]
+            for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands))
+        },
         "session_hooks": {
             kind: {
                 "required": hook.required,
@@ -216,7 +245,7 @@ def _by_default(group: str) -> tuple[str, ...]:
     return (DEFAULT,) if group in _DEFAULTS else ()
 
 
-class _Names:
+class ChainNames:
     """What the files of a chain are called: by their names, or by their paths where two have the same."""
 
     def __init__(self, chain: Iterable[ProfileFile]) -> None:

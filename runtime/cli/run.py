@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError, NonoError
-from runtime import signing_key, syscalls
+from runtime import environment, signing_key, syscalls
 from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import argparse
 
     from attest.canonical import Json
+    from runtime.cli.diagnosis_text import DiagnosticsFile
+    from runtime.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -37,9 +40,20 @@ exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
 
+A secret is named by where it lies, never given: it is on no command line, in no message and in no record, and
+what is taken from a variable of nono's own is gone from there, for hooks as well.
+
+Some commands are blocked by name: rm, dd, shred, wipefs, mkfs, fdisk, parted, shutdown, reboot, halt,
+poweroff, sudo, su, doas, pkexec. This is advice at start-up, which any shell gets around; the sandbox is
+what holds.
+
 Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
+
+After a command that failed a footer says what was refused, as far as that is known, and the flag that would
+allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
+--diagnostics in a pipe), asked of what was enforced. Nothing of it is recorded.
 
 The signals INT, TERM, HUP, QUIT, USR1 and USR2 go on to the command. Any other that ends nono ends the
 command too, and the record then shows the launch as unfinished.
@@ -49,6 +63,9 @@ examples:
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
   nono run -p claude-code -- claude
+  nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
+  nono run -p codex --env-credential openai_api_key -- codex
+  nono run --env-credential-map file:///run/keys/npm NPM_TOKEN --allow . -- npm publish
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -56,7 +73,14 @@ examples:
 # Programs that a built-in profile is made for.
 _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
 
-_NOTHING_DONE = "nothing was launched or recorded; a private temporary directory would be granted as well"
+# Agents without one: a profile that a user begins with what agents have in common.
+_LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
+
+_NO_KEYRING = "the keyring was not asked whether it has them"
+_NOTHING_DONE = (
+    "nothing was launched or recorded; a private temporary directory would be granted as well,"
+    " and the file that nono why --self reads"
+)
 
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
@@ -79,19 +103,23 @@ _PORT_FLAGS = (
 )
 
 
-_PATHS = (
-    *(flag for _, flag, _, _, _ in _GRANTS),
-    "--audit-sign-key",
-    "--bypass-protection",
-    "--ledger",
-    "--output",
-    "--profile",
-    "--workdir",
+_COMMAND_FLAGS = (
+    ("--allow-command", "launch a command of this name although it is blocked, as rm and sudo are"),
+    ("--block-command", "refuse a command of this name; advice at start-up, which any shell gets around"),
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``nono run``."""
+_PATHS_OF_GRANTS = (
+    *(flag for _, flag, _, _, _ in _GRANTS),
+    "--bypass-protection",
+    "--profile",
+    "--workdir",
+)
+_PATHS = ("--audit-sign-key", "--diagnostics-json", "--ledger", "--output")
+
+
+def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags that say what a launch may do, and return the group of the grants."""
     grants = parser.add_argument_group("grants (each can be given more than once)")
     for short, flag, _, directory, text in _GRANTS:
         names = [short, flag] if short else [flag]
@@ -109,11 +137,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="lift the protection of one protected path, such as ~/.ssh; grants nothing by itself",
     )
-    grants.add_argument(
-        "--allow-writable-script",
-        action="store_true",
-        help="accept a command that is a script which it could itself rewrite",
-    )
     parser.add_argument(
         "-p",
         "--profile",
@@ -121,6 +144,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take grants, network, environment and hooks from a profile (nono profile list)",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
+    return grants
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono run``."""
+    add_grant_arguments(parser).add_argument(
+        "--allow-writable-script",
+        action="store_true",
+        help="accept a command that is a script which it could itself rewrite",
+    )
+    secrets = parser.add_argument_group("secrets and commands (each can be given more than once)")
+    secrets.add_argument(
+        "--env-credential",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME...]",
+        help="put the keyring's password for user NAME of service nono into the variable NAME, in upper case",
+    )
+    secrets.add_argument(
+        "--env-credential-map",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("REF", "NAME"),
+        help="put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME",
+    )
+    for flag, text in _COMMAND_FLAGS:
+        secrets.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -146,6 +197,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    _add_diagnostics(parser)
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
@@ -154,9 +206,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
 
 
+def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("when the command fails")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--diagnostics",
+        action="store_true",
+        help="look for refusals in what it writes to standard error, also where that is a pipe: it then gets"
+        " another one, which nono reads and hands on (a file is read back without this)",
+    )
+    either.add_argument(
+        "--no-diagnostics", action="store_true", help="do not say what was refused, and what would allow it"
+    )
+    group.add_argument(
+        "--diagnostics-json",
+        metavar="FILE",
+        help="write what was refused to FILE, as JSON, however it ended",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
+    diagnostics: DiagnosticsFile | None = None
+    if arguments.diagnostics_json is not None and not arguments.dry_run:
+        from runtime.cli.diagnosis_text import DiagnosticsFile  # noqa: PLC0415  # few launches ask for it
+
+        diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
+    view = _view_of_standard_error(arguments)
+    launch, status, signalled = _launch(arguments)
+    quiet = arguments.no_diagnostics or arguments.silent or not status
+    # Of a signal the user knows, who may well have sent it.
+    asks = not signalled and os.isatty(2)
+    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+        quiet = True  # what kept it from running has been said; or nothing was seen that could be said
+    if diagnostics is not None or not quiet:
+        from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
+
+        diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+    return status
+
+
+def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
+    """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
     notify = _keep_silent if arguments.silent else _say
     explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
     launch: Launch | None = None
@@ -164,12 +256,19 @@ def run(arguments: argparse.Namespace) -> int:
         request = _request(arguments)
         if request.profile is None and not arguments.silent:
             _mention_profile(request.command)
-        launch = Launch(request, notify=notify, explain=explain, ask=_ask, redeliver_signals=False)
+        launch = Launch(
+            request,
+            notify=notify,
+            explain=explain,
+            ask=_ask,
+            redeliver_signals=False,
+            relay_standard_error=arguments.diagnostics,
+        )
         if arguments.dry_run:
             plan = launch.plan()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
             _write_plan(request, plan)
-            return 0
+            return None, 0, False
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         result = launch.run()
@@ -178,7 +277,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, OutputError):  # the plan of a dry run; whoever reads no further need not be told
             if str(error):
                 complain(str(error))
-            return status
+            return None, status, False
         # A path that is not UTF-8 can stand in a message, and JSON has no form for it in a text.
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
@@ -196,18 +295,32 @@ def run(arguments: argparse.Namespace) -> int:
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
                 _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
-        return status
+        return launch, status, False
     _write_status(arguments.status_fd, _status(result))
     if not arguments.silent:
         _say_what_was_recorded(result, arguments.audit_sign_key)
-    return result.exit_status
+    return launch, result.exit_status, result.signal is not None
+
+
+def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
+    """Remember where standard error ends now, if it is a file that can be read back."""
+    wanted = arguments.diagnostics_json is not None or not (arguments.no_diagnostics or arguments.silent)
+    try:
+        if not wanted or not stat.S_ISREG(os.fstat(2).st_mode):
+            return None
+        from runtime.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
+
+        return FileView()
+    except OSError:  # it is closed
+        return None
 
 
 def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
     from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
 
     command = " ".join(shown(argument) for argument in request.command)
-    write_lines([f"would run  {command}", *_plan_lines(plan), _NOTHING_DONE])
+    unasked = [_NO_KEYRING] if any(place.startswith("keyring://") for _, place in plan.credentials) else []
+    write_lines([f"would run  {command}", *_plan_lines(plan), *unasked, _NOTHING_DONE])
 
 
 def _say(text: str) -> None:
@@ -219,6 +332,9 @@ def _mention_profile(command: tuple[bytes, ...]) -> None:
     program = os.path.basename(command[0]) if command else b""
     if (profile := _MADE_FOR.get(program)) is not None:
         _say(f"there is a profile for {program.decode('ascii')}: nono run -p {profile} -- …")
+    elif program in _LIKE_AGENTS:
+        name = program.decode("ascii")
+        _say(f"there is no profile for {name} yet; begin one: nono profile init {name} --extends agent")
 
 
 def _explain(plan: LaunchPlan) -> None:
@@ -251,9 +367,33 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
             raise UsageError(f"not a label: {label!r}", code="usage.label", hint="write --label KEY=VALUE")
         if labels.setdefault(key, value) != value:
             raise UsageError(f"the label {key} is given twice, with two values", code="usage.label")
+    asked = grant_request(arguments, command=tuple(os.fsencode(argument) for argument in command))
+    return asked._replace(
+        allow_writable_script=arguments.allow_writable_script,
+        allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
+        block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
+        credentials=_credentials(arguments),
+        ledger=_bytes(arguments.ledger),
+        key=arguments.audit_sign_key,
+        key_passphrase_env=arguments.key_passphrase_env,
+        labels=labels,
+        outputs=tuple(os.fsencode(path) for path in arguments.output),
+        audit=not arguments.no_audit,
+    )
+
+
+def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) -> LaunchRequest:
+    """Return a request with what the flags of :func:`add_grant_arguments` say.
+
+    Raises:
+        UsageError: one of them cannot be meant.
+    """
+    for flag in _PATHS_OF_GRANTS:
+        if "" in _values(arguments, flag):
+            raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
     return LaunchRequest(
-        variables=dict(os.environb),
-        command=tuple(os.fsencode(argument) for argument in command),
+        variables=environment.given(),
+        command=command,
         grants=tuple(
             GrantRequest(access, os.fsencode(path), directory=directory, source=USER)
             for _, flag, access, directory, _ in _GRANTS
@@ -266,15 +406,26 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         listen_ports=_ports(arguments, "--listen-port"),
         open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
-        allow_writable_script=arguments.allow_writable_script,
         profile=_bytes(arguments.profile),
-        ledger=_bytes(arguments.ledger),
-        key=arguments.audit_sign_key,
-        key_passphrase_env=arguments.key_passphrase_env,
-        labels=labels,
-        outputs=tuple(os.fsencode(path) for path in arguments.output),
-        audit=not arguments.no_audit,
     )
+
+
+def _credentials(arguments: argparse.Namespace) -> dict[str, str]:
+    if not arguments.env_credential and not arguments.env_credential_map:
+        return {}
+    from runtime import credentials  # noqa: PLC0415  # most launches have none
+
+    names = [name for given in arguments.env_credential for name in given.split(",")]
+    asked = [credentials.of_keyring(name) for name in names]
+    asked += [(variable, reference) for reference, variable in arguments.env_credential_map]
+    found: dict[str, str] = {}
+    for variable, reference in asked:
+        if found.setdefault(variable, reference) != reference:
+            raise UsageError(
+                f"two credentials are to be put into one variable: {credentials.safe(variable)}",
+                code="credential.name",
+            )
+    return found
 
 
 def _ports(arguments: argparse.Namespace, flag: str) -> tuple[int, ...]:
@@ -371,4 +522,5 @@ def _plan_lines(plan: LaunchPlan) -> list[str]:
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
+        *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
     ]

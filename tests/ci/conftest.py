@@ -87,6 +87,7 @@ class Machine:
     def environment(self) -> dict[str, str]:
         """What every process of the job gets."""
         return {
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "token",  # what a job with id-token: write has
             "CI": "true",
             "GITHUB_ACTIONS": "true",
             "GITHUB_WORKSPACE": str(self.workspace),

@@ -61,8 +61,8 @@ def with_this_python(script: str) -> str:
     """Return a script whose launch may also read this Python, when it is not one of the system."""
     if sys.base_prefix.startswith("/usr"):
         return script
-    assert script.count("--block-net ") <= 1
-    return script.replace("--block-net ", f"--block-net --read {sys.base_prefix} ")
+    assert script.count("-p ci-strict ") <= 1
+    return script.replace("-p ci-strict ", f"-p ci-strict --read {sys.base_prefix} ")
 
 
 def put_python(machine: Machine) -> None:
@@ -224,7 +224,9 @@ def test_what_was_built_is_what_was_asked_for(released: tuple[Workflow, Machine,
     (intent, start, outcome, _) = (entry["data"] for entry in entries)
     assert intent["labels"] == {"run": "41"}
     assert start["capabilities"]["network"]["mode"] == "blocked"
-    assert "NONO_KEY" not in start["environment"]
+    assert not {"NONO_KEY", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"} & set(start["environment"])
+    assert {"CI", "GITHUB_ACTIONS", "GITHUB_RUN_ID", "GITHUB_WORKSPACE"} <= set(start["environment"])
+    assert [profile["name"] for profile in intent["profile"]] == ["ci-strict"]
     assert [os.path.basename(output["path"]) for output in outcome["outputs"]] == [WHEEL]
 
 
@@ -297,14 +299,31 @@ def test_a_build_that_failed(again: Callable[..., tuple[list[Ended], Ended]]) ->
 
 PROBES = (
     'test -z "$$NONO_KEY"',
+    'test -z "$$ACTIONS_ID_TOKEN_REQUEST_TOKEN"',
     "! cat /proc/$$PPID/environ | grep -q 'PRIVATE KEY'",
     "! python -c 'import socket; socket.create_connection((\"127.0.0.1\", 9))' 2>&1 | grep -q refused",
-    '! echo x >"$$RUNNER_TEMP/l.db"',
-    '! echo x=y >>"$$GITHUB_ENV"',
-    '! echo /owned >>"$$GITHUB_PATH"',
+    "! echo x >../_temp/l.db",
+    # What later steps take from this one: the directory cannot be listed, but its name guessed.
+    "! (for n in 0 1 2 3 4 5; do echo x=y 2>/dev/null >>../step-$$n/ENV && exit; done; exit 1)",
+    "! (for n in 0 1 2 3 4 5; do echo /owned 2>/dev/null >>../step-$$n/PATH && exit; done; exit 1)",
     '! touch "$$HOME/owned"',
 )
 """What a build could try: each succeeds when the attempt fails."""
+
+
+def test_what_the_build_needs_more_is_in_a_profile(released: tuple[Workflow, Machine, list[Ended]]) -> None:
+    """As the document writes it; a profile in the workspace is not taken."""
+    machine = released[1]
+    text = DOCUMENT.read_text(encoding="utf-8").partition("is refused:\n\n```sh\n")[2].partition("```")[0]
+    assert "nono run -p release --allow . -- make release" in text
+    given = {"DEPLOY_TARGET": "here", "DEPLOY_TOKEN": "token"}
+    variables = "printenv DEPLOY_TARGET; printenv DEPLOY_TOKEN || echo none"
+    script = text.replace("make release", f"/bin/sh -c '{variables}'")
+    assert machine.shell(script, given).stdout == "here\nnone\n"
+    inside = machine.shell(
+        "cp ~/.config/nono/profiles/release.json . && nono run -p ./release.json --allow . -- true", given
+    )
+    assert (inside.status, "could change" in inside.stderr or "write" in inside.stderr) == (125, True)
 
 
 def test_a_build_that_reaches_for_more(
@@ -314,15 +333,19 @@ def test_a_build_that_reaches_for_more(
 ) -> None:
     """The key, the network, the ledger, what later steps will run: nothing of it is open to the build."""
     outside = {
-        **dict.fromkeys(("GITHUB_ENV", "GITHUB_PATH"), str(tmp_path / "file")),
-        **dict.fromkeys(("HOME", "RUNNER_TEMP"), str(tmp_path)),
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "token",
+        "HOME": str(tmp_path),
         "NONO_KEY": KEY.pem().decode(),
         "PATH": f"{released[1].base}/tools:/usr/bin:/bin",
     }
+    for place in ("workspace", "_temp", "step-3"):
+        (tmp_path / place).mkdir()
     for probe in PROBES:
-        (tmp_path / "Makefile").write_text(f"release:\n\t{probe.replace('python ', 'python3 ')}\n")
+        (tmp_path / "workspace" / "Makefile").write_text(
+            f"release:\n\t{probe.replace('python ', 'python3 ')}\n"
+        )
         done = subprocess.run(
-            ["make", "release"], cwd=tmp_path, env=outside, capture_output=True, check=False
+            ["make", "release"], cwd=tmp_path / "workspace", env=outside, capture_output=True, check=False
         )
         assert done.returncode == 2, f"outside the sandbox it should have worked: {probe}"
     recipe = "".join(f"\t{probe}\n" for probe in PROBES)

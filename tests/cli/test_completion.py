@@ -38,7 +38,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("nono audit sn", "nono audit snapshot"),
         ("nono ledger pro", "nono ledger prove"),
         ("nono key rotate --destr", "nono key rotate --destroy-old"),
-        ("nono run --block", "nono run --block-net"),
+        ("nono run --block-n", "nono run --block-net"),
         ("nono run --allow m", "nono run --allow my dir/"),
         ("nono run --allow=s", "nono run --allow=sub/"),
         ("nono run -a s", "nono run -a sub/"),

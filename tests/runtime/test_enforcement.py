@@ -159,17 +159,27 @@ def test_no_landlock_at_all(
 
 @pytest.mark.parametrize(
     ("abi", "missing", "release"),
-    [(1, "truncate", "6.2"), (2, "truncate", "6.2"), (3, "scope", "6.12"), (5, "scope", "6.12")],
+    [(1, "truncate and scope", "6.12"), (3, "scope", "6.12"), (5, "scope", "6.12")],
 )
 def test_an_older_kernel(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, abi: int, missing: str, release: str
 ) -> None:
+    """All that is missing is said at once, and the hint is a kernel that has all of it."""
     monkeypatch.setattr(syscalls, "landlock_abi", lambda: abi)
     with pytest.raises(
-        EnforcementError, match=f"cannot enforce {missing}: it has Landlock ABI {abi}"
+        EnforcementError, match=f"cannot enforce {missing}: it has Landlock ABI {abi}, not 6"
     ) as caught:
         prepare()
     assert caught.value.hint == f"use Linux {release} or newer"
+
+
+def test_of_an_older_kernel_only_what_is_required_counts(
+    prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syscalls, "landlock_abi", lambda: 2)
+    with pytest.raises(EnforcementError, match="enforce truncate: it has Landlock ABI 2, not 3") as caught:
+        prepare(waived=("scope",))
+    assert caught.value.hint == "use Linux 6.2 or newer"
 
 
 @pytest.mark.parametrize("abi", range(1, 7))

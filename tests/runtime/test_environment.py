@@ -95,7 +95,7 @@ def test_the_last_source_wins() -> None:
     built = build(
         inherited,
         hook={b"B": b"hook", b"C": b"hook", b"TMPDIR": b"hook"},
-        secrets={b"C": b"secret", b"TMP": b"secret"},
+        secrets={b"C": b"secret"},
         own={b"D": b"own", b"NONO_SESSION_ID": b"s"},
         temporary=b"/private",
     )
@@ -108,9 +108,32 @@ def test_the_last_source_wins() -> None:
         b"TMPDIR": b"/private",
         b"TMP": b"/private",
         b"TEMP": b"/private",
+        b"TMPPREFIX": b"/private/zsh",
     }
     assert built.dropped == ()
     assert inherited[b"B"] == b"inherited"
+
+
+def test_what_a_secret_was_taken_from_is_not_inherited() -> None:
+    built = build({b"SOURCE": b"v", b"KEPT": b"w"}, secrets={b"A": b"v"}, taken=(b"SOURCE",))
+    assert built.variables == {b"A": b"v", b"KEPT": b"w"}
+    assert built.dropped == (b"SOURCE",)
+    built = build({b"SOURCE": b"v"}, secrets={b"SOURCE": b"v"}, taken=(b"SOURCE",))
+    assert (built.variables, built.dropped) == ({b"SOURCE": b"v"}, ())
+    built = build({b"SOURCE": b"v"}, hook={b"SOURCE": b"h"}, taken=(b"SOURCE",))
+    assert (built.variables, built.dropped) == ({b"SOURCE": b"h"}, ())
+
+
+def test_an_environment_does_not_show_itself() -> None:
+    assert "hunter2" not in repr(build({b"A": b"hunter2"}, secrets={b"B": b"hunter2"}))
+
+
+@pytest.mark.parametrize("name", [b"PATH", b"RES_OPTIONS", b"GIT_CONFIG_GLOBAL", b"TMPDIR", b"TMP", b"TEMP"])
+def test_no_secret_goes_where_nono_itself_looks_or_writes(name: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(secrets={name: b"hunter2"})
+    assert caught.value.code == "credential.name"
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_outer_nono_and_a_hook_do_not_speak_for_this_one() -> None:

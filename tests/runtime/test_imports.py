@@ -28,7 +28,8 @@ OURS = {
     "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.named_tuples",
     "attest.note", "attest.origin",
     "attest.statement", "attest.tree",
-    "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.capabilities", "runtime.child",
+    "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.blocked_commands",
+    "runtime.capabilities", "runtime.capability_file", "runtime.child",
     "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
@@ -191,3 +192,54 @@ def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callabl
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
     assert found["second"] == []
+
+
+FAILING = """
+from runtime.cli import main
+os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY), 2) if to_a_file else None
+assert main(["run", *flags, "--", "/bin/sh", "-c", command]) == status
+"""
+OF_A_FOOTER = {
+    "runtime.cli.diagnosis_text", "runtime.cli.terminal", "runtime.complaints", "runtime.diagnosis",
+    "runtime.exec_obstacles", "runtime.file_refusals", "runtime.mounts", "runtime.network_refusals",
+    "runtime.paths_in_text", "runtime.refusals",
+}  # fmt: skip
+"""What says why a command failed; it is loaded from where no command may write, when this one has ended."""
+
+
+@pytest.mark.parametrize(
+    ("to_a_file", "command", "status", "loads"),
+    [
+        (False, "exit 3", 3, set[str]()),
+        (True, "exit 0", 0, {"runtime.standard_error"}),
+        (True, "exit 3", 3, {"runtime.standard_error", *OF_A_FOOTER}),
+    ],
+)
+def test_only_a_command_that_failed_and_was_seen_is_diagnosed(
+    interpret: Callable[[str], Any], to_a_file: bool, command: str, status: int, loads: set[str]
+) -> None:
+    values = f"to_a_file, command, status, flags = {(to_a_file, command, status, ())!r}\n"
+    interpret(values + FAILING + LOADED)
+    loaded = set(interpret(values + FAILING + LOADED))
+    ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
+    assert ours - OURS - {"runtime.cli", "runtime.cli.run"} == loads
+    assert {name for name in loaded if name.partition(".")[0] in SLOW - {"shutil"}} == set()
+
+
+def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
+    interpret: Callable[[str], Any],
+) -> None:
+    prepared = "profile = None\nos.environ['SOURCE'] = 'secret'\n"
+    prepared += "with open('secret', 'w') as file:\n    file.write('secret')\nos.chmod('secret', 0o600)\n"
+    asked = "profile=profile, credentials={'A': 'env://SOURCE', 'B': 'file://' + os.path.abspath('secret')})"
+    found = interpret(prepared + WATCHED.replace("profile=profile)", asked))
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+    launch = "from runtime import launch\n"
+    asked = "launch(['/bin/true'], credentials={'B': 'file://' + os.path.abspath('secret')})\n"
+    plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
+    assert set(interpret(launch + asked + LOADED)) - plain == {
+        "runtime.credentials",
+        "runtime.document_words",
+    }

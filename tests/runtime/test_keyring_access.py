@@ -184,7 +184,7 @@ def test_the_library_is_not_installed(resolve: Any) -> None:
 
 @pytest.mark.parametrize("reference", ["keyring://", "keyring://x", "keyring:///x", "keyring://x/"])
 def test_a_reference_that_names_nothing(resolve: Any, reference: str) -> None:
-    assert "names no key in a keyring" in resolve(reference, "Hanging")["message"]
+    assert "names nothing in a keyring" in resolve(reference, "Hanging")["message"]
 
 
 def test_descriptors_and_children_are_given_back(resolve: Any, tmp_path: Path) -> None:

@@ -167,6 +167,38 @@ def test_ports_of_an_older_abi(abi: int) -> None:
         os.close(ruleset)
 
 
+@pytest.mark.parametrize("fence_first", [False, True])
+def test_confining_signals_takes_no_right_to_files_away(tmp_path: Path, fence_first: bool) -> None:
+    """A domain that handles no files denies linking and renaming between directories all the same."""
+    for name in ("one", "two", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "file").touch()
+    grants = [opened(tmp_path / name, Access.READWRITE) for name in ("one", "two")]
+    ruleset = landlock_rules.build(grants, Network.ALL, abi=RUNNING)
+
+    def confined(function: Callable[[], object]) -> int:
+        def probe() -> None:
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+            if fence_first:
+                landlock_rules.confine_signals(RUNNING)
+            restrict(ruleset)
+            if not fence_first:
+                landlock_rules.confine_signals(RUNNING)
+            function()
+
+        return in_child(probe)
+
+    def kill() -> None:
+        os.kill(os.getppid(), 0)
+
+    one, two = tmp_path / "one" / "file", tmp_path / "two" / "file"
+    assert confined(kill) == errno.EPERM
+    assert confined(lambda: os.link(one, two.with_name("linked"))) == 0
+    assert confined(lambda: os.rename(one, two)) == 0
+    assert confined(lambda: os.rename(two, tmp_path / "outside" / "file")) in (errno.EACCES, errno.EXDEV)
+    os.close(ruleset)
+
+
 def test_the_ruleset_closes_on_exec() -> None:
     ruleset = landlock_rules.build([], Network.ALL, abi=RUNNING)
     assert fcntl.fcntl(ruleset, fcntl.F_GETFD) & fcntl.FD_CLOEXEC

@@ -71,6 +71,8 @@ FULL = {
         "write_file": ["/srv/log"],
     },
     "network": {"block": True, "allow_connect_port": [443, 53], "listen_port": [80], "open_port": [80, 99]},
+    "env_credentials": {"API_KEY": "keyring://nono/a/b", "T": "file:///run/t", "U": "env://CI_TOKEN"},
+    "commands": {"allow": ["rm"], "block": ["npm", "kubectl"]},
     "session_hooks": {
         "before": {"script": "/opt/before.sh", "timeout_secs": 5, "required": True},
         "after": {"script": "~/after.sh"},
@@ -101,6 +103,8 @@ def test_everything_that_a_profile_can_say(
     assert profile.description == "all that can be said"
     assert profile.extends == (b"base", b"./other.jsonc")
     assert (profile.include, profile.exclude) == (("git_configuration",), ("devices",))
+    assert profile.credentials == FULL["env_credentials"]
+    assert (profile.allow_commands, profile.block_commands) == ((b"rm",), (b"npm", b"kubectl"))
     assert profile.variables == Lists(
         allow=(b"PATH", b"LC_*"), deny=(b"*",), set_vars={b"GOFLAGS": b"-mod=mod", b"E": b""}
     )
@@ -197,6 +201,33 @@ WRONG: list[tuple[object, str, str | None]] = [
     ({"filesystem": {"read": ["$WORKDIRX"]}}, "at filesystem.read[0]: cannot expand", "only ~ and $WORKDIR"),
     ({"filesystem": {"read": ["~root/x"]}}, "at filesystem.read[0]: cannot expand", "write the full path"),
     ({"filesystem": {"read": ["/x"] * 1025}}, "at filesystem.read: more than 1024 paths", None),
+    ({"env_credentials": []}, "at env_credentials: must be an object, not a list", None),
+    ({"env_credentials": {"A": 1}}, "at env_credentials.A: must be a reference, not a number", None),
+    ({"env_credentials": {"A-B": "env://X"}}, "A-B: a secret is to be put into what is not the name", None),
+    ({"env_credentials": {"LD_PRELOAD": "env://X"}}, "a secret must not be put into LD_PRELOAD", "another"),
+    ({"env_credentials": {"PATH": "env://X"}}, "a secret must not be put into PATH", "another"),
+    ({"env_credentials": {"NONO_X": "env://X"}}, "a secret must not be put into NONO_X", None),
+    ({"env_credentials": {"TMPDIR": "env://X"}}, "a secret must not be put into TMPDIR", None),
+    ({"env_credentials": {"A": "hunter2"}}, "A: a reference is keyring://", "never the secret"),
+    ({"env_credentials": {"A": "env://$X"}}, "A: env:// names a variable, without $", None),
+    ({"env_credentials": {"A": "file://x"}}, "A: file:// names an absolute path", None),
+    ({"env_credentials": {"A": "file:///a\nb"}}, "A: a reference has neither control characters", None),
+    ({"env_credentials": {"A": "keyring://nono"}}, "A: keyring:// names a service and a user", None),
+    ({"env_credentials": {"A": "file:///" + "x" * 512}}, "A: a reference has at most 512 characters", None),
+    ({"env_credentials": {f"A{n}": "env://X" for n in range(65)}}, "more than 64 variables", None),
+    ({"commands": ["rm"]}, "at commands: must be an object, not a list", None),
+    ({"commands": {"deny": []}}, "at commands.deny: unknown key", "known here: allow, block"),
+    ({"commands": {"allow": "rm"}}, "at commands.allow: must be a list of names, not a string", None),
+    ({"commands": {"allow": [1]}}, "at commands.allow[0]: must be the name of a command", None),
+    (
+        {"commands": {"block": ["/bin/rm"]}},
+        "at commands.block[0]: /bin/rm is not the name of a command",
+        None,
+    ),
+    ({"commands": {"block": [""]}}, "at commands.block[0]: '' is not the name", None),
+    ({"commands": {"block": [".."]}}, "at commands.block[0]: .. is not the name", None),
+    ({"commands": {"block": ["a\x1b"]}}, "commands.block[0]: 'a?' is not the name", None),
+    ({"commands": {"block": ["a"] * 65}}, "at commands.block: more than 64 names", None),
     (
         {"session_hooks": {"during": HOOK}},
         "at session_hooks.during: unknown key",
@@ -380,6 +411,24 @@ PROFILES = _maybe(
                     st.sampled_from(["", "x"]),
                     max_size=2,
                 ),
+            }
+        ),
+        "env_credentials": st.dictionaries(
+            st.sampled_from(["A", "LD_X", "LDX", "NONO_X", "PATH", "ENV", "TEMP", "A-B", ""]),
+            st.one_of(
+                st.sampled_from(
+                    ["env://A", "env://", "env://A-B", "file:///x", "file://", "keyring://a", "keyring:////x"]
+                ),
+                st.text(st.characters(codec="ascii"), max_size=4).map(lambda text: f"keyring://{text}x"),
+                st.text(st.characters(codec="utf-8"), max_size=4).map(lambda text: f"file:///{text}x"),
+                JUNK,
+            ),
+            max_size=2,
+        ),
+        "commands": _maybe(
+            {
+                key: st.lists(st.sampled_from(["rm", "a b", "", ".", "..", "...", "a/b", "\x7f"]), max_size=2)
+                for key in ("allow", "block")
             }
         ),
         "session_hooks": _maybe({"before": HOOKS, "after": HOOKS}),

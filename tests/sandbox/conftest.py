@@ -155,6 +155,15 @@ class Box:
 
             return _in_child(enter, probe, handover)
 
+    def restricted(
+        self, probe: Callable[[Callable[[], None]], object], more: tuple[FileGrant, ...] = ()
+    ) -> object:
+        """Run the probe as this identity; what it is given restricts it, when it has seen what it wants."""
+        with self.prepared(more=more) as prepared:
+            outcome = _in_child(self._become, lambda: probe(lambda: _restrict(prepared)))
+        assert outcome.worked, outcome
+        return outcome.value
+
     def assert_closed(
         self,
         probe: Callable[[], object],
@@ -234,6 +243,10 @@ def _in_child(
     if "broken" in said:
         raise AssertionError(f"the probe itself is broken: {said['broken']}")
     return Outcome(**said)
+
+
+def _restrict(prepared: enforcement.Prepared) -> None:
+    enforcement.restrict_self(prepared, None)
 
 
 def _mediate(handover: Handover, child: int, said: int) -> None:

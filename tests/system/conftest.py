@@ -208,6 +208,7 @@ class Site:
         cwd: Path | None = None,
         stdin: Any = subprocess.DEVNULL,  # whatever Popen takes
         stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
         pass_fds: Sequence[int] = (),
         program: Sequence[Argument] = (NONO,),
         preexec: Callable[[], None] | None = None,
@@ -220,7 +221,7 @@ class Site:
                 cwd=cwd or self.project,
                 stdin=stdin,
                 stdout=stdout,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 pass_fds=pass_fds,
                 preexec_fn=preexec,  # noqa: PLW1509  # the tests have one thread
             )

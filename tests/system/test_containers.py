@@ -260,3 +260,61 @@ def test_without_variables_and_without_streams(site: Site) -> None:
     }
     ended = site.run("--block-net", "--", "true", preexec=close)
     assert ended.status == 0, ended.stderr
+
+
+def mounted(script: str, *program: str | Path) -> tuple[str | Path, ...]:
+    """Return how a program is started after a shell script that mounts, in a mount namespace of its own."""
+    return (*unshared("--mount")[:-1], "/bin/sh", "-c", f'{script} && exec "$@"', "sh", *program)
+
+
+def test_with_no_variable_at_all(site: Site) -> None:
+    """``env -i``: the home is what the user database says, and the command gets what nono tells it alone."""
+    passwd = site.base / "passwd"
+    passwd.write_text(f"somebody:x:{0 if IS_ROOT else os.geteuid()}:0::{site.home}:/bin/sh\n")
+    binds = [f"mount --bind {passwd} /etc/passwd"]
+    if not os.access("/tmp", os.W_OK):  # where the command's directory is made, without TMPDIR
+        binds.append(f"mount --bind {site.temporary} /tmp")
+    program = mounted(" && ".join(binds), "/usr/bin/env", "-i", NONO)
+    if not IS_ROOT:  # mapped to root, who is in the database
+        passwd.write_text(f"root:x:0:0::{site.home}:/bin/sh\n")
+    script = "/usr/bin/env | cut -d = -f 1 | sort"
+    ended = site.run("--block-net", "--", "/bin/sh", "-c", f"{script}; exit 6", program=program)
+    assert ended.status == 6, ended.stderr
+    own = {"GIT_CONFIG_GLOBAL", "NONO_SESSION_ID", "TMPDIR", "TMP", "TEMP", "TMPPREFIX"}
+    assert set(ended.stdout.decode().split()) == own | {"PWD"}  # which the shell sets
+    (ledger,) = (site.home / ".local/state/nono/ledgers").glob("*.db")
+    assert set(site.record(ledger).start["environment"]) == own
+    assert site.verify(ledger, "-k", site.home / ".config/nono/keys/default.pub").status == 0
+
+
+def test_the_locale_is_the_callers(site: Site) -> None:
+    """In the C locale Python adds LC_CTYPE for itself, of which the command is to know nothing."""
+    for given, expected in (({"LANG": "C"}, b""), ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, b"C.UTF-8\n")):
+        assert site.shell('echo "${LC_CTYPE-}" | grep .', env=given).stdout == expected
+
+
+def test_without_any_stream(site: Site) -> None:
+    """All three closed: the first descriptors that nono opens are none of them."""
+
+    def close() -> None:
+        os.closerange(0, 3)
+
+    ended = site.shell("exit 9", "--block-net", preexec=close)
+    assert (ended.status, ended.stdout, ended.stderr) == (9, b"", "")
+    assert site.record().outcome["exit"] == 9
+    assert site.verify().status == 0
+
+
+def test_with_the_fewest_devices(site: Site) -> None:
+    """No /dev/tty, no /dev/pts, no /dev/shm."""
+    devices = site.base / "dev"
+    devices.mkdir()
+    names = ("null", "urandom")
+    for name in names:
+        (devices / name).touch()
+    binds = " && ".join(f"mount --bind /dev/{name} {devices}/{name}" for name in names)
+    script = "cat /dev/tty; echo x > /dev/null; head -c 4 /dev/urandom | wc -c; exit 4"
+    program = mounted(f"{binds} && mount --rbind {devices} /dev", NONO)
+    ended = site.run("--block-net", "--", "/bin/sh", "-c", script, program=program)
+    assert (ended.status, ended.stdout.strip()) == (4, b"4"), ended.stderr
+    assert b"/dev/tty" not in site.record().files()

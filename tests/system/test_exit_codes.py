@@ -331,7 +331,36 @@ def test_a_dry_run_launches_nothing_and_changes_nothing(site: Site) -> None:
     assert sorted(site.base.rglob("*")) == before
 
 
+def test_a_dry_run_plans_what_is_then_enforced(site: Site) -> None:
+    """Executable, directory, network, grants and variables: the plan's are those of the record."""
+    (site.home / ".gitconfig").touch()
+    site.file("one", "x")
+    flags = ("-p", "python-dev", "--read-file", "one", "--allow-connect-port", "443")
+    planned = site.run("--dry-run", *flags, "--", "/bin/sh", "-c", "exit 3")
+    assert planned.status == 0, planned.stderr
+    assert site.run(*flags, "--", "/bin/sh", "-c", "exit 3").status == 3
+    start = site.record().start
+    lines = planned.stdout.decode().splitlines()
+    words = {line.partition(" ")[0]: line.partition(" ")[2].strip() for line in lines if line[0] != " "}
+    assert words["file"] == f"{start['executable']['path']} (sha256 {start['executable']['sha256']})"
+    assert words["directory"] == start["directory"] == str(site.project)
+    assert words["network"] == "ports (connect to 443)"
+    grants = {tuple(line.split()) for line in lines if line.startswith("  ")}
+    recorded = {
+        (grant["access"], grant["path"] + "/" * (grant["type"] == "directory"), f"({grant['source']})")
+        for grant in start["capabilities"]["files"]
+        if grant["source"] != "system"  # the private directory, which a plan does not make
+    }
+    assert grants == recorded
+    temporary = {"TMPDIR", "TMP", "TEMP", "TMPPREFIX"}
+    assert set(words["variables"].split()) - temporary == set(start["environment"]) - temporary
+
+
 def test_a_dry_run_says_what_would_be_refused(site: Site) -> None:
+    script = site.script("tool", "touch ran")
+    refused = site.run("--dry-run", "--allow", ".", "--", script)
+    assert (refused.status, refused.stdout) == (125, b"")
+    assert "--allow-writable-script" in refused.stderr
     assert site.run("--dry-run", "--", "no-such-command").status == 127
     assert site.run("--dry-run", "--allow", "/", "--", "/bin/true").status == 125
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -304,3 +306,55 @@ def test_a_low_limit_of_open_files_is_said_and_no_fault(site: Site) -> None:
         refused += "the launch cannot be prepared: too many open files" in ended.stderr
         assert ("ulimit -n" in ended.stderr) == ("cannot be prepared: too many" in ended.stderr)
     assert refused > 0
+
+
+def limited(flag: str, limit: int | str, *program: str | Path) -> tuple[str | Path, ...]:
+    """Return how a program is started under a limit of the shell's ``ulimit``."""
+    return ("/bin/bash", "-c", f'ulimit {flag} {limit}; exec "$@"', "bash", *program)
+
+
+@pytest.mark.parametrize("flag", ["-d", "-v"], ids=["data", "address space"])
+def test_too_little_memory_is_said_and_no_exit_code_of_the_command(site: Site, flag: str) -> None:
+    """From where Python itself starts to where nono works; that a library crashes at its end is not ours."""
+    site.tidy, site.verdict = False, None  # there may be too little to remove anything, or to finish a record
+    assert site.run("--", "/bin/true").status == 0
+    found = set()
+    for limit in (3000, 5000, 9000, 12000, 13000, 25000, 30000, 35000, 38000, 41000, 50000, 200000):
+        bare_python = limited(flag, limit, sys.executable, "-I", "-c", "import os, site, gc")
+        if subprocess.run(bare_python, check=False, capture_output=True).returncode != 0:
+            continue
+        ended = site.run("--block-net", "--", "/bin/sh", "-c", "exit 9", program=limited(flag, limit, NONO))
+        if ended.status in (-signal.SIGSEGV, -signal.SIGABRT) or ended.stderr == "MemoryError\n":
+            continue  # a library, or Python before the first line of the program
+        assert ended.status in (9, 125), (limit, ended.stderr)
+        assert "Traceback" not in ended.stderr, limit
+        if ended.status == 125:
+            assert "ulimit -v" in ended.stderr, limit
+        found.add(ended.status)
+    assert found == {9, 125}
+    assert site.verify().status in (0, 3)  # intact, and no launch that ran is passed over
+
+
+def test_low_limits_of_what_is_not_needed_change_nothing(site: Site) -> None:
+    for flag, limit in (
+        ("-s", 256),
+        ("-l", 0),
+        ("-i", 0),
+        ("-c", 0),
+        ("-q", 0),
+        ("-x", 0),
+        ("-t", 20),
+        ("-e", 0),
+    ):
+        ended = site.shell("exit 9", "--block-net", program=limited(flag, limit, NONO))
+        assert ended.status == 9, (flag, ended.stderr)
+        assert site.record().outcome["exit"] == 9
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root's processes are not limited")
+def test_a_limit_of_processes_is_said(site: Site) -> None:
+    ended = site.run("--", "/bin/true", program=limited("-u", 1, NONO))
+    assert ended.status == 125
+    assert "Traceback" not in ended.stderr
+    assert "the launch cannot be prepared: resource temporarily unavailable" in ended.stderr
+    assert "nono: hint: raise the limit of processes (ulimit -u)" in ended.lines

@@ -261,7 +261,8 @@ def test_a_file_size_limit_ends_the_command_and_not_its_record(site: Site) -> No
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 
     ended = site.run(
-        "--allow", site.project, "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
+        "--allow", site.project, "--allow-command", "dd",
+        "--", "/usr/bin/dd", "if=/dev/zero", "of=big", "bs=2M", "count=1",
         preexec=limit,
     )  # fmt: skip
     assert ended.status in (1, 128 + signal.SIGXFSZ)
@@ -422,7 +423,10 @@ def test_nothing_of_nono_shows_in_what_the_command_sees_of_itself(site: Site) ->
     assert words[:4] == [b"/bin/cat", b"/proc/self/cmdline", b"/proc/self/environ", b"/proc/self/comm"]
     assert words[-1] == b"cat\n"
     names = {word.partition(b"=")[0].decode() for word in words[4:-1]}
-    assert names == {*site.environment, "GIT_CONFIG_GLOBAL", "NONO_SESSION_ID", "TMP", "TEMP"}
+    assert names == {
+        *site.environment, "GIT_CONFIG_GLOBAL", "NONO_CAP_FILE", "NONO_SESSION_ID", "TMP", "TEMP",
+        "TMPPREFIX",
+    }  # fmt: skip
 
 
 def test_the_processes_of_a_launch_are_gone_when_nono_is(site: Site) -> None:

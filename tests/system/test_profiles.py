@@ -293,6 +293,34 @@ def test_an_agent_without_a_profile_is_told_of_one(site: Site) -> None:
     assert site.record().intent["profile"] == []
 
 
+@pytest.mark.parametrize(
+    ("agent", "hint"),
+    [
+        ("codex", "there is a profile for codex: nono run -p codex -- "),
+        ("opencode", "there is a profile for opencode: nono run -p opencode -- "),
+        ("openclaw", "begin one: nono profile init openclaw --extends agent"),
+        ("swival", "begin one: nono profile init swival --extends agent"),
+        ("claude.sh", None),
+    ],
+)
+def test_each_agent_is_told_what_works(site: Site, agent: str, hint: str | None) -> None:
+    """A hint names a profile that is there, or the command that begins one."""
+    site.script(agent, "exit 3")
+    ended = site.run("--read", ".", "--", f"./{agent}")
+    assert ended.status == 3
+    if hint is None:
+        assert "profile" not in ended.stderr
+        return
+    assert hint in ended.stderr
+    site.tidy = False  # the profile stays
+    if "init" in hint:
+        assert site.nono(*hint.partition("nono ")[2].split()).status == 0
+    profile = hint.partition(" -p ")[2].split()[0] if " -p " in hint else agent
+    ended = site.run("-p", profile, "--", f"./{agent}")
+    assert "there is" not in ended.stderr
+    assert site.record().intent["profile"][-1]["name"] == profile
+
+
 def test_a_strict_build_has_neither_network_nor_home_nor_tokens(site: Site) -> None:
     (site.home / ".gitconfig").write_text("[user]\n  name = x\n")
     (site.home / ".codex").mkdir()

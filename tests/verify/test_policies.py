@@ -79,6 +79,7 @@ def grant(
 # --- conditions, each met and each failed -----------------------------------------------------------
 
 
+SESSION = f"{'0' * 12}7{'0' * 3}8{'0' * 15}"
 PRIVATE = f"/tmp/nono-{'0a' * 10}"
 D, E = "d" * 64, "e" * 64
 MET_AND_FAILED = [
@@ -486,7 +487,28 @@ def test_places_are_found_as_the_words_say(places: list[str], path: str, *, is_d
         (Conditions(no_write_under=tuple(places)), opened),
         (Conditions(write_only_under=tuple(places)), not inside),
     ):
-        assert bool(list(conditions.start(start, shown))) is fails
+        assert bool(list(conditions.start(start, shown, SESSION))) is fails
+
+
+@pytest.mark.parametrize(
+    ("name", "access", "kind", "source", "is_own"),
+    [
+        ("{session}.json", "read", "file", "system", True),
+        ("{session}.json", "readwrite", "file", "system", False),
+        ("{session}.json", "read", "file", "user", False),
+        ("{session}.json", "read", "directory", "system", False),
+        ("{session}.json.pem", "read", "file", "system", False),
+        (f"{'0' * 12}7{'0' * 3}8{'1' * 15}.json", "read", "file", "system", False),
+    ],
+)
+def test_the_file_that_says_what_a_launch_may_do_is_its_own_alone(
+    name: str, access: str, kind: str, source: str, is_own: bool
+) -> None:
+    path = f"/root/.local/state/nono/capabilities/{name.format(session=SESSION)}"
+    shown: Any = {"files": [grant(path, access, kind, source)], "network": {"mode": "blocked"}}
+    start = {"enforcement": {"achieved": {"network": True, "filesystem": True}}}
+    found = [*Conditions(no_grant_under=("/root",)).start(start, shown, SESSION)]
+    assert [failure.code for failure in found] == ([] if is_own else ["policy.grant"])
 
 
 # --- --require-label, --require-output, --session ------------------------------------------------------

@@ -61,8 +61,8 @@ function _shtab_nono_using
   test "$_shtab_nono_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_commands run profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-connect-port --allow-file --audit-sign-key --bypass-protection --command --entries --entry --exe --exe-sha256 --exit --extends --from-session --index --key-passphrase-env --label --ledger --limit --listen-port --name --new --new-key-passphrase-env --open-port --origin --out --output --path --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
+set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' doctor completion help
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --audit-sign-key --block-command --bypass-protection --command --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -83,9 +83,13 @@ complete -c nono -n '_shtab_nono_using run' -l allow-connect-port -x -d 'connect
 complete -c nono -n '_shtab_nono_using run' -l listen-port -x -d 'listen on a TCP port, on any address of this host'
 complete -c nono -n '_shtab_nono_using run' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
 complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
-complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
 complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
+complete -c nono -n '_shtab_nono_using run' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
+complete -c nono -n '_shtab_nono_using run' -l env-credential -x -d 'put the keyring'"'"'s password for user NAME of service nono into the variable NAME, in upper case'
+complete -c nono -n '_shtab_nono_using run' -l env-credential-map -x -d 'put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME'
+complete -c nono -n '_shtab_nono_using run' -l allow-command -x -d 'launch a command of this name although it is blocked, as rm and sudo are'
+complete -c nono -n '_shtab_nono_using run' -l block-command -x -d 'refuse a command of this name; advice at start-up, which any shell gets around'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
@@ -93,10 +97,37 @@ complete -c nono -n '_shtab_nono_using run' -l label -x -d 'a word that the reco
 complete -c nono -n '_shtab_nono_using run' -l output -xka "(__fish_complete_path (commandline -ct))" -d 'a file whose digest is recorded at the end; if it has none then (it is missing, …) nono-verify exits 3 for this ledger from then on'
 complete -c nono -n '_shtab_nono_using run' -l no-audit -d 'record nothing'
 complete -c nono -n '_shtab_nono_using run' -l dry-run -d 'say what would be launched, and stop there'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics -d 'look for refusals in what it writes to standard error, also where that is a pipe: it then gets another one, which nono reads and hands on (a file is read back without this)'
+complete -c nono -n '_shtab_nono_using run' -l no-diagnostics -d 'do not say what was refused, and what would allow it'
+complete -c nono -n '_shtab_nono_using run' -l diagnostics-json -xka "(__fish_complete_path (commandline -ct))" -d 'write what was refused to FILE, as JSON, however it ended'
 complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to standard error'
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
 complete -c nono -n '_shtab_nono_using run; and test $_shtab_nono_npos -ge 0' -ka "(_nono_delegate)" -d 'what to run'
+complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a why -d 'Whether a launch may do something, and what would change that.'
+complete -c nono -n '_shtab_nono_using why' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using why' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'may it use this file or directory?'
+complete -c nono -n '_shtab_nono_using why' -l host -x -d 'may it connect to this host, on --port?'
+complete -c nono -n '_shtab_nono_using why' -l listen -x -d 'may it listen on this TCP port?'
+complete -c nono -n '_shtab_nono_using why' -l schema -d 'print the form of what --json writes'
+complete -c nono -n '_shtab_nono_using why' -l op -xka "read write readwrite execute" -d 'with --path: what is to be done (default: read); of a directory, read lists it, write makes and removes what is in it'
+complete -c nono -n '_shtab_nono_using why' -l port -x -d 'with --host: the TCP port'
+complete -c nono -n '_shtab_nono_using why' -l self -d 'ask the launch in which this is called'
+complete -c nono -n '_shtab_nono_using why' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using why' -s a -l allow -xka "(__fish_complete_directories)" -d 'read and write a directory and everything in it'
+complete -c nono -n '_shtab_nono_using why' -s r -l read -xka "(__fish_complete_directories)" -d 'read a directory and everything in it, execute included'
+complete -c nono -n '_shtab_nono_using why' -s w -l write -xka "(__fish_complete_directories)" -d 'write to a directory and everything in it'
+complete -c nono -n '_shtab_nono_using why' -l allow-file -xka "(__fish_complete_path (commandline -ct))" -d 'read and write one file'
+complete -c nono -n '_shtab_nono_using why' -l read-file -xka "(__fish_complete_path (commandline -ct))" -d 'read one file'
+complete -c nono -n '_shtab_nono_using why' -l write-file -xka "(__fish_complete_path (commandline -ct))" -d 'write to one file'
+complete -c nono -n '_shtab_nono_using why' -l allow-cwd -d 'read the working directory'
+complete -c nono -n '_shtab_nono_using why' -l block-net -d 'close the network (it is open by default)'
+complete -c nono -n '_shtab_nono_using why' -l allow-connect-port -x -d 'connect to a TCP port, on any host; with any port all else of the network is closed'
+complete -c nono -n '_shtab_nono_using why' -l listen-port -x -d 'listen on a TCP port, on any address of this host'
+complete -c nono -n '_shtab_nono_using why' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
+complete -c nono -n '_shtab_nono_using why' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
+complete -c nono -n '_shtab_nono_using why' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
+complete -c nono -n '_shtab_nono_using why' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a profile -d 'What kinds of commands need: profiles and groups.'
 complete -c nono -n '_shtab_nono_using profile' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using profile; and test $_shtab_nono_npos -eq 0' -a list -d 'List the built-in profiles and yours.'
@@ -231,4 +262,4 @@ complete -c nono -n '_shtab_nono_using completion' -s h -l help -d 'show this he
 complete -c nono -n '_shtab_nono_using completion; and test $_shtab_nono_npos -eq 0' -ka "bash zsh fish" -d 'one of bash, zsh, fish'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c nono -n '_shtab_nono_using help' -s h -l help -d 'show this help message and exit'
-complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run profile audit ledger keygen key doctor completion help" -d 'a command, and one beneath it'
+complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run why profile audit ledger keygen key doctor completion help" -d 'a command, and one beneath it'

@@ -19,6 +19,7 @@ _shtab_nono_commands() {
     ledger:'Where the ledger is, and what it says of itself.'
     profile:'What kinds of commands need: profiles and groups.'
     run:'Run a command inside the sandbox and record it.'
+    why:'Whether a launch may do something, and what would change that.'
   )
   _describe 'nono commands' _commands
 }
@@ -166,7 +167,7 @@ _shtab_nono_doctor_defaults_added=0
 
 _shtab_nono_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*)::a command, and one beneath it:(run profile audit ledger keygen key doctor completion help)"
+  "(*)::a command, and one beneath it:(run why profile audit ledger keygen key doctor completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -370,9 +371,13 @@ _shtab_nono_run_options=(
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
   {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
+  "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
+  "*--env-credential=[put the keyring\'s password for user NAME of service nono into the variable NAME, in upper case]:NAME[,NAME...]:"
+  "*--env-credential-map=[put a secret into the variable NAME\; REF is keyring\:\/\/SERVICE\/USER, file\:\/\/\/PATH or env\:\/\/NAME]:('REF', 'NAME'):"
+  "*--allow-command=[launch a command of this name although it is blocked, as rm and sudo are]:NAME:"
+  "*--block-command=[refuse a command of this name\; advice at start-up, which any shell gets around]:NAME:"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
   "--key-passphrase-env=[the variable that holds its passphrase (default\: ask on the terminal)]:NAME:_parameters -g '*export*'"
@@ -380,6 +385,9 @@ _shtab_nono_run_options=(
   "*--output=[a file whose digest is recorded at the end\; if it has none then (it is missing, \…) nono-verify exits 3 for this ledger from then on]:PATH:_files"
   "--no-audit[record nothing]"
   "--dry-run[say what would be launched, and stop there]"
+  "--diagnostics[look for refusals in what it writes to standard error, also where that is a pipe\: it then gets another one, which nono reads and hands on (a file is read back without this)]"
+  "--no-diagnostics[do not say what was refused, and what would allow it]"
+  "--diagnostics-json=[write what was refused to FILE, as JSON, however it ended]:FILE:_files"
   {-s,--silent}"[write nothing to standard error]"
   {-v,--verbose}"[say what will run and inside what]"
   "--status-fd=[write how it went to descriptor N, as one line of JSON]:N:"
@@ -388,6 +396,35 @@ _shtab_nono_run_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_run_defaults_added=0
+
+_shtab_nono_why_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--path=[may it use this file or directory\?]:PATH:_files"
+  "--host=[may it connect to this host, on --port\?]:HOST:"
+  "--listen=[may it listen on this TCP port\?]:PORT:"
+  "--schema[print the form of what --json writes]"
+  "--op=[with --path\: what is to be done (default\: read)\; of a directory, read lists it, write makes and removes what is in it]:op:(read write readwrite execute)"
+  "--port=[with --host\: the TCP port]:PORT:"
+  "--self[ask the launch in which this is called]"
+  "--json[write one JSON object]"
+  "*"{-a+,--allow=}"[read and write a directory and everything in it]:DIR:_files -/"
+  "*"{-r+,--read=}"[read a directory and everything in it, execute included]:DIR:_files -/"
+  "*"{-w+,--write=}"[write to a directory and everything in it]:DIR:_files -/"
+  "*--allow-file=[read and write one file]:FILE:_files"
+  "*--read-file=[read one file]:FILE:_files"
+  "*--write-file=[write to one file]:FILE:_files"
+  "--allow-cwd[read the working directory]"
+  "--block-net[close the network (it is open by default)]"
+  "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
+  "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
+  "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
+  "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_why_defaults_added=0
 
 
 _shtab_nono() {
@@ -417,6 +454,7 @@ _shtab_nono() {
         ledger) _shtab_nono_ledger ;;
         profile) _shtab_nono_profile ;;
         run) _arguments -C -s $_shtab_nono_run_options ;;
+        why) _arguments -C -s $_shtab_nono_why_options ;;
       esac
   esac
 }

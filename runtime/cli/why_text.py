@@ -1,0 +1,190 @@
+"""How ``nono why`` writes an answer: as lines for people, or as one JSON object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attest import canonical
+from runtime.capabilities import PROFILE, SYSTEM, USER, Network, network_document, network_words
+from runtime.cli.audit_document import write_document
+from runtime.cli.profile_facts import DEFAULT, ChainNames
+from runtime.default_groups import DEFAULT_GROUPS
+from runtime.path_names import shown
+from runtime.why import Operation, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.capabilities import CapabilitySet, FileGrant
+    from runtime.profile import Profile
+    from runtime.suggestion import Suggestion
+    from runtime.why import Answer
+    from runtime.why_subject import AskedLaunch, LaunchAround
+
+VERSION = 1
+
+_COMMAND_LINE = "command line"
+_NONO = "nono"
+_DEFAULTS = frozenset(group.name for group in DEFAULT_GROUPS)
+_DOES = {
+    Operation.READ: "read",
+    Operation.WRITE: "write to",
+    Operation.READWRITE: "read and write",
+    Operation.EXECUTE: "execute",
+}
+
+
+class Question(NamedTuple):
+    """What is asked: about a path, a port of a host, or a port to listen on.
+
+    Attributes:
+        path: the path as it was typed, or None.
+        operation: what is to be done with it.
+        host: the host to connect to, or None.
+        port: the port, None for a path.
+    """
+
+    path: bytes | None = None
+    operation: Operation = Operation.READ
+    host: str | None = None
+    port: int | None = None
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it is about a path in the current directory."""
+        return self.path is not None and not self.path.startswith((b"/", b"~"))
+
+    def wording(self) -> str:
+        """Return what is asked as a few words."""
+        if self.path is not None:
+            return f"{_DOES[self.operation]} {shown(self.path)}"
+        if self.host is not None:
+            return f"connect to {self.host}, port {self.port}"
+        return f"listen on port {self.port}"
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        if self.path is not None:
+            return {"kind": "path", "operation": str(self.operation), "path": canonical.text(self.path)}
+        if self.host is not None:
+            return {"host": self.host, "kind": "connect", "port": self.port}
+        return {"kind": "listen", "port": self.port}
+
+
+class Found(NamedTuple):
+    """A question with its answer.
+
+    Attributes:
+        question: what was asked.
+        answer: what was found.
+        suggestion: what would change it, None where nothing would or nothing needs to.
+        launch: the launch that the flags would make, where that was asked.
+        around: the launch in which it was asked, where that was.
+    """
+
+    question: Question
+    answer: Answer
+    suggestion: Suggestion | None = None
+    launch: AskedLaunch | None = None
+    around: LaunchAround | None = None
+
+    @property
+    def capabilities(self) -> CapabilitySet | None:
+        """The capability set that was asked, if it came to that."""
+        subject = self.launch or self.around
+        return None if subject is None else subject.capabilities
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile of the launch, where it is known."""
+        return None if self.launch is None else self.launch.profile
+
+
+def lines(found: Found) -> Iterator[str]:
+    """Yield the answer, the rule that it follows from, and what to do about it."""
+    answer = found.answer
+    status = "cannot say" if answer.status is Status.UNKNOWN else str(answer.status)
+    yield f"{status}: {found.question.wording()}: {answer.message}"
+    for grant in answer.grants:
+        asked = "" if grant.asked == grant.path else f", as {shown(grant.asked)}"
+        by = "".join(f", {who}" for who in _said_by(found, grant) if who not in (_COMMAND_LINE, _NONO))
+        what = f"{grant.access} {shown(grant.path)}{'/' if grant.directory and grant.path != b'/' else ''}"
+        yield f"grant    {what} ({grant.source}{asked}{by})"
+    if found.question.port is not None and found.capabilities is not None:
+        by = ", ".join(_network_said_by(found))
+        network = network_words(network_document(found.capabilities.network, found.capabilities.ports))
+        yield f"network  {network}{f' ({by})' if by else ''}"
+    if found.suggestion is not None:
+        yield f"flag     {found.suggestion.wording()}"
+    for note in answer.notes:
+        yield f"note     {note}"
+
+
+def write_json(found: Found) -> None:
+    """Write the answer as one JSON object of the published schema.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    answer, suggestion = found.answer, found.suggestion
+    network: dict[str, Any] | None = None
+    if found.question.port is not None and (capabilities := found.capabilities) is not None:
+        network = network_document(capabilities.network, capabilities.ports)
+        network["said_by"] = [*_network_said_by(found)]
+    write_document(
+        {
+            "matching_capabilities": [
+                {**grant.document(), "said_by": [*_said_by(found, grant)]} for grant in answer.grants
+            ],
+            "message": _text(answer.message),
+            "network": network,
+            "notes": [*map(_text, answer.notes)],
+            "question": found.question.document(),
+            "reason": str(answer.reason),
+            "session": None if found.around is None else found.around.state.own.session,
+            "status": str(answer.status),
+            "suggestion": None
+            if suggestion is None
+            else {
+                "add": [*map(canonical.text, suggestion.add)],
+                "remove": [*map(canonical.text, suggestion.remove)],
+            },
+            "version": VERSION,
+        }
+    )
+
+
+def _said_by(found: Found, grant: FileGrant) -> tuple[str, ...]:
+    """Return who asks for a grant: the command line, files of a profile, the defaults, or nono itself."""
+    if grant.source == SYSTEM:
+        return (_NONO,)
+    if grant.source == USER:
+        return (_COMMAND_LINE,)
+    files = None if found.profile is None else ChainNames(found.profile.chain)
+    if grant.source == PROFILE:
+        if files is None:
+            return ()
+        return files.that(lambda file: any(request.path == grant.asked for request in file.filesystem))
+    name = grant.source.partition(":")[2]
+    including = () if files is None else files.that(lambda file: name in file.include)
+    return (DEFAULT, *including) if name in _DEFAULTS else including
+
+
+def _network_said_by(found: Found) -> tuple[str, ...]:
+    """Return who closes the network, or names ports; nobody where the launch around was asked."""
+    launch, capabilities = found.launch, found.capabilities
+    if launch is None or capabilities is None:
+        return ()
+    if capabilities.network is Network.ALL:
+        return (DEFAULT,)
+    files = None if launch.profile is None else ChainNames(launch.profile.chain)
+    if capabilities.network is Network.BLOCKED:
+        by = () if files is None else files.that(lambda file: file.block_network)
+        return ("--block-net", *by) if launch.request.block_net else by
+    by = () if files is None else files.that(lambda file: any(file.ports))
+    return (_COMMAND_LINE, *by) if any(launch.request.asked_ports()) else by
+
+
+def _text(text: str) -> str:
+    # A path that is not UTF-8 can stand in it, and JSON has no form for that in a text.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

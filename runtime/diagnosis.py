@@ -1,0 +1,78 @@
+"""Why a command may have failed: what was refused to it, and which flag would allow that.
+
+Three sources, in the order of what they are worth:
+
+1. *decided*: what nono itself refused while the command ran;
+2. *exec*: the kernel's own answer to the exec of the command;
+3. *inferred*: what programs complained of on standard error (:mod:`runtime.complaints`).
+
+What is inferred is a question, not an answer: whoever wrote it may lie. Each is asked of the very capability
+set that was enforced, of the file's own permissions, and of the guard that judges grants. A flag is suggested
+only where the sandbox would have refused, the file's own permissions would not, and the grant can be given;
+it is the narrowest one. Nothing here ever gets into the record: evidence is not inferred.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime import exec_obstacles, network_refusals
+from runtime.capabilities import Access
+from runtime.complaints import FileComplaint, NetworkComplaint
+from runtime.file_refusals import FileJudge
+from runtime.grant_request import GrantRequest
+from runtime.refusals import DECIDED, EXEC, NOT_GRANTED, REFUSED, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from runtime.capabilities import CapabilitySet
+    from runtime.complaints import Complaint
+    from runtime.refusals import Enforced
+
+
+def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Finding]:
+    """Return what was refused, the surest first, each thing once.
+
+    Args:
+        enforced: what the command was launched inside of.
+        complaints: what was read from its standard error.
+    """
+    decided = [
+        Finding(DECIDED, refusal.what, refusal.subject, None, REFUSED, refusal.reason)
+        for refusal in enforced.refusals
+    ]
+    judge = FileJudge(enforced)
+    found: dict[Hashable, Finding] = {}
+    for complaint in complaints:
+        if isinstance(complaint, FileComplaint):
+            about, finding = judge.judge(complaint) or (None, None)
+        elif isinstance(complaint, NetworkComplaint):
+            about = finding = network_refusals.of_network(complaint, enforced)
+        else:
+            about = finding = network_refusals.of_call(complaint)
+        if finding is not None:
+            found[about] = finding
+    known = {finding.subject for finding in decided}
+    return [*decided, *(finding for finding in found.values() if finding.subject not in known)]
+
+
+def of_exec(path: bytes, capabilities: CapabilitySet) -> Finding | None:
+    """Return why the kernel could not execute the command, None where that is not seen.
+
+    Args:
+        path: absolute, of the command.
+        capabilities: what was enforced.
+    """
+    obstacle = exec_obstacles.find(path, capabilities)
+    if obstacle is None:
+        return None
+    return Finding(
+        EXEC, "file", obstacle.path, Access.READ, obstacle.cause, obstacle.reason, _flags_of(obstacle)
+    )
+
+
+def _flags_of(obstacle: exec_obstacles.Obstacle) -> tuple[bytes, ...]:
+    if obstacle.cause != NOT_GRANTED:
+        return ()
+    return GrantRequest(Access.READ, obstacle.path, directory=False).words()
