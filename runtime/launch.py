@@ -651,7 +651,7 @@ def _preparation_hint(error: OSError) -> str | None:
     if error.errno == errno.EMFILE:
         return "raise the limit of open files (ulimit -n)"
     if error.errno == errno.EAGAIN and error.filename is None:  # of fork(2), of which that is the reason
-        return "raise the limit of processes (ulimit -u)"
+        return own_limits.PROCESSES_HINT
     if error.filename is not None:  # a file is refused by whom it belongs to
         return None
     return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)

@@ -23,7 +23,7 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
-from runtime import child, enforcement, executable, out_of_memory, syscalls
+from runtime import child, enforcement, executable, out_of_memory, own_limits, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def _supervise(
         from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
         handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        channel.send(_no_resources("the monitor cannot make a process"))
+        return
     if pid == 0:
         os.close(channel.launcher)
         os.close(channel.messages)
@@ -125,8 +129,8 @@ def _supervise(
         try:
             # Whoever mediates can be made to wait without end, and this thread must see the launcher's.
             _thread.start_new_thread(mediation.mediate, (handover, pid))
-        except RuntimeError as error:
-            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
+        except RuntimeError:
+            channel.send(_no_resources("the monitor cannot make a thread"))
             _give_up(pid)
             return
     channel.send({"pid": pid})
@@ -147,6 +151,10 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
+
+
+def _no_resources(what: str) -> dict[str, object]:
+    return {"code": "launch.resources", "error": what, "hint": own_limits.PROCESSES_HINT}
 
 
 def _give_up(pid: int) -> None:
