@@ -23,7 +23,7 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
-from runtime import child, enforcement, executable, out_of_memory, own_limits, syscalls
+from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
@@ -100,8 +100,14 @@ def _supervise(
         handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
     try:
         pid = os.fork()
-    except OSError:
-        channel.send(_no_resources("the monitor cannot make a process"))
+    except OSError as error:
+        channel.send(
+            {
+                "code": "launch.resources",
+                "error": f"cannot make a process: {error.strerror}",
+                "hint": enforcement.processes_hint(error.errno),
+            }
+        )
         return
     if pid == 0:
         os.close(channel.launcher)
@@ -129,8 +135,8 @@ def _supervise(
         try:
             # Whoever mediates can be made to wait without end, and this thread must see the launcher's.
             _thread.start_new_thread(mediation.mediate, (handover, pid))
-        except RuntimeError:
-            channel.send(_no_resources("the monitor cannot make a thread"))
+        except RuntimeError as error:
+            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
             _give_up(pid)
             return
     channel.send({"pid": pid})
@@ -151,10 +157,6 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
-
-
-def _no_resources(what: str) -> dict[str, object]:
-    return {"code": "launch.resources", "error": what, "hint": own_limits.PROCESSES_HINT}
 
 
 def _give_up(pid: int) -> None:

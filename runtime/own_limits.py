@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 _CPU, _FSIZE, _DATA, _NPROC, _NOFILE, _AS = 0, 1, 2, 6, 7, 9
 
 
-PROCESSES_HINT = "raise the limit of processes (ulimit -u)"
-"""What to do where a process or a thread cannot be made."""
-
 # Not a NamedTuple: making one costs each launch a tenth of a millisecond.
 Limit = tuple[int, int, int]
 """One limit of the caller: what is limited (a number of asm-generic/resource.h), the soft limit, which is in

@@ -15,7 +15,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runtime import child, monitor, offspring, out_of_memory, own_limits, syscalls
+from runtime import child, enforcement, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
@@ -195,9 +195,9 @@ class Supervision:
             monitor_pid = os.fork()
         except OSError as error:
             raise LaunchError(
-                f"cannot make a process: {(error.strerror or '').lower()}",
+                f"cannot make a process: {error.strerror}",
                 code="launch.resources",
-                hint=own_limits.PROCESSES_HINT,
+                hint=enforcement.processes_hint(error.errno),
             ) from None
         if monitor_pid == 0:
             monitor.run(monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep)
