@@ -98,16 +98,8 @@ def _supervise(
         from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
         handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
-    try:
-        pid = os.fork()
-    except OSError as error:
-        channel.send(
-            {
-                "code": "launch.resources",
-                "error": f"cannot make a process: {error.strerror}",
-                "hint": enforcement.processes_hint(error.errno),
-            }
-        )
+    pid = _fork(channel)
+    if pid is None:
         return
     if pid == 0:
         os.close(channel.launcher)
@@ -162,6 +154,17 @@ def _supervise(
 def _give_up(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def _fork(channel: Channel) -> int | None:
+    """Return what fork(2) does; None when it failed, which the launcher is told."""
+    try:
+        return os.fork()
+    except OSError as error:
+        hint = enforcement.processes_hint(error.errno)
+        error_text = f"cannot make a process: {error.strerror}"
+        channel.send({"code": "launch.resources", "error": error_text, "hint": hint})
+        return None
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
