@@ -24,9 +24,9 @@ def launch(
     allow_file: Sequence[str | bytes | os.PathLike[str]] = (),
     read_file: Sequence[str | bytes | os.PathLike[str]] = (),
     write_file: Sequence[str | bytes | os.PathLike[str]] = (),
-    allow_cwd: bool = False,
+    allow_cwd: bool | None = None,
     workdir: str | bytes | os.PathLike[str] | None = None,
-    block_net: bool = False,
+    block_net: bool | None = None,
     connect_ports: Sequence[int] = (),
     listen_ports: Sequence[int] = (),
     open_ports: Sequence[int] = (),
@@ -42,6 +42,7 @@ def launch(
     labels: Mapping[str, str] | None = None,
     outputs: Sequence[str | bytes | os.PathLike[str]] = (),
     audit: bool = True,
+    config: str | bytes | os.PathLike[str] | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> LaunchResult:
     """Run ``command`` inside the sandbox, record it, and return how it ended; ``nono run`` as a function.
@@ -57,9 +58,9 @@ def launch(
         allow_file: files to read and write.
         read_file: files to read.
         write_file: files to write.
-        allow_cwd: grant the working directory for reading.
+        allow_cwd: grant the working directory for reading; None for what the user has configured.
         workdir: the working directory; the current one by default.
-        block_net: close the network.
+        block_net: close the network; None for what the user has configured.
         connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
             network is closed.
         listen_ports: TCP ports to listen on, on any address of this host.
@@ -78,6 +79,7 @@ def launch(
         labels: words that the record carries, at most 64.
         outputs: files whose digests the outcome states, at most 64.
         audit: False writes no record.
+        config: a capability manifest, which says all that is granted.
         notify: told, in one line each, what a user should know.
 
     Returns:
@@ -121,6 +123,7 @@ def launch(
         labels=labels or {},
         outputs=_encoded("outputs", outputs),
         audit=audit,
+        config=_encoded_one(config),
     )
     return Launch(request, notify=notify).run()
 

@@ -19,7 +19,7 @@ from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
@@ -157,6 +157,7 @@ def prepare(
     open_grants: Iterable[OpenGrant],
     *,
     cache_directory: bytes,
+    keep: bool = True,
     executable_rules: Sequence[int] = (),
     waived: Iterable[str] = (),
     outer: str | None = None,
@@ -167,6 +168,7 @@ def prepare(
         capabilities: what the launch may do; its network decides about the filter.
         open_grants: its file grants, each with the descriptor that was judged.
         cache_directory: where the compiled filter is kept; never grantable to a command.
+        keep: whether a filter that has to be compiled is kept there.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
@@ -181,7 +183,7 @@ def prepare(
         from runtime import surroundings  # noqa: PLC0415  # few launches listen
 
         on_wsl = surroundings.wsl() is not None
-    program, digest = load_filter(cache_directory, network, listens=ports.listens)
+    program, digest = load_filter(cache_directory, network, listens=ports.listens, keep=keep)
     try:
         ruleset = landlock_rules.build(
             open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
@@ -189,6 +191,17 @@ def prepare(
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
     return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl)
+
+
+def require_achieved(required: Iterable[str], achieved: Mapping[str, bool]) -> None:
+    """Refuse a launch that has less than it requires.
+
+    Raises:
+        EnforcementError: it names what is missing.
+    """
+    missing = sorted(feature for feature in required if not achieved[feature])
+    if missing:
+        raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
 
 
 def landlock_abi() -> int:
@@ -209,14 +222,16 @@ def landlock_abi() -> int:
         raise EnforcementError(why, hint=outside or hint) from error
 
 
-def load_filter(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
+def load_filter(
+    cache_directory: bytes, network: Network, *, listens: bool = False, keep: bool = True
+) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
     Raises:
         EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
     """
     try:
-        return seccomp_filter.load_or_build(cache_directory, network, listens=listens)
+        return seccomp_filter.load_or_build(cache_directory, network, listens=listens, keep=keep)
     except EnforcementError as error:
         if error.hint is not None:
             raise
@@ -315,9 +330,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         "filter": filtered,
         "capabilities": left.cut,
     }
-    missing = [name for name in RESTRICTED_HERE if name in prepared.required and not achieved[name]]
-    if missing:
-        raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+    require_achieved(prepared.required.intersection(RESTRICTED_HERE), achieved)
     return achieved
 
 

@@ -94,7 +94,7 @@ def probe(directory: bytes) -> tuple[Finding, ...]:
         features, calls = _STEPS[step]
         hint = enforcement.filter_hint(number, calls) or f"{calls[-1]}: {os.strerror(number)}"
         hints |= dict.fromkeys(features, hint)
-    if (failed := _exec_stop_errno()) is None:
+    if (failed := exec_stop_errno()) is None:
         held.add("exec-stop")
     elif (why := enforcement.tracing_hint(failed)) is not None:
         hints["exec-stop"] = why
@@ -205,7 +205,7 @@ def _ioctl_null() -> None:
     fcntl.ioctl(os.open(_NULL, os.O_RDONLY), _TCGETS, bytes(64))
 
 
-def _exec_stop_errno() -> int | None:
+def exec_stop_errno() -> int | None:
     """Return None when a child that asked to be traced stops at its exec, else the errno of asking (or 0)."""
     child = os.fork()
     if child == 0:

@@ -34,6 +34,18 @@ class ProfileError(LaunchError):
     default_code = "profile.invalid"
 
 
+class ManifestError(LaunchError):
+    """A capability manifest that cannot be read, or that holds something it must not."""
+
+    default_code = "manifest.invalid"
+
+
+class SystemPolicyError(LaunchError):
+    """What is asked for is against the system configuration."""
+
+    default_code = "system.refused"
+
+
 class GrantError(LaunchError):
     """A grant that must not, or cannot, be given.
 

@@ -38,7 +38,7 @@ from runtime import (
 )
 from runtime.capabilities import CapabilitySet, Network
 from runtime.capability_file import Around, CapabilityFile
-from runtime.errors import EnforcementError, ExecFailedError, HookError, LaunchError
+from runtime.errors import ExecFailedError, HookError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime import hooks
+    from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
     from runtime.refusals import Enforced, Finding
@@ -62,6 +63,9 @@ _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
 _TCXONC = 0x540A
 _TCOON = 1
+
+# Stands for the private temporary directory in the variables of a dry run, of which the names are said.
+_NOT_MADE = b"/"
 
 # Variables that a profile keeps back: how many are named when nobody asked.
 _MOST_NAMED = 8
@@ -99,7 +103,7 @@ class LaunchResult(NamedTuple):
 
 
 class LaunchPlan(NamedTuple):
-    """What a launch would be: the answer of a dry run, which changes nothing.
+    """What will run, and inside what.
 
     Attributes:
         capabilities: the effective capability set.
@@ -119,18 +123,20 @@ class LaunchPlan(NamedTuple):
 
 
 class Launch:
-    """One launch; :meth:`run` does it, :meth:`plan` only says what it would be.
+    """One launch; :meth:`run` does it, :meth:`foresee` only says what it would be.
 
     Args:
         request: what is asked.
         notify: told, in one line each, what the user should know.
         explain: told what will run, and inside what, just before it is released.
         ask: asks a person for the passphrase of the key that it is given the name of.
+        silent: whether ``notify`` and ``explain`` are never told anything; None for what is configured.
         redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
         relay_standard_error: whether what the command writes there is seen on its way, where it can be.
 
     Attributes:
         session: the session id.
+        silent: as above; known once the configuration was read.
         relay: what the command writes to standard error goes through it, None where it does not.
         exec_finding: why the kernel could not execute the command, as far as that was seen.
     """
@@ -142,10 +148,12 @@ class Launch:
         notify: Callable[[str], None],
         explain: Callable[[LaunchPlan], None] = lambda _: None,
         ask: Callable[[str], bytes] | None = None,
+        silent: bool | None = False,
         redeliver_signals: bool = True,
         relay_standard_error: bool = False,
     ) -> None:
         self.session = new_session_id()
+        self.silent = silent
         self._request = request
         self._notify = notify
         self._explain = explain
@@ -159,7 +167,6 @@ class Launch:
         self._resolution: Resolution
         self._recording = Recording(
             self.session,
-            request,
             self._places,
             notify=self._say,
             ask=ask,
@@ -189,8 +196,9 @@ class Launch:
             self._cleanup.callback(own_limits.put_back, self._limits)
             self._take_request()
             # Before the key is there: the helper that asks a keyring runs code of others.
-            self._resolution.take_credentials(closed=self._recording.closed_files())
-            self._recording.take_key()  # while a person who is asked for a passphrase can still interrupt
+            self._resolution.take_credentials(closed=self._recording.closed_files(self._request))
+            # While a person who is asked for a passphrase can still interrupt.
+            self._recording.take_key(self._request)
             signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
             self._cleanup.callback(signals.restore, redeliver=self._redeliver)
             self._recording.open(self._resolution)
@@ -212,6 +220,11 @@ class Launch:
         return ledger.path, tuple(self._record.indices)
 
     @property
+    def key(self) -> str | None:
+        """The reference of the signing key, a configured one included; None for the host key."""
+        return self._request.key
+
+    @property
     def has_run(self) -> bool:
         """Whether the command was released to run, however that ended."""
         return self._released
@@ -223,16 +236,16 @@ class Launch:
         if self._enforced is None or not self._released:
             return None
         capabilities, directory = self._enforced
-        closed = self._recording.closed_files()
+        closed = self._recording.closed_files(self._request)
         return Enforced(
             capabilities=capabilities,
             directory=directory,
             workdir=self._resolution.workdir,
             guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
-            block_net=self._request.block_net,
+            block_net=bool(self._request.block_net),
         )
 
-    def plan(self) -> LaunchPlan:
+    def foresee(self) -> DryRun:
         """Return what :meth:`run` would do, without hooks, record, or anything else that stays.
 
         Raises:
@@ -241,12 +254,24 @@ class Launch:
         with self._naming_failures(), self._cleanup:
             self._take_request()
             self._resolution.require_unblocked()
-            self._resolution.take_credentials(closed=self._recording.closed_files(), looking=True)
+            self._resolution.take_credentials(
+                closed=self._recording.closed_files(self._request), looking=True
+            )
             grants, held, variables, directory = self._resolve({})
             capabilities = self._resolution.capabilities(grants)
             self._resolution.require_unwritable_script(held, capabilities)
-            enforcement.judge_kernel(capabilities.network)
-            return self._plan(capabilities, held.hash_all(), variables, directory)
+            variables = variables.with_own(capability_file.VARIABLE, _NOT_MADE)
+            plan = self._plan(capabilities, held.hash_all(), variables, directory)
+            from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
+
+            return dry_run.foresee(
+                self._resolution,
+                plan,
+                grants=grants,
+                held=held,
+                variables=variables,
+                cache=self._places.cache,
+            )
 
     def _perform(self, signals: Signals) -> LaunchResult:
         self._resolution.require_unblocked()
@@ -281,9 +306,7 @@ class Launch:
             "lease": all(image.leased for image in held.images),
             "metadata": False,
         }
-        missing = sorted(feature for feature in prepared.required if not achieved[feature])
-        if missing:
-            raise EnforcementError(f"not enforced although required: {', '.join(missing)}")
+        enforcement.require_achieved(prepared.required, achieved)
         self._record.start(
             capabilities=capabilities,
             images=images,
@@ -463,6 +486,14 @@ class Launch:
         for number in range(3):
             _require_open(number)
         self._resolution = Resolution(self._request, self._places, notify=self._say, cleanup=self._cleanup)
+        self._request = self._resolution.request
+        defaults = self._resolution.configuration.launch
+        if self.silent is None:
+            self.silent = defaults is not None and bool(defaults.silent)
+        if self.silent:
+            self._notify = self._explain = _keep_silent
+        if (suggestion := self._resolution.suggestion) is not None:
+            self._notify(suggestion)
         for number in range(3):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
@@ -551,12 +582,14 @@ class Launch:
         """Return the grants, the command, its variables and the directory in which it starts."""
         resolution = self._resolution
         grants = resolution.grants(
-            resolution.guard(self._recording.closed_files()),
+            resolution.guard(self._recording.closed_files(self._request)),
             private=private,
             capability_file=None if own_file is None else own_file.grant(),
         )
         directory = resolution.start_directory(grants)
-        variables = resolution.variables(grants, session=self.session, exported=exported, private=private)
+        variables = resolution.variables(
+            grants, session=self.session, exported=exported, private=private or _NOT_MADE
+        )
         held = resolution.hold(variables, directory)
         resolution.require_unblocked(held.images[0].path)
         return resolution.with_executable(grants, held), held, variables, directory
@@ -589,7 +622,7 @@ class Launch:
         grants: Grants,
         variables: environment.Environment,
     ) -> environment.Environment:
-        judged = self._resolution.judged(self._recording.closed_files())
+        judged = self._resolution.judged(self._recording.closed_files(self._request))
         try:
             own_file.write(self.session, capabilities, grants, judged, self._around())
         except OSError as error:
@@ -645,6 +678,10 @@ class Launch:
         if self._supervision is not None:
             self._supervision.abandon()
             self._supervision = None
+
+
+def _keep_silent(_: object) -> None:
+    """Say nothing."""
 
 
 def _preparation_hint(error: OSError) -> str | None:

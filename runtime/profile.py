@@ -106,13 +106,13 @@ def users_directory(config: bytes) -> bytes:
     return os.path.join(config, _USERS)
 
 
-def read_profile(named: bytes, config: bytes) -> Profile:
+def read_profile(named: bytes, config: bytes | None) -> Profile:
     """Read the profile that a command line names, with all that it builds upon.
 
     Args:
         named: a name, or a path; ``~`` expands in one, a relative one is in the *current* directory, as any
             file that a command line names.
-        config: nono's configuration directory.
+        config: nono's configuration directory; None where a name means a built-in profile and nothing else.
 
     Raises:
         ProfileError: there is none, one of the chain cannot be read, is not to be trusted or is no profile,
@@ -173,6 +173,16 @@ def built_in_names() -> tuple[bytes, ...]:
     return tuple(sorted(names))
 
 
+def is_built_in_name(name: bytes) -> bool:
+    """Return whether a built-in profile is called so."""
+    return _built_in(name) is not None
+
+
+def is_built_in_file(path: bytes) -> bool:
+    """Return whether a file of a chain is a built-in profile, by its path as it was found."""
+    return os.path.dirname(path) == BUILT_IN
+
+
 def find(name: bytes, config: bytes) -> Place | None:
     """Return where the profile of this name lies, the user's before a built-in one; None if nowhere.
 
@@ -202,7 +212,7 @@ def _built_in(name: bytes) -> Place | None:
 class _Chain:
     """Collects the files of a chain, what is extended before what extends it."""
 
-    def __init__(self, config: bytes) -> None:
+    def __init__(self, config: bytes | None) -> None:
         self.files: list[ProfileFile] = []
         self._config = config
         # On the way to where we are: what each was called, and what it is.
@@ -225,7 +235,7 @@ class _Chain:
                 code="profile.too_deep",
             )
         by_name = not place.built_in and not is_path(named)
-        if by_name:
+        if by_name and self._config is not None:
             _require_trusted_directories(self._config)
         file = read_profile_file(place.path, called=place.name, trusted=by_name)
         if by_name and _built_in(named) is not None:
@@ -244,7 +254,7 @@ class _Chain:
             return Place(named, self._path(named, beside), built_in=False)
         found: Place | None = None
         if is_name(named):
-            found = find(named, self._config)
+            found = _built_in(named) if self._config is None else find(named, self._config)
             if beside is not None and found is not None and _identity(found) == beside.identity:
                 found = _built_in(named)  # it is called like the built-in one that it extends
         if found is not None:
@@ -296,8 +306,9 @@ def _require_extension(name: bytes, file: ProfileFile) -> None:
         )
 
 
-def _no_such_profile(named: bytes, config: bytes, beside: ProfileFile | None) -> ProfileError:
-    known = [place.name.decode("ascii") for place in named_profiles(config)]
+def _no_such_profile(named: bytes, config: bytes | None, beside: ProfileFile | None) -> ProfileError:
+    names = built_in_names() if config is None else (place.name for place in named_profiles(config))
+    known = [name.decode("ascii") for name in names]
     where = "" if beside is None else f", which {shown(beside.path)} extends"
     hint = did_you_mean(named.decode("utf-8", "replace"), tuple(known))
     if os.path.lexists(named):

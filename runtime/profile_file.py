@@ -10,12 +10,11 @@ What files say together, and which file a name means, is :mod:`runtime.profile`.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from runtime import blocked_commands, environment, jsonc
 from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
@@ -25,10 +24,13 @@ from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
+from runtime.strict_json import position, text_of, value_of
 from runtime.tool_groups import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from runtime.strict_json import Value
 
 MAX_BYTES = 1 << 20
 MAX_PATHS = 1024  # of each kind; Landlock itself has no bound, the record does
@@ -65,13 +67,7 @@ _FILESYSTEM = {
     "write_file": (Access.WRITE, False),
 }
 
-# Control characters, line ends that not everybody sees as such, what is not seen at all, and marks that
-# change in which order a text is shown: with them a grant can look like a part of a comment. A lone CR is
-# among them: what follows it is written over the line, on a terminal.
-_MISLEADING = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]|\r(?!\n)"
-)
+_COMMENTED = "comments, and a comma behind a last value, are for files whose names end in .jsonc"
 
 # To connect to, to listen on, and both.
 _PORTS = ("allow_connect_port", "listen_port", "open_port")
@@ -80,7 +76,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\xa0]")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 _Item = TypeVar("_Item")
 
 
@@ -250,59 +245,13 @@ class _Reader:
         return ProfileError(f"profile {self._file}{position}: {what}", hint=hint)
 
     def parse(self, data: bytes, *, comments: bool) -> Value:
-        if data.startswith(codecs.BOM_UTF8):
-            raise self.error("", "begins with a byte order mark", hint="save it as UTF-8 without one")
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self.error(f"byte {error.start}", "not UTF-8") from None
-        misleading = _MISLEADING.search(text)
-        if misleading is not None:
-            raise self.error(
-                _position(text, misleading.start()),
-                f"U+{ord(misleading.group()):04X} stands there, which is not seen, or lets the text look"
-                " like another",
-                hint=r"write it as \uXXXX inside of a string, or leave it out",
-            )
+        text = text_of(data, self.error)
         if not comments:
-            return self._json(text)
+            return value_of(text, self.error, commented=_COMMENTED)
         try:
-            return self._json(jsonc.without_comments(text))
+            return value_of(jsonc.without_comments(text), self.error)
         except jsonc.UnclosedCommentError as error:
-            raise self.error(_position(text, error.position), "the comment is not closed") from None
-
-    def _json(self, text: str) -> Value:
-        import json  # noqa: PLC0415  # only a launch with a profile pays for it
-
-        try:
-            value: Value = json.loads(
-                text, object_pairs_hook=self._pairs, parse_constant=self._constant, parse_int=self._integer
-            )
-        except RecursionError:
-            raise self.error("", "nested too deeply") from None
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            hint = None
-            if error.pos < len(text) and text[error.pos] in "/}],":
-                hint = "comments, and a comma behind a last value, are for files whose names end in .jsonc"
-            raise self.error(where, f"not JSON ({error.msg[:1].lower()}{error.msg[1:]})", hint=hint) from None
-        return value
-
-    def _pairs(self, pairs: list[tuple[str, Value]]) -> Value:
-        table = dict(pairs)
-        if len(table) != len(pairs):
-            seen: set[str] = set()
-            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise self.error("", f"the key {quoted(twice)} is there twice in one object")
-        return table
-
-    def _constant(self, name: str) -> Value:
-        raise self.error("", f"not JSON ({name})")
-
-    def _integer(self, digits: str) -> int:
-        if len(digits) > 20:  # int() of a million digits takes its time, or refuses with its own error
-            raise self.error("", f"the number {digits[:20]}… is too large")
-        return int(digits)
+            raise self.error(position(text, error.position), "the comment is not closed") from None
 
     def table(self, value: Value, where: str, known: tuple[str, ...]) -> dict[str, Value]:
         if not isinstance(value, dict):
@@ -548,9 +497,3 @@ class _Reader:
             return absolute(path, workdir=b"/", home=self._home)
         except UsageError as error:
             raise self.error(where, str(error), hint=error.hint) from None
-
-
-def _position(text: str, index: int) -> str:
-    """Return where in ``text`` a character stands, as ``json`` counts."""
-    line = text.count("\n", 0, index) + 1
-    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"

@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from attest.keys import SigningKey
-    from runtime.capabilities import CapabilitySet, Network, Ports
+    from runtime.capabilities import CapabilitySet
     from runtime.enforcement import Prepared
     from runtime.environment import Environment
     from runtime.executable import Image
-    from runtime.grant_request import GrantRequest
-    from runtime.hooks import HookResult, LoadedHook
-    from runtime.profile import Profile
+    from runtime.hooks import HookResult
     from runtime.redaction import Redactor
-    from runtime.request import LaunchRequest
+    from runtime.resolution import Resolution
     from runtime.supervision import Ending
     from store.ledger import Ledger
 
@@ -76,61 +74,14 @@ class LaunchRecord:
         """Whether nothing is owed any more: the session has its attestation, or never began."""
         return not self._kinds or entry.ATTESTATION in self._kinds
 
-    def intent(
-        self,
-        request: LaunchRequest,
-        *,
-        asked: Sequence[GrantRequest],
-        network: Network,
-        ports: Ports,
-        hooks: Mapping[str, LoadedHook],
-        profile: Profile | None,
-        outputs: Sequence[bytes],
-        besides: Mapping[str, Json],
-        lost: Sequence[Draft] = (),
-    ) -> None:
+    def intent(self, resolution: Resolution, *, lost: Sequence[Draft] = ()) -> None:
         """Record what was asked, and by whom.
 
         Args:
-            request: what was asked.
-            asked: the grants, those of the profile included.
-            network: the network mode.
-            ports: which, where that is ``ports``.
-            hooks: the hooks, loaded.
-            profile: the profile.
-            outputs: the declared outputs, absolute.
-            besides: members that are there only where something is asked.
+            resolution: what the request came to.
             lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
         """
-        chain = () if profile is None else profile.chain
-        data: dict[str, Json] = {
-            "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
-            "command": self._redactor.command(request.command),
-            "grants": [
-                {
-                    "access": str(grant.access),
-                    "asked": canonical.text(grant.path),
-                    "source": grant.source,
-                    "type": "directory" if grant.directory else "file",
-                }
-                for grant in asked
-            ],
-            "hooks": {kind: hook.document() for kind, hook in hooks.items()},
-            "host": host.host(_landlock_abi()),
-            "labels": dict(request.labels),
-            "network": network_document(network, ports),
-            "outputs": [canonical.text(path) for path in outputs],
-            "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
-            "redaction": self._redactor.policy.difference(),
-            "strategy": "supervised",
-            "supervisor": host.supervisor_document(),
-            "user": host.user(),
-            **besides,
-        }
-        outer = request.outer_session()
-        if outer is not None:
-            data["outer_session"] = outer
-        self._append(entry.INTENT, data, before=lost)
+        self._append(entry.INTENT, intent_data(resolution), before=lost)
 
     def hook_result(self, result: HookResult) -> None:
         """Record how a hook ended."""
@@ -152,23 +103,15 @@ class LaunchRecord:
         Raises:
             LaunchError: its statement would not fit into an entry, so the record could not be closed.
         """
-        data: dict[str, Json] = {
-            "capabilities": capabilities.document(),
-            "capabilities_sha256": capabilities.sha256(),
-            "directory": canonical.text(directory),
-            "enforcement": {
-                "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
-                "filter_sha256": prepared.filter_sha256,
-                "landlock_abi": prepared.abi,
-                "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
-                "waived": [],
-            },
-            "environment": variables.names(),
-            "executable": images[0].document(),
-            "interpreters": [image.document() for image in images[1:]],
-            "limits": {},
-            "pid": pid,
-        }
+        data = start_data(
+            capabilities=capabilities,
+            images=images,
+            variables=variables,
+            directory=directory,
+            prepared=prepared,
+            achieved=achieved,
+        )
+        data["pid"] = pid
         self._require_room(data)
         self._append(entry.START, data)
 
@@ -254,6 +197,72 @@ class LaunchRecord:
             if kind == entry.INTENT:
                 self._intent = appended.entry
         self._kinds.add(kind)
+
+
+def intent_data(resolution: Resolution) -> dict[str, Json]:
+    """Return what the intent of a launch says."""
+    request, profile, manifest = resolution.request, resolution.profile, resolution.manifest
+    chain = () if profile is None else profile.chain
+    data: dict[str, Json] = {
+        "bypass_protection": [canonical.text(path) for path in request.bypass_protection],
+        "command": resolution.redactor.command(request.command),
+        "grants": [
+            {
+                "access": str(grant.access),
+                "asked": canonical.text(grant.path),
+                "source": grant.source,
+                "type": "directory" if grant.directory else "file",
+            }
+            for grant in resolution.asked()
+        ],
+        "hooks": {kind: hook.document() for kind, hook in resolution.hooks.items()},
+        "host": host.host(_landlock_abi()),
+        "labels": dict(request.labels),
+        "network": network_document(resolution.network, resolution.ports),
+        "outputs": [canonical.text(path) for path in resolution.outputs],
+        "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
+        "redaction": resolution.redactor.policy.difference(),
+        "strategy": "supervised",
+        "supervisor": host.supervisor_document(),
+        "user": host.user(),
+        **resolution.asked_besides(),
+    }
+    if resolution.configured:
+        data["configuration"] = dict(resolution.configured)
+    if manifest is not None:
+        data["manifest"] = manifest.document()
+    outer = request.outer_session()
+    if outer is not None:
+        data["outer_session"] = outer
+    return data
+
+
+def start_data(
+    *,
+    capabilities: CapabilitySet,
+    images: Sequence[Image],
+    variables: Environment,
+    directory: bytes,
+    prepared: Prepared,
+    achieved: Mapping[str, bool],
+) -> dict[str, Json]:
+    """Return what the start of a launch says, all but the pid."""
+    return {
+        "capabilities": capabilities.document(),
+        "capabilities_sha256": capabilities.sha256(),
+        "directory": canonical.text(directory),
+        "enforcement": {
+            "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
+            "filter_sha256": prepared.filter_sha256,
+            "landlock_abi": prepared.abi,
+            "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
+            "waived": [],
+        },
+        "environment": variables.names(),
+        "executable": images[0].document(),
+        "interpreters": [image.document() for image in images[1:]],
+        "limits": {},
+    }
 
 
 def _landlock_abi() -> int:

@@ -37,7 +37,6 @@ class Recording:
 
     Args:
         session: the launch's.
-        request: what is asked.
         places: where nono keeps things.
         notify: told, in one line each, what the user should know.
         ask: asks a person for the passphrase of the key that it is given the name of.
@@ -52,7 +51,6 @@ class Recording:
     def __init__(
         self,
         session: str,
-        request: LaunchRequest,
         places: Places,
         *,
         notify: Callable[[str], None],
@@ -63,7 +61,6 @@ class Recording:
         self.ledger: Ledger | None = None
         self.record = LaunchRecord(session, None, None, Redactor())
         self._session = session
-        self._request = request
         self._places = places
         self._notify = notify
         self._ask = ask
@@ -73,16 +70,16 @@ class Recording:
         self._passphrase: bytes | None = None
         self._sessions: OpenSessions | None = None
 
-    def closed_files(self) -> list[bytes]:
+    def closed_files(self, request: LaunchRequest) -> list[bytes]:
         """Return the files of ledger and key, which are never grantable; asked for is enough."""
         closed: list[bytes] = []
         if self.ledger is not None:
             closed += ledger_files(self.ledger.path)
-        elif self._request.ledger is not None:
-            closed += ledger_files(from_here(self._request.ledger))
+        elif request.ledger is not None:
+            closed += ledger_files(from_here(request.ledger))
         if self._key is not None:
             closed += self._key.files
-        elif self._request.key is not None and (named := signing_key.file_of(self._request.key)) is not None:
+        elif request.key is not None and (named := signing_key.file_of(request.key)) is not None:
             closed.append(named)
         return closed
 
@@ -91,13 +88,15 @@ class Recording:
         if self._sessions is not None:
             self._sessions.remember_temporary(path)
 
-    def take_key(self) -> None:
+    def take_key(self, request: LaunchRequest) -> None:
         """Read the signing key; may ask a person for its passphrase.
+
+        Args:
+            request: what is asked, as the configuration completed it.
 
         Raises:
             SigningKeyError: it cannot be had.
         """
-        request = self._request
         if not request.audit:
             return
         named = request.key_passphrase_env
@@ -124,9 +123,9 @@ class Recording:
             LedgerError: the record could not be begun.
             LaunchError: a standard stream is the ledger or its key.
         """
-        if not self._request.audit:
+        request = resolution.request
+        if not request.audit:
             return
-        request = self._request
         if resolution.secrets and self._key is not None:
             from runtime import credentials  # noqa: PLC0415  # imported when they were read
 
@@ -144,25 +143,24 @@ class Recording:
         """Begin the record with the host key as it is now: it may have been rotated since it was read."""
         from runtime import host_key_rotation  # noqa: PLC0415  # once in the life of a ledger
 
-        if self._request.key is not None:
+        request = resolution.request
+        if request.key is not None:
             self._begin(resolution, may_found=True)
             return
         assert self._key is not None
         with host_key_rotation.lock(self._places.config):
-            host_key_rotation.settle(
-                self._places.config, state=self._places.state, ledger=self._request.ledger
-            )
+            host_key_rotation.settle(self._places.config, state=self._places.state, ledger=request.ledger)
             status = os.stat(signing_key.default_path(self._places.config))
             if (status.st_dev, status.st_ino) != self._key.identity:
                 self._key = signing_key.host_key(self._places.config, passphrases=self._passphrases)
-            elif self._request.ledger is not None:
+            elif request.ledger is not None:
                 raise error
             self._begin(resolution, may_found=True)
 
     def _begin(self, resolution: Resolution, *, may_found: bool) -> None:
         assert self._key is not None
-        key = self._key.key
-        if self._request.ledger is None:
+        key, named = self._key.key, resolution.request.ledger
+        if named is None:
             self.ledger = locations.open_default_ledger(
                 key,
                 state=self._places.state,
@@ -171,7 +169,7 @@ class Recording:
                 may_found=may_found,
             )
         else:
-            path = from_here(self._request.ledger)
+            path = from_here(named)
             if os.path.lexists(path):
                 self.ledger = Ledger.open(path, key, state=self._places.state)
             else:
@@ -189,17 +187,7 @@ class Recording:
         # Marked before they are counted: of launches that begin at once the last one counts them all.
         self.ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
         self.record = LaunchRecord(self._session, self.ledger, key, resolution.redactor)
-        self.record.intent(
-            self._request,
-            asked=resolution.asked(),
-            network=resolution.network,
-            ports=resolution.ports,
-            hooks=resolution.hooks,
-            profile=resolution.profile,
-            outputs=resolution.outputs,
-            besides=resolution.asked_besides(),
-            lost=lost,
-        )
+        self.record.intent(resolution, lost=lost)
         self._sessions = sessions
         for left in abandoned:
             sessions.forget(left)

@@ -23,6 +23,18 @@ MAX_LABEL_VALUE = 512
 MAX_LABELS_BYTES = 8_192
 """All labels together, in canonical form: intent and attestation both hold them."""
 
+TOO_MANY_BYTES = "usage.labels"
+"""The code of labels that are too long together, each by itself being right."""
+
+# What can stand beside a manifest; all else would add to what it grants, or to what it is asked for.
+_BESIDE_A_MANIFEST = frozenset(
+    {
+        *("command", "variables", "workdir", "config"),
+        *("bypass_protection", "allow_writable_script", "allow_commands", "block_commands"),
+        *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
+    }
+)
+
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,9 +45,9 @@ class LaunchRequest(NamedTuple):
         command: the argument vector.
         variables: the environment to inherit from.
         grants: the grants that the user asked for.
-        allow_cwd: whether the working directory is readable.
+        allow_cwd: whether the working directory is readable; None for what is configured.
         workdir: the working directory, None for the current one.
-        block_net: whether the network is closed.
+        block_net: whether the network is closed; None for what is configured.
         connect_ports: TCP ports that it may connect to.
         listen_ports: TCP ports that it may listen on.
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
@@ -51,14 +63,15 @@ class LaunchRequest(NamedTuple):
         labels: words that the record carries.
         outputs: files whose digests the outcome states.
         audit: False writes no record at all.
+        config: path of a capability manifest, which says all that is granted.
     """
 
     command: tuple[bytes, ...]
     variables: Mapping[bytes, bytes]
     grants: tuple[GrantRequest, ...] = ()
-    allow_cwd: bool = False
+    allow_cwd: bool | None = None
     workdir: bytes | None = None
-    block_net: bool = False
+    block_net: bool | None = None
     connect_ports: tuple[int, ...] = ()
     listen_ports: tuple[int, ...] = ()
     open_ports: tuple[int, ...] = ()
@@ -74,6 +87,7 @@ class LaunchRequest(NamedTuple):
     labels: Mapping[str, str] = _NONE
     outputs: tuple[bytes, ...] = ()
     audit: bool = True
+    config: bytes | None = None
 
     def __repr__(self) -> str:
         # Neither arguments nor the environment: both can hold secrets.
@@ -101,12 +115,24 @@ class LaunchRequest(NamedTuple):
                 f"nothing is to be recorded, and {' and '.join(useless)} would be for the record alone",
                 hint="leave out --no-audit, or what is for the record",
             )
-        if len(self.labels) > MAX_LABELS:
-            raise UsageError(f"more than {MAX_LABELS} labels", code="usage.label")
-        for key, value in self.labels.items():
-            _check_label(key, value)
-        if len(canonical.encode(dict(self.labels))) > MAX_LABELS_BYTES:
-            raise UsageError(f"more than {MAX_LABELS_BYTES} bytes of labels", code="usage.label")
+        require_labels(self.labels)
+        if self.config is not None:
+            self._require_manifest_alone()
+
+    def _require_manifest_alone(self) -> None:
+        given = [name for name in self._fields if name not in _BESIDE_A_MANIFEST and getattr(self, name)]
+        if given:
+            raise UsageError(
+                "a capability manifest says all that is granted, and"
+                f" {' and '.join(map(_worded, given))} would add to it",
+                code="usage.manifest",
+                hint="leave out one of the two; nono run --dry-run --json makes a manifest of flags",
+            )
+
+    @property
+    def names_ports(self) -> bool:
+        """Whether the user asked for ports."""
+        return bool(self.connect_ports or self.listen_ports or self.open_ports)
 
     def asked_ports(self) -> Ports:
         """Return the ports that the user asked for."""
@@ -141,6 +167,26 @@ class LaunchRequest(NamedTuple):
     def asked_grants(self, workdir: bytes) -> tuple[GrantRequest, ...]:
         """Return the grants that the user asked for, ``allow_cwd`` included."""
         return (*self.grants, working_directory_request(workdir)) if self.allow_cwd else self.grants
+
+
+def require_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that the record does not take.
+
+    Raises:
+        UsageError: too many, too long, or no text (``usage.label``); all together (:data:`TOO_MANY_BYTES`).
+    """
+    if len(labels) > MAX_LABELS:
+        raise UsageError(f"more than {MAX_LABELS} labels", code="usage.label")
+    for key, value in labels.items():
+        _check_label(key, value)
+    if len(canonical.encode(dict(labels))) > MAX_LABELS_BYTES:
+        raise UsageError(f"more than {MAX_LABELS_BYTES} bytes of labels", code=TOO_MANY_BYTES)
+
+
+def _worded(name: str) -> str:
+    return {"credentials": "a secret", "grants": "a grant", "profile": "a profile"}.get(
+        name, f"--{name.replace('_', '-')}"
+    )
 
 
 def _check_ports(asked: tuple[object, ...]) -> None:

@@ -22,9 +22,9 @@ from runtime.capabilities import (
     FileGrant,
 )
 from runtime.capability_file import Judged
-from runtime.configuration import links, read_configuration
+from runtime.configuration import SYSTEM_DIRECTORY, configured, links
 from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS
-from runtime.errors import LaunchError, UsageError
+from runtime.errors import GrantError, LaunchError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.grants import (
     Grants,
@@ -34,7 +34,7 @@ from runtime.grants import (
     resolve,
     standard_stream_grants,
 )
-from runtime.path_names import absolute, homes
+from runtime.path_names import absolute, homes, shown
 from runtime.protected import Guard, Untouchable, own_code_paths
 from runtime.redaction import Redactor
 from store import locations
@@ -45,8 +45,16 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime import hooks
+    from runtime.capabilities import Network, Ports
+    from runtime.manifest import Manifest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
+
+# Programs that a built-in profile is made for.
+_MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
+
+# Agents without one: a profile that a user begins with what agents have in common.
+_LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
 
 
 class Places(NamedTuple):
@@ -72,11 +80,14 @@ class Resolution:
         cleanup: closes, at the end, every descriptor that is opened here.
 
     Attributes:
-        request: what is asked.
+        request: what is asked, as the configuration completed it.
+        configuration: the user's.
+        configured: what the intent says of the configuration's files; empty without any.
         workdir: the canonical working directory.
         outputs: the declared outputs, absolute.
         profile: the profile, None without one.
-        hooks: the hooks that it names, loaded, by their kind.
+        manifest: the capability manifest, None without one.
+        hooks: the hooks that the profile names, loaded, by their kind.
         redactor: keeps secrets from the record.
         credentials: references of secrets by variable; read by :meth:`take_credentials`.
         secrets: those, by variable.
@@ -86,7 +97,8 @@ class Resolution:
         ports: which, where that is ``ports``.
 
     Raises:
-        LaunchError: the request, the configuration or the profile makes no sense.
+        LaunchError: the request, the configuration or the profile makes no sense, or the system configuration
+            refuses it.
     """
 
     def __init__(
@@ -97,46 +109,80 @@ class Resolution:
         notify: Callable[[str], None],
         cleanup: contextlib.ExitStack,
     ) -> None:
-        self.request = request
         self._places = places
         self._notify = notify
         self._cleanup = cleanup
-        request.check()
-        self.workdir = request.working_directory()
-        self.outputs = request.declared_outputs(self.workdir)
-        configuration = read_configuration(places.config)
-        self.profile: Profile | None = None
         self.hooks: dict[str, hooks.LoadedHook] = {}
-        variables = request.variables
-        if request.profile is not None:
-            from runtime import hooks, profile  # noqa: PLC0415  # 3 ms, and most launches have none
-
-            self.profile = profile.read_profile(request.profile, places.config)
-            for kind, asked in self.profile.hooks.items():
-                loaded = hooks.load(asked)
-                cleanup.callback(loaded.close)
-                self.hooks[kind] = loaded
-            variables = {**variables, **self.profile.variables.set_vars}
-        self.redactor = Redactor(configuration.redaction, variables)
-        self._refuse_secret_labels()
-        self.credentials: Mapping[str, str] = request.credentials
+        in_force = configured(request, places.config)
+        self.request, self._minimum = in_force.request, in_force.minimum
+        self.configuration, self.configured = in_force.user, in_force.digests
+        self.request.check()
+        self.workdir = self.request.working_directory()
+        self.outputs = self.request.declared_outputs(self.workdir)
+        self.profile = self._take_profile()
+        self.manifest = self._take_manifest()
+        variables = self.request.variables
         if self.profile is not None:
-            self.credentials = {**self.profile.credentials, **request.credentials}
+            variables = {**variables, **self.profile.variables.set_vars}
+        self.redactor = Redactor(self.configuration.redaction, variables)
+        self._refuse_secret_labels()
+        self._take_commands_and_references()
+        self.network, self.ports = self._asked_network()
+        if self._minimum is not None:
+            self._minimum.require_network(self.network, self.ports)
+
+    def _take_commands_and_references(self) -> None:
+        """Take which commands are blocked, and where secrets lie, of user and profile together."""
+        request, profile = self.request, self.profile
+        self.credentials: Mapping[str, str] = request.credentials
+        if profile is not None:
+            self.credentials = {**profile.credentials, **request.credentials}
         if self.credentials:
             from runtime import credentials  # noqa: PLC0415  # most launches have none
 
             credentials.check(self.credentials, key=request.key, key_names=self.key_names())
         self.secrets: Mapping[bytes, bytes] = {}
         self.allow_commands = blocked_commands.united(
-            request.allow_commands, () if self.profile is None else self.profile.allow_commands
+            request.allow_commands, () if profile is None else profile.allow_commands
         )
         self.block_commands = blocked_commands.united(
-            request.block_commands, () if self.profile is None else self.profile.block_commands
+            request.block_commands, () if profile is None else profile.block_commands
         )
-        self.network, self.ports = network_asked(
-            block_net=request.block_net,
+
+    def _take_manifest(self) -> Manifest | None:
+        if self.request.config is None:
+            return None
+        from runtime.manifest import read_manifest  # noqa: PLC0415  # few launches have one
+
+        return read_manifest(self.request.config)
+
+    def _take_profile(self) -> Profile | None:
+        """Read the profile, which is the minimum one where no other is asked for, and load its hooks."""
+        if self.request.profile is not None:
+            from runtime import profile  # noqa: PLC0415  # 3 ms, and most launches have none
+
+            taken = profile.read_profile(self.request.profile, self._places.config)
+        elif self._minimum is not None:
+            taken = self._minimum.profile
+        else:
+            return None
+        if self._minimum is not None:
+            self._minimum.require_upheld(taken, self.request)
+        from runtime import hooks  # noqa: PLC0415  # as above
+
+        for kind, asked in taken.hooks.items():
+            loaded = hooks.load(asked)
+            self._cleanup.callback(loaded.close)
+            self.hooks[kind] = loaded
+        return taken
+
+    def _asked_network(self) -> tuple[Network, Ports]:
+        if self.manifest is not None:
+            return self.manifest.network, self.manifest.ports
+        return network_asked(
+            block_net=bool(self.request.block_net),
             profile_blocks=self.profile is not None and self.profile.block_network,
-            user=request.asked_ports(),
+            user=self.request.asked_ports(),
             profile=NO_PORTS if self.profile is None else self.profile.ports,
         )
 
@@ -144,6 +190,19 @@ class Resolution:
     def asks_no_names(self) -> bool:
         """Whether the command cannot look up names of hosts, though it may connect to some."""
         return bool(self.ports.connect) and DNS_PORT not in self.ports.connect
+
+    @property
+    def suggestion(self) -> str | None:
+        """What to say about a profile where a program that is known for one is launched without any."""
+        program = os.path.basename(self.request.command[0])
+        if self.profile is not None or self.manifest is not None:
+            return None
+        name = program.decode("ascii", "replace")
+        if program in _MADE_FOR:
+            return f"there is a profile for {name}: nono run -p {_MADE_FOR[program]} -- …"
+        if program in _LIKE_AGENTS:
+            return f"there is no profile for {name} yet; begin one: nono profile init {name} --extends agent"
+        return None
 
     def asked_besides(self) -> dict[str, Json]:
         """Return what else is asked, as ``launch.intent`` writes it: only members that say something."""
@@ -165,7 +224,9 @@ class Resolution:
         return besides
 
     def asked(self) -> tuple[GrantRequest, ...]:
-        """Return the grants that user and profile ask for."""
+        """Return the grants that user and profile ask for, or a manifest alone."""
+        if self.manifest is not None:
+            return self.manifest.grants
         asked = self.request.asked_grants(self.workdir)
         return asked if self.profile is None else (*asked, *self.profile.filesystem)
 
@@ -264,7 +325,9 @@ class Resolution:
         obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
         if self.profile is not None:
             obeyed += [file.path for file in self.profile.chain]
-        obeyed += links(self._places.config)
+        if self.manifest is not None:
+            obeyed.append(self.manifest.path)
+        obeyed += [*links(self._places.config), SYSTEM_DIRECTORY]
         return Judged(
             bypass=tuple(self._absolute(path) for path in self.request.bypass_protection),
             closed=tuple(closed),
@@ -302,14 +365,19 @@ class Resolution:
             for opened in extra:
                 os.close(opened.descriptor)
             raise
+        defaults = DEFAULT_GRANTS if profile is None else profile.group_grants
+        if self.manifest is not None:
+            defaults = ()
         grants = resolve(
-            [*self.asked(), *(DEFAULT_GRANTS if profile is None else profile.group_grants)],
+            [*self.asked(), *defaults],
             workdir=self.workdir,
             guard=guard,
             warn=self._notify,
             extra=extra,
         )
         self._cleanup.callback(grants.close)
+        if self.manifest is not None:
+            _require_same_places(grants)
         return grants
 
     def _absolute(self, path: bytes) -> bytes:
@@ -350,6 +418,8 @@ class Resolution:
             private: the launch's own temporary directory.
         """
         readable = self.capabilities(grants)
+        if self._minimum is not None and self.profile is not None:
+            exported = self._minimum.permitted(exported, self.profile)
         return environment.build(
             self.request.variables,
             hook=exported,
@@ -432,3 +502,18 @@ class Resolution:
                     code="usage.label",
                     hint="labels are recorded and signed as they are; name the secret, do not give it",
                 )
+
+
+def _require_same_places(grants: Grants) -> None:
+    """Refuse a manifest's path that leads elsewhere by now: what was looked at would not be what is granted.
+
+    Raises:
+        GrantError: one does.
+    """
+    for grant in grants.files:
+        if grant.source == USER and grant.path != grant.asked:
+            raise GrantError(
+                f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",
+                code="manifest.moved",
+                hint="write there what it leads to, if that is what is meant",
+            )

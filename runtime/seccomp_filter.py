@@ -34,7 +34,9 @@ RULES_VERSION = 4
 _MAX_CACHE_SIZE = BPF_MAX_SIZE + 8192
 
 
-def load_or_build(cache_directory: bytes, network: Network, *, listens: bool = False) -> tuple[bytes, str]:
+def load_or_build(
+    cache_directory: bytes, network: Network, *, listens: bool = False, keep: bool = True
+) -> tuple[bytes, str]:
     """Return the BPF program for ``network`` and its lower-case hex SHA-256.
 
     It comes from the cache, or is built and put there.
@@ -44,17 +46,18 @@ def load_or_build(cache_directory: bytes, network: Network, *, listens: bool = F
             costs the time to build: the launch does not depend on the cache.
         network: the network mode.
         listens: whether bind(2) and listen(2) go to whoever mediates them, where the network is ``ports``.
+        keep: whether what was built is put there; without, nothing is made or changed.
 
     Raises:
         EnforcementError: it must be built and cannot be.
     """
     name = _cache_name(network, listens=listens)
-    directory = _open_directory(cache_directory)
+    directory = _open_directory(cache_directory, make=keep)
     try:
         program = None if directory is None else _cached(directory, name)
         if program is None:
             program, library = _build(network, listens=listens)
-            if directory is not None:
+            if keep and directory is not None:
                 with suppress(OSError):
                     _store(directory, name, program, library)
     finally:
@@ -84,10 +87,11 @@ def _cache_name(network: Network, *, listens: bool) -> bytes:
     return b"nono-filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
 
 
-def _open_directory(path: bytes) -> int | None:
+def _open_directory(path: bytes, *, make: bool) -> int | None:
     with suppress(OSError):
         with suppress(FileExistsError):
-            os.mkdir(path, 0o700)
+            if make:
+                os.mkdir(path, 0o700)
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         status = os.fstat(directory)
         if status.st_uid == os.geteuid() and not status.st_mode & 0o022:

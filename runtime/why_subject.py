@@ -101,7 +101,7 @@ class AskedLaunch:
             grants = resolution.grants(self.guard, streams=False)
             self.capabilities = resolution.capabilities(grants)
             self.rules = _rules(grants)
-        self.can_unblock = request.block_net
+        self.can_unblock = bool(request.block_net)
 
     def with_changes(self, changes: Changes) -> AskedLaunch:
         """Return what it would be with these flags; see :class:`Subject`."""

@@ -73,6 +73,7 @@ class Conditions:
         no_write_under: the same, for writing.
         outputs: patterns, of each of which an output was hashed.
         profiles: what each file of the profile's chain is one of.
+        system_configurations: hex digests, of which the host's configuration that was in force has one.
         write_only_under: canonical paths; what was granted for writing is or lies in one of them.
         output_sha256: hex digest that an output has.
     """
@@ -88,6 +89,7 @@ class Conditions:
     no_write_under: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     profiles: tuple[FilePattern, ...] = ()
+    system_configurations: tuple[str, ...] = ()
     write_only_under: tuple[str, ...] = ()
     output_sha256: str | None = None
 
@@ -119,12 +121,23 @@ class Conditions:
                         "policy.profile", f"has the profile {_shown(file['name'])}, which is none of those"
                     )
                     break
+        yield from self._host(data)
         for name, pattern in self.hooks:
             hook = data["hooks"].get(name)
             if hook is None:
                 yield Failure("policy.hook", f"has no {name}-hook")
             elif not pattern.matches(hook["path"], hook["sha256"]):
                 yield Failure("policy.hook", f"has another {name}-hook, {_shown(hook['path'])}")
+
+    def _host(self, data: Mapping[str, Any]) -> Iterator[Failure]:
+        if not self.system_configurations:
+            return
+        digest = data.get("configuration", {}).get("system")
+        if digest is None:
+            yield Failure("policy.configuration", "was under no configuration of its host")
+        elif digest not in self.system_configurations:
+            what = f"was under its host's configuration {digest}, which is none of those"
+            yield Failure("policy.configuration", what)
 
     def hook(self, data: Mapping[str, Any]) -> Iterator[Failure]:
         """Judge a ``hook.result``."""

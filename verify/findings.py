@@ -124,6 +124,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "policy.anchor_lag": (_U, "what others saw of the ledger is further behind than the policy allows"),
     "policy.attested": (_U, "a launch has no attestation, which the policy asks for"),
     "policy.bypass": (_U, "a launch bypassed protection, which the policy forbids"),
+    "policy.configuration": (_U, "a launch was under no host's configuration that the policy names"),
     "policy.executable": (_U, "a launch ran a program that the policy does not name"),
     "policy.exit": (_U, "a launch ended otherwise than the policy allows"),
     "policy.grant": (_U, "a launch was granted something in a place that the policy closes"),

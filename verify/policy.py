@@ -177,5 +177,6 @@ def _conditions(table: dict[str, Any]) -> Conditions:
         profiles=tuple(
             FilePattern(each.get("name"), each.get("sha256")) for each in table.get("profiles", ())
         ),
+        system_configurations=tuple(table.get("system_configurations", ())),
         write_only_under=tuple(table.get("write_only_under", ())),
     )

@@ -47,6 +47,8 @@ def _conditions(asked: Conditions) -> Iterator[str]:
         yield f"has as its program, and as each interpreter of it, {_or(map(_file, asked.executables))}"
     if asked.profiles:
         yield f"had a profile, and each file of its chain is {_or(map(_file, asked.profiles))}"
+    if asked.system_configurations:
+        yield f"was under the host's configuration of sha256 {_or(asked.system_configurations)}"
     yield from _about_capabilities(asked)
     if asked.bypass is False:
         yield "bypassed no protection"

@@ -36,6 +36,7 @@ COMMANDS = {
     "ledger": "where the ledger is, and what it says of itself",
     "keygen": "make a signing key",
     "key": "what a key is, and how another takes its place",
+    "config": "what is configured for every launch, by you and by this host",
     "doctor": "what this machine can enforce, and what to do about the rest",
     "completion": "print what makes a shell complete nono's command lines",
     "help": "print the help of a command",
@@ -64,7 +65,9 @@ exit codes:
   2  usage: the command line cannot be meant
 """
 _USAGE_STATUS = 2
-_WITH_THESE_EXIT_CODES = frozenset({"audit", "completion", "help", "key", "keygen", "ledger", "profile"})
+_WITH_THESE_EXIT_CODES = frozenset(
+    {"audit", "completion", "config", "help", "key", "keygen", "ledger", "profile"}
+)
 _NAMES_OF_SOMETHING = {
     "audit_sign_key": "--audit-sign-key",
     "entry": "--entry",

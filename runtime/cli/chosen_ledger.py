@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime import signing_key
+from runtime.configuration import configured_ledger
 from runtime.path_names import from_here, shown
 from store import locations
 from store.errors import LedgerError
@@ -26,7 +27,8 @@ def add_ledger_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ledger",
         metavar="FILE",
-        help="the ledger (default: the only one in nono's state directory, or that of the host key)",
+        help="the ledger (default: the configured one, the only one in nono's state directory, or that of the"
+        " host key)",
     )
 
 
@@ -71,11 +73,15 @@ def chosen_ledger(named: str | None) -> bytes:
     Raises:
         LedgerError: there is none yet (``ledger.none``), or several and none of the host key
             (``ledger.ambiguous``); or an empty path is named.
+        ConfigurationError: a configuration file cannot be read, or cannot be meant.
     """
     if named == "":
         raise LedgerError("--ledger is given an empty path", code="ledger.missing")
     if named is not None:
         return from_here(os.fsencode(named))
+    configured = configured_ledger(locations.config_directory())
+    if configured is not None:
+        return configured
     state = locations.state_directory()
     directory = locations.ledgers_directory(state)
     ledgers = _ledgers_in(directory)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from attest import __version__
+from attest import __version__, canonical
+from attest.errors import NonoError
 from runtime import (
     enforcement,
     enforcement_probe,
@@ -19,7 +20,9 @@ from runtime import (
     surroundings,
     syscalls,
 )
+from runtime.cli import config
 from runtime.cli.terminal import write_lines
+from runtime.configuration import read_configuration, read_system_configuration
 from runtime.errors import EnforcementError
 from runtime.path_names import shown
 from store import locations
@@ -27,8 +30,12 @@ from store.private_directories import make_private
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
+    from attest.canonical import Json
+    from runtime.configuration import Configuration
     from runtime.enforcement_probe import Finding
+    from runtime.system_configuration import SystemConfiguration
 
 EPILOG = """\
 Each feature is tried, in a child process that restricts itself.
@@ -68,9 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
             f"cannot try anything in {shown(cache)}: {error.strerror}",
             hint="make it writable, or set XDG_CACHE_HOME",
         ) from None
-    able = not refused and all(finding.enforced for finding in findings if finding.required)
+    configured, faulty = _configured()
+    able = not refused and not faulty and all(finding.enforced for finding in findings if finding.required)
     if arguments.json:
         document = _document(findings, protects=protects, able=able) | {
+            "configuration": configured,
             "container": surroundings.container(),
             "refused_calls": [*refused],
             "seccomp_filtered": syscalls.seccomp_filtered(),
@@ -79,8 +88,40 @@ def run(arguments: argparse.Namespace) -> int:
         }
         write_lines([orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()])
     else:
-        write_lines([*_lines(findings, protects=protects), *_lines_about(refused), "", _VERDICT[able]])
+        lines = _lines(findings, protects=protects)
+        write_lines(
+            [*_lines_of_configuration(configured), *lines, *_lines_about(refused), "", _VERDICT[able]]
+        )
     return 0 if able else 1
+
+
+def _configured() -> tuple[dict[str, dict[str, Json]], bool]:
+    """Return which configuration is in force, and whether one of its files refuses every launch."""
+    found: dict[str, dict[str, Json]] = {}
+    readers: dict[str, tuple[bytes, Callable[[], Configuration | SystemConfiguration | None]]] = {
+        "user": (config.user_path(), lambda: read_configuration(locations.config_directory())),
+        "system": (config.system_path(), read_system_configuration),
+    }
+    for whose, (path, read) in readers.items():
+        sha256 = error = None
+        try:
+            said = read()
+            sha256 = None if said is None else said.sha256
+        except NonoError as fault:
+            error = str(fault).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        found[whose] = {"path": canonical.text(path), "sha256": sha256, "error": error}
+    return found, any(each["error"] is not None for each in found.values())
+
+
+def _lines_of_configuration(configured: dict[str, dict[str, Json]]) -> list[str]:
+    lines = []
+    for whose, file in configured.items():
+        state = f"FAULTY: {file['error']}" if file["error"] else f"sha256 {file['sha256']}"
+        if file["error"] is None and file["sha256"] is None:
+            state = "(no file)"
+        name = "config" if whose == "user" else "host's"
+        lines.append(f"{name:<10} {shown(canonical.text_bytes(file['path']))} {state}")
+    return lines
 
 
 def _abi() -> int | None:

@@ -165,10 +165,7 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         )
     if asked is None:
         yield "asked for", WITHHELD
-    for secret in intent.get("credentials", ()):
-        yield "secret", f"{secret['variable']} from {wording.text(secret['reference'])} ({secret['source']})"
-    for rule, names in intent.get("commands", {}).items():
-        yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
+    yield from _asked_besides(intent)
     for path in intent["bypass_protection"]:
         yield "bypass", f"protection lifted: {wording.text(path)}"
     for name, value in intent["labels"].items():
@@ -177,6 +174,19 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         yield from (("redaction", f"also {rule}: {name}") for name in names)
     for rule, names in intent["redaction"]["removed"].items():
         yield from (("redaction", f"not {rule}: {name}") for name in names)
+
+
+def _asked_besides(intent: dict[str, Any]) -> Iterator[_Row]:
+    """Yield what is there only where something was asked, or configured."""
+    if "manifest" in intent:
+        manifest = intent["manifest"]
+        yield "manifest", f"{wording.text(manifest['path'])}  sha256 {manifest['sha256']}"
+    for whose, sha256 in sorted(intent.get("configuration", {}).items()):
+        yield "config", f"the {whose}'s  sha256 {sha256}"
+    for secret in intent.get("credentials", ()):
+        yield "secret", f"{secret['variable']} from {wording.text(secret['reference'])} ({secret['source']})"
+    for rule, names in intent.get("commands", {}).items():
+        yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
 
 
 def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:

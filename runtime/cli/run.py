@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from runtime.path_names import shown
 from runtime.request import LaunchRequest
 
 if TYPE_CHECKING:
-    import argparse
-
     from attest.canonical import Json
     from runtime.cli.diagnosis_text import DiagnosticsFile
     from runtime.standard_error import FileView
@@ -34,11 +33,14 @@ Without grants a command can read the system (/usr, /lib, parts of /etc, /proc) 
 temporary directory that is gone afterwards: no home, no working directory.
 
 Relative paths of grants, --bypass-protection and --output are in --workdir; those of --ledger, --profile,
---audit-sign-key and --workdir itself where nono was called.
+--audit-sign-key, --config and --workdir itself where nono was called.
 
 exit codes:
   the command's own; 128+N when signal N ended it; 125 nono failed or refused; 126 found but cannot be
   executed or hashed; 127 not found (--status-fd tells a command's own 125 apart)
+
+What neither a flag nor a profile says can be configured, and a host can forbid what flags say: nono config
+show names the files and what they say.
 
 A secret is named by where it lies, never given: it is on no command line, in no message and in no record, and
 what is taken from a variable of nono's own is gone from there, for hooks as well.
@@ -70,18 +72,6 @@ examples:
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
 
-# Programs that a built-in profile is made for.
-_MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode"}
-
-# Agents without one: a profile that a user begins with what agents have in common.
-_LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
-
-_NO_KEYRING = "the keyring was not asked whether it has them"
-_NOTHING_DONE = (
-    "nothing was launched or recorded; a private temporary directory would be granted as well,"
-    " and the file that nono why --self reads"
-)
-
 _GRANTS = (
     ("-a", "--allow", Access.READWRITE, True, "read and write a directory and everything in it"),
     ("-r", "--read", Access.READ, True, "read a directory and everything in it, execute included"),
@@ -112,6 +102,7 @@ _COMMAND_FLAGS = (
 _PATHS_OF_GRANTS = (
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--bypass-protection",
+    "--config",
     "--profile",
     "--workdir",
 )
@@ -126,8 +117,9 @@ def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
         grants.add_argument(
             *names, action="append", default=[], metavar="DIR" if directory else "FILE", help=text
         )
-    grants.add_argument("--allow-cwd", action="store_true", help="read the working directory")
-    grants.add_argument("--block-net", action="store_true", help="close the network (it is open by default)")
+    either = argparse.BooleanOptionalAction
+    grants.add_argument("--allow-cwd", action=either, help="read the working directory")
+    grants.add_argument("--block-net", action=either, help="close the network (it is open by default)")
     for flag, text in _PORT_FLAGS:
         grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
     grants.add_argument(
@@ -142,6 +134,12 @@ def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
         "--profile",
         metavar="NAME|FILE",
         help="take grants, network, environment and hooks from a profile (nono profile list)",
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="take all that is granted from a capability manifest, and nothing beside it",
     )
     parser.add_argument("--workdir", metavar="DIR", help="the working directory (default: the current one)")
     return grants
@@ -197,6 +195,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --dry-run: as one JSON object, with a manifest for --config",
+    )
     _add_diagnostics(parser)
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
@@ -228,6 +231,10 @@ def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Launch what the command line asks for and return the exit code."""
     _check_status_descriptor(arguments.status_fd)
+    if arguments.json and not arguments.dry_run:
+        raise UsageError(
+            "--json is for a dry run", hint="add --dry-run; how a launch went is written by --status-fd N"
+        )
     diagnostics: DiagnosticsFile | None = None
     if arguments.diagnostics_json is not None and not arguments.dry_run:
         from runtime.cli.diagnosis_text import DiagnosticsFile  # noqa: PLC0415  # few launches ask for it
@@ -235,7 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
         diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
     view = _view_of_standard_error(arguments)
     launch, status, signalled = _launch(arguments)
-    quiet = arguments.no_diagnostics or arguments.silent or not status
+    quiet = arguments.no_diagnostics or launch is None or bool(launch.silent) or not status
     # Of a signal the user knows, who may well have sent it.
     asks = not signalled and os.isatty(2)
     if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
@@ -249,25 +256,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
     """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
-    notify = _keep_silent if arguments.silent else _say
-    explain = _explain if arguments.verbose and not arguments.silent else _keep_silent
+    explain = _explain if arguments.verbose else _keep_silent
     launch: Launch | None = None
     try:
         request = _request(arguments)
-        if request.profile is None and not arguments.silent:
-            _mention_profile(request.command)
+        silent = True if arguments.silent else False if arguments.verbose else None
         launch = Launch(
             request,
-            notify=notify,
+            notify=_say,
             explain=explain,
             ask=_ask,
+            silent=silent,
             redeliver_signals=False,
             relay_standard_error=arguments.diagnostics,
         )
         if arguments.dry_run:
-            plan = launch.plan()
+            foreseen = launch.foresee()
             _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
-            _write_plan(request, plan)
+            from runtime.cli import dry_run  # noqa: PLC0415  # no launch pays for it
+
+            dry_run.write(request.command, foreseen, json=arguments.json)
             return None, 0, False
         # Should the monitor be lost, what the command left becomes a child of this process, which kills it.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -291,14 +299,14 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
                 "session": session,
             },
         )
-        if not arguments.silent:
+        if not (arguments.silent if launch is None else launch.silent):
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
-                _say_where(f"recorded as launch {launch.session}", *recorded, arguments.audit_sign_key)
+                _say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
         return launch, status, False
     _write_status(arguments.status_fd, _status(result))
-    if not arguments.silent:
-        _say_what_was_recorded(result, arguments.audit_sign_key)
+    if not launch.silent:
+        _say_what_was_recorded(result, launch.key)
     return launch, result.exit_status, result.signal is not None
 
 
@@ -315,30 +323,12 @@ def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
         return None
 
 
-def _write_plan(request: LaunchRequest, plan: LaunchPlan) -> None:
-    from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
-
-    command = " ".join(shown(argument) for argument in request.command)
-    unasked = [_NO_KEYRING] if any(place.startswith("keyring://") for _, place in plan.credentials) else []
-    write_lines([f"would run  {command}", *_plan_lines(plan), *unasked, _NOTHING_DONE])
-
-
 def _say(text: str) -> None:
     say(f"nono: {text}")
 
 
-def _mention_profile(command: tuple[bytes, ...]) -> None:
-    """Say which profile there is for what is launched without one."""
-    program = os.path.basename(command[0]) if command else b""
-    if (profile := _MADE_FOR.get(program)) is not None:
-        _say(f"there is a profile for {program.decode('ascii')}: nono run -p {profile} -- …")
-    elif program in _LIKE_AGENTS:
-        name = program.decode("ascii")
-        _say(f"there is no profile for {name} yet; begin one: nono profile init {name} --extends agent")
-
-
 def _explain(plan: LaunchPlan) -> None:
-    for line in _plan_lines(plan):
+    for line in plan_lines(plan):
         _say(line)
 
 
@@ -349,7 +339,7 @@ def _ask(name: str) -> bytes:
 
 
 def _keep_silent(_: object) -> None:
-    """Say nothing: ``--silent``."""
+    """Say nothing: without ``--verbose``."""
 
 
 def _request(arguments: argparse.Namespace) -> LaunchRequest:
@@ -407,6 +397,7 @@ def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) 
         open_ports=_ports(arguments, "--open-port"),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         profile=_bytes(arguments.profile),
+        config=_bytes(arguments.config),
     )
 
 
@@ -508,7 +499,8 @@ def _say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | No
     say(f"nono: {what} (entries {entries[0]}-{entries[-1]}); check it: nono-verify {shown(ledger)}{pin}")
 
 
-def _plan_lines(plan: LaunchPlan) -> list[str]:
+def plan_lines(plan: LaunchPlan) -> list[str]:
+    """Return what is said of what will run, and inside what."""
     image = plan.images[0]
     return [
         f"file       {shown(image.path)} (sha256 {image.sha256})",

@@ -131,6 +131,7 @@ MUTATIONS = (
     unmet("a policy on labels", "a launch for something else", "policy.label", under(every("labels = {job = 'release'}"), one_launch())),
     unmet("a policy on outputs", "what was to be made was not", "policy.output", under(every("outputs = ['*.tar.gz']"), one_launch())),
     unmet("a policy on profiles", "a launch without its profile", "policy.profile", under(every("profiles = [{name = 'release'}]"), one_launch())),
+    unmet("a policy on hosts", "a launch that its host held to nothing", "policy.configuration", under(every(f"system_configurations = ['{'1' * 64}']"), one_launch())),
     unmet("a policy on hooks", "a launch without its hook", "policy.hook", under(every("hooks.before = {}"), one_launch())),
     unmet("a policy on bypasses", "a protection was lifted", "policy.bypass", under(every("bypass = false"), one_launch(intent=changed(INTENT, bypass_protection=["/root/.ssh"])))),
     unmet("a policy on places", "a place was open that should be closed", "policy.grant", under(every("no_grant_under = ['/usr/share']"), one_launch())),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
+import hashlib
 import json
 import os
 import subprocess
@@ -16,19 +18,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.configuration import MAX_BYTES, read_configuration
+from attest.keys import SigningKey
+from runtime.configuration import read_configuration
+from runtime.configuration_file import MAX_BYTES
 from runtime.errors import ConfigurationError
 from runtime.redaction_policy import DEFAULT
+from runtime.request import LaunchRequest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "runtime" / "schemas" / "config.schema.json"
+SCHEMA = ROOT / "runtime" / "schemas" / "configuration.schema.json"
+
+
+@functools.cache
+def validator() -> jsonschema.Draft202012Validator:
+    document = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
 
 
 @pytest.fixture(scope="module")
 def schema() -> jsonschema.Draft202012Validator:
-    document = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(document)
-    return jsonschema.Draft202012Validator(document)
+    return validator()
 
 
 def toml(value: object) -> str:
@@ -122,7 +132,31 @@ def test_without_a_file_it_costs_one_system_call(tmp_path: Path) -> None:
 
 WRONG: list[tuple[object, str, str | None]] = [
     ({"redactions": {}}, "at redactions: unknown key", "did you mean redaction?"),
-    ({"network": {}}, "at network: unknown key", "known here: redaction"),
+    ({"network": {}}, "at network: unknown key", "known here: launch, redaction"),
+    ({"policy": {}}, "at policy: unknown key", None),
+    ({"launch": []}, "at launch: must be a table, not a list", None),
+    ({"launch": {"block-net": True}}, "at launch.block-net: unknown key", "did you mean block_net?"),
+    ({"launch": {"bypass_protection": []}}, "at launch.bypass_protection: unknown key", None),
+    ({"launch": {"no_audit": True}}, "at launch.no_audit: unknown key", None),
+    ({"launch": {"block_net": 1}}, "at launch.block_net: must be true or false, not a number", None),
+    ({"launch": {"silent": "yes"}}, "at launch.silent: must be true or false, not a string", None),
+    ({"launch": {"ledger": ""}}, "at launch.ledger: must be the path of a ledger, of 1 to 4095", None),
+    ({"launch": {"ledger": "l.db"}}, "at launch.ledger: l.db is relative", "start it with / or ~/"),
+    ({"launch": {"ledger": "~ann/l.db"}}, "at launch.ledger: ", None),
+    ({"launch": {"ledger": "/a\0"}}, "without NUL", None),
+    ({"launch": {"ledger": "/" + "a" * 4095}}, "of 1 to 4095 characters", None),
+    ({"launch": {"profile": "-x"}}, "at launch.profile: is neither the name of a profile nor a path", None),
+    ({"launch": {"profile": "a.json"}}, "at launch.profile: a.json is relative", None),
+    ({"launch": {"profile": 1}}, "at launch.profile: must be the name or the path of a profile", None),
+    ({"launch": {"key": "key.pem"}}, "at launch.key: key.pem is relative", None),
+    ({"launch": {"key": "env://"}}, "at launch.key: env:// names nothing", None),
+    ({"launch": {"key": "https://x"}}, "at launch.key: https://x is relative", None),
+    ({"launch": {"key_passphrase_env": "A-B"}}, "key_passphrase_env: not the name of a variable", None),
+    ({"launch": {"labels": []}}, "at launch.labels: must be a table, not a list", None),
+    ({"launch": {"labels": {"a": 1}}}, "at launch.labels: must be a table of texts, not a number", None),
+    ({"launch": {"labels": {"a=b": "c"}}}, "at launch.labels: not a label: 'a=b'", None),
+    ({"launch": {"labels": {"": "c"}}}, "at launch.labels: an empty key", None),
+    ({"launch": {"labels": {"a": "b" * 513}}}, "at launch.labels: the label a is longer than 512", None),
     ({"redaction": []}, "at redaction: must be a table, not a list", None),
     ({"redaction": True}, "at redaction: must be a table, not true", None),
     (
@@ -204,6 +238,94 @@ def test_a_removal_that_removes_nothing_is_refused(
     assert message in str(error)
     assert error.code == "configuration.contradiction"
     assert schema.is_valid(content)  # its description says so; a schema cannot
+
+
+def test_a_key_itself_is_refused_and_not_echoed(tmp_path: Path) -> None:
+    key = SigningKey.generate().pem().decode()
+    for reference in (key, "env://" + key, "file://" + key):
+        error = refused(tmp_path, {"launch": {"key": reference}})
+        assert "launch.key: is a key itself" in str(error)
+        assert "PRIVATE" not in str(error)
+
+
+EVERY_DEFAULT = b"""\
+[launch]
+allow_cwd = true
+block_net = true
+key = "file:///k/key.pem"
+key_passphrase_env = "PASS"
+labels = { team = "a", "run" = "1" }
+ledger = "~/l.db"
+profile = "~/p.json"
+silent = true
+"""
+
+
+def test_every_default_of_a_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    read = read_configuration(write(tmp_path, EVERY_DEFAULT))
+    assert read.launch is not None
+    assert read.launch._asdict() == {
+        "allow_cwd": True,
+        "block_net": True,
+        "key": "/k/key.pem",
+        "key_passphrase_env": "PASS",
+        "labels": (("team", "a"), ("run", "1")),
+        "ledger": b"/home/ann/l.db",
+        "profile": b"/home/ann/p.json",
+        "silent": True,
+    }
+    assert (read.path, read.sha256) == (
+        os.fsencode(tmp_path / "config.toml"),
+        hashlib.sha256(EVERY_DEFAULT).hexdigest(),
+    )
+
+
+def test_flags_win_over_defaults(tmp_path: Path) -> None:
+    defaults = read_configuration(write(tmp_path, EVERY_DEFAULT)).launch
+    assert defaults is not None
+    asked = LaunchRequest(command=(b"x",), variables={})
+    full = defaults.complete(asked)
+    assert (full.allow_cwd, full.block_net, full.key, full.key_passphrase_env) == (
+        True,
+        True,
+        "/k/key.pem",
+        "PASS",
+    )
+    assert full.labels == {"team": "a", "run": "1"}
+    own = defaults.complete(
+        asked._replace(
+            allow_cwd=False,
+            block_net=False,
+            key="env://K",
+            labels={"run": "2"},
+            ledger=b"/other.db",
+            profile=b"default",
+        )
+    )
+    assert (own.allow_cwd, own.block_net, own.key, own.ledger, own.profile) == (
+        False,
+        False,
+        "env://K",
+        b"/other.db",
+        b"default",
+    )
+    assert own.key_passphrase_env is None  # it is of the other key
+    assert own.labels == {"team": "a", "run": "2"}
+
+
+def test_ports_and_a_manifest_and_no_record_leave_out_what_does_not_go_with_them(tmp_path: Path) -> None:
+    defaults = read_configuration(write(tmp_path, EVERY_DEFAULT)).launch
+    assert defaults is not None
+    asked = LaunchRequest(command=(b"x",), variables={})
+    assert defaults.complete(asked._replace(connect_ports=(443,))).block_net is None
+    alone = defaults.complete(asked._replace(config=b"m.json"))
+    assert (alone.profile, alone.block_net, alone.allow_cwd) == (None, None, None)
+    assert alone.ledger is not None
+    alone.check()
+    unrecorded = defaults.complete(asked._replace(audit=False))
+    assert (unrecorded.ledger, unrecorded.key, dict(unrecorded.labels)) == (None, None, {})
+    unrecorded.check()
 
 
 def test_names_are_bounded_together_since_the_intent_holds_them(tmp_path: Path) -> None:
@@ -328,30 +450,44 @@ def _maybe(keys: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
 
 KINDS = ("flags", "headers", "query_keys", "env_vars")
 LISTS = st.lists(st.one_of(NAMES, NAMES, NAMES, NAMES, JUNK), max_size=3)
+LABELS = st.dictionaries(
+    st.text(st.characters(max_codepoint=127), max_size=3), st.one_of(st.text(max_size=3), JUNK), max_size=2
+)
+TEXTS = st.one_of(
+    st.text(alphabet="/~.a\0\njson:", max_size=6),
+    st.sampled_from(["/x", "~/x", "env://K", "keyring://a/b", "file:///x", "python-dev", "x.json", "./x"]),
+    JUNK,
+)
 CONFIGURATIONS = _maybe(
     {
+        "launch": _maybe(
+            {
+                **dict.fromkeys(("allow_cwd", "block_net", "silent"), st.one_of(st.booleans(), JUNK)),
+                **dict.fromkeys(("key", "key_passphrase_env", "ledger", "profile"), TEXTS),
+                "labels": LABELS,
+            }
+        ),
         "redaction": _maybe(
             {
                 **{f"extra_{kind}": LISTS for kind in KINDS},
                 "unsafe_remove": _maybe(dict.fromkeys(KINDS, LISTS)),
             }
-        )
+        ),
     }
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
 @given(CONFIGURATIONS)
-def test_reader_and_schema_agree(
-    tmp_path: Path, schema: jsonschema.Draft202012Validator, document: dict[str, Any]
-) -> None:
+def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> None:
     try:
         read_configuration(write(tmp_path, document))
         code = ""
     except ConfigurationError as error:
         code = error.code
     # What a removal must not be is beyond a schema, and is looked at last.
-    assert schema.is_valid(document) == (code in {"", "configuration.contradiction"}), code
+    valid = validator().is_valid(document)
+    assert valid == (code in {"", "configuration.contradiction"}), code
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)

@@ -60,6 +60,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.file("release.toml", 'version = 1\n[[require]]\nlabels = { run = "42" }\n')
     for name in ("build.jsonc", ".nono/build.jsonc"):
         site.file(name, '{"filesystem": {"read": ["$WORKDIR"]}} // and no more\n')
+    site.file("mine.toml", "[launch]\nallow_cwd = true\n")
+    site.file("host.toml", "[policy]\nrequire_audit = true\n")
     (site.home / ".config/fish/completions").mkdir(parents=True)
     yield site
     site.remove()

@@ -252,6 +252,24 @@ def test_profiles(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> N
     assert found.codes == ["policy.profile"]
 
 
+def test_the_configuration_of_the_host(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    condition = f"system_configurations = ['{'1' * 64}', '{'2' * 64}']"
+    for configuration, codes in (
+        ({"system": "2" * 64}, []),
+        ({"system": "1" * 64, "user": "3" * 64}, []),
+        ({"system": "3" * 64}, ["policy.configuration"]),
+        ({"user": "1" * 64}, ["policy.configuration"]),  # the user's is not the host's
+    ):
+        book = new_book()
+        book.launch(intent=shapes.changed(shapes.INTENT, configuration=configuration))
+        found = bench.verify(bench.write(book), "--policy", save(bench, policy_of(condition)))
+        assert found.codes == codes
+    without = new_book()
+    without.launch()
+    found = bench.verify(bench.write(without), "--policy", save(bench, policy_of(condition)))
+    assert (found.status, found.codes) == (3, ["policy.configuration"])
+
+
 def test_hooks(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     def ledger(exit_code: int | None) -> str:
         book = new_book()
@@ -724,6 +742,7 @@ def test_every_condition_is_explained(bench: Bench) -> None:
         "attested": "true", "bypass": "false", "executables": "[{path = '/x'}]", "exit": "[0, 1, 2]",
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
+        "system_configurations": f"['{'1' * 64}']",
         "write_only_under": "['/x']",
     }  # fmt: skip
     assert samples.keys() == schema.keys()

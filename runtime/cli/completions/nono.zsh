@@ -12,6 +12,7 @@ _shtab_nono_commands() {
   local _commands=(
     audit:'Look at what was recorded.'
     completion:'Print what makes a shell complete nono'"'"'s command lines.'
+    config:'What is configured for every launch, by you and by this host.'
     doctor:'What this machine can enforce, and what to do about the rest.'
     help:'Print the help of a command.'
     key:'What a key is, and how another takes its place.'
@@ -33,6 +34,15 @@ _shtab_nono_audit_commands() {
     tail:'Print the newest entries, and new ones.'
   )
   _describe 'nono audit commands' _commands
+}
+
+_shtab_nono_config_commands() {
+  local _commands=(
+    check:'Say whether launches would take it.'
+    schema:'Print one of the forms.'
+    show:'Show what is configured.'
+  )
+  _describe 'nono config commands' _commands
 }
 
 _shtab_nono_key_commands() {
@@ -85,7 +95,7 @@ _shtab_nono_audit_defaults_added=0
 
 _shtab_nono_audit_evidence_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   "--index=[an SQLAlchemy URL of the index (default\: \$NONO_INDEX, or a file in the cache directory)]:URL:"
   {-o+,--out=}"[where to write it\; must not exist]:FILE:_files"
   ":a session id, the beginning of one, or last:(last)"
@@ -96,7 +106,7 @@ _shtab_nono_audit_evidence_defaults_added=0
 
 _shtab_nono_audit_list_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   "--index=[an SQLAlchemy URL of the index (default\: \$NONO_INDEX, or a file in the cache directory)]:URL:"
   "--all[of every ledger in nono\'s state directory, and of other hosts that share the index]"
   {--recent=,--limit=}"[at most the N newest (default\: 50\; 0\: all)]:N:"
@@ -120,7 +130,7 @@ _shtab_nono_audit_list_defaults_added=0
 
 _shtab_nono_audit_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   "--index=[an SQLAlchemy URL of the index (default\: \$NONO_INDEX, or a file in the cache directory)]:URL:"
   "--json[write one JSON object]"
   ":a session id, the beginning of one, or last:(last)"
@@ -131,7 +141,7 @@ _shtab_nono_audit_show_defaults_added=0
 
 _shtab_nono_audit_snapshot_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   ":where to write it\; must not exist:_files"
 )
 
@@ -140,7 +150,7 @@ _shtab_nono_audit_snapshot_defaults_added=0
 
 _shtab_nono_audit_tail_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   {-f,--follow}"[go on with entries as they come]"
   {-n+,--entries=}"[begin with the N newest (default\: 10)]:N:"
   "--json[write one JSON object a line]"
@@ -157,6 +167,38 @@ _shtab_nono_completion_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_completion_defaults_added=0
 
+_shtab_nono_config_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_config_defaults_added=0
+
+_shtab_nono_config_check_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--system[FILE is for the system\'s place]"
+  ":another file than those in their places:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_config_check_defaults_added=0
+
+_shtab_nono_config_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":which (default\: user):(user system capabilities dry-run)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_config_schema_defaults_added=0
+
+_shtab_nono_config_show_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[write one JSON object]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_config_show_defaults_added=0
+
 _shtab_nono_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[write the findings as one JSON object]"
@@ -167,7 +209,7 @@ _shtab_nono_doctor_defaults_added=0
 
 _shtab_nono_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*)::a command, and one beneath it:(run why profile audit ledger keygen key doctor completion help)"
+  "(*)::a command, and one beneath it:(run why profile audit ledger keygen key config doctor completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -228,7 +270,7 @@ _shtab_nono_ledger_defaults_added=0
 
 _shtab_nono_ledger_info_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   "--json[write one JSON object]"
 )
 
@@ -256,7 +298,7 @@ _shtab_nono_ledger_list_defaults_added=0
 
 _shtab_nono_ledger_path_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -265,7 +307,7 @@ _shtab_nono_ledger_path_defaults_added=0
 _shtab_nono_ledger_prove_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--entry=[write the entry\'s bytes to FILE\; must not exist]:FILE:_files"
-  "--ledger=[the ledger (default\: the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   ":an entry\'s index, or a launch\: SESSION or last:"
 )
 
@@ -365,13 +407,14 @@ _shtab_nono_run_options=(
   "*--allow-file=[read and write one file]:FILE:_files"
   "*--read-file=[read one file]:FILE:_files"
   "*--write-file=[write to one file]:FILE:_files"
-  "--allow-cwd[read the working directory]"
-  "--block-net[close the network (it is open by default)]"
+  {--allow-cwd,--no-allow-cwd}"[read the working directory]"
+  {--block-net,--no-block-net}"[close the network (it is open by default)]"
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
   {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
   "*--env-credential=[put the keyring\'s password for user NAME of service nono into the variable NAME, in upper case]:NAME[,NAME...]:"
@@ -385,6 +428,7 @@ _shtab_nono_run_options=(
   "*--output=[a file whose digest is recorded at the end\; if it has none then (it is missing, \…) nono-verify exits 3 for this ledger from then on]:PATH:_files"
   "--no-audit[record nothing]"
   "--dry-run[say what would be launched, and stop there]"
+  "--json[with --dry-run\: as one JSON object, with a manifest for --config]"
   "--diagnostics[look for refusals in what it writes to standard error, also where that is a pipe\: it then gets another one, which nono reads and hands on (a file is read back without this)]"
   "--no-diagnostics[do not say what was refused, and what would allow it]"
   "--diagnostics-json=[write what was refused to FILE, as JSON, however it ended]:FILE:_files"
@@ -413,13 +457,14 @@ _shtab_nono_why_options=(
   "*--allow-file=[read and write one file]:FILE:_files"
   "*--read-file=[read one file]:FILE:_files"
   "*--write-file=[write to one file]:FILE:_files"
-  "--allow-cwd[read the working directory]"
-  "--block-net[close the network (it is open by default)]"
+  {--allow-cwd,--no-allow-cwd}"[read the working directory]"
+  {--block-net,--no-block-net}"[close the network (it is open by default)]"
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
   {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
 )
 
@@ -447,6 +492,7 @@ _shtab_nono() {
       case $line[1] in
         audit) _shtab_nono_audit ;;
         completion) _arguments -C -s $_shtab_nono_completion_options ;;
+        config) _shtab_nono_config ;;
         doctor) _arguments -C -s $_shtab_nono_doctor_options ;;
         help) _arguments -C -s $_shtab_nono_help_options ;;
         key) _shtab_nono_key ;;
@@ -482,6 +528,31 @@ _shtab_nono_audit() {
         show) _arguments -C -s $_shtab_nono_audit_show_options ;;
         snapshot) _arguments -C -s $_shtab_nono_audit_snapshot_options ;;
         tail) _arguments -C -s $_shtab_nono_audit_tail_options ;;
+      esac
+  esac
+}
+
+_shtab_nono_config() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->config'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_nono_config_defaults_added )); then
+    if (( ${_shtab_nono_config_options[(I)${(q)one_or_more}*]} +          ${_shtab_nono_config_options[(I)${(q)remainder}*]} +          ${_shtab_nono_config_options[(I)${(q)default}]} == 0 )); then
+      _shtab_nono_config_options+=(': :_shtab_nono_config_commands' '*::: :->config')
+    fi
+    _shtab_nono_config_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_nono_config_options
+
+  case $state in
+    config)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_nono_config-$line[1]:"
+      case $line[1] in
+        check) _arguments -C -s $_shtab_nono_config_check_options ;;
+        schema) _arguments -C -s $_shtab_nono_config_schema_options ;;
+        show) _arguments -C -s $_shtab_nono_config_show_options ;;
       esac
   esac
 }
