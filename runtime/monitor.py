@@ -28,6 +28,7 @@ from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     from runtime.executable import Held
+    from runtime.mediation import Handover
 
 
 _REAP_PAUSE_MS = 5
@@ -98,13 +99,9 @@ def _supervise(
         from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
         handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
-    pid = _fork(channel)
+    pid = _start(channel, plan, pipes, handover)
     if pid is None:
         return
-    if pid == 0:
-        os.close(channel.launcher)
-        os.close(channel.messages)
-        child.run(plan, *pipes, handover)
     # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
     os.setpgid(0, 0)
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
@@ -156,15 +153,22 @@ def _give_up(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _fork(channel: Channel) -> int | None:
-    """Return what fork(2) does; None when it failed, which the launcher is told."""
+def _start(
+    channel: Channel, plan: child.Plan, pipes: tuple[int, int, int], handover: Handover | None
+) -> int | None:
+    """Return the pid of the child that becomes the command; None without one, which the launcher is told."""
     try:
-        return os.fork()
+        pid = os.fork()
     except OSError as error:
         hint = enforcement.processes_hint(error.errno)
         error_text = f"cannot make a process: {error.strerror}"
         channel.send({"code": "launch.resources", "error": error_text, "hint": hint})
         return None
+    if pid == 0:
+        os.close(channel.launcher)
+        os.close(channel.messages)
+        child.run(plan, *pipes, handover)
+    return pid
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
