@@ -97,21 +97,9 @@ def _supervise(
         return
     fenced = fence(plan.prepared.abi)
     handover = _handover(plan.prepared)
-    try:
-        pid = os.fork()
-    except OSError as error:
-        channel.send(
-            {
-                "code": "launch.resources",
-                "error": f"cannot make a process: {error.strerror}",
-                "hint": enforcement.processes_hint(error.errno),
-            }
-        )
+    pid = _start(channel, plan, pipes, handover)
+    if pid is None:
         return
-    if pid == 0:
-        os.close(channel.launcher)
-        os.close(channel.messages)
-        child.run(plan, *pipes, handover)
     # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
     os.setpgid(0, 0)
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
@@ -178,6 +166,24 @@ def _handover(prepared: Prepared) -> Handover | None:
 def _give_up(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def _start(
+    channel: Channel, plan: child.Plan, pipes: tuple[int, int, int], handover: Handover | None
+) -> int | None:
+    """Return the pid of the child that becomes the command; None without one, which the launcher is told."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        hint = enforcement.processes_hint(error.errno)
+        error_text = f"cannot make a process: {error.strerror}"
+        channel.send({"code": "launch.resources", "error": error_text, "hint": hint})
+        return None
+    if pid == 0:
+        os.close(channel.launcher)
+        os.close(channel.messages)
+        child.run(plan, *pipes, handover)
+    return pid
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
