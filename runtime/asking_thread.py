@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import NamedTuple
 
+from attest.named_tuples import NamedTuple
 from runtime import syscalls
 
 _PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h, from Linux 6.9

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.errors import ExecutableError
 from runtime.path_names import shown
 from runtime.shebang import HEADER_BYTES

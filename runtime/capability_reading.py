@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any, NamedTuple
+from typing import Any
 
 from attest import canonical
 from attest.errors import MalformedError, NonoError
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import (
     Access,
     CapabilitySet,

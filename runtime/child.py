@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
+from attest.named_tuples import NamedTuple
 from runtime import enforcement, out_of_memory, own_limits, syscalls
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ line. Messages that are translated are not recognised.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import paths_in_text
 
 if TYPE_CHECKING:

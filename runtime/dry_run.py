@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import NonoError
+from attest.named_tuples import NamedTuple
 from runtime import enforcement, enforcement_probe
 from runtime.capabilities import SYSTEM, CapabilitySet
 from runtime.errors import EnforcementError

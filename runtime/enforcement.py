@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import landlock_rules, privileges, seccomp_filter, syscalls
 from runtime.capabilities import Network
 from runtime.errors import EnforcementError

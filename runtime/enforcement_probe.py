@@ -10,8 +10,9 @@ import errno
 import fcntl
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import enforcement, landlock_rules, privileges, syscalls
 from runtime.capabilities import SYSTEM, Access, FileGrant, Network
 from runtime.errors import EnforcementError

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:

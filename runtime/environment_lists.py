@@ -7,8 +7,9 @@ that makes an environment comes together is :mod:`runtime.environment`.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.environment import is_name
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import shebang
 from runtime.capabilities import Access
 from runtime.path_names import shown

@@ -25,9 +25,10 @@ import hashlib
 import os
 import stat
 from signal import SIGURG
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime import binfmt_misc, shebang
 from runtime.capabilities import Access, is_beneath
 from runtime.environment import is_name

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import PROFILE, USER, Access, Reach
 from runtime.path_names import shown
 

@@ -11,8 +11,9 @@ import errno
 import fcntl
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import (
     MAX_PORTS,
     NO_PORTS,

@@ -26,9 +26,10 @@ import stat
 import time
 from collections.abc import Mapping  # noqa: TC003  # part of a named tuple
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime import environment as variables
 from runtime.errors import HookError
 from runtime.path_names import shown

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest.keys import SigningKey
+from attest.named_tuples import NamedTuple
 from runtime import host_key_rotation, key_files, signing_key, unfinished_roll
 from runtime.errors import SigningKeyError
 from runtime.path_names import shown

@@ -23,10 +23,11 @@ import fcntl
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import NonoError
+from attest.named_tuples import NamedTuple
 from runtime import (
     capability_file,
     enforcement,

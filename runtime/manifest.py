@@ -14,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from attest import canonical
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import (
     MAX_PORT,
     MAX_PORTS,

@@ -27,8 +27,9 @@ import os
 import select
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import enforcement, syscalls
 from runtime.asking_thread import (
     Identity,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
+from attest.named_tuples import NamedTuple
 from runtime.path_names import every_name, join, shown
 
 if TYPE_CHECKING:

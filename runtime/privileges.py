@@ -10,8 +10,8 @@ CAP_SETPCAP.
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
 
+from attest.named_tuples import NamedTuple
 from runtime import syscalls
 
 # linux/capability.h: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID.

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import MAX_PORTS, ports
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.document_words import did_you_mean

@@ -14,8 +14,9 @@ import hashlib
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from attest.named_tuples import NamedTuple
 from runtime import blocked_commands, environment, jsonc
 from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Ports, ports
 from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quoted

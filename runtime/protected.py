@@ -24,8 +24,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS
 from runtime.errors import GrantError, UsageError

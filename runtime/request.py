@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime import outputs
 from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, Ports, ports
 from runtime.errors import UsageError

@@ -7,9 +7,10 @@ stop here, so that what they say is about the very objects that are enforced.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime import blocked_commands, environment, executable
 from runtime.capabilities import (
     DNS_PORT,

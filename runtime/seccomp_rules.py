@@ -23,10 +23,11 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pyseccomp  # type: ignore[import-untyped]  # published without type information
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 from runtime.syscalls import BPF_MAX_SIZE

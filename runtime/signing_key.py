@@ -15,11 +15,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import KeyFormatError, MalformedError
 from attest.keys import PublicKey, SigningKey, is_key_text
+from attest.named_tuples import NamedTuple
 from runtime import syscalls
 from runtime.errors import KeyringError, SigningKeyError, UsageError
 from runtime.path_names import from_here, shown

@@ -6,8 +6,9 @@ allowed then. Where no flag does that, none is offered, and it is said what stan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import USER, is_beneath
 from runtime.errors import GrantError, LaunchError
 from runtime.file_refusals import OF_THE_SYSTEM

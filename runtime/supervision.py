@@ -13,8 +13,9 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from attest.named_tuples import NamedTuple
 from runtime import child, enforcement, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 

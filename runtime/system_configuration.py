@@ -22,8 +22,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.configuration import FILE_NAME
 from runtime.configuration_file import WRITABLE_BY_OTHERS, Reader, read_file
 from runtime.configuration_file import unreadable as unreadable_file

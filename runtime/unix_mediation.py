@@ -23,8 +23,9 @@ import select
 import stat
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import decisions, landlock_rules, syscalls
 from runtime.asking_thread import refuse
 from runtime.capabilities import Reach, is_beneath

@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import MAX_SOCKET_GRANTS, Reach, SocketGrant, merge_sockets
 from runtime.errors import EnforcementError, GrantError, UsageError
 from runtime.grants import canonical_path, without_variable

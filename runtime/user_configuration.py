@@ -30,8 +30,9 @@ import contextlib
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.configuration import Configuration
 from runtime.configuration_file import MAX_BYTES, WRITABLE_BY_OTHERS, Reader, read_file
 from runtime.configuration_file import unreadable as unreadable_file

@@ -20,8 +20,9 @@ import struct
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime import syscalls
 
 if TYPE_CHECKING:

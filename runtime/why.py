@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import stat
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import DNS_PORT, Access, CapabilitySet, FileGrant, Network, is_beneath
 from runtime.landlock_rules import granted_rights, needed_rights
 from runtime.path_names import shown

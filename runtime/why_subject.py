@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import CapabilitySet, Network, merge, ports
 from runtime.errors import LaunchError
 from runtime.grants import resolve

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from attest.named_tuples import NamedTuple
 from verify.reader import DamagedError
 
 if TYPE_CHECKING:

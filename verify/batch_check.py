@@ -11,12 +11,13 @@ is left to it as a whole. So every finding is made in one place and in the order
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from attest import entry
 from attest.blob import is_reference
+from attest.named_tuples import NamedTuple
 from attest.tree import HASH_BYTES, hash_leaf
 from verify.findings import Findings
 from verify.launches import Launches

@@ -8,10 +8,11 @@ is whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.errors import MalformedError
+from attest.named_tuples import NamedTuple
 from verify.blobs import has_too_many_values
 from verify.conditions import MAX_GRANT_FINDINGS, Conditions
 

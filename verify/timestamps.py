@@ -17,9 +17,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest.errors import MalformedError, SignatureError
+from attest.named_tuples import NamedTuple
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest import origin as origins
 from attest.errors import NonoError
 from attest.keys import PublicKey
+from attest.named_tuples import NamedTuple
 from attest.note import Verifier
 from runtime import key_files, key_rotation, signing_key, unfinished_roll
 from runtime.cli import complain, passphrases

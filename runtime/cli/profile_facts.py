@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import socket_words
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.path_names import shown

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest import entry as entries
 from attest.errors import NonoError
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Reach
 from runtime.cli.terminal import number, printable, write_lines
 from runtime.errors import GrantError, ProfileError, UsageError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from runtime.capabilities import PROFILE, SYSTEM, USER, Network, network_document, network_words
 from runtime.cli.audit_document import write_document
 from runtime.cli.profile_facts import DEFAULT, ChainNames
