@@ -405,6 +405,11 @@ class Resolution:
             extra=extra,
         )
         self._cleanup.callback(grants.close)
+        if asked := self.asked_sockets():
+            from runtime import unix_sockets  # noqa: PLC0415  # most launches ask for none
+
+            unix_sockets.require_mediation()
+            grants.sockets = unix_sockets.resolve(asked, workdir=self.workdir, guard=guard, warn=self._notify)
         if self.manifest is not None:
             _require_same_places(grants)
         return grants
@@ -540,7 +545,7 @@ def _require_same_places(grants: Grants) -> None:
     Raises:
         GrantError: one does.
     """
-    for grant in grants.files:
+    for grant in (*grants.files, *(opened.grant for opened in grants.sockets)):
         if grant.source == USER and grant.path != grant.asked:
             raise GrantError(
                 f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",

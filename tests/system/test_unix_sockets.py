@@ -388,3 +388,8 @@ def test_a_dry_run_makes_a_manifest_that_grants_the_same(
     assert list(json.loads(ended.stdout).values()) == ["agent", "bus", "made", []]
     ended = site.run("--config", str(file), "--allow-unix-socket", bus, "--", "/bin/true")
     assert (ended.status, "a UNIX socket would add to it" in ended.stderr) == (125, True), ended.stderr
+    (run / "link").symlink_to("agent")
+    manifest["unix_sockets"] = [{**manifest["unix_sockets"][1], "path": str(run / "link")}]
+    file.write_text(json.dumps(manifest))
+    ended = site.run("--config", str(file), "--", "/bin/true")
+    assert (ended.status, f"which leads to {agent}" in ended.stderr) == (125, True), ended.stderr
