@@ -545,10 +545,12 @@ def _require_same_places(grants: Grants) -> None:
     Raises:
         GrantError: one does.
     """
-    for grant in (*grants.files, *(opened.grant for opened in grants.sockets)):
-        if grant.source == USER and grant.path != grant.asked:
+    places = [(grant.source, grant.asked, grant.path) for grant in grants.files]
+    places += [(opened.grant.source, opened.grant.asked, opened.grant.path) for opened in grants.sockets]
+    for source, asked, path in places:
+        if source == USER and path != asked:
             raise GrantError(
-                f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",
+                f"the manifest grants {shown(asked)}, which leads to {shown(path)}",
                 code="manifest.moved",
                 hint="write there what it leads to, if that is what is meant",
             )

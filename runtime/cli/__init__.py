@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
+    from _typeshed import SupportsWrite
+
 _USUAL_COLUMNS = 80
 
 # What nono writes is English, and so is what argparse adds to it. To look for a translation that nobody
@@ -166,12 +168,14 @@ class Parser(argparse.ArgumentParser):
             error.message += _closest(str(value), map(str, action.choices or ()))
             raise
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End after help or version, which argparse has written without looking whether it could."""
-        from runtime.cli.terminal import flush  # noqa: PLC0415  # no launch pays for it
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write help; argparse would pass over it when it cannot be written."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+            return
+        from runtime.cli.terminal import write_lines  # noqa: PLC0415  # no launch pays for it
 
-        flush()
-        super().exit(status, message)
+        write_lines(message.splitlines())
 
 
 _WORD = 100
