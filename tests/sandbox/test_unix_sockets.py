@@ -949,3 +949,46 @@ def test_nobody_inside_reaches_the_monitor_and_its_helpers(box: Box, servers: Se
         assert ways.pop("signal") == ways.pop("trace") == "EPERM", said
         assert set(ways.values()) <= {"EACCES", "EPERM"}, said
     slow.close()
+
+
+def test_no_socket_is_put_where_one_is_granted(box: Box, servers: Servers) -> None:
+    """The command may write to both directories, and moves whatever it likes but a socket."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def exchange(one: bytes, two: bytes) -> None:
+        if libc.renameat2(-100, one, -100, two, 2) < 0:  # RENAME_EXCHANGE
+            raise OSError(ctypes.get_errno(), "renameat2")
+
+    def prepare() -> None:
+        for name in ("writable/five", "writable/six", "granted/seven"):
+            with contextlib.suppress(OSError):
+                os.unlink(box.path(name))
+            servers.add(name)
+        box.write("granted/plain", b"")
+
+    def probe() -> object:
+        five, six, plain = box.path("writable/five"), box.path("writable/six"), box.path("granted/plain")
+        said = attempted(
+            {
+                "link": lambda: os.link(five, box.path("granted/five")),
+                "exchange": lambda: exchange(six, plain),
+                "rename": lambda: os.rename(five, box.path("granted/one")),
+                "in place": lambda: os.rename(box.path("granted/seven"), box.path("granted/one")),
+                "make": lambda: os.mknod(box.path("granted/made"), stat.S_IFSOCK | 0o666),
+            }
+        )
+        os.unlink(box.path("granted/one"))
+        os.symlink(box.path("outside/four"), box.path("granted/one"))
+        said["then"] = attempted({"it": lambda: reach(box.path("granted/one"))})["it"]
+        os.unlink(box.path("granted/one"))
+        return said
+
+    prepare()
+    for sockets in (ONE, IN, MAKE_IN):
+        said = dict_of(box.inside(probe, sockets=sockets).value)
+        assert said.pop("then") == "EACCES"
+        assert set(said.values()) <= {"EXDEV", "EACCES"}, said
+        servers.add("granted/one")
+    outside = dict_of(box.outside(probe).value)
+    assert outside.pop("then") == "outside/four"
+    assert set(outside.values()) == {None}
