@@ -112,7 +112,7 @@ def check(credentials: Mapping[str, str], *, key: str | None, key_names: Collect
             raise UsageError(
                 "a secret is to be put into a variable whose name looks like the secret itself",
                 code="credential.name",
-                hint="first where the secret lies, then the variable: --env-credential-map REFERENCE VARIABLE",
+                hint="the place comes first, the variable second: --env-credential-map REFERENCE VARIABLE",
             )
         environment.require_secret_name(name)
         if wrong := fault(reference):
