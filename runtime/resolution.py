@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime import hooks
-    from runtime.capabilities import Network, Ports
+    from runtime.capabilities import Network, Ports, SocketGrant
     from runtime.grant_request import SocketRequest
     from runtime.manifest import Manifest
     from runtime.profile import Profile
@@ -545,7 +545,8 @@ def _require_same_places(grants: Grants) -> None:
     Raises:
         GrantError: one does.
     """
-    for grant in (*grants.files, *(opened.grant for opened in grants.sockets)):
+    granted: list[FileGrant | SocketGrant] = [*grants.files, *(opened.grant for opened in grants.sockets)]
+    for grant in granted:
         if grant.source == USER and grant.path != grant.asked:
             raise GrantError(
                 f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",
