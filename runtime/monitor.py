@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import _thread  # of threading no more is needed
 import contextlib
+import errno
 import json
 import os
 import select
@@ -28,6 +29,7 @@ from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
     from runtime.executable import Held
+    from runtime.mediation import Handover
 
 
 _REAP_PAUSE_MS = 5
@@ -131,14 +133,9 @@ def _supervise(
             channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
             _give_up(pid)
             return
-    if handover is not None:
-        try:
-            # Whoever mediates can be made to wait without end, and this thread must see the launcher's.
-            _thread.start_new_thread(mediation.mediate, (handover, pid))
-        except RuntimeError as error:
-            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
-            _give_up(pid)
-            return
+    if handover is not None and not _mediates(channel, handover, pid):
+        _give_up(pid)
+        return
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
@@ -157,6 +154,23 @@ def _supervise(
             "user_us": usage.user_us,
         },
     )
+
+
+def _mediates(channel: Channel, handover: Handover, pid: int) -> bool:
+    """Have the calls of ``pid`` mediated, or send why not.
+
+    Whoever mediates can be made to wait without end, so it is another thread that sees the launcher's end.
+    """
+    from runtime import mediation  # noqa: PLC0415  # it was imported where the handover was made
+
+    try:
+        _thread.start_new_thread(mediation.mediate, (handover, pid))
+    except RuntimeError:  # Python does not say why, and there is one reason
+        why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
+        hint = enforcement.processes_hint(errno.EAGAIN)
+        channel.send({"code": "launch.resources", "error": why, "hint": hint})
+        return False
+    return True
 
 
 def _give_up(pid: int) -> None:
