@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.capabilities import USER, Access
 from runtime.errors import UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
 from runtime.launch import Launch, LaunchResult
 from runtime.request import LaunchRequest
 
@@ -30,6 +30,12 @@ def launch(
     connect_ports: Sequence[int] = (),
     listen_ports: Sequence[int] = (),
     open_ports: Sequence[int] = (),
+    allow_unix_socket: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_unix_socket_dir: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_unix_socket_subtree: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_unix_socket_bind: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_unix_socket_dir_bind: Sequence[str | bytes | os.PathLike[str]] = (),
+    allow_unix_socket_subtree_bind: Sequence[str | bytes | os.PathLike[str]] = (),
     bypass_protection: Sequence[str | bytes | os.PathLike[str]] = (),
     allow_writable_script: bool = False,
     allow_commands: Sequence[str | bytes] = (),
@@ -65,6 +71,12 @@ def launch(
             network is closed.
         listen_ports: TCP ports to listen on, on any address of this host.
         open_ports: TCP ports to listen on for this host alone, and to connect to, on any host.
+        allow_unix_socket: UNIX sockets to connect to.
+        allow_unix_socket_dir: directories; the UNIX sockets in them can be connected to.
+        allow_unix_socket_subtree: likewise, and those beneath them however deep.
+        allow_unix_socket_bind: UNIX sockets to make and listen on, too.
+        allow_unix_socket_dir_bind: directories; likewise in them.
+        allow_unix_socket_subtree_bind: directories; likewise beneath them.
         bypass_protection: protected paths whose protection is lifted; grants nothing by itself.
         allow_writable_script: accept a script that the command can rewrite.
         allow_commands: names of commands that are launched although they are blocked, as ``rm`` is.
@@ -97,6 +109,14 @@ def launch(
         (Access.READ, False, "read_file", read_file),
         (Access.WRITE, False, "write_file", write_file),
     )
+    sockets = {
+        "allow_unix_socket": allow_unix_socket,
+        "allow_unix_socket_dir": allow_unix_socket_dir,
+        "allow_unix_socket_subtree": allow_unix_socket_subtree,
+        "allow_unix_socket_bind": allow_unix_socket_bind,
+        "allow_unix_socket_dir_bind": allow_unix_socket_dir_bind,
+        "allow_unix_socket_subtree_bind": allow_unix_socket_subtree_bind,
+    }
     request = LaunchRequest(
         variables=dict(os.environb),
         command=_encoded("the command", command),
@@ -111,6 +131,11 @@ def launch(
         connect_ports=tuple(connect_ports),
         listen_ports=tuple(listen_ports),
         open_ports=tuple(open_ports),
+        unix_sockets=tuple(
+            SocketRequest(path, reach, bind)
+            for key, (reach, bind) in SOCKET_KEYS.items()
+            for path in _encoded(f"allow_{key}", sockets[f"allow_{key}"])
+        ),
         bypass_protection=_encoded("bypass_protection", bypass_protection),
         allow_writable_script=allow_writable_script,
         allow_commands=_encoded("allow_commands", allow_commands),

@@ -48,6 +48,8 @@ DNS_PORT = 53
 MAX_PORT = 65_535
 MAX_PORTS = 256
 """Of each kind; the kernel has no bound, the record has one."""
+MAX_SOCKET_GRANTS = 256
+"""Grants on UNIX sockets: each is looked through for a socket that is asked for."""
 
 
 class Ports(NamedTuple):
@@ -119,6 +121,56 @@ class FileGrant(NamedTuple):
         }
 
 
+class Reach(StrEnum):
+    """How many UNIX sockets a grant reaches: one, those in a directory, or all beneath it as well."""
+
+    SOCKET = "socket"
+    DIRECTORY = "directory"
+    SUBTREE = "subtree"
+
+
+class SocketGrant(NamedTuple):
+    """One grant on UNIX sockets that have a path.
+
+    Attributes:
+        path: canonical absolute path of the socket, which need not exist, or of the directory.
+        asked: the path as it was written where it was asked for.
+        reach: that socket, the sockets in that directory, or those beneath it as well.
+        bind: whether a socket may be made there and listened on; connecting there is always allowed.
+        source: ``user`` or ``profile``.
+    """
+
+    path: bytes
+    asked: bytes
+    reach: Reach
+    bind: bool
+    source: str
+
+    def covers(self, path: bytes) -> bool:
+        """Return whether the socket at the canonical ``path`` is reached."""
+        if self.reach is Reach.SOCKET:
+            return path == self.path
+        if self.reach is Reach.DIRECTORY:
+            return path != b"/" and (path[: path.rindex(b"/")] or b"/") == self.path
+        return path != self.path and is_beneath(path, self.path)
+
+    def document(self) -> dict[str, Json]:
+        """Return the grant as the record writes it."""
+        return {"path": canonical.text(self.path)} | socket_document(
+            self.asked, self.reach, self.source, bind=self.bind
+        )
+
+
+def socket_document(asked: bytes, reach: Reach, source: str, *, bind: bool) -> dict[str, Json]:
+    """Return a grant on UNIX sockets as the record writes it where it says what was asked."""
+    return {
+        "access": "bind" if bind else "connect",
+        "asked": canonical.text(asked),
+        "source": source,
+        "type": str(reach),
+    }
+
+
 class CapabilitySet(NamedTuple):
     """Everything that a launch may do.
 
@@ -126,18 +178,26 @@ class CapabilitySet(NamedTuple):
         files: the grants, merged and in the order of their paths.
         network: blocked, ports or all.
         ports: which, where the network is ``ports``; else none.
+        unix_sockets: the grants on UNIX sockets, merged and in the order of their paths.
     """
 
     files: tuple[FileGrant, ...]
     network: Network
     ports: Ports = NO_PORTS
+    unix_sockets: tuple[SocketGrant, ...] = ()
 
     def document(self) -> dict[str, Json]:
-        """Return the set in its one recorded form (``capabilities`` of ``launch.start``)."""
-        return {
+        """Return the set in its one recorded form (``capabilities`` of ``launch.start``).
+
+        Without a grant on UNIX sockets it has no member for them.
+        """
+        said: dict[str, Json] = {
             "files": [grant.document() for grant in self.files],
             "network": network_document(self.network, self.ports),
         }
+        if self.unix_sockets:
+            said["unix_sockets"] = [grant.document() for grant in self.unix_sockets]
+        return said
 
     def sha256(self) -> str:
         """Return the lower-case hex SHA-256 of the canonical form."""
@@ -175,6 +235,17 @@ def network_words(document: Mapping[str, Any]) -> str:
     return f"{document['mode']} ({'; '.join(said)})" if said else str(document["mode"])
 
 
+def socket_words(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the record writes of a grant on UNIX sockets, as words: what may be done, and where."""
+    done = "connect to" if document["access"] == "connect" else "bind and connect to"
+    where = {
+        Reach.SOCKET: "the socket",
+        Reach.DIRECTORY: "the sockets in",
+        Reach.SUBTREE: "the sockets beneath",
+    }
+    return done, where[document["type"]]
+
+
 def is_beneath(path: bytes, directory: bytes) -> bool:
     """Return whether ``path`` is ``directory`` or lies inside it; components are compared, not prefixes."""
     return path == directory or path.startswith(directory if directory == b"/" else directory + b"/")
@@ -199,5 +270,20 @@ def merge(grants: Iterable[FileGrant]) -> tuple[FileGrant, ...]:
     return tuple(merged[key] for key in sorted(merged))
 
 
-def _tier(grant: FileGrant) -> int:
+def merge_sockets(grants: Iterable[SocketGrant]) -> tuple[SocketGrant, ...]:
+    """Merge duplicates as :func:`merge` does and sort by path; what is left was asked for just so."""
+    merged: dict[tuple[bytes, str], SocketGrant] = {}
+    for grant in grants:
+        key = (grant.path, str(grant.reach))
+        seen = merged.get(key)
+        if (
+            seen is None
+            or _tier(grant) < _tier(seen)
+            or (_tier(grant) == _tier(seen) and grant.bind and not seen.bind)
+        ):
+            merged[key] = grant
+    return tuple(merged[key] for key in sorted(merged))
+
+
+def _tier(grant: FileGrant | SocketGrant) -> int:
     return {USER: 0, PROFILE: 1}.get(grant.source, 2)

@@ -18,6 +18,8 @@ from runtime.capabilities import (
     CapabilitySet,
     FileGrant,
     Network,
+    Reach,
+    SocketGrant,
     ports,
 )
 from runtime.capability_file import VERSION, Around, Judged, Layer, state_bytes
@@ -153,6 +155,7 @@ def _layer(document: dict[str, Any]) -> Layer:
                 map(_port, network.get("listen", ())),
                 map(_port, network.get("listen_loopback", ())),
             ),
+            tuple(map(_socket_grant, document["capabilities"].get("unix_sockets", ()))),
         ),
         identities=tuple(map(_identity, identities)),
     )
@@ -170,6 +173,16 @@ def _grant(document: dict[str, Any]) -> FileGrant:
         asked=canonical.text_bytes(document["asked"]),
         access=Access(document["access"]),
         directory={"directory": True, "file": False}[document["type"]],
+        source=_text(document["source"]),
+    )
+
+
+def _socket_grant(document: dict[str, Any]) -> SocketGrant:
+    return SocketGrant(
+        path=_path(document["path"]),
+        asked=canonical.text_bytes(document["asked"]),
+        reach=Reach(document["type"]),
+        bind={"bind": True, "connect": False}[document["access"]],
         source=_text(document["source"]),
     )
 

@@ -75,7 +75,12 @@ def foresee(
     """
     request, capabilities = resolution.request, plan.capabilities
     prepared = enforcement.prepare(
-        capabilities, grants.opened, cache_directory=cache, keep=False, outer=request.outer_session()
+        capabilities,
+        grants.opened,
+        cache_directory=cache,
+        keep=False,
+        sockets=grants.sockets,
+        outer=request.outer_session(),
     )
     try:
         achievable = _tried(prepared)
@@ -124,10 +129,10 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
         EnforcementError: as the child of a launch would.
     """
     handover: mediation.Handover | None = None
-    if prepared.ports.listens:
-        from runtime import mediation  # noqa: PLC0415  # few launches listen
+    if prepared.mediates:
+        from runtime import mediation  # noqa: PLC0415  # few launches need it
 
-        handover = mediation.Handover(prepared.ports, prepared.outer)
+        handover = mediation.Handover.of(prepared)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -137,8 +142,8 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
         finally:
             os._exit(0)
     os.close(writer)
-    if handover is not None and (mediator := handover.take(child)) is not None:
-        os.close(mediator.listener)  # the child makes no call that would be mediated
+    if handover is not None and (listener := handover.take(child)) is not None:
+        os.close(listener)  # the child makes no call that would be mediated
     with os.fdopen(reader, "rb") as pipe:
         said = pipe.read()
     os.waitpid(child, 0)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runtime.capabilities import CapabilitySet, Ports
     from runtime.grants import OpenGrant
+    from runtime.unix_sockets import OpenSocketGrant
 
 FEATURES = (
     "filesystem",
@@ -84,6 +85,7 @@ class Prepared(NamedTuple):
         required: the features without which the command must not run.
         outer: the session of the launch around this one, where its child says so.
         on_wsl: whether Windows made this kernel; asked only where that explains a refusal.
+        sockets: the grants on UNIX sockets, with the directories that were judged.
     """
 
     ruleset: int
@@ -95,6 +97,12 @@ class Prepared(NamedTuple):
     required: frozenset[str]
     outer: str | None = None
     on_wsl: bool = False
+    sockets: tuple[OpenSocketGrant, ...] = ()
+
+    @property
+    def mediates(self) -> bool:
+        """Whether the monitor makes calls for the command."""
+        return self.ports.listens or bool(self.sockets)
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -159,6 +167,7 @@ def prepare(
     cache_directory: bytes,
     keep: bool = True,
     executable_rules: Sequence[int] = (),
+    sockets: tuple[OpenSocketGrant, ...] = (),
     waived: Iterable[str] = (),
     outer: str | None = None,
 ) -> Prepared:
@@ -170,6 +179,7 @@ def prepare(
         cache_directory: where the compiled filter is kept; never grantable to a command.
         keep: whether a filter that has to be compiled is kept there.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
+        sockets: the grants on UNIX sockets, with the directories that were judged.
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
 
@@ -183,14 +193,21 @@ def prepare(
         from runtime import surroundings  # noqa: PLC0415  # few launches listen
 
         on_wsl = surroundings.wsl() is not None
-    program, digest = load_filter(cache_directory, network, listens=ports.listens, keep=keep)
+    program, digest = load_filter(
+        cache_directory, network, listens=ports.listens, unix_sockets=bool(sockets), keep=keep
+    )
     try:
         ruleset = landlock_rules.build(
-            open_grants, network, abi=abi, connect=ports.connect, executables=executable_rules
+            open_grants,
+            network,
+            abi=abi,
+            connect=ports.connect,
+            executables=executable_rules,
+            sockets=bool(sockets),
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl)
+    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl, sockets)
 
 
 def require_achieved(required: Iterable[str], achieved: Mapping[str, bool]) -> None:
@@ -223,7 +240,12 @@ def landlock_abi() -> int:
 
 
 def load_filter(
-    cache_directory: bytes, network: Network, *, listens: bool = False, keep: bool = True
+    cache_directory: bytes,
+    network: Network,
+    *,
+    listens: bool = False,
+    unix_sockets: bool = False,
+    keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
 
@@ -231,7 +253,9 @@ def load_filter(
         EnforcementError: it cannot be built; the hint names a filter around this process, if there is one.
     """
     try:
-        return seccomp_filter.load_or_build(cache_directory, network, listens=listens, keep=keep)
+        return seccomp_filter.load_or_build(
+            cache_directory, network, listens=listens, unix_sockets=unix_sockets, keep=keep
+        )
     except EnforcementError as error:
         if error.hint is not None:
             raise
@@ -289,7 +313,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
 
     Args:
         prepared: what :func:`prepare` returned.
-        offer: gives the filter's listener to whoever mediates; needed where there are ports to listen on.
+        offer: gives the filter's listener to whoever mediates; needed where somebody does.
 
     Returns:
         What was achieved, for each of ``RESTRICTED_HERE``.
@@ -297,15 +321,17 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
     Raises:
         EnforcementError: a step failed, or less than required was achieved; the process must not go on.
     """
-    mediated = prepared.ports.listens
+    mediated = prepared.mediates
     if mediated and offer is None:
-        raise EnforcementError("nobody mediates the ports to listen on")
+        raise EnforcementError("nobody mediates what the command asks for")
     calls: tuple[str, ...] = ()
     try:
         step, calls = "give up privileges", ("capget", "capset", "prctl")
         left = privileges.renounce()
         step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
         syscalls.landlock_restrict_self(prepared.ruleset)
+        # No port 0 is ever granted. Asked before there is a filter, which can have connecting notified.
+        unconnected = prepared.network is not Network.PORTS or syscalls.connect_errno() == errno.EACCES
         step, calls = "load the system call filter", ("seccomp",)
         listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
@@ -325,7 +351,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         "filesystem": True,
         "truncate": prepared.abi >= SINCE["truncate"][0],
         "ioctl": prepared.abi >= SINCE["ioctl"][0],
-        "network": _is_restricted(prepared.network),
+        "network": unconnected and _is_restricted(prepared.network),
         "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
@@ -335,16 +361,17 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
 
 
 def nested(outer: str | None) -> EnforcementError:
-    """Return the error that ports to listen on cannot be mediated inside of another sandbox.
+    """Return the error that nothing can be mediated inside of another sandbox.
 
     Args:
         outer: the session of the launch around this one, None when that is not known.
     """
     around = "the sandbox around it" if outer is None else f"launch {outer} around it"
     return EnforcementError(
-        f"a launch with ports to listen on cannot run inside of another: {around} does not let it mediate",
+        "a launch with ports to listen on or with UNIX sockets cannot run inside of another:"
+        f" {around} does not let it mediate",
         code="enforcement.nested",
-        hint="start it further out, or leave out --listen-port and --open-port",
+        hint="start it further out, or leave out --listen-port, --open-port and --allow-unix-socket",
     )
 
 
@@ -360,7 +387,6 @@ def _is_restricted(network: Network) -> bool:
     """Return whether the calling process is held to ``network``, as tried."""
     if network is Network.BLOCKED:
         return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_STREAM) == errno.EACCES
-    if network is Network.PORTS:  # no port 0 is ever granted
-        unsent = syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
-        return unsent and syscalls.connect_errno() == errno.EACCES
+    if network is Network.PORTS:
+        return syscalls.socket_errno(syscalls.AF_INET, syscalls.SOCK_DGRAM) == errno.EACCES
     return False

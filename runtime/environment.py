@@ -17,9 +17,10 @@ from attest import canonical
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from attest.canonical import Json
+    from runtime.capabilities import SocketGrant
     from runtime.environment_lists import Lists
 
 MAX_NAME_BYTES = 256
@@ -189,7 +190,7 @@ def build(
     own: Mapping[bytes, bytes],
     key_names: Collection[bytes],
     temporary: bytes | None,
-    unix_sockets: bool,
+    unix_sockets: Sequence[SocketGrant],
     names_over_tcp: bool,
     git_configuration: bool,
     lists: Lists | None = None,
@@ -204,7 +205,7 @@ def build(
         own: what nono itself tells the child (``NONO_SESSION_ID``, …); taken as it is.
         key_names: variables that hold a signing key or its passphrase.
         temporary: the private temporary directory, for TMPDIR and its like; None when there is none.
-        unix_sockets: whether a unix socket is granted.
+        unix_sockets: the grants on UNIX sockets; a variable that names one stays where it is granted.
         names_over_tcp: whether names of hosts can be asked for over TCP alone (resolv.conf(5), ``use-vc``); a
             C library other than glibc may not know how.
         git_configuration: whether the user's git configuration is readable inside; git dies on one
@@ -216,11 +217,12 @@ def build(
         UsageError: a secret's name is not allowed, or the profile sets a variable that holds a key.
     """
     passes = None if lists is None else lists.passing()
+    unreachable = _unreachable({**inherited, **hook}, unix_sockets)
     variables: dict[bytes, bytes] = {}
     dropped: set[bytes] = set()
     filtered: set[bytes] = set()
     for name, value in inherited.items():
-        if name in taken or _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+        if name in taken or _is_unfit(name, value, key_names, unreachable):
             dropped.add(name)
         elif passes is not None and not passes(name):
             filtered.add(name)
@@ -234,7 +236,7 @@ def build(
         )
     variables.update(set_vars)
     for name, value in hook.items():
-        if _is_unfit(name, value, key_names, unix_sockets=unix_sockets):
+        if _is_unfit(name, value, key_names, unreachable):
             dropped.add(name)
         else:
             variables[name] = value
@@ -258,12 +260,23 @@ def build(
     )
 
 
-def _is_unfit(name: bytes, value: bytes, key_names: Collection[bytes], *, unix_sockets: bool) -> bool:
+def _unreachable(variables: Mapping[bytes, bytes], grants: Sequence[SocketGrant]) -> frozenset[bytes]:
+    """Return the names of the variables that would lead to sockets which are not granted."""
+    if not grants:
+        return _UNIX_SOCKETS
+    from runtime import socket_variables  # noqa: PLC0415  # most launches grant none
+
+    return _UNIX_SOCKETS - socket_variables.reaching(variables, grants)
+
+
+def _is_unfit(
+    name: bytes, value: bytes, key_names: Collection[bytes], unreachable: Collection[bytes]
+) -> bool:
     """Return whether a variable must reach the child by no accident."""
     return (
         is_dangerous(name)
         or is_reserved(name)
         or name in key_names
-        or (name in _UNIX_SOCKETS and not unix_sockets)
+        or name in unreachable
         or holds_private_key(value)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from runtime.capabilities import PROFILE, USER, Access
+from runtime.capabilities import PROFILE, USER, Access, Reach
 from runtime.path_names import shown
 
 _FLAGS = {
@@ -15,6 +15,20 @@ _FLAGS = {
     (Access.READ, False): ("--read-file", "filesystem.read_file"),
     (Access.WRITE, False): ("--write-file", "filesystem.write_file"),
 }
+
+# What --allow-unix-socket and filesystem.unix_socket go on with.
+_SOCKET_WORDS = {
+    (Reach.SOCKET, False): "",
+    (Reach.DIRECTORY, False): "dir",
+    (Reach.SUBTREE, False): "subtree",
+    (Reach.SOCKET, True): "bind",
+    (Reach.DIRECTORY, True): "dir-bind",
+    (Reach.SUBTREE, True): "subtree-bind",
+}
+SOCKET_FLAGS = {"-".join(filter(None, ("--allow-unix-socket", w))): key for key, w in _SOCKET_WORDS.items()}
+"""The flags of ``nono run`` for UNIX sockets: how far each reaches, and whether one may be made there."""
+SOCKET_KEYS = {flag.removeprefix("--allow-").replace("-", "_"): key for flag, key in SOCKET_FLAGS.items()}
+"""The keys of a profile's filesystem for the same."""
 
 
 class GrantRequest(NamedTuple):
@@ -52,6 +66,47 @@ class GrantRequest(NamedTuple):
         if self.source in (USER, PROFILE):
             return f"{flag if self.source == USER else key} {shown(self.path)}"
         return f"{shown(self.path)} ({self.source})"
+
+
+class SocketRequest(NamedTuple):
+    """One grant on UNIX sockets as it was asked for.
+
+    Attributes:
+        path: as in :class:`GrantRequest`.
+        reach: one socket, the sockets in a directory, or those beneath it as well.
+        bind: whether a socket may be made there and listened on, too.
+        source: ``user`` or ``profile``.
+    """
+
+    path: bytes
+    reach: Reach
+    bind: bool = False
+    source: str = USER
+
+    @property
+    def access(self) -> Access:
+        """What it comes to for whoever judges places: making a socket writes to a directory."""
+        return Access.READWRITE if self.bind else Access.READ
+
+    @property
+    def directory(self) -> bool:
+        """Whether it is about what lies in a directory."""
+        return self.reach is not Reach.SOCKET
+
+    def with_access(self, access: Access) -> SocketRequest:
+        """Return the same request with another access."""
+        return self._replace(bind=access is not Access.READ)
+
+    def with_path(self, path: bytes) -> SocketRequest:
+        """Return the same request for another path."""
+        return self._replace(path=path)
+
+    def wording(self) -> str:
+        """Return the request as the flag or the profile's key that makes it."""
+        flag = next(flag for flag, key in SOCKET_FLAGS.items() if key == (self.reach, self.bind))
+        if self.source != USER:
+            flag = "filesystem." + flag.removeprefix("--allow-").replace("-", "_")
+        return f"{flag} {shown(self.path)}"
 
 
 def working_directory_request(workdir: bytes) -> GrantRequest:

@@ -23,12 +23,13 @@ from runtime.capabilities import (
     FileGrant,
     Network,
     Ports,
+    Reach,
     is_beneath,
     merge,
     ports,
 )
 from runtime.errors import GrantError, UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import absolute, homes, moved, shown
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runtime.protected import Guard
+    from runtime.unix_sockets import OpenSocketGrant
 
 _STREAMS = ("standard input", "standard output", "standard error")
 
@@ -58,11 +60,13 @@ class Grants:
     Attributes:
         opened: the grants with their descriptors.
         missing: the requests whose paths do not exist: asked, but not granted.
+        sockets: the grants on UNIX sockets, likewise merged and closed.
     """
 
     def __init__(self, opened: Iterable[OpenGrant], missing: Iterable[GrantRequest] = ()) -> None:
         self.opened = tuple(opened)
         self.missing = tuple(missing)
+        self.sockets: tuple[OpenSocketGrant, ...] = ()
 
     @property
     def files(self) -> tuple[FileGrant, ...]:
@@ -72,7 +76,10 @@ class Grants:
     def close(self) -> None:
         """Close every descriptor; again does nothing."""
         opened, self.opened = self.opened, ()
+        sockets, self.sockets = self.sockets, ()
         _close(opened)
+        for granted in sockets:
+            os.close(granted.directory)
 
     def __enter__(self) -> Grants:
         return self
@@ -143,7 +150,7 @@ def resolve(
             if request.source not in (USER, PROFILE):
                 found = _open_of_group(request, home, guard)
             else:
-                path = absolute(_without_variable(request, workdir), workdir=workdir, home=home)
+                path = absolute(without_variable(request, workdir), workdir=workdir, home=home)
                 found = _open(request, path, guard)
                 if found is None:
                     missing.append(request)
@@ -210,7 +217,7 @@ def private_directory_grant(path: bytes) -> OpenGrant:
     """
     descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     status = os.fstat(descriptor)
-    canonical = _canonical(descriptor)
+    canonical = canonical_path(descriptor)
     if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700 or canonical is None:
         os.close(descriptor)
         raise GrantError(f"the temporary directory {shown(path)} is not private", code="grant.unusable")
@@ -240,7 +247,7 @@ def _open(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
     return OpenGrant(grant, descriptor)
 
 
-def _without_variable(request: GrantRequest, workdir: bytes) -> bytes:
+def without_variable(request: GrantRequest | SocketRequest, workdir: bytes) -> bytes:
     """Expand ``$WORKDIR`` where a profile says it; on a command line the shell has done so."""
     path = request.path
     if request.source == PROFILE and (path == b"$WORKDIR" or path.startswith(b"$WORKDIR/")):
@@ -284,7 +291,7 @@ def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant
 
 
 def _path_of(request: GrantRequest, descriptor: int) -> bytes:
-    canonical = _canonical(descriptor)
+    canonical = canonical_path(descriptor)
     if canonical is None:
         raise GrantError(
             f"cannot grant {request.wording()}: it has no path of its own",
@@ -321,6 +328,7 @@ def _check_kind(request: GrantRequest, mode: int) -> None:
         raise GrantError(
             f"cannot grant {request.wording()}: it is a socket, and no file rule opens one",
             code="grant.kind",
+            hint=f"use {SocketRequest(request.path, Reach.SOCKET, source=request.source).wording()}",
         )
     if stat.S_ISDIR(mode) != request.directory:
         other = request._replace(directory=not request.directory)
@@ -351,7 +359,7 @@ def _refuse_disks(request: GrantRequest, descriptor: int) -> None:
         )
 
 
-def _canonical(descriptor: int) -> bytes | None:
+def canonical_path(descriptor: int) -> bytes | None:
     """Return the path at which the kernel has the object now, None if it has none there."""
     try:
         path = os.readlink(b"/proc/self/fd/%d" % descriptor)
@@ -375,7 +383,7 @@ def _open_stream(number: int, guard: Guard) -> OpenGrant | None:
     if stat.S_ISREG(mode):
         access = {os.O_RDONLY: Access.READ, os.O_WRONLY: Access.WRITE}.get(flags & os.O_ACCMODE, access)
     try:
-        canonical = _canonical(descriptor)
+        canonical = canonical_path(descriptor)
         if canonical is not None:
             request = GrantRequest(access, canonical, directory=False, source=SYSTEM)
             guard.judge(request, canonical, path=canonical)

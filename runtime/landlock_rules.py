@@ -129,6 +129,7 @@ def build(
     abi: int,
     connect: Iterable[int] = (),
     executables: Iterable[int] = (),
+    sockets: bool = False,
 ) -> int:
     """Return a close-on-exec descriptor of a ruleset that allows the grants and nothing else.
 
@@ -142,6 +143,8 @@ def build(
         connect: the TCP ports that may be connected to, where the network is ``ports``.
         executables: descriptors of files that may be read and executed besides, because execveat(2)
             checks the path of an opened descriptor again.
+        sockets: whether UNIX sockets are granted. Then none can be made, linked or renamed by the command
+            itself: one that is not granted could be put where one is.
 
     Raises:
         EnforcementError: the kernel refused the ruleset or a rule; the message names the path.
@@ -157,6 +160,8 @@ def build(
         for opened in grants:
             grant = opened.grant
             rights = granted_rights(grant.path, grant.access, directory=grant.directory)
+            if sockets:
+                rights &= ~_MAKE_SOCK
             _allow(ruleset, opened.descriptor, rights & handled, grant.path)
         for descriptor in executables:
             _allow(ruleset, descriptor, _FILE_READ & handled, b"the executable")
@@ -181,6 +186,22 @@ def _allow_connecting(ruleset: int, port: int) -> None:
         syscalls.landlock_allow_port(ruleset, port, _CONNECT_TCP)
     except OSError as error:
         raise EnforcementError(f"cannot allow the port {port}: {error.strerror}") from error
+
+
+def confine_sockets(directory: int) -> None:
+    """Put the calling thread into a domain in which it can make UNIX sockets beneath ``directory`` alone.
+
+    Nothing else is restricted by it.
+
+    Raises:
+        OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
+    """
+    ruleset = syscalls.landlock_create_ruleset(_MAKE_SOCK, 0, 0)
+    try:
+        syscalls.landlock_allow_beneath(ruleset, directory, _MAKE_SOCK)
+        syscalls.landlock_restrict_self(ruleset)
+    finally:
+        os.close(ruleset)
 
 
 def confine_signals(abi: int) -> None:

@@ -25,6 +25,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from attest import canonical
 from attest.errors import NonoError
 from runtime import (
     capability_file,
@@ -179,6 +180,7 @@ class Launch:
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
+        self._decisions: list[dict[str, Json]] = []
         self._output_places: tuple[bytes, ...] = ()
 
     # --- the order ----------------------------------------------------------------------------
@@ -229,9 +231,14 @@ class Launch:
         """Whether the command was released to run, however that ended."""
         return self._released
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the monitor refused the command anything."""
+        return bool(self._decisions)
+
     def enforced(self) -> Enforced | None:
         """Return what the command was launched inside of, for a diagnosis; None if it was not."""
-        from runtime.refusals import Enforced  # noqa: PLC0415  # no launch that succeeds pays for it
+        from runtime.refusals import Enforced, Refusal  # noqa: PLC0415  # no launch that succeeds pays for it
 
         if self._enforced is None or not self._released:
             return None
@@ -243,6 +250,10 @@ class Launch:
             workdir=self._resolution.workdir,
             guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
             block_net=bool(self._request.block_net),
+            refusals=tuple(
+                Refusal(str(each["what"]), canonical.text_bytes(each["subject"]), str(each["reason"]))
+                for each in self._decisions
+            ),
         )
 
     def foresee(self) -> DryRun:
@@ -289,6 +300,7 @@ class Launch:
             capabilities,
             grants.opened,
             cache_directory=self._places.cache,
+            sockets=grants.sockets,
             outer=self._request.outer_session(),
         )
         self._cleanup.callback(prepared.close)
@@ -324,7 +336,7 @@ class Launch:
         except ExecFailedError as error:
             self._released = False
             raise self._explained(error, held.executed.path, capabilities) from None
-        self._ending = supervision.wait(signals, self.relay)
+        self._ending = supervision.wait(signals, self._record_decisions, self.relay)
         return self._finish(self._ending, signals)
 
     def _take_relay(self) -> None:
@@ -377,6 +389,7 @@ class Launch:
         duration_us = self._since_release()
         _restart_output()
         with self._saying_later():
+            self._record_decisions()
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
@@ -406,6 +419,7 @@ class Launch:
         ending = self._ending or self._supervision.end()
         _restart_output()
         with self._saying_later():
+            self._record_decisions()
             self._record.outcome(
                 ending,
                 outputs=outputs.unhashed(self._resolution.outputs),
@@ -413,6 +427,15 @@ class Launch:
                 duration_us=self._since_release(),
             )
             self._close(ending)
+
+    def _record_decisions(self) -> None:
+        """Record what the monitor has told since the last time; the launch does not depend on it."""
+        assert self._supervision is not None
+        decided, self._supervision.decisions = self._supervision.decisions, []
+        self._decisions += decided
+        # Whatever refuses them refuses the outcome too, and that is what says so; else they are counted.
+        with contextlib.suppress(LedgerError):
+            self._record.decisions(decided)
 
     def _since_release(self) -> int:
         return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock) // 1_000
@@ -499,8 +522,11 @@ class Launch:
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
 
                 stream_sockets.require_confined(number, self._resolution.network)
-        if self._resolution.ports.listens:
-            from runtime import mediation  # noqa: F401, PLC0415  # for the monitor, which imports nothing
+        # For the monitor, which imports nothing.
+        if self._resolution.asked_sockets():
+            from runtime import mediation, unix_mediation, waiting_connects  # noqa: F401, PLC0415  # see above
+        elif self._resolution.ports.listens:
+            from runtime import mediation  # noqa: F401, PLC0415  # see above
 
     def _say(self, text: str) -> None:
         self._notify(text)

@@ -18,10 +18,22 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from attest import canonical
 from attest.errors import MalformedError
-from runtime.capabilities import MAX_PORT, MAX_PORTS, NO_PORTS, PROFILE, SYSTEM, USER, Access, Network, ports
+from runtime.capabilities import (
+    MAX_PORT,
+    MAX_PORTS,
+    MAX_SOCKET_GRANTS,
+    NO_PORTS,
+    PROFILE,
+    SYSTEM,
+    USER,
+    Access,
+    Network,
+    Reach,
+    ports,
+)
 from runtime.document_words import bounded, did_you_mean, kind_of, quoted
 from runtime.errors import ManifestError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import from_here, normalise, shown
 from runtime.strict_json import text_of, value_of
 
@@ -35,6 +47,7 @@ MAX_PATH_BYTES = 4095  # PATH_MAX without its NUL
 NOT_CANONICAL = "manifest.path"
 """The code of the one mistake that the published schema cannot name."""
 
+_MEMBERS = ("files", "network", "unix_sockets")
 _GRANT = ("access", "asked", "path", "source", "type")
 _NETWORK = ("connect", "listen", "listen_loopback", "mode")
 _GROUP = "group:"
@@ -51,6 +64,7 @@ class Manifest(NamedTuple):
         grants: the grants, as a user would ask for them.
         network: the network mode.
         ports: which, where that is ``ports``.
+        unix_sockets: the grants on UNIX sockets, as a user would ask for them.
     """
 
     path: bytes
@@ -58,6 +72,7 @@ class Manifest(NamedTuple):
     grants: tuple[GrantRequest, ...]
     network: Network
     ports: Ports
+    unix_sockets: tuple[SocketRequest, ...] = ()
 
     def document(self) -> dict[str, Json]:
         """Return what the intent says of it."""
@@ -73,7 +88,7 @@ def read_manifest(named: bytes) -> Manifest:
     path = from_here(named)
     data = _read(path)
     reader = _Reader(path)
-    document = reader.table(value_of(text_of(data, reader.error), reader.error), "", ("files", "network"))
+    document = reader.table(value_of(text_of(data, reader.error), reader.error), "", _MEMBERS)
     for key in ("files", "network"):
         if key not in document:
             raise reader.error("", f"{key} is missing")
@@ -82,7 +97,8 @@ def read_manifest(named: bytes) -> Manifest:
         raise reader.error("files", f"must be a list of grants, not {kind_of(files)}")
     grants = tuple(reader.grant(each, f"files[{number}]") for number, each in enumerate(files))
     network, asked_ports = reader.network(document["network"])
-    return Manifest(path, hashlib.sha256(data).hexdigest(), grants, network, asked_ports)
+    sockets = reader.sockets(document["unix_sockets"]) if "unix_sockets" in document else ()
+    return Manifest(path, hashlib.sha256(data).hexdigest(), grants, network, asked_ports, sockets)
 
 
 def _read(path: bytes) -> bytes:
@@ -133,12 +149,32 @@ class _Reader:
         return value
 
     def grant(self, value: Value, where: str) -> GrantRequest:
+        access, kind, path = self._place(value, where, tuple(map(str, Access)), ("directory", "file"))
+        return GrantRequest(Access(access), path, directory=kind == "directory", source=USER)
+
+    def sockets(self, value: Value) -> tuple[SocketRequest, ...]:
+        where = "unix_sockets"
+        if not isinstance(value, list):
+            raise self.error(where, f"must be a list of grants, not {kind_of(value)}")
+        if not 0 < len(value) <= MAX_SOCKET_GRANTS:
+            raise self.error(where, f"must be from 1 to {MAX_SOCKET_GRANTS} grants, or absent")
+        found = []
+        for number, each in enumerate(value):
+            position = f"{where}[{number}]"
+            access, kind, path = self._place(each, position, ("bind", "connect"), tuple(map(str, Reach)))
+            found.append(SocketRequest(path, Reach(kind), access == "bind", USER))
+        return tuple(found)
+
+    def _place(
+        self, value: Value, where: str, accesses: tuple[str, ...], kinds: tuple[str, ...]
+    ) -> tuple[str, str, bytes]:
+        """Return access, type and path of a grant."""
         table = self.table(value, where, _GRANT)
         for key in _GRANT:
             if key not in table:
                 raise self.error(where, f"{key} is missing")
-        access = self._one_of(table["access"], f"{where}.access", tuple(map(str, Access)))
-        kind = self._one_of(table["type"], f"{where}.type", ("directory", "file"))
+        access = self._one_of(table["access"], f"{where}.access", accesses)
+        kind = self._one_of(table["type"], f"{where}.type", kinds)
         self._source(table["source"], f"{where}.source")
         self._text(table["asked"], f"{where}.asked")
         path = self._text(table["path"], f"{where}.path")
@@ -154,7 +190,7 @@ class _Reader:
                 hint="it is absolute, without . or .., doubled slashes, or one at its end",
                 code=NOT_CANONICAL,
             )
-        return GrantRequest(Access(access), path, directory=kind == "directory", source=USER)
+        return access, kind, path
 
     def network(self, value: Value) -> tuple[Network, Ports]:
         table = self.table(value, "network", _NETWORK)

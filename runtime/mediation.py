@@ -1,35 +1,55 @@
-"""Calls that the monitor makes for the command: bind(2) and listen(2), where it has ports to listen on.
+"""Calls that the monitor makes for the command where it has to judge them: bind(2), listen(2), connect(2).
 
-A TCP socket without a port listens on any when it is told to, which neither Landlock nor a filter can see.
-So the filter notifies both calls (seccomp_unotify(2)), and whoever holds its listener takes the very socket
-out of the process that asks, judges it, and makes the call on *that*. What is judged is what is bound,
-whatever the process does meanwhile with its descriptors or its memory: the address is read once, and what is
-bound to is what was read. No call is ever let go on in the process.
+A TCP socket without a port listens on any when it is told to, and a UNIX socket connects to any path: neither
+Landlock nor a filter can see that. So the filter notifies these calls (seccomp_unotify(2)), and whoever holds
+its listener takes the very socket out of the process that asks, judges it, and makes the call on *that*. What
+is judged is what is bound or connected, whatever the process does meanwhile with its descriptors or its
+memory: the address is read once, and what is done is what was read. No call is ever let go on in the process,
+not even where the network is open: in the next moment its descriptor can be another socket.
 
-The monitor does it in a thread of its own (:func:`mediate`), for it can be made to wait without end: by an
-address on a page of a file system that does not answer, or by a socket that lingers (SO_LINGER) and that the
-command closes while it is held here, so that the last close is this one. Nobody waits then but who asks.
+The monitor does it in a thread of its own (:meth:`Handover.begin`), for it can be made to wait without end:
+by an address on a page of a file system that does not answer, or by a socket that lingers (SO_LINGER) and
+that the command closes while it is held here, so that the last close is this one. Nobody waits then but who
+asks.
 
-A process that may not be traced (PR_SET_DUMPABLE, a program that cannot be read) is refused; so is all that
-is no TCP. Imported before the fork, and only by a launch that listens.
+Notified are bind and listen where there are ports to listen on, and all three where there are UNIX sockets.
+A process that may not be traced (PR_SET_DUMPABLE, a program that cannot be read) is refused. Imported before
+the fork, and only by a launch that needs it; UNIX sockets have ``unix_mediation`` and ``waiting_connects``.
 """
 
 from __future__ import annotations
 
 import _socket  # of the socket module no more is needed, and the rest of it costs milliseconds
+import _thread
 import errno
 import fcntl
 import os
 import select
 import struct
-import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import enforcement, syscalls
+from runtime.asking_thread import (
+    Identity,
+    identity,
+    open_directory,
+    read_address,
+    refuse,
+    take_descriptor,
+)
+from runtime.capabilities import NO_PORTS, Network, Ports
+from runtime.decisions import NETWORK, UNIX_SOCKET, Decisions, RefusedError
+from runtime.monitor_helpers import Helpers
+from runtime.tcp_mediation import TcpJudge
 
 if TYPE_CHECKING:
-    from runtime.capabilities import Ports
+    from collections.abc import Callable
+
+    from attest.canonical import Json
+    from runtime.enforcement import Prepared
+    from runtime.unix_mediation import SocketJudge
+    from runtime.unix_sockets import OpenSocketGrant
 
 # Of linux/seccomp.h: struct seccomp_notif (id, pid, flags, and seccomp_data: number, architecture,
 # instruction pointer, six arguments), struct seccomp_notif_resp (id, value, error, flags); their requests.
@@ -41,22 +61,52 @@ _ID_VALID = 0x40082102
 _SET_FLAGS = 0x40082104
 _SYNC_WAKE_UP = 1
 
-_NUMBERS = {"x86_64": (49, 50), "aarch64": (200, 201)}.get(os.uname().machine, (-1, -1))
-_BIND, _LISTEN = _NUMBERS
+_NUMBERS = {"x86_64": (42, 49, 50), "aarch64": (203, 200, 201)}.get(os.uname().machine, (-1, -1, -1))
+_CONNECT, _BIND, _LISTEN = _NUMBERS
+_VERBS = {_CONNECT: b"connect", _BIND: b"bind", _LISTEN: b"listen"}
 
-_PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h, from Linux 6.9
-_MAX_ADDRESS = 128  # struct sockaddr_storage
-_IPV4_ADDRESS, _IPV6_ADDRESS = (
-    16,
-    24,
-)  # the least that the kernel takes: sockaddr_in, sockaddr_in6 without scope
-_MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
-_TCP_INFO = 11
-_TCP_CLOSE, _TCP_LISTEN = 7, 10  # linux/tcp_states.h; the state is the first member of tcp_info
-_LARGEST_BACKLOG = 0x7FFFFFFF
+_INTERNET = (_socket.AF_INET, _socket.AF_INET6)
+# linux/capability.h: NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
+_NETWORK_PRIVILEGES = 1 << 10 | 1 << 12 | 1 << 13
 
 # The command decides how often it asks; between two batches the monitor looks at what else there is.
 _BATCH = 16
+
+
+class Mediated(NamedTuple):
+    """What the monitor judges by.
+
+    Attributes:
+        network: the network mode.
+        ports: which, where that is ``ports``.
+        sockets: the grants on UNIX sockets, each with the directory that was judged.
+    """
+
+    network: Network = Network.PORTS
+    ports: Ports = NO_PORTS
+    sockets: tuple[OpenSocketGrant, ...] = ()
+
+
+class _Call(NamedTuple):
+    """One call that was asked for: its notification's number, which it is, and what it is about."""
+
+    number: int
+    kind: int
+    socket: _socket.socket
+    address: bytes
+    backlog: int
+
+
+class Mediation(NamedTuple):
+    """What the monitor's first thread knows of the one that mediates.
+
+    Attributes:
+        decisions: what was refused.
+        helpers: the processes that work for it.
+    """
+
+    decisions: Decisions
+    helpers: Helpers
 
 
 class Handover:
@@ -65,15 +115,20 @@ class Handover:
     Made before the fork; :meth:`offer` is the child's, :meth:`take` the monitor's, each once.
 
     Args:
-        ports: what may be listened on.
+        mediated: what is judged by.
         outer: the session of the launch around this one: its filter lets nobody take a descriptor.
     """
 
-    def __init__(self, ports: Ports, outer: str | None = None) -> None:
-        self._ports = ports
+    def __init__(self, mediated: Mediated, outer: str | None = None) -> None:
+        self.mediated = mediated
         self._outer = outer
         self._number, self._number_end = os.pipe()
         self._answer, self._answer_end = os.pipe()
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Handover:
+        """Return the one for a child that is prepared so."""
+        return cls(Mediated(prepared.network, prepared.ports, prepared.sockets), prepared.outer)
 
     def offer(self, listener: int) -> None:
         """Offer the listener, and return when it was taken.
@@ -88,8 +143,22 @@ class Handover:
             raise enforcement.nested(self._outer)
         os.close(listener)
 
-    def take(self, child: int) -> Mediator | None:
-        """Return who mediates for ``child``; None when that ended before, or may not be traced."""
+    def begin(self, child: int, report: Callable[[dict[str, Json]], None]) -> Mediation:
+        """Mediate for ``child`` from now on, in a thread of its own.
+
+        Args:
+            child: who offers.
+            report: takes the data of a ``decision`` for what is refused.
+
+        Raises:
+            RuntimeError: there can be no such thread.
+        """
+        mediation = Mediation(Decisions(report), Helpers())
+        _thread.start_new_thread(_mediate, (self, child, *mediation))
+        return mediation
+
+    def take(self, child: int) -> int | None:
+        """Return the listener of ``child``; None when that ended before, or may not be traced."""
         os.close(self._number_end)
         os.close(self._answer)
         try:
@@ -103,19 +172,28 @@ class Handover:
                 os.close(pidfd)
             with suppress(BrokenPipeError):  # it was killed meanwhile
                 os.write(self._answer_end, b"\x01")
-            return Mediator(listener, self._ports)
         except OSError:
             return None
+        else:
+            return listener
         finally:
             os.close(self._number)
             os.close(self._answer_end)
 
 
-def mediate(handover: Handover, child: int) -> None:
-    """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on."""
-    mediator = handover.take(child)
-    if mediator is None:
+def _mediate(handover: Handover, child: int, decisions: Decisions, helpers: Helpers) -> None:
+    """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on.
+
+    Args:
+        handover: by which the listener comes.
+        child: who asks, with all that it starts.
+        decisions: told what is refused.
+        helpers: of the monitor.
+    """
+    listener = handover.take(child)
+    if listener is None:
         return
+    mediator = Mediator(listener, handover.mediated, decisions, helpers)
     with suppress(OSError):  # a listener that cannot be read any more
         while mediator.serve():
             mediator.wait()
@@ -127,18 +205,31 @@ class Mediator:
 
     Args:
         listener: the filter's, close-on-exec.
-        ports: what may be listened on.
+        mediated: what is judged by.
+        decisions: told what is refused.
+        helpers: of the monitor.
 
     Attributes:
         listener: readable when somebody asks.
     """
 
-    def __init__(self, listener: int, ports: Ports) -> None:
+    def __init__(self, listener: int, mediated: Mediated, decisions: Decisions, helpers: Helpers) -> None:
         self.listener = listener
-        self._anywhere = frozenset(ports.listen)
-        self._loopback = frozenset(ports.listen_loopback)
+        self._decisions = decisions
+        self._network = mediated.network
+        self._tcp = TcpJudge(mediated.ports)
+        self._unix = self._connects = None
+        if mediated.sockets:
+            from runtime import unix_mediation, waiting_connects  # noqa: PLC0415  # the launcher has imported them
+
+            self._unix = unix_mediation.SocketJudge(mediated.sockets, helpers)
+            self._connects = waiting_connects.Connects(listener, self._answer, helpers)
+            self._identity = identity()
         self._ready = select.poll()
         self._ready.register(listener, select.POLLIN)
+        self._changed = select.poll()
+        self._changed.register(listener, select.POLLIN)
+        self._changed.register(helpers.changed, select.POLLIN)
         # A host program's own default would make the command's sockets non-blocking.
         _socket.setdefaulttimeout(None)
         with suppress(OSError):  # before Linux 6.6 an answer just takes longer
@@ -156,8 +247,16 @@ class Mediator:
         return True
 
     def wait(self) -> None:
-        """Return when somebody asks, or nobody is left."""
-        self._ready.poll()
+        """Return when somebody asks, nobody is left, or there is something else to look after."""
+        if self._connects is None:
+            self._ready.poll()
+            return
+        self._changed.poll(self._connects.patience_ms)
+        self._connects.look_after()
+
+    def _answer(self, request: int, error: int) -> None:
+        with suppress(OSError):  # who asked was killed meanwhile
+            fcntl.ioctl(self.listener, _SEND, _RESPONSE.pack(request, 0, -error, 0))
 
     def _serve_one(self) -> None:
         request = bytearray(_REQUEST.size)  # the kernel refuses one that is not zero
@@ -167,139 +266,111 @@ class Mediator:
             if error.errno in (errno.ENOENT, errno.EINTR):  # who asked was killed meanwhile
                 return
             raise
-        number_of_request, thread, _, call, _, _, *arguments = _REQUEST.unpack(request)
+        number, thread, _, call, _, _, *arguments = _REQUEST.unpack(request)
         try:
-            self._decide(number_of_request, thread, call, arguments)
-            answer = 0
+            if self._decide(number, thread, call, arguments):
+                self._answer(number, 0)
+        except RefusedError as refusal:
+            self._decisions.add(refusal)
+            self._answer(number, refusal.errno or errno.EACCES)
         except OSError as error:
-            answer = error.errno or errno.EACCES
-        with suppress(OSError):  # who asked was killed meanwhile
-            fcntl.ioctl(self.listener, _SEND, _RESPONSE.pack(number_of_request, 0, -answer, 0))
+            self._answer(number, error.errno or errno.EACCES)
 
-    def _decide(self, request: int, thread: int, call: int, arguments: list[int]) -> None:
-        """Make the call for the thread that asks, or raise with the errno that it is to see."""
-        descriptor = _taken(thread, _integer(arguments[0]))
+    def _decide(self, number: int, thread: int, kind: int, arguments: list[int]) -> bool:
+        """Make the call for the thread that asks, or raise with the errno that it is to see.
+
+        Returns:
+            False where it is answered later, or was already.
+        """
+        if kind not in _NUMBERS:
+            raise refuse(errno.ENOSYS)
+        descriptor = take_descriptor(thread, _integer(arguments[0]))
         try:
             socket = _socket.socket(fileno=descriptor)
         except OSError:
             os.close(descriptor)
             raise
+        directory: int | None = None
+        asking: Identity | None = None
         try:
-            address = _read_address(thread, arguments[1], _integer(arguments[2])) if call == _BIND else b""
+            address = b"" if kind == _LISTEN else read_address(thread, arguments[1], _integer(arguments[2]))
+            if socket.family == _socket.AF_UNIX and self._unix is not None and kind != _LISTEN:
+                asking = identity(thread)
+                directory = open_directory(thread)
             # Only now it is sure whose socket and whose memory that was: the number of a thread that was
             # killed is given away again, to anybody.
-            fcntl.ioctl(self.listener, _ID_VALID, struct.pack("=Q", request))
-            if socket.family not in (_socket.AF_INET, _socket.AF_INET6) or (
-                (socket.type, socket.proto) != (_socket.SOCK_STREAM, _socket.IPPROTO_TCP)
-            ):
-                raise _refusal(errno.EACCES)
-            if call == _BIND:
-                self._bind(socket, address)
-            elif call == _LISTEN:
-                self._listen(socket, _integer(arguments[1]))
-            else:
-                raise _refusal(errno.ENOSYS)
+            fcntl.ioctl(self.listener, _ID_VALID, struct.pack("=Q", number))
+            call = _Call(number, kind, socket, address, _integer(arguments[1]))
+            if socket.family != _socket.AF_UNIX:
+                return self._of_internet(call)
+            if self._unix is None:  # the end of a pair
+                raise refuse(errno.EACCES)
+            if directory is None or asking is None:
+                self._unix.listen(socket, call.backlog)
+                return True
+            return self._of_unix(call, self._unix, directory, asking)
         finally:
+            if directory is not None:
+                os.close(directory)
             socket.close()
 
-    def _bind(self, socket: _socket.socket, address: bytes) -> None:
-        if len(address) < 2 or int.from_bytes(address[:2], sys.byteorder) != socket.family:
-            raise _refusal(errno.EAFNOSUPPORT)
-        port = int.from_bytes(address[2:4], "big")
-        if socket.family == _socket.AF_INET:
-            if len(address) < _IPV4_ADDRESS:
-                raise _refusal(errno.EINVAL)
-            host = address[4:8]
-            self._judge(host, port)
-            socket.bind((_socket.inet_ntop(_socket.AF_INET, host), port))
+    def _of_internet(self, call: _Call) -> bool:
+        socket = call.socket
+        if self._network is Network.ALL:
+            if call.kind == _CONNECT:
+                return self._connect(call, call.address)
+            _do_openly(call)
+            return True
+        if (
+            self._network is not Network.PORTS
+            or socket.family not in _INTERNET
+            or (socket.type, socket.proto) != (_socket.SOCK_STREAM, _socket.IPPROTO_TCP)
+        ):
+            reason = "the network is closed to all but TCP through the ports that are granted"
+            raise RefusedError(errno.EACCES, NETWORK, _VERBS[call.kind] + b" another kind of socket", reason)
+        if call.kind == _CONNECT:
+            self._tcp.connecting(socket, call.address)
+            return self._connect(call, call.address)
+        if call.kind == _BIND:
+            self._tcp.bind(socket, call.address)
         else:
-            if len(address) < _IPV6_ADDRESS:
-                raise _refusal(errno.EINVAL)
-            host, scope = address[8:24], int.from_bytes(address[24:28], sys.byteorder)
-            self._judge(host, port)
-            socket.bind((_socket.inet_ntop(_socket.AF_INET6, host), port, 0, scope))
+            self._tcp.listen(socket, call.backlog)
+        return True
 
-    def _listen(self, socket: _socket.socket, backlog: int) -> None:
-        # In any other state a port may be one of those that the kernel gave it to connect from.
-        if socket.getsockopt(_socket.IPPROTO_TCP, _TCP_INFO, 1)[0] not in (_TCP_CLOSE, _TCP_LISTEN):
-            raise _refusal(errno.EINVAL)
-        self._judge(*_name(socket))
-        socket.listen(backlog if backlog >= 0 else _LARGEST_BACKLOG)
+    def _of_unix(self, call: _Call, judge: SocketJudge, directory: int, asking: Identity) -> bool:
+        if not asking.is_as_able_as(self._identity):
+            reason = "the process has changed its user, and files are opened as the one that was launched"
+            raise RefusedError(errno.EACCES, UNIX_SOCKET, _VERBS[call.kind] + b" as another user", reason)
+        if call.kind == _BIND:
+            judge.bind(call.socket, call.address, directory, asking)
+            return True
+        return self._connect(call, *judge.target(call.address, directory))
+
+    def _connect(self, call: _Call, address: bytes, target: int | None = None) -> bool:
+        assert self._connects is not None  # else no connect is notified
+        self._connects.connect(call.number, call.socket, address, target)
+        return False
+
+
+def _do_openly(call: _Call) -> None:
+    """Bind or listen where the network is open, with no more privilege than the command has."""
+    if call.kind == _LISTEN:
+        error = syscalls.listen(call.socket.fileno(), call.backlog)
+    else:
+        effective, permitted, inheritable = syscalls.capget()
+        lowered = effective & ~_NETWORK_PRIVILEGES
+        if lowered != effective:
+            syscalls.capset(lowered, permitted, inheritable)
         try:
-            # A port and an address that bind(2) gave stay; others could have been given up since the look at
-            # them, and a socket that listens changes neither.
-            self._judge(*_name(socket))
-        except OSError:
-            socket.shutdown(_socket.SHUT_RDWR)
-            raise
-
-    def _judge(self, host: bytes, port: int) -> None:
-        if port in self._anywhere or (port in self._loopback and _is_loopback(host)):
-            return
-        raise _refusal(errno.EACCES)
-
-
-def _refusal(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+            error = syscalls.bind(call.socket.fileno(), call.address)
+        finally:
+            if lowered != effective:
+                syscalls.capset(effective, permitted, inheritable)
+    if error:
+        raise refuse(error)
 
 
 def _integer(register: int) -> int:
     """Return the ``int`` that the kernel takes a register for."""
     value = register & 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
-
-
-def _taken(thread: int, descriptor: int) -> int:
-    """Return a descriptor of what ``descriptor`` is to a thread."""
-    if descriptor < 0:
-        raise _refusal(errno.EBADF)
-    try:
-        pidfd = os.pidfd_open(thread, _PIDFD_THREAD)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        pidfd = os.pidfd_open(_process_of(thread))  # before Linux 6.9
-    try:
-        return syscalls.pidfd_getfd(pidfd, descriptor)
-    except PermissionError:
-        raise _refusal(errno.EACCES) from None
-    finally:
-        os.close(pidfd)
-
-
-def _process_of(thread: int) -> int:
-    with open(b"/proc/%d/status" % thread, "rb") as file:
-        for line in file:
-            if line.startswith(b"Tgid:"):
-                return int(line.split()[1])
-    raise _refusal(errno.ESRCH)
-
-
-def _read_address(thread: int, where: int, length: int) -> bytes:
-    """Return the address that a thread gave, as long as it says."""
-    if not 0 <= length <= _MAX_ADDRESS:
-        raise _refusal(errno.EINVAL)
-    try:
-        memory = os.open(b"/proc/%d/mem" % thread, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            address = os.pread(memory, length, where)
-        finally:
-            os.close(memory)
-    except PermissionError:
-        raise _refusal(errno.EACCES) from None
-    except (OSError, OverflowError):  # a place that it has not, or that nobody has
-        raise _refusal(errno.EFAULT) from None
-    if len(address) != length:
-        raise _refusal(errno.EFAULT)
-    return address
-
-
-def _name(socket: _socket.socket) -> tuple[bytes, int]:
-    host, port, *_ = socket.getsockname()
-    return _socket.inet_pton(socket.family, host.partition("%")[0]), port
-
-
-def _is_loopback(host: bytes) -> bool:
-    if len(host) == len(_MAPPED) + 4 and host.startswith(_MAPPED):
-        host = host[len(_MAPPED) :]
-    return host[0] == 127 if len(host) == 4 else host == bytes(15) + b"\x01"

@@ -10,12 +10,13 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 1. monitor: ``{"pid"}`` once the child is traced, or ``{"error", "code"}``;
 2. launcher: one byte, when it holds the child's pidfd;
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
-4. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left"}`` at the end.
+4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
+5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
+   end, the last being how often it refused.
 """
 
 from __future__ import annotations
 
-import _thread  # of threading no more is needed
 import contextlib
 import errno
 import json
@@ -28,8 +29,9 @@ from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
+    from runtime.enforcement import Prepared
     from runtime.executable import Held
-    from runtime.mediation import Handover
+    from runtime.mediation import Handover, Mediation
 
 
 _REAP_PAUSE_MS = 5
@@ -83,7 +85,7 @@ def _supervise(
     out_of_memory.stand_before_nono()
     try:
         # Ledger and key stay with the launcher; so does its end of everything.
-        _close_all_but({channel.launcher, channel.messages, *pipes, *keep})
+        syscalls.close_all_but({channel.launcher, channel.messages, *pipes, *keep})
     except OSError as error:
         hint = enforcement.filter_hint(error.errno, ("close_range",))
         channel.send(
@@ -95,26 +97,10 @@ def _supervise(
         )
         return
     fenced = fence(plan.prepared.abi)
-    handover = None
-    if plan.prepared.ports.listens:
-        from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
-
-        handover = mediation.Handover(plan.prepared.ports, plan.prepared.outer)
-    try:
-        pid = os.fork()
-    except OSError as error:
-        channel.send(
-            {
-                "code": "launch.resources",
-                "error": f"cannot make a process: {error.strerror}",
-                "hint": enforcement.processes_hint(error.errno),
-            }
-        )
+    handover = _handover(plan.prepared)
+    pid = _start(channel, plan, pipes, handover)
+    if pid is None:
         return
-    if pid == 0:
-        os.close(channel.launcher)
-        os.close(channel.messages)
-        child.run(plan, *pipes, handover)
     # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
     os.setpgid(0, 0)
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
@@ -133,19 +119,34 @@ def _supervise(
             channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
             _give_up(pid)
             return
-    if handover is not None and not _mediates(channel, handover, pid):
-        _give_up(pid)
-        return
+    mediation: Mediation | None = None
+    if handover is not None:
+        try:
+            mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
+        except RuntimeError:  # Python does not say why, and there is one reason
+            why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
+            hint = enforcement.processes_hint(errno.EAGAIN)
+            channel.send({"code": "launch.resources", "error": why, "hint": hint})
+            _give_up(pid)
+            return
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    offspring = Offspring(pid, fenced=fenced)
+    offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
         _await_end(channel, pid, offspring)
+    _end(channel, offspring, mediation)
+
+
+def _end(channel: Channel, offspring: Offspring, mediation: Mediation | None) -> None:
+    """Kill what is left, and say how all of it ended."""
+    if mediation is not None:
+        mediation.helpers.close()
     status, usage = offspring.kill()
     channel.send(
         {
+            "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
@@ -156,26 +157,36 @@ def _supervise(
     )
 
 
-def _mediates(channel: Channel, handover: Handover, pid: int) -> bool:
-    """Have the calls of ``pid`` mediated, or send why not.
+def _handover(prepared: Prepared) -> Handover | None:
+    """Return how the filter's listener will come, where the monitor makes calls for the command."""
+    if not prepared.mediates:
+        return None
+    from runtime import mediation  # noqa: PLC0415  # the launcher has imported it; most launches need it not
 
-    Whoever mediates can be made to wait without end, so it is another thread that sees the launcher's end.
-    """
-    from runtime import mediation  # noqa: PLC0415  # it was imported where the handover was made
-
-    try:
-        _thread.start_new_thread(mediation.mediate, (handover, pid))
-    except RuntimeError:  # Python does not say why, and there is one reason
-        why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
-        hint = enforcement.processes_hint(errno.EAGAIN)
-        channel.send({"code": "launch.resources", "error": why, "hint": hint})
-        return False
-    return True
+    return mediation.Handover.of(prepared)
 
 
 def _give_up(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+def _start(
+    channel: Channel, plan: child.Plan, pipes: tuple[int, int, int], handover: Handover | None
+) -> int | None:
+    """Return the pid of the child that becomes the command; None without one, which the launcher is told."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        hint = enforcement.processes_hint(error.errno)
+        error_text = f"cannot make a process: {error.strerror}"
+        channel.send({"code": "launch.resources", "error": error_text, "hint": hint})
+        return None
+    if pid == 0:
+        os.close(channel.launcher)
+        os.close(channel.messages)
+        child.run(plan, *pipes, handover)
+    return pid
 
 
 def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
@@ -233,12 +244,3 @@ def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:
                     "run nono outside of the tracer",
                 )
     return f"the command cannot be traced: {error.strerror}", enforcement.tracing_hint(error.errno)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    first = 3
-    for descriptor in sorted(keep - {0, 1, 2}):
-        if descriptor > first:
-            syscalls.close_range(first, descriptor - 1)
-        first = descriptor + 1
-    syscalls.close_range(first)

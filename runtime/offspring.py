@@ -13,8 +13,12 @@ import contextlib
 import os
 import time
 from signal import SIGKILL, SIGTRAP
+from typing import TYPE_CHECKING
 
 from runtime import landlock_rules, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KILL_SECONDS = 10.0
 KILL_PAUSE = 0.002
@@ -58,6 +62,7 @@ class Offspring:
     Args:
         command: pid of the command.
         fenced: what :func:`fence` returned.
+        is_own: says of a process that was reaped whether it worked for this one, so is not the command's.
 
     Attributes:
         ended: how the command ended, once it was reaped: wait status and what it used.
@@ -65,8 +70,9 @@ class Offspring:
         killed: how many of them :meth:`kill` ended; one whose own parent ignored SIGCHLD goes uncounted.
     """
 
-    def __init__(self, command: int, *, fenced: bool) -> None:
+    def __init__(self, command: int, *, fenced: bool, is_own: Callable[[int], bool] | None = None) -> None:
         self._command = command
+        self._is_own = is_own
         self._fenced = fenced
         self._killing = False
         self.ended: tuple[int, syscalls.Usage] | None = None
@@ -94,6 +100,8 @@ class Offspring:
                     syscalls.ptrace_detach(pid, 0 if status >> 16 or stopped_by == SIGTRAP else stopped_by)
             elif pid == self._command:
                 self.ended = status, usage
+            elif self._is_own is not None and self._is_own(pid):
+                pass
             elif self._killing and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
                 self.killed += 1
         return True

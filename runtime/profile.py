@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from runtime.capabilities import Ports
     from runtime.default_groups import Group
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.hooks import Hook
 
 MAX_DEPTH = 10
@@ -57,6 +57,7 @@ class Profile(NamedTuple):
         filesystem: the grants that they ask for.
         block_network: whether one of them blocks the network; a profile cannot open it.
         ports: the TCP ports that they ask for together.
+        unix_sockets: the grants on UNIX sockets that they ask for.
         groups: the groups that are in force, the defaults first.
         variables: what they say about the environment.
         hooks: ``before`` and ``after``, where given.
@@ -69,6 +70,7 @@ class Profile(NamedTuple):
     filesystem: tuple[GrantRequest, ...]
     block_network: bool
     ports: Ports
+    unix_sockets: tuple[SocketRequest, ...]
     groups: tuple[Group, ...]
     variables: Lists
     hooks: Mapping[str, Hook]
@@ -154,6 +156,7 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
         filesystem=tuple(dict.fromkeys(request for file in chain for request in file.filesystem)),
         block_network=any(file.block_network for file in chain),
         ports=asked,
+        unix_sockets=tuple(dict.fromkeys(request for file in chain for request in file.unix_sockets)),
         groups=tuple(GROUPS[name] for name in groups if name not in excluded),
         variables=Lists(
             allow=tuple(dict.fromkeys(name for names in lists for name in names)) if lists else None,

@@ -17,11 +17,11 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from runtime import blocked_commands, environment, jsonc
-from runtime.capabilities import MAX_PORT, MAX_PORTS, PROFILE, Access, Ports, ports
+from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Ports, ports
 from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quoted
 from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import ProfileError, UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
 from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
 from runtime.strict_json import position, text_of, value_of
@@ -69,8 +69,8 @@ _FILESYSTEM = {
 
 _COMMENTED = "comments, and a comma behind a last value, are for files whose names end in .jsonc"
 
-# To connect to, to listen on, and both.
-_PORTS = ("allow_connect_port", "listen_port", "open_port")
+PORT_KEYS = ("allow_connect_port", "listen_port", "open_port")
+"""The keys of the network for ports: to connect to, to listen on, and both."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\xa0]")
 
@@ -92,6 +92,7 @@ class ProfileFile(NamedTuple):
         filesystem: the grants that it asks for, in the file's order within each key.
         block_network: whether it blocks the network; a profile cannot open it.
         ports: the TCP ports that it asks for.
+        unix_sockets: the grants on UNIX sockets that it asks for.
         include: groups that it adds.
         exclude: groups that it leaves out.
         variables: what it says about the environment.
@@ -110,6 +111,7 @@ class ProfileFile(NamedTuple):
     filesystem: tuple[GrantRequest, ...]
     block_network: bool
     ports: Ports
+    unix_sockets: tuple[SocketRequest, ...]
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     variables: Lists
@@ -147,7 +149,7 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
     reader = _Reader(called, next(iter(homes()), None))
     document = reader.table(reader.parse(data, comments=path.endswith(JSONC)), "", SECTIONS)
     reader.schema(document.get("$schema", ""))
-    filesystem = reader.table(document.get("filesystem", {}), "filesystem", tuple(_FILESYSTEM))
+    filesystem = reader.table(document.get("filesystem", {}), "filesystem", (*_FILESYSTEM, *SOCKET_KEYS))
     groups = reader.table(document.get("groups", {}), "groups", ("include", "exclude"))
     hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
     commands = reader.table(document.get("commands", {}), "commands", ("allow", "block"))
@@ -160,10 +162,19 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
         description=reader.description(document.get("description", "")),
         extends=reader.extends(document.get("extends", [])),
         filesystem=tuple(
-            request for key, value in filesystem.items() for request in reader.requests(key, value)
+            request
+            for key, value in filesystem.items()
+            if key in _FILESYSTEM
+            for request in reader.requests(key, value)
         ),
         block_network=blocks,
         ports=asked_ports,
+        unix_sockets=tuple(
+            request
+            for key, value in filesystem.items()
+            if key in SOCKET_KEYS
+            for request in reader.sockets(key, value)
+        ),
         include=reader.groups("include", groups.get("include", [])),
         exclude=reader.groups("exclude", groups.get("exclude", [])),
         variables=reader.variables(document.get("environment", {})),
@@ -269,8 +280,8 @@ class _Reader:
 
     def network(self, value: Value) -> tuple[bool, Ports]:
         """Return whether the section blocks the network, and its ports; the keys are the flags of ``run``."""
-        table = self.table(value, "network", ("block", *_PORTS))
-        connect, listen, both = (self._ports(table.get(key, []), f"network.{key}") for key in _PORTS)
+        table = self.table(value, "network", ("block", *PORT_KEYS))
+        connect, listen, both = (self._ports(table.get(key, []), f"network.{key}") for key in PORT_KEYS)
         blocks = self.flag(table.get("block", False), "network.block")
         return blocks, ports((*connect, *both), listen, both)
 
@@ -427,15 +438,18 @@ class _Reader:
         return self._strings(value, f"commands.{kind}", "names", blocked_commands.MAX_NAMES, command)
 
     def requests(self, key: str, value: Value) -> list[GrantRequest]:
-        where = f"filesystem.{key}"
-        if not isinstance(value, list):
-            raise self.error(where, f"must be a list of paths, not {kind_of(value)}")
-        if len(value) > MAX_PATHS:
-            raise self.error(where, f"more than {MAX_PATHS} paths")
         access, directory = _FILESYSTEM[key]
         return [
-            GrantRequest(access, self._granted_path(item, f"{where}[{number}]"), directory, PROFILE)
-            for number, item in enumerate(value)
+            GrantRequest(access, path, directory, PROFILE)
+            for path in self._strings(value, f"filesystem.{key}", "paths", MAX_PATHS, self._granted_path)
+        ]
+
+    def sockets(self, key: str, value: Value) -> list[SocketRequest]:
+        where = f"filesystem.{key}"
+        reach, bind = SOCKET_KEYS[key]
+        return [
+            SocketRequest(path, reach, bind, PROFILE)
+            for path in self._strings(value, where, "paths", MAX_SOCKET_GRANTS, self._granted_path)
         ]
 
     def hook(self, kind: str, value: Value) -> Hook:

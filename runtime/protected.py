@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS
@@ -34,8 +34,10 @@ from runtime.path_names import every_name, homes, join, moved, normalise, shown,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.mounts import Mount, Mounts
+
+    Request: TypeAlias = GrantRequest | SocketRequest
 
 # What the dynamic loader reads before the first line of Python, for any interpreter.
 _LOADER = (
@@ -351,7 +353,7 @@ class Guard:
             )
         return self._denied_map
 
-    def judge(self, request: GrantRequest, canonical: bytes | None, *, path: bytes) -> None:
+    def judge(self, request: Request, canonical: bytes | None, *, path: bytes) -> None:
         """Refuse ``request`` if it must not be granted.
 
         Args:
@@ -371,7 +373,7 @@ class Guard:
         if canonical is not None and opens_more and request.source != SYSTEM:
             self._judge_mounts(request, canonical)
 
-    def judge_default(self, request: GrantRequest, canonical: bytes) -> None:
+    def judge_default(self, request: Request, canonical: bytes) -> None:
         """Refuse a grant that nobody asked for; judged by where it is, nobody chose its name.
 
         Raises:
@@ -384,7 +386,7 @@ class Guard:
                 if denial[0].exists():
                     raise self._denied_error(request, (canonical,), *denial)
 
-    def judge_names(self, request: GrantRequest, names: tuple[bytes, ...]) -> None:
+    def judge_names(self, request: Request, names: tuple[bytes, ...]) -> None:
         """Refuse ``request`` if under any of the normalised ``names`` it must not be granted."""
         if request.directory:
             _refuse_whole_trees(request, names)
@@ -394,14 +396,14 @@ class Guard:
             first = next((denial for denial in denials if denial[0].exists()), denials[0])
             raise self._denied_error(request, names, *first)
 
-    def _judge_never(self, request: GrantRequest, names: tuple[bytes, ...]) -> None:
+    def _judge_never(self, request: Request, names: tuple[bytes, ...]) -> None:
         writing = request.access is not Access.READ
         for name in names:
             for entry, relation in self._never.meet(name, directory=request.directory):
                 if writing or not entry.writing_only:
                     raise self._never_error(request, names, entry, relation)
 
-    def _denials(self, request: GrantRequest, names: tuple[bytes, ...]) -> list[tuple[Protected, str]]:
+    def _denials(self, request: Request, names: tuple[bytes, ...]) -> list[tuple[Protected, str]]:
         return [
             denial
             for name in names
@@ -409,7 +411,7 @@ class Guard:
             if not self._is_lifted(denial[0], name)
         ]
 
-    def is_open(self, request: GrantRequest, names: tuple[bytes, ...]) -> bool:
+    def is_open(self, request: Request, names: tuple[bytes, ...]) -> bool:
         """Return whether :meth:`judge_names` would let the request pass."""
         try:
             self.judge_names(request, names)
@@ -456,7 +458,7 @@ class Guard:
                 for name in self._identities.get(identity, ()):
                     yield normalise(name + b"/" + canonical[len(at) :])
 
-    def _judge_mounts(self, request: GrantRequest, canonical: bytes) -> None:
+    def _judge_mounts(self, request: Request, canonical: bytes) -> None:
         """Refuse a grant below which, or on which, something is mounted that must not be granted."""
         if self._mounts is None:
             from runtime.mounts import Mounts  # noqa: PLC0415  # not for a launch without such a grant
@@ -479,7 +481,7 @@ class Guard:
             if own is None:  # in a chroot the mount that holds what is protected is not listed
                 self.judge_names(request, tuple(self._aliases(mount.at)))
 
-    def _judge_shown(self, request: GrantRequest, mount: Mount, inner: bytes, through: str) -> None:
+    def _judge_shown(self, request: Request, mount: Mount, inner: bytes, through: str) -> None:
         """Refuse ``request`` if through ``mount``, of which it opens ``inner``, it opens what it must not."""
         assert self._mounts is not None
         writing = request.access is not Access.READ
@@ -497,7 +499,7 @@ class Guard:
             for known in every_name(name):
                 self._judge_elsewhere(reading, known, through, None)
 
-    def _judge_elsewhere(self, request: GrantRequest, name: bytes, through: str, other: Mount | None) -> None:
+    def _judge_elsewhere(self, request: Request, name: bytes, through: str, other: Mount | None) -> None:
         """Refuse what is at ``name``, as far as ``other`` shows it there; None stands for whatever does."""
         writing = request.access is not Access.READ
         for entry, relation in self._never.meet(name, directory=request.directory):
@@ -523,7 +525,7 @@ class Guard:
         return any(mount is not None and mount.number == other.number for mount in held)
 
     def _never_error(
-        self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str
+        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
     ) -> GrantError:
         narrower = self._narrower(request, names, relation)
         where = f"it {relation} {shown(entry.path)}"
@@ -552,7 +554,7 @@ class Guard:
         )
 
     def _denied_error(
-        self, request: GrantRequest, names: tuple[bytes, ...], entry: Protected, relation: str
+        self, request: Request, names: tuple[bytes, ...], entry: Protected, relation: str
     ) -> GrantError:
         narrower = self._narrower(request, names, relation)
         lift = f"--bypass-protection {shown(entry.path)} lifts this protection, and grants nothing itself"
@@ -565,7 +567,7 @@ class Guard:
             group=entry.group,
         )
 
-    def _narrower(self, request: GrantRequest, names: tuple[bytes, ...], relation: str) -> str:
+    def _narrower(self, request: Request, names: tuple[bytes, ...], relation: str) -> str:
         """Return the same grant on a few directories inside the one that was asked for, or nothing."""
         if relation != _CONTAINS or request.source not in (USER, PROFILE):
             return ""
@@ -604,7 +606,7 @@ def _identity(path: bytes) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _mount_error(request: GrantRequest, what: str, lift: str | None = None) -> GrantError:
+def _mount_error(request: Request, what: str, lift: str | None = None) -> GrantError:
     hint = "grant what lies beside it, or unmount it"
     return GrantError(
         f"cannot grant {request.wording()}: {what}",
@@ -613,7 +615,7 @@ def _mount_error(request: GrantRequest, what: str, lift: str | None = None) -> G
     )
 
 
-def _refuse_devices(request: GrantRequest, mount: Mount) -> None:
+def _refuse_devices(request: Request, mount: Mount) -> None:
     """Refuse a grant in which disks or other sessions' terminals are mounted; one harmless device may be."""
     if mount.kind not in (b"devtmpfs", b"devpts"):
         return
@@ -630,7 +632,7 @@ def _refuse_devices(request: GrantRequest, mount: Mount) -> None:
     )
 
 
-def _refuse_whole_trees(request: GrantRequest, names: tuple[bytes, ...]) -> None:
+def _refuse_whole_trees(request: Request, names: tuple[bytes, ...]) -> None:
     for name in names:
         if name in _WHOLE_TREES:
             raise GrantError(

@@ -62,6 +62,7 @@ class LaunchRecord:
         self._redactor = redactor
         self._evidence = LaunchEvidence()
         self._intent: entry.Entry | None = None
+        self._decisions = 0
         self._kinds: set[str] = set()
 
     @property
@@ -115,6 +116,24 @@ class LaunchRecord:
         self._require_room(data)
         self._append(entry.START, data)
 
+    def decisions(self, decided: Sequence[dict[str, Json]]) -> None:
+        """Record what the command was refused while it ran, in one commit.
+
+        Args:
+            decided: the data of each.
+        """
+        if self._ledger is None or not decided:
+            return
+        first = self._evidence.edge.size
+        drafts = [
+            Draft(entry.DECISION, self.session, first + number, data) for number, data in enumerate(decided)
+        ]
+        for appended in self._ledger.append(drafts):
+            self._evidence.add(appended.index, appended.entry, appended.leaf)
+            self.indices.append(appended.index)
+        self._decisions += len(decided)
+        self._kinds.add(entry.DECISION)
+
     def outcome(self, ending: Ending, *, outputs: list[Json], started_ns: int, duration_us: int) -> None:
         """Record how the command ended.
 
@@ -125,7 +144,12 @@ class LaunchRecord:
             duration_us: microseconds of CLOCK_BOOTTIME from there to its end.
         """
         data: dict[str, Json] = {
-            "counts": _counts(ending.survivors, ending.left),
+            "counts": {
+                "decisions": self._decisions,
+                "decisions_dropped": max(0, ending.decisions - self._decisions),
+                "survivors": ending.survivors,
+                "survivors_left": ending.left,
+            },
             "duration_us": duration_us,
             "ended": format_instant(time.time_ns()),
             "executed_image": ending.image,
@@ -148,7 +172,7 @@ class LaunchRecord:
         self._append(
             entry.OUTCOME,
             {
-                "counts": _counts(0, 0),
+                "counts": {"decisions": 0, "decisions_dropped": 0, "survivors": 0, "survivors_left": 0},
                 "ended": format_instant(time.time_ns()),
                 "not_started": {
                     "code": code,
@@ -270,10 +294,6 @@ def _landlock_abi() -> int:
         return syscalls.landlock_abi()
     except OSError:
         return 0
-
-
-def _counts(survivors: int, left: int) -> dict[str, Json]:
-    return {"decisions": 0, "decisions_dropped": 0, "survivors": survivors, "survivors_left": left}
 
 
 def _printable(message: str) -> str:

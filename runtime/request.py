@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from runtime import outputs
-from runtime.capabilities import MAX_PORT, MAX_PORTS, Ports, ports
+from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, Ports, ports
 from runtime.errors import UsageError
-from runtime.grant_request import GrantRequest, working_directory_request
+from runtime.grant_request import GrantRequest, SocketRequest, working_directory_request
 from runtime.session import is_session_id
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class LaunchRequest(NamedTuple):
         connect_ports: TCP ports that it may connect to.
         listen_ports: TCP ports that it may listen on.
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
+        unix_sockets: UNIX sockets that it may connect to, or make and listen on.
         bypass_protection: protected paths whose protection is lifted.
         allow_writable_script: whether the command may be a script that it can rewrite.
         allow_commands: names of commands that are not blocked.
@@ -75,6 +76,7 @@ class LaunchRequest(NamedTuple):
     connect_ports: tuple[int, ...] = ()
     listen_ports: tuple[int, ...] = ()
     open_ports: tuple[int, ...] = ()
+    unix_sockets: tuple[SocketRequest, ...] = ()
     bypass_protection: tuple[bytes, ...] = ()
     allow_writable_script: bool = False
     allow_commands: tuple[bytes, ...] = ()
@@ -108,6 +110,10 @@ class LaunchRequest(NamedTuple):
             raise UsageError("an argument holds a NUL byte", code="usage.command")
         for asked in (self.connect_ports, self.listen_ports, self.open_ports):
             _check_ports(asked)
+        if len(self.unix_sockets) > MAX_SOCKET_GRANTS:
+            raise UsageError(
+                f"more than {MAX_SOCKET_GRANTS} grants on UNIX sockets", code="usage.unix_socket"
+            )
         for_the_record = {"a ledger": self.ledger, "labels": self.labels, "outputs": self.outputs}
         useless = [name for name, given in for_the_record.items() if given]
         if useless and not self.audit:
@@ -184,9 +190,12 @@ def require_labels(labels: Mapping[str, str]) -> None:
 
 
 def _worded(name: str) -> str:
-    return {"credentials": "a secret", "grants": "a grant", "profile": "a profile"}.get(
-        name, f"--{name.replace('_', '-')}"
-    )
+    return {
+        "credentials": "a secret",
+        "grants": "a grant",
+        "profile": "a profile",
+        "unix_sockets": "a UNIX socket",
+    }.get(name, f"--{name.replace('_', '-')}")
 
 
 def _check_ports(asked: tuple[object, ...]) -> None:

@@ -20,6 +20,7 @@ from runtime.capabilities import (
     Access,
     CapabilitySet,
     FileGrant,
+    socket_document,
 )
 from runtime.capability_file import Judged
 from runtime.configuration import SYSTEM_DIRECTORY, configured, links
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime import hooks
     from runtime.capabilities import Network, Ports
+    from runtime.grant_request import SocketRequest
     from runtime.manifest import Manifest
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
@@ -55,6 +57,9 @@ _MADE_FOR = {b"claude": "claude-code", b"codex": "codex", b"opencode": "opencode
 
 # Agents without one: a profile that a user begins with what agents have in common.
 _LIKE_AGENTS = frozenset({b"openclaw", b"swival"})
+
+_MAX_SOCKETS = 512
+_MAX_SOCKETS_BYTES = 8_192
 
 
 class Places(NamedTuple):
@@ -127,6 +132,7 @@ class Resolution:
         self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
         self._take_commands_and_references()
+        self._require_recordable_sockets()
         self.network, self.ports = self._asked_network()
         if self._minimum is not None:
             self._minimum.require_network(self.network, self.ports)
@@ -207,6 +213,10 @@ class Resolution:
     def asked_besides(self) -> dict[str, Json]:
         """Return what else is asked, as ``launch.intent`` writes it: only members that say something."""
         besides: dict[str, Json] = {}
+        if asked := self.asked_sockets():
+            besides["unix_sockets"] = [
+                socket_document(each.path, each.reach, each.source, bind=each.bind) for each in asked
+            ]
         if self.allow_commands or self.block_commands:
             besides["commands"] = {
                 "allow": [canonical.text(name) for name in self.allow_commands],
@@ -229,6 +239,22 @@ class Resolution:
             return self.manifest.grants
         asked = self.request.asked_grants(self.workdir)
         return asked if self.profile is None else (*asked, *self.profile.filesystem)
+
+    def asked_sockets(self) -> tuple[SocketRequest, ...]:
+        """Return the grants on UNIX sockets that user and profile ask for."""
+        if self.manifest is not None:
+            return self.manifest.unix_sockets
+        asked = self.request.unix_sockets
+        return asked if self.profile is None else (*asked, *self.profile.unix_sockets)
+
+    def _require_recordable_sockets(self) -> None:
+        asked = self.asked_sockets()
+        if len(asked) > _MAX_SOCKETS or sum(len(request.path) for request in asked) > _MAX_SOCKETS_BYTES:
+            raise UsageError(
+                "more grants on UNIX sockets than the record takes",
+                code="usage.unix_socket",
+                hint="--allow-unix-socket-dir and --allow-unix-socket-subtree are for many in one place",
+            )
 
     def key_names(self) -> tuple[bytes, ...]:
         """Return the variables that hold the key or its passphrase, whether or not they were read yet."""
@@ -300,7 +326,9 @@ class Resolution:
 
     def capabilities(self, grants: Grants) -> CapabilitySet:
         """Return the capability set that the grants and the network make."""
-        return CapabilitySet(grants.files, self.network, self.ports)
+        return CapabilitySet(
+            grants.files, self.network, self.ports, tuple(opened.grant for opened in grants.sockets)
+        )
 
     def guard(self, closed: Sequence[bytes], *, lifted: Sequence[bytes] = ()) -> Guard:
         """Return who judges grants.
@@ -427,7 +455,7 @@ class Resolution:
             own={b"NONO_SESSION_ID": session.encode()},
             key_names=self.key_names(),
             temporary=private,
-            unix_sockets=False,
+            unix_sockets=readable.unix_sockets,
             names_over_tcp=DNS_PORT in self.ports.connect,
             git_configuration=self._git_can_read(readable),
             lists=None if self.profile is None else self.profile.variables,
@@ -471,6 +499,7 @@ class Resolution:
         if not added:
             return grants
         with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
+        with_images.sockets = grants.sockets
         for opened in added:
             self._cleanup.callback(os.close, opened.descriptor)
         return with_images

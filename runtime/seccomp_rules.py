@@ -11,8 +11,9 @@ Choices that the tables do not explain:
 - ``setpriority`` and ``ioprio_set`` are left only for the caller itself (id 0): a process group may
   contain nono, and "all of this user" always does. A filter cannot know a process's own number, so that
   is refused as well, and tools must say 0.
-- ``bind`` and ``listen`` of a command with ports to listen on are *notified*: a filter sees neither a
-  socket's address nor its state, so ``mediation`` decides, and does it.
+- ``bind`` and ``listen`` of a command with ports to listen on are *notified*, and where UNIX sockets are
+  granted ``connect`` as well: a filter sees neither a socket's address nor its kind, so ``mediation``
+  decides, and does it.
 - System calls newer than this module are ENOSYS, as on an older kernel: a deny list that lets unknown
   calls pass would open by itself at the next kernel update.
 """
@@ -130,12 +131,13 @@ class Rule(NamedTuple):
     comparisons: tuple[Comparison, ...] = ()
 
 
-def rules(network: Network, *, listens: bool = False) -> Iterator[Rule]:
+def rules(network: Network, *, listens: bool = False, unix_sockets: bool = False) -> Iterator[Rule]:
     """Yield everything that the filter refuses or notifies; the rest is allowed.
 
     Args:
         network: the network mode.
         listens: whether there are ports to listen on, where that is ``ports``.
+        unix_sockets: whether some UNIX sockets are granted.
     """
     for call in _NEVER:
         yield Rule(call, errno.EPERM)
@@ -149,7 +151,7 @@ def rules(network: Network, *, listens: bool = False) -> Iterator[Rule]:
     # to read it as well, for up to 45 s. One for reading stays: nono itself holds programs still with it.
     lease = (Comparison(1, "is", _F_SETLEASE), Comparison(2, "is", _F_WRLCK))
     yield Rule("fcntl", errno.EACCES, lease)
-    yield from _socket_rules(network, listens=listens)
+    yield from _socket_rules(network, listens=listens, unix_sockets=unix_sockets)
 
 
 def _namespace_rules() -> Iterator[Rule]:
@@ -169,17 +171,31 @@ def _other_process_rules() -> Iterator[Rule]:
         yield Rule(call, errno.EPERM, (Comparison(1, "is not", 0),))
 
 
-def _socket_rules(network: Network, *, listens: bool) -> Iterator[Rule]:
+# SOCK_STREAM is 1 (0b0001), SOCK_SEQPACKET 5 (0b0101): a type that is none of the two has one of these.
+_NO_STREAM = (
+    Comparison(1, "is", 0b0000, 0b0001),
+    Comparison(1, "is", 0b0010, 0b0010),
+    Comparison(1, "is", 0b1000, 0b1000),
+)
+
+
+def _socket_rules(network: Network, *, listens: bool, unix_sockets: bool) -> Iterator[Rule]:
     # A pair of stream sockets reaches nothing but itself. A datagram socket can be sent to any address,
-    # and UNIX sockets make one of SOCK_RAW: of the types only 1 (0b0001) and 5 (0b0101) stay.
+    # and UNIX sockets make one of SOCK_RAW: of the types only these two stay.
     yield Rule("socketpair", errno.EACCES, (Comparison(0, "is not", _AF_UNIX),))
-    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0000, 0b0001),))
-    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b0010, 0b0010),))
-    yield Rule("socketpair", errno.EACCES, (Comparison(1, "is", 0b1000, 0b1000),))
+    for other in _NO_STREAM:
+        yield Rule("socketpair", errno.EACCES, (other,))
+    if unix_sockets:
+        # Whatever the network: which kind of socket it is about is not seen here.
+        for call in ("connect", "bind", "listen"):
+            yield Rule(call, NOTIFY)
     if network is not Network.ALL:
-        yield from _closed_network_rules(network, listens=listens)
+        yield from _closed_network_rules(network, listens=listens, unix_sockets=unix_sockets)
         return
-    yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX),))
+    if not unix_sockets:
+        yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX),))
+    for other in _NO_STREAM if unix_sockets else ():
+        yield Rule("socket", errno.EACCES, (Comparison(0, "is", _AF_UNIX), other))
     allowed = (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK)
     for family in range(max(allowed)):
         if family not in allowed:
@@ -193,34 +209,41 @@ def _socket_rules(network: Network, *, listens: bool) -> Iterator[Rule]:
     yield Rule("socket", errno.EAFNOSUPPORT, (Comparison(0, "is", _AF_NETLINK), foreign))
 
 
-def _closed_network_rules(network: Network, *, listens: bool) -> Iterator[Rule]:
+def _closed_network_rules(network: Network, *, listens: bool, unix_sockets: bool) -> Iterator[Rule]:
     # What is left to bind are the ends of a pair, and to those a name could be given, an abstract one as
     # well; and sockets of TCP, which listen on any port when they are told to without having one.
-    mediated = NOTIFY if listens else errno.EACCES
-    yield Rule("bind", mediated)
-    yield Rule("listen", mediated)
+    if not unix_sockets:
+        mediated = NOTIFY if listens else errno.EACCES
+        yield Rule("bind", mediated)
+        yield Rule("listen", mediated)
     # To connect by sending passes Landlock. Also where there are no sockets to be had: a standard stream may
     # be one. EOPNOTSUPP is what a system says that has it switched off.
     for call, flags in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
         yield Rule(call, errno.EOPNOTSUPP, (Comparison(flags, "is", _MSG_FASTOPEN, _MSG_FASTOPEN),))
-    if network is Network.BLOCKED:
+    if network is Network.BLOCKED and not unix_sockets:
         yield Rule("socket", errno.EACCES)
         return
-    for family in range(_AF_INET6):
-        if family != _AF_INET:
+    # Landlock knows nothing of UDP and the others.
+    for other in _NO_STREAM:
+        yield Rule("socket", errno.EACCES, (other,))
+    families = (_AF_INET, _AF_INET6) if network is Network.PORTS else ()
+    known = (_AF_UNIX, *families) if unix_sockets else families
+    for family in range(max(known)):
+        if family not in known:
             yield Rule("socket", errno.EACCES, (Comparison(0, "is", family),))
-    yield Rule("socket", errno.EACCES, (Comparison(0, "above", _AF_INET6),))
-    # SOCK_STREAM is 0b0001. Landlock knows nothing of UDP and the others.
-    yield Rule("socket", errno.EACCES, (Comparison(1, "is", 0b0000, 0b0001),))
-    for bit in (0b0010, 0b0100, 0b1000):
-        yield Rule("socket", errno.EACCES, (Comparison(1, "is", bit, bit),))
+    yield Rule("socket", errno.EACCES, (Comparison(0, "above", max(known)),))
+    for family in families:
+        packets = Comparison(1, "is", 0b0100, 0b0100)
+        yield Rule("socket", errno.EACCES, (Comparison(0, "is", family), packets))
+    if network is Network.BLOCKED:
+        return
     # Nor of multipath TCP: of the protocols only 0, which means TCP, and TCP itself stay.
     for protocol in range(1, _IPPROTO_TCP):
         yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "is", protocol),))
     yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "above", _IPPROTO_TCP),))
 
 
-def build(network: Network, *, listens: bool = False) -> bytes:
+def build(network: Network, *, listens: bool = False, unix_sockets: bool = False) -> bytes:
     """Return the BPF program of the rules; see :func:`rules`.
 
     Raises:
@@ -235,7 +258,7 @@ def build(network: Network, *, listens: bool = False) -> bytes:
     built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
-    for rule in rules(network, listens=listens):
+    for rule in rules(network, listens=listens, unix_sockets=unix_sockets):
         call = number(rule.call)
         if call is not None:
             arguments = [_argument(comparison) for comparison in rule.comparisons]

@@ -19,8 +19,9 @@ from runtime import child, enforcement, monitor, offspring, out_of_memory, sysca
 from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from attest.canonical import Json
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.own_limits import Limit
@@ -33,6 +34,9 @@ FORWARDED_ALONE = FORWARDED | {signal.SIGUSR1, signal.SIGUSR2}
 """Likewise where the launcher does nothing but launch: a host program has uses of its own for these two."""
 
 _TAKE_OVER_CPU_SECONDS = 0.5
+# Between two entries about what was refused: a dozen commits in a week, within the room for the closing ones.
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGER_PAUSES = 3
 # For a monitor whose command has ended; to kill what was left takes a sixth of it at most.
 _PATIENCE_SECONDS = 6 * offspring.KILL_SECONDS
 
@@ -56,6 +60,7 @@ class Ending(NamedTuple):
         survivors: processes that were still there and were killed.
         left: processes that could not be ended.
         monitor_lost: whether the monitor ended first, so that the launcher did what is the monitor's.
+        decisions: how often the command was refused what the monitor decides on.
     """
 
     status: int
@@ -67,6 +72,7 @@ class Ending(NamedTuple):
     survivors: int
     left: int
     monitor_lost: bool = False
+    decisions: int = 0
 
     @property
     def exit(self) -> int | None:
@@ -129,6 +135,7 @@ class Supervision:
 
     Attributes:
         pid: the child's pid, in this pid namespace.
+        decisions: the data of those that the monitor has told and nobody has taken yet.
     """
 
     def __init__(
@@ -145,6 +152,8 @@ class Supervision:
         self._pidfd = -1
         self._ballast = out_of_memory.Ballast()
         self._image: tuple[str, str | None] = UNCHECKED, None
+        self._decisions = 0
+        self.decisions: list[dict[str, Json]] = []
         self.pid = 0
 
     @classmethod
@@ -188,7 +197,14 @@ class Supervision:
             standard_error=-1 if relay is None else relay.command_end,
         )
         pipes = (report_end, release_end, failure_end)
-        keep = frozenset({prepared.ruleset, directory, *(image.descriptor for image in held.images)})
+        keep = frozenset(
+            {
+                prepared.ruleset,
+                directory,
+                *(image.descriptor for image in held.images),
+                *(granted.directory for granted in prepared.sockets),
+            }
+        )
         if relay is not None:
             keep |= {relay.command_end}
         try:
@@ -279,8 +295,13 @@ class Supervision:
             reason = os.strerror(int(problem)) if int(problem) else "an argument holds a NUL byte"
             raise ExecFailedError(f"the command cannot be executed: {reason}")
 
-    def wait(self, signals: Signals, relay: Relay | None = None) -> Ending:
+    def wait(self, signals: Signals, record: Callable[[], None], relay: Relay | None = None) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
+
+        Args:
+            signals: blocked since before the intent.
+            record: takes what is in ``decisions``, now and then while the command runs: soon after the first
+                one, then ever more seldom, so that not even a patient command makes it write without end.
 
         When the monitor is lost, this process kills the command and says how it ended all the same. So it
         does when the command has ended and the monitor does not say so: to mediate, a monitor reads in the
@@ -299,8 +320,18 @@ class Supervision:
         self._forward(signals.seen)
         is_init = os.getpid() == _INIT
         ending: Ending | None = None
+        pause, deadline = _FIRST_PAUSE_SECONDS, None
         while ending is None:
-            ready = dict(poll.poll(_REAP_PAUSE_MS if is_init else None))
+            if self.decisions and deadline is None:
+                deadline = time.monotonic() + pause
+            timeout = _REAP_PAUSE_MS if is_init else None
+            if deadline is not None:
+                left = max(0, int((deadline - time.monotonic()) * 1_000))
+                timeout = left if timeout is None else min(left, timeout)
+            ready = dict(poll.poll(timeout))
+            if deadline is not None and time.monotonic() >= deadline:
+                record()
+                pause, deadline = pause * _LONGER_PAUSES, None
             if is_init:
                 self._reap_strangers()
             if relay is not None:
@@ -342,8 +373,18 @@ class Supervision:
         return self._take_over()
 
     def _hear(self) -> Ending | None:
-        """Take the monitor's next message; return how the command ended when it says that, or is gone."""
+        """Take what the monitor says; return how the command ended when it says that, or is gone."""
+        ending = self._hear_one()
+        while ending is None and b"\n" in self._buffer:  # it came with what was read, and no poll tells of it
+            ending = self._hear_one()
+        return ending
+
+    def _hear_one(self) -> Ending | None:
         message = self._message()
+        if "decision" in message:
+            self._decisions += 1
+            self.decisions.append(message["decision"])
+            return None
         if "image" in message:
             reason = message["image"]
             self._image = (SAME if reason is None else DIFFERENT), reason
@@ -360,6 +401,7 @@ class Supervision:
             max_rss_bytes=message["max_rss_bytes"],
             survivors=message["survivors"],
             left=message["left"],
+            decisions=message["decisions"],
         )
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
@@ -433,6 +475,7 @@ class Supervision:
             survivors=killed,
             left=left,
             monitor_lost=True,
+            decisions=self._decisions,
         )
 
     def abandon(self) -> None:

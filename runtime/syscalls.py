@@ -16,6 +16,7 @@ import sys
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Of prctl(2), from linux/prctl.h.
+PR_SET_PDEATHSIG = 1
 PR_GET_SECCOMP = 21
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
@@ -56,11 +57,17 @@ CLOSE_RANGE_CLOEXEC = 4
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 # Architectures share these numbers (asm-generic/unistd.h); older C libraries have no wrapper for them.
 _NR_CLOSE_RANGE = 436
+_NR_OPENAT2 = 437
 _NR_PIDFD_GETFD = 438
 _NR_LANDLOCK_CREATE_RULESET = 444
 _NR_LANDLOCK_ADD_RULE = 445
 _NR_LANDLOCK_RESTRICT_SELF = 446
 _NR_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}.get(os.uname().machine, -1)
+
+# Of openat2(2), from linux/openat2.h.
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 
 # Of landlock_create_ruleset(2), landlock_add_rule(2) and landlock_restrict_self(2), from linux/landlock.h.
 _LANDLOCK_CREATE_RULESET_VERSION = 1 << 0
@@ -102,6 +109,10 @@ class _CapabilityData(ctypes.Structure):
         ("permitted", ctypes.c_uint32),
         ("inheritable", ctypes.c_uint32),
     )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 class _FilterProgram(ctypes.Structure):
@@ -176,6 +187,16 @@ _pidfd_getfd = _libc["syscall"]
 _pidfd_getfd.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_uint)
 _pidfd_getfd.restype = ctypes.c_long
 
+_openat2 = _libc["syscall"]
+_openat2.argtypes = (
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(_OpenHow),
+    ctypes.c_size_t,
+)
+_openat2.restype = ctypes.c_long
+
 _landlock_create_ruleset = _libc["syscall"]
 _landlock_create_ruleset.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32)
 _landlock_create_ruleset.restype = ctypes.c_long
@@ -199,6 +220,14 @@ _socket.restype = ctypes.c_int
 _connect = _libc["connect"]
 _connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _connect.restype = ctypes.c_int
+
+_bind = _libc["bind"]
+_bind.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_bind.restype = ctypes.c_int
+
+_listen = _libc["listen"]
+_listen.argtypes = (ctypes.c_int, ctypes.c_int)
+_listen.restype = ctypes.c_int
 
 
 def _checked(result: int, name: str) -> int:
@@ -359,6 +388,49 @@ def close_range(first: int, last: int = _LAST_DESCRIPTOR, flags: int = 0) -> Non
         OSError: EINVAL for a range that is none, ENOSYS before Linux 5.9.
     """
     _checked(int(_close_range(_NR_CLOSE_RANGE, first, last, flags)), "close_range")
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor above 2 that is not to be kept.
+
+    Raises:
+        OSError: ENOSYS before Linux 5.9.
+    """
+    first = 3
+    for descriptor in sorted(keep - {0, 1, 2}):
+        if descriptor > first:
+            close_range(first, descriptor - 1)
+        first = descriptor + 1
+    close_range(first)
+
+
+def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
+    """Open a path from ``directory``, close-on-exec, under ``RESOLVE_`` restrictions (openat2(2)).
+
+    Raises:
+        OSError: ELOOP for a link that must not be followed, EXDEV for a way out, and what open(2) says.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    result = _openat2(_NR_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how))
+    return _checked(int(result), "openat2")
+
+
+def connect(descriptor: int, address: bytes) -> int:
+    """Connect a socket to an address as the kernel has it, once, and return the errno, or 0.
+
+    Not an error: a connection can be under way, or have been interrupted, and the caller goes on.
+    """
+    return 0 if int(_connect(descriptor, address, len(address))) == 0 else ctypes.get_errno()
+
+
+def bind(descriptor: int, address: bytes) -> int:
+    """Bind a socket to an address as the kernel has it, and return the errno, or 0."""
+    return 0 if int(_bind(descriptor, address, len(address))) == 0 else ctypes.get_errno()
+
+
+def listen(descriptor: int, backlog: int) -> int:
+    """Listen on a socket, and return the errno, or 0."""
+    return 0 if int(_listen(descriptor, backlog)) == 0 else ctypes.get_errno()
 
 
 def getrlimit(resource: int) -> tuple[int, int]:

@@ -234,7 +234,9 @@ class Minimum:
         """Refuse every grant beyond the minimum; what is of no known kind counts as one."""
         for name in request._fields:
             if name not in _NO_GRANTS and getattr(request, name):
-                what = {"credentials": "secrets", "grants": "grants"}.get(name, f"--{name.replace('_', '-')}")
+                what = {"credentials": "secrets", "grants": "grants", "unix_sockets": "UNIX sockets"}.get(
+                    name, f"--{name.replace('_', '-')}"
+                )
                 raise self._refusal(
                     f"{what} on the command line, and nothing is to be granted beyond it"
                     ' (grants = "profile-only")',
@@ -250,6 +252,7 @@ class Minimum:
             "block_network": True,  # with the network
             "ports": True,
             "filesystem": set(profile.filesystem) <= set(minimum.filesystem),
+            "unix_sockets": set(profile.unix_sockets) <= set(minimum.unix_sockets),
             "groups": of_groups,
             "variables": variables and sets,
             "hooks": profile.hooks.items() <= minimum.hooks.items(),

@@ -184,6 +184,15 @@ class Conditions:
                 yield Failure("policy.undecided", what)
             elif not _is_own(grant, session):
                 yield from self._grant(grant)
+        for granted in capabilities.get("unix_sockets", ()) if self.about_places else ():
+            # To make a socket is to write; one that is connected to lies in a place as a file does.
+            yield from self._grant(
+                {
+                    "access": "readwrite" if granted["access"] == "bind" else "read",
+                    "path": granted["path"],
+                    "type": "file" if granted["type"] == "socket" else "directory",
+                }
+            )
 
     def _grant(self, grant: dict[str, Any]) -> Iterator[Failure]:
         path, writes = canonical.text_bytes(grant["path"]), grant["access"] != "read"

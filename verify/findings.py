@@ -86,6 +86,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "launch.direct": (_T, "a direct launch, which ends with its start, has an after-hook or outputs"),
     "launch.hook_failed": (_T, "a launch started although a before-hook failed that was required"),
     "launch.network": (_T, "the capability set has a wider network than was asked for"),
+    "launch.unix_sockets": (_T, "the capability set has UNIX sockets that were not asked for"),
     "launch.output_digests": (_U, "an outcome has two digests of one output"),
     "launch.waived": (_N, "a feature of the sandbox was waived, and achieved all the same"),
     "launch.counts": (_T, "the outcome counts other decisions than are recorded"),

@@ -76,6 +76,7 @@ MAX_REMEMBERED = 64
 
 # Where a capability set states its network. In canonical JSON no text holds these bytes: it escapes quotes.
 _NETWORK = b'"network":{'
+_SOCKETS = b',"unix_sockets":'
 _MAX_NETWORK = 65_535  # what an entry could hold
 
 _CLOSING = {entry.ATTESTATION, entry.LOST}
@@ -114,7 +115,7 @@ class Caveats:
 class _Said:
     """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
 
-    __slots__ = ("evidence", "hooks", "network", "outputs", "strategy")
+    __slots__ = ("evidence", "hooks", "network", "outputs", "strategy", "unix_sockets")
 
     def __init__(self, intent: dict[str, Json]) -> None:
         self.evidence = LaunchEvidence()
@@ -122,6 +123,7 @@ class _Said:
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
         self.network = _object(intent["network"])
+        self.unix_sockets = _list(intent.get("unix_sockets", []))
 
 
 class _Session:
@@ -403,8 +405,11 @@ class Launches:
         ):
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
         elif capabilities is not None:
-            network = _network(capabilities)
-            if not _covers(said.network, network):
+            network, sockets = _last_members(capabilities)
+            if not _asked_for(said.unix_sockets, sockets):
+                what = "has UNIX sockets that were not asked for"
+                self._report(session, "launch.unix_sockets", what, index, name)
+            elif not _covers(said.network, network):
                 what = "has a wider network than was asked for"
                 self._report(session, "launch.network", what, index, name)
             elif network is not None and network.get("mode") != "all" and not _holds_network(data):
@@ -551,14 +556,31 @@ def _has_two_digests(outputs: list[dict[str, Json]]) -> bool:
     return len(stated) != len({path for path, _ in stated})
 
 
-def _network(capabilities: bytes) -> dict[str, Json] | None:
-    """Return the network of a capability set, its last member; None where it cannot be read.
+def _last_members(capabilities: bytes) -> tuple[dict[str, Json] | None, list[Json] | None]:
+    """Return network and UNIX sockets of a capability set, its last members; None for what cannot be read.
 
     A set that lies beside its entry can be too large to be parsed as a whole.
     """
     at = capabilities.rfind(_NETWORK)
-    stated = capabilities[at + len(_NETWORK) - 1 : -1]
-    return None if at < 0 or len(stated) > _MAX_NETWORK else _decoded(stated)
+    if at < 0:
+        return None, []
+    if len(capabilities) - at > 2 * _MAX_NETWORK:
+        return None, None
+    network, stated, sockets = capabilities[at + len(_NETWORK) - 1 :].partition(_SOCKETS)
+    if not stated:
+        return _decoded(network[:-1]), []
+    found = _decoded(b"{" + _SOCKETS[1:] + sockets)
+    granted = None if found is None else found["unix_sockets"]
+    return _decoded(network), granted if isinstance(granted, list) else None
+
+
+def _asked_for(asked: list[Json], granted: list[Json] | None) -> bool:
+    """Return whether each grant on UNIX sockets is one that was asked for; its path alone is new."""
+    if granted is None:
+        return False
+    # What lies beside an entry need not have the form of its schema.
+    stated = [each if isinstance(each, dict) else {} for each in granted]
+    return all({name: said for name, said in each.items() if name != "path"} in asked for each in stated)
 
 
 @functools.lru_cache(maxsize=8)  # the launches of a ledger are much alike

@@ -18,7 +18,7 @@ from runtime.cli import say
 from runtime.cli.terminal import number
 from runtime.errors import UsageError
 from runtime.path_names import shown
-from runtime.refusals import INFERRED
+from runtime.refusals import DECIDED, INFERRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +148,9 @@ def _line(finding: Finding) -> str:
     inferred = " (inferred from standard error)" if finding.certainty == INFERRED else ""
     if finding.what == "call":
         return f"{finding.reason}{inferred}"
+    if finding.certainty == DECIDED:  # a verb, and what it was about
+        verb, _, about = finding.subject.partition(b" ")
+        return f"{shown(verb)} {shown(about)}: {finding.reason}"
     own_words = finding.what == "network" and finding.certainty == INFERRED
     subject = finding.subject.decode("ascii") if own_words else shown(finding.subject)
     return f"{subject} {finding.reason}{inferred}"

@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
-from runtime.capabilities import network_words
+from runtime.capabilities import network_words, socket_words
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
 from store.index import wording
@@ -165,6 +165,7 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         )
     if asked is None:
         yield "asked for", WITHHELD
+    yield from (("asked for", _socket_grant(each, each["asked"])) for each in intent.get("unix_sockets", ()))
     yield from _asked_besides(intent)
     for path in intent["bypass_protection"]:
         yield "bypass", f"protection lifted: {wording.text(path)}"
@@ -204,12 +205,19 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
                 "granted",
                 f"{grant['access']} {grant['type']} {wording.text(grant['path'])} ({grant['source']})",
             )
+        for grant in capabilities.get("unix_sockets", ()):
+            yield "granted", _socket_grant(grant, grant["path"])
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():
         yield "limit", f"{name} {value}"
     yield from _enforcement(start["enforcement"])
     yield "pid", str(start["pid"])
+
+
+def _socket_grant(grant: dict[str, Any], path: Json) -> str:
+    done, where = socket_words(grant)
+    return f"{done} {where} {wording.text(path)} ({grant['source']})"
 
 
 def _enforcement(enforcement: dict[str, Any]) -> Iterator[_Row]:

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import canonical
+from runtime.capabilities import socket_words
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.path_names import shown
 from runtime.profile import BUILT_IN
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runtime.default_groups import Group
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.profile import Profile
     from runtime.profile_file import ProfileFile
 
@@ -60,6 +61,9 @@ def facts(profile: Profile) -> Iterator[Fact]:
             yield Fact("port", f"{_PORTS[what]} {port}", by)
     for request in profile.filesystem:
         yield Fact("grant", _grant(request), chain.that(lambda file, it=request: it in file.filesystem))
+    for wanted in profile.unix_sockets:
+        by = chain.that(lambda file, it=wanted: it in file.unix_sockets)
+        yield Fact("grant", f"{' '.join(socket_words(socket_facts(wanted)))} {shown(wanted.path)}", by)
     for group in profile.groups:
         by = _by_default(group.name) + chain.that(lambda file, it=group.name: it in file.include)
         yield Fact("group", f"{group.name}: {group.description}", by)
@@ -134,6 +138,13 @@ def document(profile: Profile) -> dict[str, Any]:
                 "said_by": [*chain.that(lambda file, it=request: it in file.filesystem)],
             }
             for request in profile.filesystem
+        ],
+        "unix_sockets": [
+            {
+                **socket_facts(asked),
+                "said_by": [*chain.that(lambda file, it=asked: it in file.unix_sockets)],
+            }
+            for asked in profile.unix_sockets
         ],
         "groups": [
             {
@@ -229,6 +240,15 @@ def grant_document(request: GrantRequest) -> dict[str, Any]:
         "access": str(request.access),
         "path": canonical.text(request.path),
         "type": "directory" if request.directory else "file",
+    }
+
+
+def socket_facts(request: SocketRequest) -> dict[str, Any]:
+    """Return a grant of a profile on UNIX sockets for JSON."""
+    return {
+        "access": "bind" if request.bind else "connect",
+        "path": canonical.text(request.path),
+        "type": str(request.reach),
     }
 
 

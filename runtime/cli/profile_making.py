@@ -5,25 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from attest import canonical
 from attest import entry as entries
 from attest.errors import NonoError
-from runtime.capabilities import PROFILE, Access
+from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Reach
 from runtime.cli.terminal import number, printable, write_lines
 from runtime.errors import GrantError, ProfileError, UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
 from runtime.path_names import homes, normalise, shown
 from runtime.profile import built_in_names, find, read_profile, users_directory
-from runtime.profile_file import JSONC, MAX_PATHS, is_name, is_path
+from runtime.profile_file import JSONC, MAX_PATHS, PORT_KEYS, is_name, is_path
 from runtime.protected import Guard, Untouchable, own_code_paths
 from store import locations
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from store.index import RecordedLaunch
 
@@ -31,9 +32,10 @@ _EPILOG = """\
 The file is $XDG_CONFIG_HOME/nono/profiles/NAME.jsonc, and from then on: nono run -p NAME. A name of a
 built-in profile is refused; --extends builds upon one.
 
---from-session writes grants for the files that a launch was refused, as its ledger says: for reading, each
-with the reason that was recorded. Look through them before you use them: the command chose what it asked for.
-What is protected, or is not there any more, stays a comment. Without a recorded refusal nothing is written.
+--from-session writes grants for the files that a launch was refused, as its ledger says, for reading, and for
+the UNIX sockets and the ports, each with the reason that was recorded. Look through them before you use them:
+the command chose what it asked for. What is protected, or is not there any more, stays a comment. Without a
+recorded refusal nothing is written.
 
 examples:
   nono profile init mine
@@ -45,19 +47,19 @@ _MAX_REASON = 400
 
 
 class _Wish(NamedTuple):
-    """One refused file.
+    """One refused file, socket or port.
 
     Attributes:
-        path: absolute, normalised.
+        key: that of the profile which would grant it.
+        value: as the profile writes it: a path, absolute and normalised, or a port.
         reason: what was recorded, of one line.
         obstacle: why it is not granted, None when it is.
-        directory: whether it is a directory.
     """
 
-    path: bytes
+    key: str
+    value: bytes | int
     reason: str
     obstacle: str | None
-    directory: bool
 
 
 def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,7 +108,7 @@ def _init(arguments: argparse.Namespace) -> int:
     lines = [f"wrote {shown(path)}"]
     if wishes:
         lines.append(
-            f"{number(granted, 'grant', 'grants')} for reading,"
+            f"{number(granted, 'grant', 'grants')},"
             f" {number(len(wishes) - granted, 'refusal', 'refusals')} left as comments: look through them"
         )
     write_lines([*lines, f"use it with: nono run -p {shown(name)} -- COMMAND"])
@@ -201,16 +203,30 @@ def _text(name: bytes, extended: list[str], wishes: list[_Wish], *, session: str
     ]
     if session is not None:
         lines.append("    // Refused to a recorded launch. For writing: move a line to allow or allow_file.")
-    for key, directory in (("read", True), ("read_file", False)):
-        lines += _list(key, [wish for wish in wishes if wish.directory is directory])
+    for key in ("read", "read_file"):
+        lines += _list(key, [wish for wish in wishes if wish.key == key])
+    for key in SOCKET_KEYS:
+        if found := [wish for wish in wishes if wish.key == key]:
+            lines += _list(key, found)
     lines += [
         "  },",
         '  // "groups": {"include": [], "exclude": []},',
-        '  // "network": {"block": true},',
+        *_network([wish for wish in wishes if wish.key in PORT_KEYS]),
         '  // "environment": {"allow": ["PATH", "HOME", "LC_*"], "deny": [], "set_vars": {}},',
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _network(wishes: list[_Wish]) -> Iterator[str]:
+    if not wishes:
+        yield '  // "network": {"block": true},'
+        return
+    yield '  "network": {'
+    for key in PORT_KEYS:
+        if found := [wish for wish in wishes if wish.key == key]:
+            yield from _list(key, found)
+    yield "  },"
 
 
 def _list(key: str, wishes: list[_Wish]) -> Iterator[str]:
@@ -219,16 +235,18 @@ def _list(key: str, wishes: list[_Wish]) -> Iterator[str]:
         return
     yield f'    "{key}": ['
     for wish in wishes:
-        said = (
-            json.dumps(_written(wish.path), ensure_ascii=True)
-            if _is_text(wish.path)
-            else _comment(shown(wish.path))
-        )
+        said = _said(wish.value)
         if wish.obstacle is None:
             yield f"      {said},  // {_comment(wish.reason)}"
         else:
             yield f"      // {said}: {_comment(wish.obstacle)}; {_comment(wish.reason)}"
     yield "    ],"
+
+
+def _said(value: bytes | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return json.dumps(_written(value), ensure_ascii=True) if _is_text(value) else _comment(shown(value))
 
 
 def _comment(text: str) -> str:
@@ -275,55 +293,102 @@ def _wishes(arguments: argparse.Namespace) -> list[_Wish]:
                 hint=f"nono-verify {shown(ledger.path)}",
             )
         recorded = reread(ledger.path, chosen_launch(index, ledger, arguments.from_session))
-    wishes = list(_refused(recorded))
+    wishes = [*_refused_files(recorded), *_refused_sockets(recorded), *_refused_ports(recorded)]
     if not wishes:
         raise ProfileError(
-            f"no refused file is recorded of the launch {recorded.launch.session}: there is nothing to grant",
+            f"no refused file, socket or port is recorded of the launch {recorded.launch.session}:"
+            " there is nothing to grant",
             code="profile.no_refusals",
             hint=f"what is recorded: nono audit show {recorded.launch.session[:12]}",
         )
     return wishes
 
 
-def _refused(recorded: RecordedLaunch) -> Iterator[_Wish]:
-    reasons: dict[bytes, str] = {}
+def _refusals(recorded: RecordedLaunch, what: str) -> Iterator[tuple[bytes, str]]:
+    """Yield subject and reason of what was refused of one kind, each subject once."""
+    known: set[bytes] = set()
     for item in recorded.entries:
         if item.fault is not None or item.entry.kind != entries.DECISION:
             continue
         decision = item.entry.data
-        if decision["verdict"] == "denied" and decision["what"] == "file":
+        if decision["verdict"] == "denied" and decision["what"] == what:
             subject = canonical.text_bytes(decision["subject"])
-            path = normalise(subject) if subject.startswith(b"/") else subject
-            reasons.setdefault(path, str(decision["reason"]))
-    yield from _judged(reasons.items())
+            if subject not in known:
+                known.add(subject)
+                yield subject, str(decision["reason"])
 
 
-def _judged(refused: Iterable[tuple[bytes, str]]) -> Iterator[_Wish]:
-    state, config = locations.state_directory(), locations.config_directory()
-    guard = Guard(Untouchable((state, config, locations.cache_directory()), own_code_paths()))
+def _refused_files(recorded: RecordedLaunch) -> Iterator[_Wish]:
+    guard = _guard()
     granted = {True: 0, False: 0}
-    for path, reason in refused:
+    known: set[bytes] = set()
+    for subject, reason in _refusals(recorded, "file"):
+        path = normalise(subject) if subject.startswith(b"/") else subject
+        if path in known:
+            continue
+        known.add(path)
         directory = os.path.isdir(path) if path.startswith(b"/") and b"\0" not in path else False
-        obstacle = _obstacle(path, guard, directory=directory)
+        request = GrantRequest(Access.READ, path, directory, PROFILE)
+        obstacle = _obstacle(request, guard)
         if obstacle is None:
             granted[directory] += 1
             if granted[directory] > MAX_PATHS:
                 obstacle = "one path too many"
-        yield _Wish(path, reason, obstacle, directory)
+        yield _Wish("read" if directory else "read_file", path, reason, obstacle)
 
 
-def _obstacle(path: bytes, guard: Guard, *, directory: bool) -> str | None:
-    """Return why a profile cannot grant ``path`` for reading, None if it can."""
+def _refused_sockets(recorded: RecordedLaunch) -> Iterator[_Wish]:
+    """Yield a grant for each socket by itself: ``connect PATH`` or ``bind PATH`` was refused."""
+    guard = _guard()
+    for count, (subject, reason) in enumerate(_refusals(recorded, "unix-socket")):
+        verb, _, path = subject.partition(b" ")
+        request = SocketRequest(path, Reach.SOCKET, verb == b"bind", PROFILE)
+        obstacle = _obstacle(request, guard, there=False)
+        if verb not in (b"connect", b"bind"):
+            obstacle = "neither to connect nor to bind"
+        elif obstacle is None and count >= MAX_SOCKET_GRANTS:
+            obstacle = "one socket too many"
+        yield _Wish("unix_socket_bind" if request.bind else "unix_socket", path, reason, obstacle)
+
+
+_ADDRESS = re.compile(rb"(connect|listen) (127\.[0-9.]+|\[::1\]|[0-9.]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})")
+
+
+def _refused_ports(recorded: RecordedLaunch) -> Iterator[_Wish]:
+    """Yield a grant for each port: to connect to, to listen on, or to open for this host alone."""
+    known: set[tuple[str, int]] = set()
+    for subject, reason in _refusals(recorded, "network"):
+        found = _ADDRESS.fullmatch(subject)
+        if found is None or int(found[3]) > MAX_PORT:
+            yield _Wish("listen_port", subject, reason, "no port that could be granted")
+            continue
+        key = "allow_connect_port"
+        if found[1] == b"listen":
+            key = "open_port" if found[2].startswith((b"127.", b"[::1]")) else "listen_port"
+        wanted = key, int(found[3])
+        if wanted not in known:
+            known.add(wanted)
+            yield _Wish(*wanted, reason, None if len(known) <= MAX_PORTS else "one port too many")
+
+
+def _guard() -> Guard:
+    state, config = locations.state_directory(), locations.config_directory()
+    return Guard(Untouchable((state, config, locations.cache_directory()), own_code_paths()))
+
+
+def _obstacle(request: GrantRequest | SocketRequest, guard: Guard, *, there: bool = True) -> str | None:
+    """Return why a profile cannot grant this, None if it can."""
+    path = request.path
     if not path.startswith(b"/") or b"\0" in path:
         return "not an absolute path"
     if not _is_text(path):
         return "not UTF-8"
     try:
-        canonical_path = os.path.realpath(path, strict=True)
+        canonical_path = os.path.realpath(path, strict=there)
     except OSError as error:
         return os.strerror(error.errno or 0).lower()
     try:
-        guard.judge(GrantRequest(Access.READ, path, directory, PROFILE), canonical_path, path=path)
+        guard.judge(request, canonical_path, path=path)
     except GrantError as error:
         return str(error)
     return None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from attest import canonical
 from attest.errors import MalformedError, NonoError
 from runtime import environment, signing_key, syscalls
-from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words
+from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words, socket_words
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import SOCKET_FLAGS, GrantRequest, SocketRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
@@ -53,6 +53,11 @@ Ports are of TCP: with one, UDP, multipath TCP and all else of the network is cl
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
 
+A UNIX socket is a door into whoever listens: what that service does, it does outside of the sandbox. The
+socket of Docker, of systemd or of a session's D-Bus is as much as no sandbox at all. Nothing is open without
+a grant, abstract names and datagrams never. Some variables (SSH_AUTH_SOCK, DBUS_SESSION_BUS_ADDRESS,
+DOCKER_HOST, WAYLAND_DISPLAY, XDG_RUNTIME_DIR) reach the command when what they name is granted.
+
 After a command that failed a footer says what was refused, as far as that is known, and the flag that would
 allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
 --diagnostics in a pipe), asked of what was enforced. Nothing of it is recorded.
@@ -64,6 +69,7 @@ examples:
   nono run --allow . -- make test
   nono run --read ~/project --block-net -- python3 check.py
   nono run --allow-connect-port 443 --allow-connect-port 53 -- ./fetch      HTTPS and names, nothing else
+  nono run --allow-unix-socket "$SSH_AUTH_SOCK" -- git fetch
   nono run -p claude-code -- claude
   nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
   nono run -p codex --env-credential openai_api_key -- codex
@@ -93,6 +99,16 @@ _PORT_FLAGS = (
 )
 
 
+_SOCKET_FLAGS = (
+    ("--allow-unix-socket", "SOCKET", "connect to the UNIX socket of this path"),
+    ("--allow-unix-socket-dir", "DIR", "connect to the UNIX sockets in a directory"),
+    ("--allow-unix-socket-subtree", "DIR", "connect to the UNIX sockets beneath a directory, however deep"),
+    ("--allow-unix-socket-bind", "SOCKET", "make and listen on the UNIX socket of this path, too"),
+    ("--allow-unix-socket-dir-bind", "DIR", "make and listen on UNIX sockets in a directory, too"),
+    ("--allow-unix-socket-subtree-bind", "DIR", "make and listen on UNIX sockets beneath a directory, too"),
+)
+
+
 _COMMAND_FLAGS = (
     ("--allow-command", "launch a command of this name although it is blocked, as rm and sudo are"),
     ("--block-command", "refuse a command of this name; advice at start-up, which any shell gets around"),
@@ -100,6 +116,7 @@ _COMMAND_FLAGS = (
 
 
 _PATHS_OF_GRANTS = (
+    *(flag for flag, _, _ in _SOCKET_FLAGS),
     *(flag for _, flag, _, _, _ in _GRANTS),
     "--bypass-protection",
     "--config",
@@ -122,6 +139,8 @@ def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     grants.add_argument("--block-net", action=either, help="close the network (it is open by default)")
     for flag, text in _PORT_FLAGS:
         grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
+    for flag, place, text in _SOCKET_FLAGS:
+        grants.add_argument(flag, action="append", default=[], metavar=place, help=text)
     grants.add_argument(
         "--bypass-protection",
         action="append",
@@ -245,7 +264,8 @@ def run(arguments: argparse.Namespace) -> int:
     quiet = arguments.no_diagnostics or launch is None or bool(launch.silent) or not status
     # Of a signal the user knows, who may well have sent it.
     asks = not signalled and os.isatty(2)
-    if launch is None or not launch.has_run or (view is None and launch.relay is None and not asks):
+    sees = launch is not None and (view is not None or launch.relay is not None or launch.was_refused)
+    if launch is None or not launch.has_run or not (sees or asks):
         quiet = True  # what kept it from running has been said; or nothing was seen that could be said
     if diagnostics is not None or not quiet:
         from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
@@ -395,6 +415,11 @@ def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) 
         connect_ports=_ports(arguments, "--allow-connect-port"),
         listen_ports=_ports(arguments, "--listen-port"),
         open_ports=_ports(arguments, "--open-port"),
+        unix_sockets=tuple(
+            SocketRequest(os.fsencode(path), reach, bind)
+            for flag, (reach, bind) in SOCKET_FLAGS.items()
+            for path in _values(arguments, flag)
+        ),
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         profile=_bytes(arguments.profile),
         config=_bytes(arguments.config),
@@ -511,6 +536,10 @@ def plan_lines(plan: LaunchPlan) -> list[str]:
         *(
             f"  {grant.access:<9} {shown(grant.path)}{'/' if grant.directory else ''}  ({grant.source})"
             for grant in plan.capabilities.files
+        ),
+        *(
+            f"  {' '.join(socket_words(grant.document()))} {shown(grant.path)}  ({grant.source})"
+            for grant in plan.capabilities.unix_sockets
         ),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",

@@ -14,6 +14,7 @@ from attest import schema
 from attest.canonical import text as canonical_text
 from attest.instant import format_instant
 from runtime import cli
+from runtime.capabilities import ports
 from runtime.jsonc import without_comments
 from runtime.profile import read_profile
 from runtime.tool_groups import GROUPS
@@ -388,13 +389,43 @@ def test_what_a_launch_was_refused_becomes_grants_for_reading(home: Home) -> Non
     )
     status, out, err = home.run("init", "fixed", "--from-session", "last", "--extends", "python-dev")
     assert (status, err) == (0, "")
-    assert "2 grants for reading, 0 refusals left as comments" in out
+    assert "2 grants, 1 refusal left as comments" in out
     found = home.read("fixed")
     asked = [(str(g.access), g.path, g.directory) for g in found.chain[-1].filesystem]
     assert asked == [("read", os.fsencode(data), True), ("read", b"~/notes.txt", False)]
     text = (home.profiles / "fixed.jsonc").read_text()
     assert "// opened for reading" in text
-    assert "example.org" not in text
+    assert '// "example.org": no port that could be granted' in text
+
+
+def test_refused_sockets_and_ports_become_grants(home: Home) -> None:
+    made = home.path / "made.sock"
+    (home.path / "home" / ".ssh").mkdir()
+    sockets = [
+        f"connect {home.path}/a.sock",
+        f"bind {made}",
+        f"connect {home.path}/home/.ssh/agent",
+        "connect @x",
+    ]
+    addresses = ["connect 10.0.0.1:443", "connect [::1]:443", "listen 0.0.0.0:80", "listen 127.0.0.1:8080"]
+    addresses += [
+        "listen [::1]:0",
+        "connect 10.0.0.1:70000",
+        "connect 1.1.1.1:443\n",
+        "bind another kind of socket",
+    ]
+    home.refusals(
+        *(denied(subject, f"reason\n{subject}", what="unix-socket") for subject in sockets),
+        *(denied(subject, what="network") for subject in addresses),
+    )
+    status, out, err = home.run("init", "fixed", "--from-session", "last")
+    assert (status, err) == (0, "")
+    assert "5 grants, 6 refusals left as comments" in out
+    found = home.read("fixed")
+    assert [(str(each.reach), each.path, each.bind) for each in found.unix_sockets] == [
+        ("socket", os.fsencode(home.path / "a.sock"), False), ("socket", os.fsencode(made), True),
+    ]  # fmt: skip
+    assert found.ports == ports((443, 8080), (80,), (8080,))
 
 
 def test_what_is_protected_or_gone_stays_a_comment(home: Home) -> None:
@@ -417,7 +448,7 @@ def test_what_is_protected_or_gone_stays_a_comment(home: Home) -> None:
     )
     status, out, _ = home.run("init", "fixed", "--from-session", "last")
     assert status == 0
-    assert "0 grants for reading, 11 refusals left as comments" in out
+    assert "0 grants, 11 refusals left as comments" in out
     assert home.read("fixed").filesystem == ()
     text = (home.profiles / "fixed.jsonc").read_text()
     for why in ("is protected", "no such file", "not an absolute path", "no command may reach", "not UTF-8"):
@@ -461,7 +492,7 @@ def test_without_a_refusal_nothing_is_written(home: Home) -> None:
     home.refusals(denied("/x", verdict="granted"))
     status, _, err = home.run("init", "fixed", "--from-session", "last")
     assert status == 1
-    assert "no refused file is recorded of the launch" in err
+    assert "no refused file, socket or port is recorded of the launch" in err
     assert not home.profiles.exists()
 
 

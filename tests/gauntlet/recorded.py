@@ -89,6 +89,14 @@ def attestation() -> dict[str, Any]:
 FOREIGN: Entry = (entry.ATTESTATION, attestation())
 OPEN = changed(CAPABILITIES, network={"mode": "all"})
 OPENED = start(capabilities=OPEN, capabilities_sha256=hashlib.sha256(encode(OPEN)).hexdigest())
+ASKED_SOCKET = {"access": "connect", "asked": "/run/a", "source": "user", "type": "socket"}
+
+
+def with_sockets(*granted: dict[str, Any]) -> Entry:
+    made = changed(CAPABILITIES, unix_sockets=list(granted))
+    return start(capabilities=made, capabilities_sha256=hashlib.sha256(encode(made)).hexdigest())
+
+
 OUTPUT = {"path": "/w/a.whl", "sha256": "0" * 64, "size": 1}
 
 SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
@@ -129,6 +137,9 @@ SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
     ("a start behind a required hook that was too slow", "a check that failed stopped nothing", 1, "launch.hook_failed", [REQUIRED, hook(exit=0, timed_out=True), STARTED, ENDED, ATTESTED]),
     # --- what two entries say about one thing -----------------------------------------------------------------
     ("a capability set of another digest", "two sandboxes of one launch", 1, "launch.capabilities", [INTENDED, start(capabilities_sha256="0" * 64), ENDED, ATTESTED]),
+    ("a UNIX socket that nobody asked for", "the sandbox has a door that was not asked for", 1, "launch.unix_sockets", [INTENDED, with_sockets({**ASKED_SOCKET, "path": "/run/a"}), ENDED, ATTESTED]),
+    ("a UNIX socket that can be made, asked for to connect to", "the command can stand in for a service", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "access": "bind", "path": "/run/a"}), ENDED, ATTESTED]),
+    ("a directory of UNIX sockets, where one was asked for", "the sandbox has more doors than were asked for", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "type": "subtree", "path": "/run"}), ENDED, ATTESTED]),
     ("a network that was to be closed", "the sandbox is wider than what was asked for", 1, "launch.network", [INTENDED, OPENED, ENDED, ATTESTED]),
     ("a required feature that was not achieved", "the launch should have been refused", 1, "launch.enforcement", [INTENDED, enforcement(achieved=False, waived=[]), ENDED, ATTESTED]),
     ("a required feature that was waived", "honest, and less than what was required", 3, "launch.degraded", [INTENDED, enforcement(achieved=False, waived=["filter"]), ENDED, ATTESTED]),
@@ -261,6 +272,13 @@ def wider_beside() -> Book:
 def open_beside() -> Book:
     book = Book()
     book.launch(start=changed(OPENED[1], capabilities=book.beside(OPEN)))
+    return book
+
+
+def sockets_beside() -> Book:
+    book = Book()
+    made = with_sockets({**ASKED_SOCKET, "path": "/run/a"})[1]
+    book.launch(start=changed(made, capabilities=book.beside(made["capabilities"])))
     return book
 
 
@@ -403,6 +421,7 @@ LEDGERS: list[tuple[str, str, int, str, Callable[[], Book]]] = [
     ("a blob with needless base64", "two forms of one text", 1, "blob.form", beside([{"base64": "UEFUSA=="}])),
     ("a blob without a salt", "a digest from which the value can be guessed", 1, "blob.digest", unsalted),
     ("a capability set of another digest beside the start", "two sandboxes of one launch", 1, "launch.capabilities", wider_beside),
+    ("a UNIX socket beside the start", "the sandbox has a door that was not asked for", 1, "launch.unix_sockets", sockets_beside),
     ("an open network beside the start", "the sandbox is wider than what was asked for", 1, "launch.network", open_beside),
 ]  # fmt: skip
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from attest import canonical
-from runtime.capabilities import SYSTEM, USER, Access, CapabilitySet, FileGrant, Network, ports
+from runtime.capabilities import (
+    SYSTEM,
+    USER,
+    Access,
+    CapabilitySet,
+    FileGrant,
+    Network,
+    Reach,
+    SocketGrant,
+    ports,
+)
 from runtime.capability_file import Around, CapabilityFile, Judged, Layer, remove_abandoned
 from runtime.capability_reading import MAX_BYTES, LaunchState, StateFileError, read_state
 from runtime.grants import Grants, OpenGrant
@@ -22,6 +32,10 @@ if TYPE_CHECKING:
 
 NAMES = (b"/usr", b"/tmp")
 AROUND = Layer(f"{'0' * 12}7{'0' * 3}8{'0' * 15}", CapabilitySet((), Network.ALL), ())
+SOCKETS = (
+    SocketGrant(b"/run/\xff", b"\xff", Reach.SOCKET, bind=True, source=USER),
+    SocketGrant(b"/run", b"/run", Reach.SUBTREE, bind=False, source=USER),
+)
 JUDGED = Judged((b"/home/caf\xe9/.ssh",), (b"/l.db",), (), ("deny_credentials",))
 
 
@@ -42,7 +56,7 @@ def grants() -> Iterator[Grants]:
 def written(tmp_path: Path, grants: Grants) -> Iterator[CapabilityFile]:
     session = new_session_id()
     made = CapabilityFile(os.fsencode(tmp_path / "state"), session)
-    capabilities = CapabilitySet(grants.files, Network.PORTS, ports([443], [80], [3000]))
+    capabilities = CapabilitySet(grants.files, Network.PORTS, ports([443], [80], [3000]), SOCKETS)
     made.write(session, capabilities, grants, JUDGED, Around((AROUND,), new_session_id()))
     yield made
     made.remove()
@@ -52,6 +66,7 @@ def test_what_is_written_is_read(written: CapabilityFile, grants: Grants) -> Non
     state = read_state(written.path)
     assert state.own.capabilities.files == grants.files
     assert state.own.capabilities.ports == ports([443], [80], [3000])
+    assert state.own.capabilities.unix_sockets == SOCKETS
     assert state.around.layers == (AROUND,)
     assert state.judged == JUDGED
     assert [inode for _, inode in state.own.identities] == [os.stat(name).st_ino for name in NAMES]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -12,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import environment
+from runtime.capabilities import USER, Reach, SocketGrant
 from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def build(inherited: dict[bytes, bytes] | None = None, **changes: Any) -> environment.Environment:
@@ -23,7 +28,7 @@ def build(inherited: dict[bytes, bytes] | None = None, **changes: Any) -> enviro
         "own": {},
         "key_names": (),
         "temporary": None,
-        "unix_sockets": True,
+        "unix_sockets": (),
         "names_over_tcp": False,
         "git_configuration": True,
     }
@@ -70,9 +75,55 @@ def test_names_that_only_look_alike_stay(name: bytes) -> None:
 
 @pytest.mark.parametrize("name", SOCKETS.encode().split())
 def test_names_of_sockets_need_a_grant(name: bytes) -> None:
-    assert build({name: b"x"}).variables == {name: b"x"}
-    without = build({name: b"x"}, unix_sockets=False)
+    without = build({name: b"x"})
     assert (without.variables, without.dropped) == ({}, (name,))
+
+
+def granted(path: bytes, reach: Reach = Reach.SOCKET) -> SocketGrant:
+    return SocketGrant(path, path, reach, bind=False, source=USER)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "grant", "stays"),
+    [
+        (b"SSH_AUTH_SOCK", b"/nono/s", granted(b"/nono/s"), True),
+        (b"SSH_AUTH_SOCK", b"/nono/../nono//s", granted(b"/nono/s"), True),
+        (b"SSH_AUTH_SOCK", b"/nono/s", granted(b"/nono", Reach.DIRECTORY), True),
+        (b"SSH_AUTH_SOCK", b"/nono/a/s", granted(b"/nono", Reach.DIRECTORY), False),
+        (b"SSH_AUTH_SOCK", b"/nono/a/s", granted(b"/nono", Reach.SUBTREE), True),
+        (b"SSH_AUTH_SOCK", b"/nono/st", granted(b"/nono/s"), False),
+        (b"SSH_AUTH_SOCK", b"nono/s", granted(b"/nono/s"), False),
+        (b"SSH_AUTH_SOCK", b"/nono/s\0", granted(b"/nono/s"), False),
+        (b"SSH_AUTH_SOCK", b"", granted(b"/nono/s"), False),
+        (b"DOCKER_HOST", b"unix:///nono/s", granted(b"/nono/s"), True),
+        (b"DOCKER_HOST", b"tcp://nono/s", granted(b"/nono/s"), False),
+        (b"DOCKER_HOST", b"/nono/s", granted(b"/nono/s"), False),
+        (b"DBUS_SESSION_BUS_ADDRESS", b"unix:path=/nono/s,guid=1", granted(b"/nono/s"), True),
+        (b"DBUS_SESSION_BUS_ADDRESS", b"tcp:host=x;unix:guid=1,path=/%6eono/s", granted(b"/nono/s"), True),
+        (b"DBUS_SESSION_BUS_ADDRESS", b"unix:abstract=/nono/s", granted(b"/nono/s"), False),
+        (b"DBUS_SESSION_BUS_ADDRESS", b"unix:path=/nono/%zz", granted(b"/nono/s"), False),
+        (b"WAYLAND_DISPLAY", b"/nono/s", granted(b"/nono/s"), True),
+        (b"WAYLAND_DISPLAY", b"s", granted(b"/nono/s"), False),
+        (b"XDG_RUNTIME_DIR", b"/nono", granted(b"/nono/s"), True),
+        (b"XDG_RUNTIME_DIR", b"/nono", granted(b"/nono", Reach.DIRECTORY), True),
+        (b"XDG_RUNTIME_DIR", b"/nono/a", granted(b"/nono", Reach.SUBTREE), True),
+        (b"XDG_RUNTIME_DIR", b"/nono/a", granted(b"/nono", Reach.DIRECTORY), False),
+        (b"XDG_RUNTIME_DIR", b"/other", granted(b"/nono/s"), False),
+    ],
+)
+def test_a_name_stays_where_what_it_names_is_granted(
+    name: bytes, value: bytes, grant: SocketGrant, stays: bool
+) -> None:
+    built = build({name: value}, unix_sockets=(grant,))
+    assert (name in built.variables, name in built.dropped) == (stays, not stays)
+
+
+def test_a_compositor_is_found_in_the_runtime_directory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    inherited = {b"WAYLAND_DISPLAY": b"wayland-0", b"XDG_RUNTIME_DIR": os.fsencode(tmp_path / "link")}
+    real = os.fsencode(os.path.realpath(tmp_path))
+    assert build(inherited, unix_sockets=(granted(real + b"/wayland-0"),)).variables == inherited
+    assert build(inherited, unix_sockets=(granted(b"/other/wayland-0"),)).variables == {}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +267,7 @@ NAMES = st.one_of(
 def test_whatever_comes_in_nothing_dangerous_comes_out(
     inherited: dict[bytes, bytes], hook: dict[bytes, bytes]
 ) -> None:
-    built = build(inherited, hook=hook, unix_sockets=False)
+    built = build(inherited, hook=hook, unix_sockets=())
     assert not any(
         environment.is_dangerous(name) or environment.is_reserved(name) for name in built.variables
     )

@@ -194,6 +194,19 @@ def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callabl
     assert found["second"] == []
 
 
+def test_a_launch_with_unix_sockets_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
+    """Likewise, and what judges and waits besides."""
+    granted = ", allow_unix_socket=['/tmp/nono-nobody-listens-here']"
+    connecting = WATCHED.replace('["/bin/true"]', f'["/bin/true"]{granted}').replace(
+        'sleep 600 & exit 3"]', f'sleep 600 & exit 3"]{granted}'
+    )
+    assert connecting.count("allow_unix_socket") == 2
+    found = interpret("profile = None\n" + connecting)
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+
+
 FAILING = """
 from runtime.cli import main
 os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY), 2) if to_a_file else None

@@ -295,7 +295,7 @@ def test_agents_inherit_no_token_of_somebody_else(desk: Desk, name: str) -> None
         b"x",
     )
     built = build(
-        inherited, hook={}, secrets={}, own={}, key_names=(), temporary=None, unix_sockets=False,
+        inherited, hook={}, secrets={}, own={}, key_names=(), temporary=None, unix_sockets=(),
         names_over_tcp=False, git_configuration=True, lists=desk.read(name).variables,
     )  # fmt: skip
     assert set(built.variables) == {b"PATH", b"HOME", b"LC_ALL", b"TERM"}

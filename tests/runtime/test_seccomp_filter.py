@@ -8,7 +8,7 @@ import os
 import struct
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import example, given
@@ -26,10 +26,15 @@ ALLOW, KILL_PROCESS, ERRNO, NOTIFY = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
 MODES = list(Network)
-# A network, and whether there are ports to listen on: every filter that there is.
-KINDS = [*((network, False) for network in Network), (Network.PORTS, True)]
+Kind: TypeAlias = tuple[Network, bool, bool]
+# A network, whether there are ports to listen on, and UNIX sockets: every filter that there is.
+KINDS: list[Kind] = [
+    (network, listens, sockets)
+    for sockets in (False, True)
+    for network, listens in (*((network, False) for network in Network), (Network.PORTS, True))
+]
 PROGRAMS = {network: seccomp_rules.build(network) for network in Network}
-COMPILED = {kind: seccomp_rules.build(kind[0], listens=kind[1]) for kind in KINDS}
+COMPILED = {kind: seccomp_rules.build(kind[0], listens=kind[1], unix_sockets=kind[2]) for kind in KINDS}
 
 
 def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: int = NATIVE) -> int:
@@ -58,12 +63,12 @@ def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: in
                 raise AssertionError(f"unknown instruction {code:#x}")
 
 
-def expected(kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]) -> set[int]:
+def expected(kind: Kind, number: int, arguments: tuple[int, ...]) -> set[int]:
     """What the tables say about a call, read without libseccomp."""
     if number > seccomp_rules.NEWEST_KNOWN_CALL:
         return {ERRNO | errno.ENOSYS}
     refusals = set()
-    for rule in seccomp_rules.rules(kind[0], listens=kind[1]):
+    for rule in seccomp_rules.rules(kind[0], listens=kind[1], unix_sockets=kind[2]):
         if seccomp_rules.number(rule.call) != number:
             continue
         holds = []
@@ -119,23 +124,21 @@ register = st.one_of(
     number=st.one_of(st.sampled_from(NAMED), st.integers(0, 600)),
     arguments=st.tuples(*[register] * 6),
 )
-@example(kind=(Network.ALL, False), number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
-@example(kind=(Network.PORTS, True), number=41, arguments=(10, 1, 1 << 32 | 6, 0, 0, 0))
-@example(kind=(Network.PORTS, False), number=41, arguments=(2, 1, 262, 0, 0, 0))
-@example(kind=(Network.PORTS, False), number=44, arguments=(3, 0, 0, 1 << 32 | 0x20000000, 0, 0))
-@example(kind=(Network.ALL, False), number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
-@example(kind=(Network.ALL, False), number=72, arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0))
-def test_the_program_says_what_the_tables_say(
-    kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]
-) -> None:
+@example(kind=(Network.ALL, False, True), number=41, arguments=(1, 2, 0, 0, 0, 0))
+@example(kind=(Network.BLOCKED, False, True), number=41, arguments=(1 << 32 | 2, 1, 0, 0, 0, 0))
+@example(kind=(Network.ALL, False, False), number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
+@example(kind=(Network.PORTS, True, False), number=41, arguments=(10, 1, 1 << 32 | 6, 0, 0, 0))
+@example(kind=(Network.PORTS, False, False), number=41, arguments=(2, 1, 262, 0, 0, 0))
+@example(kind=(Network.PORTS, False, False), number=44, arguments=(3, 0, 0, 1 << 32 | 0x20000000, 0, 0))
+@example(kind=(Network.ALL, False, False), number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
+@example(kind=(Network.ALL, False, False), number=72, arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0))
+def test_the_program_says_what_the_tables_say(kind: Kind, number: int, arguments: tuple[int, ...]) -> None:
     assert verdict(COMPILED[kind], number, arguments) in expected(kind, number, arguments)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(number=st.integers(0, seccomp_rules.NEWEST_KNOWN_CALL), arguments=st.tuples(*[register] * 6))
-def test_other_architectures_end_the_process(
-    kind: tuple[Network, bool], number: int, arguments: tuple[int, ...]
-) -> None:
+def test_other_architectures_end_the_process(kind: Kind, number: int, arguments: tuple[int, ...]) -> None:
     for machine in {X86_64, I386, AARCH64} - {NATIVE}:
         assert verdict(COMPILED[kind], number, arguments, machine) == KILL_PROCESS
 
@@ -143,7 +146,7 @@ def test_other_architectures_end_the_process(
 @pytest.mark.skipif(NATIVE != X86_64, reason="only x86-64 has a second set of numbers")
 @pytest.mark.parametrize("kind", KINDS)
 @given(number=st.integers(0x40000000, 0xFFFFFFFE))
-def test_x32_numbers_end_the_process(kind: tuple[Network, bool], number: int) -> None:
+def test_x32_numbers_end_the_process(kind: Kind, number: int) -> None:
     assert verdict(COMPILED[kind], number, (0,) * 6) == KILL_PROCESS
 
 
@@ -152,11 +155,11 @@ def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
     stated = repr(
         (
             seccomp_rules.NEWEST_KNOWN_CALL,
-            *(tuple(seccomp_rules.rules(n, listens=listens)) for n, listens in KINDS),
+            *(tuple(seccomp_rules.rules(n, listens=listens, unix_sockets=u)) for n, listens, u in KINDS),
         )
     )
     digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    assert (seccomp_filter.RULES_VERSION, digest) == (4, "39cfaecc3c44d5f9")
+    assert (seccomp_filter.RULES_VERSION, digest) == (5, "e0beaab6ee451816")
 
 
 def test_an_open_network_refuses_less() -> None:
@@ -173,7 +176,8 @@ def test_through_ports_there_is_tcp_alone(family: int, kind: int, protocol: int,
     """Written down by itself, not by the tables: what of socket(2) stays."""
     number = seccomp_rules.number("socket")
     assert number is not None
-    passes = verdict(COMPILED[Network.PORTS, listens], number, (family, kind, protocol, 0, 0, 0)) == ALLOW
+    program = COMPILED[Network.PORTS, listens, False]
+    passes = verdict(program, number, (family, kind, protocol, 0, 0, 0)) == ALLOW
     as_the_kernel_sees_them = (family & 0xFFFFFFFF, kind & 0xF, protocol & 0xFFFFFFFF)
     if passes:
         assert as_the_kernel_sees_them in {(f, 1, p) for f in (2, 10) for p in (0, 6)}
@@ -181,9 +185,39 @@ def test_through_ports_there_is_tcp_alone(family: int, kind: int, protocol: int,
         assert family not in (2, 10) or kind & 0xF != 1 or protocol not in (0, 6)
 
 
+@pytest.mark.parametrize("network", MODES)
+@given(family=register, kind=register, protocol=register)
+@example(family=1, kind=0x80801, protocol=0)
+@example(family=1, kind=0x80005, protocol=0)
+@example(family=1, kind=2, protocol=0)
+@example(family=1 << 32 | 1, kind=3, protocol=0)
+def test_of_unix_sockets_there_are_streams_alone(
+    family: int, kind: int, protocol: int, network: Network
+) -> None:
+    """Likewise: the others stay as they are without, and these come to it."""
+    number = seccomp_rules.number("socket")
+    assert number is not None
+    arguments = (family, kind, protocol, 0, 0, 0)
+    passes = verdict(COMPILED[network, False, True], number, arguments) == ALLOW
+    if family & 0xFFFFFFFF != 1:
+        assert passes == (verdict(COMPILED[network, False, False], number, arguments) == ALLOW)
+    elif passes:
+        assert kind & 0xF in (1, 5)
+    elif kind & 0xF in (1, 5):
+        assert family != 1 or (network is Network.PORTS and protocol not in (0, 6))
+
+
+def test_with_unix_sockets_every_connect_is_asked_about() -> None:
+    for kind, program in COMPILED.items():
+        for call in ("connect", "bind", "listen") if kind[2] else ():
+            number = seccomp_rules.number(call)
+            assert number is not None
+            assert verdict(program, number, (3, 0, 16, 0, 0, 0)) == NOTIFY
+
+
 def test_only_who_listens_is_asked_about() -> None:
     for kind, program in COMPILED.items():
-        for call in ("bind", "listen"):
+        for call in ("bind", "listen") if not kind[2] else ():
             number = seccomp_rules.number(call)
             assert number is not None
             said = verdict(program, number, (3, 0, 16, 0, 0, 0))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import enforcement, surroundings, syscalls
+from runtime import enforcement, surroundings, syscalls, unix_sockets
 from runtime.cli import main
+from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,3 +115,12 @@ def test_what_no_filter_answers_is_not_blamed_on_one(
 ) -> None:
     monkeypatch.setattr(syscalls, "seccomp_filtered", lambda: True)
     assert enforcement.filter_hint(number, ("seccomp",)) is None
+
+
+def test_unix_sockets_are_not_granted_under_wsl(monkeypatch: pytest.MonkeyPatch) -> None:
+    unix_sockets.require_mediation()
+    monkeypatch.setattr(surroundings, "wsl", lambda: 2)
+    with pytest.raises(EnforcementError, match="cannot be granted under WSL") as caught:
+        unix_sockets.require_mediation()
+    assert caught.value.exit_status == 125
+    assert "--allow-unix-socket" in (caught.value.hint or "")

@@ -17,11 +17,11 @@ import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import pytest
 
-from runtime import enforcement, syscalls
+from runtime import enforcement, syscalls, unix_sockets
 from runtime.capabilities import (
     NO_PORTS,
     SYSTEM,
@@ -31,16 +31,22 @@ from runtime.capabilities import (
     FileGrant,
     Network,
     Ports,
+    Reach,
     merge,
 )
+from runtime.grant_request import SocketRequest
 from runtime.grants import OpenGrant
 from runtime.mediation import Handover
+from runtime.offspring import Offspring, fence
+from runtime.protected import Guard, Untouchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NOBODY = 65534
 _PR_SET_DUMPABLE = 4
+Sockets: TypeAlias = "tuple[tuple[str, Reach, bool], ...]"
+"""Grants on UNIX sockets in a box: a name in it, how far the grant reaches, whether sockets may be made."""
 _TIMEOUT_SECONDS = 30
 _REFUSALS = {1: "EPERM", 13: "EACCES", 18: "EXDEV", 38: "ENOSYS", 97: "EAFNOSUPPORT"}
 
@@ -119,20 +125,32 @@ class Box:
         network: Network = Network.BLOCKED,
         more: tuple[FileGrant, ...] = (),
         ports: Ports = NO_PORTS,
+        sockets: Sockets = (),
     ) -> Iterator[enforcement.Prepared]:
         grants = merge([*self.default_grants(), *more])
         opened = [OpenGrant(grant, os.open(grant.path, os.O_PATH | os.O_CLOEXEC)) for grant in grants]
+        granted = self._socket_grants(sockets)
         prepared = enforcement.prepare(
             CapabilitySet(grants, Network.PORTS if ports != NO_PORTS else network, ports),
             opened,
             cache_directory=self.cache,
+            sockets=granted,
         )
         try:
             yield prepared
         finally:
             prepared.close()
+            unix_sockets.close(granted)
             for grant in opened:
                 os.close(grant.descriptor)
+
+    def _socket_grants(self, sockets: Sockets) -> tuple[unix_sockets.OpenSocketGrant, ...]:
+        return unix_sockets.resolve(
+            [SocketRequest(self.path(name), reach, bind) for name, reach, bind in sockets],
+            workdir=self.home,
+            guard=Guard(Untouchable(), home_directories=()),
+            warn=lambda _: None,
+        )
 
     def outside(self, probe: Callable[[], object]) -> Outcome:
         """Run the probe as this identity, without a sandbox."""
@@ -144,16 +162,17 @@ class Box:
         network: Network = Network.BLOCKED,
         more: tuple[FileGrant, ...] = (),
         ports: Ports = NO_PORTS,
+        sockets: Sockets = (),
     ) -> Outcome:
         """Run the probe as this identity, in the sandbox that a launch would make."""
-        with self.prepared(network, more, ports) as prepared:
-            handover = Handover(ports) if ports.listens else None
+        with self.prepared(network, more, ports, sockets) as prepared:
+            handover = Handover.of(prepared) if prepared.mediates else None
 
             def enter() -> None:
                 self._become()
                 enforcement.restrict_self(prepared, handover.offer if handover is not None else None)
 
-            return _in_child(enter, probe, handover)
+            return _in_child(enter, probe, None if handover is None else (self._become, handover))
 
     def restricted(
         self, probe: Callable[[Callable[[], None]], object], more: tuple[FileGrant, ...] = ()
@@ -170,6 +189,7 @@ class Box:
         *refusals: int,
         network: Network = Network.BLOCKED,
         ports: Ports = NO_PORTS,
+        sockets: Sockets = (),
         outside_errno: int | None = None,
     ) -> None:
         """Assert that the probe works outside, and inside is refused with one of ``refusals``.
@@ -183,14 +203,18 @@ class Box:
         else:
             assert outside.errno == outside_errno, f"the kernel itself must answer outside: {outside}"
             assert outside_errno not in refusals
-        inside = self.inside(probe, network, ports=ports)
+        inside = self.inside(probe, network, ports=ports, sockets=sockets)
         assert inside.errno in refusals, f"leak: {inside}, wanted {[_REFUSALS.get(n, n) for n in refusals]}"
 
     def assert_open(
-        self, probe: Callable[[], object], network: Network = Network.BLOCKED, ports: Ports = NO_PORTS
+        self,
+        probe: Callable[[], object],
+        network: Network = Network.BLOCKED,
+        ports: Ports = NO_PORTS,
+        sockets: Sockets = (),
     ) -> None:
         """Assert that the probe works inside as it does outside: what is refused is no more than needed."""
-        outside, inside = self.outside(probe), self.inside(probe, network, ports=ports)
+        outside, inside = self.outside(probe), self.inside(probe, network, ports=ports, sockets=sockets)
         assert outside.worked, outside
         assert inside == outside
 
@@ -223,15 +247,19 @@ class Box:
 
 
 def _in_child(
-    enter: Callable[[], None], probe: Callable[[], object], handover: Handover | None = None
+    enter: Callable[[], None],
+    probe: Callable[[], object],
+    mediating: tuple[Callable[[], None], Handover] | None = None,
 ) -> Outcome:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        if mediating is not None:
+            become, handover = mediating
+            become()
+            _monitor(handover, lambda: _child(reader, writer, enter, probe))
         _child(reader, writer, enter, probe)
     os.close(writer)
-    if handover is not None:
-        _mediate(handover, child, reader)
     with os.fdopen(reader, "rb") as pipe:
         text = pipe.read()
     _, status = os.waitpid(child, 0)
@@ -245,22 +273,39 @@ def _in_child(
     return Outcome(**said)
 
 
+def _monitor(handover: Handover, child: Callable[[], NoReturn]) -> NoReturn:
+    """Do what a monitor does, until the command has ended; then end like it."""
+    status = 1
+    try:
+        outer = os.getppid()
+        fence(syscalls.landlock_abi())
+        pid = os.fork()
+        if pid == 0:
+            child()
+        os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+        helpers = handover.begin(pid, lambda _: None).helpers
+        offspring = Offspring(pid, fenced=False, is_own=helpers.is_one)
+        poll = select.poll()
+        poll.register(syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
+        while offspring.ended is None and os.getppid() == outer:
+            poll.poll(50)
+            offspring.reap()
+        helpers.close()
+        if offspring.ended is not None:
+            status = offspring.ended[0]
+    finally:
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number != signal.SIGKILL:
+                signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+            os.kill(os.getpid(), number)
+        os._exit(os.waitstatus_to_exitcode(status))
+
+
 def _restrict(prepared: enforcement.Prepared) -> None:
     enforcement.restrict_self(prepared, None)
-
-
-def _mediate(handover: Handover, child: int, said: int) -> None:
-    """Do what a monitor does, until the child has said something or is gone."""
-    mediator = handover.take(child)
-    if mediator is None:
-        return
-    poll = select.poll()
-    poll.register(said, select.POLLIN)
-    poll.register(mediator.listener, select.POLLIN)
-    while said not in (ready := {descriptor for descriptor, _ in poll.poll()}):
-        if mediator.listener in ready and not mediator.serve():
-            poll.unregister(mediator.listener)
-    os.close(mediator.listener)
 
 
 def _child(reader: int, writer: int, enter: Callable[[], None], probe: Callable[[], object]) -> NoReturn:

@@ -280,7 +280,7 @@ def test_with_no_variable_at_all(site: Site) -> None:
     script = "/usr/bin/env | cut -d = -f 1 | sort"
     ended = site.run("--block-net", "--", "/bin/sh", "-c", f"{script}; exit 6", program=program)
     assert ended.status == 6, ended.stderr
-    own = {"GIT_CONFIG_GLOBAL", "NONO_SESSION_ID", "TMPDIR", "TMP", "TEMP", "TMPPREFIX"}
+    own = {"GIT_CONFIG_GLOBAL", "NONO_CAP_FILE", "NONO_SESSION_ID", "TMPDIR", "TMP", "TEMP", "TMPPREFIX"}
     assert set(ended.stdout.decode().split()) == own | {"PWD"}  # which the shell sets
     (ledger,) = (site.home / ".local/state/nono/ledgers").glob("*.db")
     assert set(site.record(ledger).start["environment"]) == own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
-from attest import entry
+from attest import canonical, entry
 from attest.keys import SigningKey
 from attest.note import Verifier
 from verify import CODES, NotCheckedError, Pin, verify
@@ -109,6 +110,23 @@ def test_a_session_longer_than_a_tile(bench: Bench, new_book: Callable[..., Book
     book = new_book()
     book.launch(decisions=entries)
     assert bench.verify(bench.write(book)).status == 0
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_unix_sockets_as_they_were_asked_for(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, *, beside: bool
+) -> None:
+    book = new_book()
+    asked = [{"access": "bind", "asked": text, "source": "user", "type": "socket"} for text in ("a", "b")]
+    granted = [{**each, "path": "/run/" + each["asked"]} for each in asked]
+    capabilities = {**shapes.START["capabilities"], "unix_sockets": granted}
+    start = {
+        **shapes.START,
+        "capabilities": book.beside(capabilities) if beside else capabilities,
+        "capabilities_sha256": hashlib.sha256(canonical.encode(capabilities)).hexdigest(),
+    }
+    book.launch(intent={**shapes.INTENT, "unix_sockets": asked}, start=start)
+    assert bench.verify(bench.write(book)).codes == []
 
 
 def test_sessions_interleave(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:

@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --audit-sign-key --block-command --bypass-protection --command --config --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -c -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -c -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -82,6 +82,12 @@ complete -c nono -n '_shtab_nono_using run' -l block-net -l no-block-net -d 'clo
 complete -c nono -n '_shtab_nono_using run' -l allow-connect-port -x -d 'connect to a TCP port, on any host; with any port all else of the network is closed'
 complete -c nono -n '_shtab_nono_using run' -l listen-port -x -d 'listen on a TCP port, on any address of this host'
 complete -c nono -n '_shtab_nono_using run' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket -x -d 'connect to the UNIX socket of this path'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-dir -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets in a directory'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-subtree -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets beneath a directory, however deep'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-bind -x -d 'make and listen on the UNIX socket of this path, too'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-dir-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets in a directory, too'
+complete -c nono -n '_shtab_nono_using run' -l allow-unix-socket-subtree-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets beneath a directory, too'
 complete -c nono -n '_shtab_nono_using run' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
 complete -c nono -n '_shtab_nono_using run' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using run' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take all that is granted from a capability manifest, and nothing beside it'
@@ -127,6 +133,12 @@ complete -c nono -n '_shtab_nono_using why' -l block-net -l no-block-net -d 'clo
 complete -c nono -n '_shtab_nono_using why' -l allow-connect-port -x -d 'connect to a TCP port, on any host; with any port all else of the network is closed'
 complete -c nono -n '_shtab_nono_using why' -l listen-port -x -d 'listen on a TCP port, on any address of this host'
 complete -c nono -n '_shtab_nono_using why' -l open-port -x -d 'listen on a TCP port for this host alone, and connect to it, on any host'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket -x -d 'connect to the UNIX socket of this path'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket-dir -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets in a directory'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket-subtree -xka "(__fish_complete_directories)" -d 'connect to the UNIX sockets beneath a directory, however deep'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket-bind -x -d 'make and listen on the UNIX socket of this path, too'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket-dir-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets in a directory, too'
+complete -c nono -n '_shtab_nono_using why' -l allow-unix-socket-subtree-bind -xka "(__fish_complete_directories)" -d 'make and listen on UNIX sockets beneath a directory, too'
 complete -c nono -n '_shtab_nono_using why' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
 complete -c nono -n '_shtab_nono_using why' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
 complete -c nono -n '_shtab_nono_using why' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take all that is granted from a capability manifest, and nothing beside it'
