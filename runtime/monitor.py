@@ -18,6 +18,7 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -122,8 +123,10 @@ def _supervise(
     if handover is not None:
         try:
             mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
-        except RuntimeError as error:
-            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
+        except RuntimeError:  # Python does not say why, and there is one reason
+            why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
+            hint = enforcement.processes_hint(errno.EAGAIN)
+            channel.send({"code": "launch.resources", "error": why, "hint": hint})
             _give_up(pid)
             return
     channel.send({"pid": pid})
