@@ -28,7 +28,7 @@ TOOL_GROUPS: tuple[Group, ...] = (
     # --- what every kind of work uses
     granting(
         "git_configuration",
-        "git's settings of the user; without them git is told that there are none",
+        "git's settings of the user (they can hold tokens); without them git is told that there are none",
         (
             _READ,
             (
@@ -146,20 +146,19 @@ TOOL_GROUPS: tuple[Group, ...] = (
     ),
     granting(
         "rust_runtime",
-        "rustup's toolchains, cargo's programs and settings, but not its credentials",
+        "rustup's toolchains and cargo's programs, but not its credentials",
         (
             _READ,
             (
-                *(
-                    b"~/.rustup",
-                    b"~/.cargo/bin",
-                    b"~/.cargo/env",
-                    b"~/.cargo/config",
-                    b"~/.cargo/config.toml",
-                ),
-                *(b"~/.cargo/.crates.toml", b"~/.cargo/.crates2.json", b"~/.config/rustfmt"),
+                *(b"~/.rustup", b"~/.cargo/bin", b"~/.cargo/env", b"~/.config/rustfmt"),
+                *(b"~/.cargo/.crates.toml", b"~/.cargo/.crates2.json"),
             ),
         ),
+    ),
+    granting(
+        "rust_settings",
+        "settings of cargo: registries and flags, and tokens if they were put there",
+        (_READ, (b"~/.cargo/config", b"~/.cargo/config.toml")),
     ),
     granting(
         "rust_caches",
