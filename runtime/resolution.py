@@ -544,10 +544,12 @@ def _require_same_places(grants: Grants) -> None:
     Raises:
         GrantError: one does.
     """
-    for grant in (*grants.files, *(opened.grant for opened in grants.sockets)):
-        if grant.source == USER and grant.path != grant.asked:
+    found = [(grant.asked, grant.path) for grant in grants.files if grant.source == USER]
+    found += [(opened.grant.asked, opened.grant.path) for opened in grants.sockets]
+    for asked, path in found:
+        if path != asked:
             raise GrantError(
-                f"the manifest grants {shown(grant.asked)}, which leads to {shown(grant.path)}",
+                f"the manifest grants {shown(asked)}, which leads to {shown(path)}",
                 code="manifest.moved",
                 hint="write there what it leads to, if that is what is meant",
             )

@@ -214,8 +214,8 @@ def test_ways_around_the_minimum_profile(host: Host) -> None:
     finally:
         named.unlink()
     # What is asked instead of launched is held to it as well.
-    for flags, status in ((("-p", "default"), 2), (("-p", company), 0), ((), 0)):
-        assert site.nono("why", "--path", "/usr", *flags, program=host.program).status == status
+    for named_so, status in ((["-p", "default"], 2), (["-p", str(company)], 0), ([], 0)):
+        assert site.nono("why", "--path", "/usr", *named_so, program=host.program).status == status
     # It is the host's, wherever the user says that home and configuration are.
     away = site.base / "away"
     moved = {"XDG_CONFIG_HOME": str(away), "HOME": str(away), "NONO_CONFIG": str(away), "ETC": str(away)}
