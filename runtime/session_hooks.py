@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runtime import hooks
 from runtime.errors import HookError
+from runtime.hook_request import AFTER, BEFORE
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class SessionHooks:
         Raises:
             HookError: it is required, and failed.
         """
-        loaded = self._resolution.hooks.get(hooks.BEFORE)
+        loaded = self._resolution.hooks.get(BEFORE)
         if loaded is None:
             return {}
         with contextlib.suppress(OSError):  # then the file of the exports cannot be made, and the hook failed
@@ -66,7 +67,7 @@ class SessionHooks:
 
     def after(self, exit_status: int) -> None:
         """Run the after-hook, if there is one, and tell it what ``nono run`` exits with."""
-        loaded = self._resolution.hooks.get(hooks.AFTER)
+        loaded = self._resolution.hooks.get(AFTER)
         if loaded is not None:
             self._run(loaded, exit_status)
 
