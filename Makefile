@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# On all cores, as far as they have memory for it; TESTS='-x tests/store' runs some of them, one by one.
+TESTS ?= --numprocesses auto --maxprocesses 4
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find attest docs/man runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE

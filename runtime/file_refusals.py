@@ -11,11 +11,11 @@ import stat
 from typing import TYPE_CHECKING
 
 from runtime import exec_obstacles
-from runtime.capabilities import Access, is_beneath
+from runtime.capabilities import Access, Reach, is_beneath
 from runtime.complaints import Refusing, Use
 from runtime.errors import GrantError, UsageError
 from runtime.executable import inside_write_grant
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.mounts import Mounts
 from runtime.path_names import join, shown
 from runtime.refusals import (
@@ -146,7 +146,10 @@ class FileJudge:
             path = os.path.realpath(path)
         path = _trimmed(path)
         canonical = os.path.realpath(path)
-        directory = stat.S_ISDIR(os.stat(canonical).st_mode)
+        mode = os.stat(canonical).st_mode
+        if stat.S_ISSOCK(mode):
+            return self._of_socket(path, canonical)
+        directory = stat.S_ISDIR(mode)
         refused = _own_permissions(canonical, access, directory=directory)
         if refused is not None:
             return _plain(Finding(INFERRED, "file", path, access, *refused))
@@ -174,8 +177,6 @@ class FileJudge:
         def finding(cause: str, reason: str, flags: tuple[bytes, ...] = ()) -> Finding:
             return Finding(INFERRED, "file", request.path, request.access, cause, reason, flags)
 
-        if stat.S_ISSOCK(mode):
-            return finding(NEVER_GRANTABLE, "is a socket, and no grant of files opens one")
         if stat.S_ISBLK(mode):
             return finding(NEVER_GRANTABLE, "is a disk, and a disk holds every file")
         try:
@@ -190,6 +191,21 @@ class FileJudge:
                 NOT_GRANTED, f"is not granted for {what}, and what belongs to the system seldom should be"
             )
         return finding(NOT_GRANTED, f"is not granted for {what}{note}", request.words())
+
+    def _of_socket(self, path: bytes, canonical: bytes) -> Judged | None:
+        """Return what is to be said of a UNIX socket, which no grant of files opens."""
+        if not os.access(canonical, os.W_OK, effective_ids=True):
+            return _plain(Finding(INFERRED, "file", path, None, *_closed_by_its_mode(canonical)))
+        if any(grant.covers(canonical) for grant in self._capabilities.unix_sockets):
+            return None
+        request = SocketRequest(path, Reach.SOCKET)
+        try:
+            self._guard().judge(request, canonical, path=path)
+        except GrantError as error:
+            reason = f"is a UNIX socket: {error}"
+            return _plain(Finding(INFERRED, "file", path, None, NEVER_GRANTABLE, reason))
+        reason, flags = "is a UNIX socket that is not granted", (b"--allow-unix-socket", path)
+        return _plain(Finding(INFERRED, "file", path, None, NOT_GRANTED, reason, flags))
 
     def _guard(self) -> Guard:
         if self._plain_guard is None:
@@ -225,6 +241,10 @@ def _own_permissions(path: bytes, access: Access, *, directory: bool) -> tuple[s
         return None
     if access is not Access.READ and os.statvfs(path).f_flag & os.ST_RDONLY:
         return READ_ONLY, "is on a file system that is mounted read-only"
+    return _closed_by_its_mode(path)
+
+
+def _closed_by_its_mode(path: bytes) -> tuple[str, str]:
     status = os.stat(path)
     mode, owner = f"{stat.S_IMODE(status.st_mode):04o}", f"{status.st_uid}:{status.st_gid}"
     return OWN_PERMISSIONS, f"is closed by its own permissions (mode {mode}, owner {owner})"

@@ -32,6 +32,7 @@ from attest import canonical
 from attest.named_tuples import NamedTuple
 from runtime import environment as variables
 from runtime.errors import HookError
+from runtime.hook_request import AFTER, BEFORE, MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import shown
 
 if TYPE_CHECKING:
@@ -39,13 +40,9 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
 
-BEFORE = "before"
-AFTER = "after"
-
 MAX_SCRIPT_BYTES = 16 << 20
 MAX_EXPORT_BYTES = 64 << 10
 MAX_EXPORTS = 128
-MAX_TIMEOUT_SECONDS = 86_400
 
 # After the time-out: how long TERM may take, and how long KILL may before the hook is given up on.
 _TERM_SECONDS = 2.0
@@ -54,22 +51,6 @@ _KILL_SECONDS = 5.0
 _MFD_EXEC = 0x0010  # linux/memfd.h, since 6.3; os has no name for it yet
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-
-
-class Hook(NamedTuple):
-    """A hook as the profile asks for it.
-
-    Attributes:
-        kind: ``before`` or ``after``.
-        script: absolute, canonical path.
-        timeout_seconds: 1 to 86,400.
-        required: whether the launch is refused when a before-hook fails.
-    """
-
-    kind: str
-    script: bytes
-    timeout_seconds: int
-    required: bool
 
 
 class LoadedHook(NamedTuple):

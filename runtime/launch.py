@@ -40,7 +40,7 @@ from runtime import (
 )
 from runtime.capabilities import CapabilitySet, Network
 from runtime.capability_file import Around, CapabilityFile
-from runtime.errors import ExecFailedError, HookError, LaunchError
+from runtime.errors import ExecFailedError, LaunchError
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from attest.canonical import Json
-    from runtime import hooks
     from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
     from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
+    from runtime.session_hooks import SessionHooks
     from runtime.standard_error import Relay
 
 _STANDARD_ERROR = 2
@@ -175,6 +175,7 @@ class Launch:
             remove=self._remove_private_directory,
             cleanup=self._cleanup,
         )
+        self._hooks: SessionHooks | None = None
         self._supervision: Supervision | None = None
         self._limits: tuple[own_limits.Limit, ...] = ()
         self._place: out_of_memory.Place | None = None
@@ -288,7 +289,7 @@ class Launch:
     def _perform(self, signals: Signals) -> LaunchResult:
         self._resolution.require_unblocked()
         private = self._private_directory()
-        exported = self._before_hook()
+        exported = {} if self._hooks is None else self._hooks.before()
         own_file = self._capability_file()
         grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
@@ -459,7 +460,8 @@ class Launch:
             self._notify(f"the command was killed before its first instruction: {ending.image_reason}")
         if ending.left:
             self._notify(f"{ending.left} processes of the command could not be ended")
-        self._after_hook(_exit_status(ending))
+        if self._hooks is not None:
+            self._hooks.after(_exit_status(ending))
         self._record.attest()
 
     @contextlib.contextmanager
@@ -501,7 +503,8 @@ class Launch:
         if isinstance(error, KeyboardInterrupt):
             code = "launch.interrupted"
         self._record.not_started(code, str(error) or type(error).__name__, self._resolution.outputs)
-        self._after_hook(getattr(error, "exit_status", LaunchError.exit_status))
+        if self._hooks is not None:
+            self._hooks.after(getattr(error, "exit_status", LaunchError.exit_status))
         self._record.attest()
 
     # --- 1: the request ------------------------------------------------------------------------
@@ -518,6 +521,17 @@ class Launch:
             self._notify = self._explain = _keep_silent
         if (suggestion := self._resolution.suggestion) is not None:
             self._notify(suggestion)
+        if self._resolution.hooks:
+            from runtime.session_hooks import SessionHooks  # noqa: PLC0415  # most launches have none
+
+            self._hooks = SessionHooks(
+                self.session,
+                self._resolution,
+                self._places.state,
+                record=lambda result: self._record.hook_result(result),  # noqa: PLW0108  # begun later
+                notify=self._say,
+                as_before=self._as_before,
+            )
         for number in range(3):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
@@ -551,43 +565,6 @@ class Launch:
     def _remove_private_directory(self, path: bytes) -> None:
         if not private_directory.remove(path):
             self._notify(f"the private temporary directory could not be removed: {os.fsdecode(path)}")
-
-    def _before_hook(self) -> Mapping[bytes, bytes]:
-        loaded = self._resolution.hooks.get("before")
-        if loaded is None:
-            return {}
-        with contextlib.suppress(OSError):  # then the file of the exports cannot be made, and the hook failed
-            make_private(self._places.state)
-        result = self._run_hook(loaded, None)
-        if result.failed and loaded.hook.required:
-            raise HookError(f"the required before-hook failed: {_how_hook_ended(result)}")
-        return result.exported
-
-    def _after_hook(self, exit_status: int) -> None:
-        loaded = self._resolution.hooks.get("after")
-        if loaded is not None:
-            self._run_hook(loaded, exit_status)
-
-    def _run_hook(self, loaded: hooks.LoadedHook, exit_status: int | None) -> hooks.HookResult:
-        from runtime import hooks  # noqa: PLC0415  # imported with the profile, before any process is made
-
-        with self._as_before():
-            result = hooks.run(
-                loaded,
-                environment=self._resolution.hook_variables(),
-                key_names=self._resolution.key_names(),
-                session=self.session,
-                workdir=self._resolution.workdir,
-                # Not the launch's own temporary directory: that of another launch can be granted for writing.
-                directory=self._places.state,
-                exit_code=exit_status,
-            )
-        self._record.hook_result(result)
-        if result.failed:
-            self._notify(f"the {loaded.hook.kind}-hook failed: {_how_hook_ended(result)}")
-        for name, reason in result.dropped:
-            self._notify(f"the {loaded.hook.kind}-hook's export {os.fsdecode(name)} was dropped: {reason}")
-        return result
 
     @contextlib.contextmanager
     def _as_before(self) -> Iterator[None]:
@@ -747,11 +724,3 @@ def _restart_output() -> None:
 
 def _exit_status(ending: Ending) -> int:
     return ending.exit if ending.exit is not None else SIGNAL_BASE + (ending.signal or 0)
-
-
-def _how_hook_ended(result: hooks.HookResult) -> str:
-    if result.timed_out:
-        return "it was not done in time"
-    if result.error is not None:
-        return result.error
-    return f"exit code {result.exit}" if result.exit is not None else f"signal {result.signal}"

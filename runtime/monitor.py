@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import json
 import os
 import select
@@ -127,8 +128,10 @@ def _supervise(
     if handover is not None:
         try:
             mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
-        except RuntimeError as error:
-            channel.send({"code": "launch.resources", "error": f"the monitor {error}", "hint": None})
+        except RuntimeError:  # Python does not say why, and there is one reason
+            why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
+            hint = enforcement.processes_hint(errno.EAGAIN)
+            channel.send({"code": "launch.resources", "error": why, "hint": hint})
             _give_up(pid)
             return
     channel.send({"pid": pid})

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runtime.capabilities import Ports
     from runtime.default_groups import Group
     from runtime.grant_request import GrantRequest, SocketRequest
-    from runtime.hooks import Hook
+    from runtime.hook_request import Hook
 
 MAX_DEPTH = 10
 """Profiles that build upon each other, from the one that was named to the last."""

@@ -23,7 +23,7 @@ from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quo
 from runtime.environment_lists import Lists, is_pattern
 from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
-from runtime.hooks import MAX_TIMEOUT_SECONDS, Hook
+from runtime.hook_request import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
 from runtime.strict_json import position, text_of, value_of
 from runtime.tool_groups import GROUPS

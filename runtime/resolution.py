@@ -175,9 +175,9 @@ class Resolution:
             return None
         if self._minimum is not None:
             self._minimum.require_upheld(taken, self.request)
-        from runtime import hooks  # noqa: PLC0415  # as above
-
         for kind, asked in taken.hooks.items():
+            from runtime import hooks  # noqa: PLC0415  # few profiles have any
+
             loaded = hooks.load(asked)
             self._cleanup.callback(loaded.close)
             self.hooks[kind] = loaded

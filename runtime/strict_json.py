@@ -23,10 +23,11 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | 
 # Control characters, line ends that not everybody sees as such, what is not seen at all, and marks that
 # change in which order a text is shown: with them a grant can look like a part of a comment. A lone CR is
 # among them: what follows it is written over the line, on a terminal.
-_MISLEADING = re.compile(
+_MISLEADING = (
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]|\r(?!\n)"
 )
+_LINE_ENDS_AND_TABS = str.maketrans("", "", "\t\n")
 
 _MOST_DIGITS = 20  # int() of a million digits takes its time, or refuses with its own error
 
@@ -51,7 +52,9 @@ def text_of(data: bytes, complain: Complaint) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise complain(f"byte {error.start}", "not UTF-8") from None
-    misleading = _MISLEADING.search(text)
+    # Most files are plain ASCII, and the expression costs more than to see that.
+    is_plain = text.isascii() and text.translate(_LINE_ENDS_AND_TABS).isprintable()
+    misleading = None if is_plain else re.search(_MISLEADING, text)
     if misleading is not None:
         raise complain(
             position(text, misleading.start()),

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime import complaints, diagnosis, exec_obstacles
-from runtime.capabilities import USER, Access, CapabilitySet, FileGrant, Network, ports
+from runtime.capabilities import (
+    USER,
+    Access,
+    CapabilitySet,
+    FileGrant,
+    Network,
+    Reach,
+    SocketGrant,
+    ports,
+)
 from runtime.mounts import Mounts
 from runtime.protected import Guard, Untouchable
 from runtime.refusals import Enforced, Refusal
@@ -188,7 +197,12 @@ def test_sockets_and_other_processes_are_not_files_to_grant(place: Path) -> None
     path = str(place / "s")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
-        assert said(enforced(), f"cat: {path}: Permission denied") == [("never-grantable", "")]
+        line = f"cat: {path}: Permission denied"
+        assert said(enforced(), line) == [("not-granted", f"--allow-unix-socket {path}")]
+        reached = SocketGrant(os.fsencode(path), os.fsencode(path), Reach.SOCKET, bind=False, source=USER)
+        granted = enforced()
+        within = granted._replace(capabilities=granted.capabilities._replace(unix_sockets=(reached,)))
+        assert said(within, line) == []
     assert said(enforced(), "tee: /proc/1/oom_adj: Permission denied") == []
     assert said(enforced(), "cat: /proc/self/mem: Permission denied") == []
 

@@ -15,7 +15,8 @@ import pytest
 from attest import schema
 from runtime import hooks
 from runtime.errors import HookError
-from runtime.hooks import Hook, HookResult, LoadedHook, load, run
+from runtime.hook_request import AFTER, BEFORE, Hook
+from runtime.hooks import HookResult, LoadedHook, load, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def script(path: Path, body: str = "", mode: int = 0o755) -> bytes:
     return os.fsencode(path.parent.resolve() / path.name)
 
 
-def hook(path: bytes, kind: str = hooks.BEFORE, timeout_seconds: int = 20) -> Hook:
+def hook(path: bytes, kind: str = BEFORE, timeout_seconds: int = 20) -> Hook:
     return Hook(kind, path, timeout_seconds, required=False)
 
 
@@ -46,7 +47,7 @@ class Stage:
         self.private.mkdir(mode=0o700)
         self.loaded: list[LoadedHook] = []
 
-    def load(self, body: str, *, kind: str = hooks.BEFORE, timeout_seconds: int = 20) -> LoadedHook:
+    def load(self, body: str, *, kind: str = BEFORE, timeout_seconds: int = 20) -> LoadedHook:
         path = script(self.home / f"hook{len(self.loaded)}", body)
         self.loaded.append(load(hook(path, kind, timeout_seconds)))
         return self.loaded[-1]
@@ -70,7 +71,7 @@ class Stage:
         schema.check_entry(document | {"time": "2026-01-01T00:00:00.000000Z"})
         return result
 
-    def script(self, body: str, *, kind: str = hooks.BEFORE, timeout_seconds: int = 20) -> HookResult:
+    def script(self, body: str, *, kind: str = BEFORE, timeout_seconds: int = 20) -> HookResult:
         return self.run(self.load(body, kind=kind, timeout_seconds=timeout_seconds))
 
     @property
@@ -108,7 +109,7 @@ def gone(pid: int) -> bool:
 
 def test_what_is_recorded_of_a_hook(tmp_path: Path) -> None:
     path = script(tmp_path / "hook", "exit 0\n")
-    loaded = load(Hook(hooks.BEFORE, path, 30, required=True))
+    loaded = load(Hook(BEFORE, path, 30, required=True))
     content = (tmp_path / "hook").read_bytes()
     assert loaded.document() == {
         "path": os.fsdecode(path),
@@ -296,7 +297,7 @@ def test_the_environment_of_a_before_hook(stage: Stage) -> None:
 
 
 def test_the_environment_of_an_after_hook(stage: Stage) -> None:
-    loaded = stage.load('env > "$OUT"; exit 3\n', kind=hooks.AFTER)
+    loaded = stage.load('env > "$OUT"; exit 3\n', kind=AFTER)
     result = stage.run(loaded, exit_code=137)
     assert (result.kind, result.exit, result.failed, result.exported) == ("after", 3, True, {})
     lines = stage.out.splitlines()

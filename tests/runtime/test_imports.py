@@ -118,7 +118,8 @@ def test_the_command_imports_no_more_than_its_parser(interpret: Callable[[str], 
 
 
 WITH_A_PROFILE = {
-    "runtime.document_words", "runtime.environment_lists", "runtime.hooks", "runtime.jsonc", "runtime.mounts",
+    "runtime.document_words", "runtime.environment_lists", "runtime.hook_request", "runtime.jsonc",
+    "runtime.mounts",
     "runtime.profile", "runtime.profile_file", "runtime.strict_json", "runtime.tool_groups",
 }  # fmt: skip
 """What a launch with a profile that grants something loads besides."""

@@ -20,7 +20,7 @@ from runtime.capabilities import PROFILE, Access, Ports
 from runtime.environment_lists import Lists
 from runtime.errors import ProfileError
 from runtime.grant_request import GrantRequest
-from runtime.hooks import Hook
+from runtime.hook_request import Hook
 from runtime.jsonc import without_comments
 from runtime.profile_file import MAX_BYTES, ProfileFile, read_profile_file
 from runtime.tool_groups import GROUPS

@@ -353,19 +353,22 @@ def test_low_limits_of_what_is_not_needed_change_nothing(site: Site) -> None:
 
 
 @pytest.mark.skipif(IS_ROOT, reason="root's processes are not limited")
-def test_a_limit_of_processes_is_said(site: Site) -> None:
-    """Whichever of a launch's processes it is that cannot be made; the limit counts all that the user has."""
-    assert site.run("--", "/bin/true").status == 0  # what is made once is there
+@pytest.mark.parametrize("flags", [(), ("--open-port", "8080")], ids=["plain", "listening"])
+def test_a_limit_of_processes_is_said(site: Site, flags: tuple[str, ...]) -> None:
+    """Whichever process or thread of a launch cannot be made; the limit counts all that the user has."""
+    assert site.run(*flags, "--", "/bin/true").status == 0  # what is made once is there
     there = sum(
         os.stat(f"/proc/{name}").st_uid == os.geteuid() for name in os.listdir("/proc") if name.isdigit()
     )
     statuses = []
     for limit in (1, *range(there, there + 6)):
-        ended = site.run("--", "/bin/true", program=limited("-u", limit, NONO))
+        ended = site.run(*flags, "--", "/bin/true", program=limited("-u", limit, NONO))
         assert "Traceback" not in ended.stderr
         if ended.status:
             assert ended.status == 125
-            assert "nono: cannot make a process: Resource temporarily unavailable" in ended.lines
+            whats = ("process", "thread")
+            said = {f"nono: cannot make a {what}: Resource temporarily unavailable" for what in whats}
+            assert said & {*ended.lines}, ended.stderr
             assert "nono: hint: raise the limit of processes (ulimit -u)" in ended.lines
         statuses.append(ended.status)
     assert statuses[0] == 125
