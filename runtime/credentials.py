@@ -108,6 +108,12 @@ def check(credentials: Mapping[str, str], *, key: str | None, key_names: Collect
         if not isinstance(variable, str) or not isinstance(reference, str):
             raise UsageError("credentials are text by text: a reference by the name of a variable")
         name = variable.encode("utf-8", "replace")
+        if any(shape_spans(name)):  # in the wrong place, and a name is shown and recorded
+            raise UsageError(
+                "a secret is to be put into a variable whose name looks like the secret itself",
+                code="credential.name",
+                hint="the place comes first, the variable second: --env-credential-map REFERENCE VARIABLE",
+            )
         environment.require_secret_name(name)
         if wrong := fault(reference):
             raise CredentialError(

@@ -1,12 +1,13 @@
 """What the monitor refused: told to nono once for each subject, and no more than a launch's record takes.
 
 The command decides how often it asks, so what it asks for is kept and sent up to a fixed number of different
-subjects; of all the rest there is a count. Together they fit into a pipe that nobody reads, so that telling
-holds the monitor up no longer than nono takes to write an entry. Imported before the fork.
+subjects, and of bytes; of all the rest there is a count. Together they fit into a pipe that nobody reads, so
+that telling holds the monitor up no longer than nono takes to write an entry. Imported before the fork.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ MAX_RECORDED = 64
 MAX_SUBJECT_BYTES = 512
 """Of a longer one it is only counted that it was refused."""
 _MAX_REASON = 1_024
+MAX_TOLD_BYTES = 30_720
+"""What all that is told may come to, as JSON in ASCII. A pipe has 16 pages (pipe(7)), and a message that is
+longer than half of one can take all of it; what else the monitor says needs two."""
 
 
 class RefusedError(OSError):
@@ -58,20 +62,22 @@ class Decisions:
         self.count = 0
         self._send = send
         self._known: set[tuple[str, bytes]] = set()
+        self._room = MAX_TOLD_BYTES
 
     def add(self, refusal: RefusedError) -> None:
-        """Count a refusal, and send it if it is a new one and there is room."""
+        """Count a refusal, and send it if it is a new one and there is room; once there was none, no more."""
         self.count += 1
         key = refusal.what, refusal.subject
         if key in self._known or len(self._known) == MAX_RECORDED or len(key[1]) > MAX_SUBJECT_BYTES:
             return
         self._known.add(key)
-        self._send(
-            {
-                "by": "policy",
-                "reason": refusal.reason.encode("utf-8", "replace").decode()[:_MAX_REASON],
-                "subject": canonical.text(refusal.subject),
-                "verdict": "denied",
-                "what": refusal.what,
-            }
-        )
+        data: dict[str, Json] = {
+            "by": "policy",
+            "reason": refusal.reason.encode("utf-8", "replace").decode()[:_MAX_REASON],
+            "subject": canonical.text(refusal.subject),
+            "verdict": "denied",
+            "what": refusal.what,
+        }
+        self._room -= len(json.dumps(data))
+        if self._room >= 0:
+            self._send(data)

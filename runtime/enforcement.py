@@ -333,6 +333,8 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         syscalls.landlock_restrict_self(prepared.ruleset)
         # No port 0 is ever granted. Asked before there is a filter, which can have connecting notified.
         unconnected = prepared.network is not Network.PORTS or syscalls.connect_errno() == errno.EACCES
+        if not unconnected and prepared.outer is not None:
+            raise _connected_outside(prepared.outer)
         step, calls = "load the system call filter", ("seccomp",)
         listener = syscalls.load_seccomp_filter(prepared.program, listener=mediated)
     except OSError as error:
@@ -373,6 +375,16 @@ def nested(outer: str | None) -> EnforcementError:
         f" {around} does not let it mediate",
         code="enforcement.nested",
         hint="start it further out, or leave out --listen-port, --open-port and --allow-unix-socket",
+    )
+
+
+def _connected_outside(outer: str) -> EnforcementError:
+    """Return the error that Landlock does not see the connects, which the monitor of ``outer`` makes."""
+    return EnforcementError(
+        "a launch with named ports cannot run inside of one that grants UNIX sockets:"
+        f" launch {outer} around it connects for its command, so the ports would not be held",
+        code="enforcement.nested",
+        hint="start it further out, leave out --allow-unix-socket there, or use --block-net here",
     )
 
 

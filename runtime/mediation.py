@@ -202,7 +202,7 @@ def _mediate(handover: Handover, child: int, decisions: Decisions, helpers: Help
 
 
 class Mediator:
-    """Answers the notified calls of one command.
+    """Answers the notified calls of one command; made in the thread that answers.
 
     Args:
         listener: the filter's, close-on-exec.
@@ -220,6 +220,8 @@ class Mediator:
         self._network = mediated.network
         self._tcp = TcpJudge(mediated.ports)
         self._unix = self._connects = None
+        if self._network is Network.ALL:  # else only TCP is mediated, by ports that were granted
+            _lay_down_network_privileges()
         if mediated.sockets:
             from runtime import unix_mediation, waiting_connects  # noqa: PLC0415  # the launcher has imported them
 
@@ -354,21 +356,24 @@ class Mediator:
 
 
 def _do_openly(call: _Call) -> None:
-    """Bind or listen where the network is open, with no more privilege than the command has."""
+    """Bind or listen where the network is open."""
     if call.kind == _LISTEN:
         error = syscalls.listen(call.socket.fileno(), call.backlog)
     else:
-        effective, permitted, inheritable = syscalls.capget()
-        lowered = effective & ~_NETWORK_PRIVILEGES
-        if lowered != effective:
-            syscalls.capset(lowered, permitted, inheritable)
-        try:
-            error = syscalls.bind(call.socket.fileno(), call.address)
-        finally:
-            if lowered != effective:
-                syscalls.capset(effective, permitted, inheritable)
+        error = syscalls.bind(call.socket.fileno(), call.address)
     if error:
         raise refuse(error)
+
+
+def _lay_down_network_privileges() -> None:
+    """Take from this thread, and so from the helpers that it forks, what no command has.
+
+    Binding is not all that they decide about: a connect of a routing socket to a group takes one as well.
+    """
+    effective, permitted, inheritable = syscalls.capget()
+    if permitted & _NETWORK_PRIVILEGES:
+        kept = ~_NETWORK_PRIVILEGES
+        syscalls.capset(effective & kept, permitted & kept, inheritable & kept)
 
 
 def _integer(register: int) -> int:

@@ -17,6 +17,7 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import json
@@ -38,7 +39,7 @@ _REAP_PAUSE_MS = 5
 
 
 class Channel:
-    """The monitor's ends of its two pipes to the launcher.
+    """The monitor's ends of its two pipes to the launcher; both of its threads send.
 
     Attributes:
         launcher: read end; one byte comes, and its end is the launcher's end.
@@ -48,11 +49,15 @@ class Channel:
     def __init__(self, launcher: int, messages: int) -> None:
         self.launcher = launcher
         self.messages = messages
+        self._sending = _thread.allocate_lock()
 
     def send(self, message: dict[str, object]) -> None:
         """Send one message; when the launcher is gone, what is left to do is to kill."""
-        with contextlib.suppress(OSError):
-            os.write(self.messages, json.dumps(message).encode() + b"\n")
+        line = json.dumps(message).encode() + b"\n"
+        # Beyond PIPE_BUF, and where the pipe is nearly full, the kernel would mix what two threads write.
+        with self._sending, contextlib.suppress(OSError):
+            while line:
+                line = line[os.write(self.messages, line) :]
 
     def is_acknowledged(self) -> bool:
         """Wait for the launcher's byte; return False when it is gone."""

@@ -321,9 +321,10 @@ class Resolution:
         Args:
             paths: what it leads to, beside what was typed.
         """
-        blocked_commands.require_unblocked(
-            self.allow_commands, self.block_commands, self.request.command[0], *paths
-        )
+        names = (self.request.command[0], *paths)
+        if self._minimum is not None:
+            self._minimum.require_unblocked(*names)
+        blocked_commands.require_unblocked(self.allow_commands, self.block_commands, *names)
 
     def capabilities(self, grants: Grants) -> CapabilitySet:
         """Return the capability set that the grants and the network make."""

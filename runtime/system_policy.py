@@ -13,6 +13,7 @@ A capability manifest stands alone and holds nothing of a profile, so there is n
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from runtime import profile as profiles
@@ -218,6 +219,20 @@ class Minimum:
             wider = network is Network.ALL
         if wider:
             raise self._refusal("the network would be wider than it allows")
+
+    def require_unblocked(self, *paths: bytes) -> None:
+        """Refuse a command that the minimum blocks, under whatever other name it was allowed.
+
+        Args:
+            paths: the command as it was typed, and the file that it leads to where that is known.
+
+        Raises:
+            SystemPolicyError: it is one.
+        """
+        names = {os.path.basename(path) for path in paths}
+        blocked = sorted(names.intersection(self.profile.block_commands))
+        if blocked and names.isdisjoint(self.profile.allow_commands):
+            raise self._refusal(f"the command {shown(blocked[0])} is blocked")
 
     def permitted(self, exported: Mapping[bytes, bytes], profile: Profile) -> Mapping[bytes, bytes]:
         """Return what a before-hook exported without what the minimum denies, unless the hook is its own."""

@@ -47,6 +47,10 @@ class TcpJudge:
         if address[:2] == bytes(2):  # AF_UNSPEC lets go of a connection
             return
         host, port = _parsed(socket, address)
+        if port == 0:
+            # Nobody can be granted it, or listen there. A launch inside of this one tries it to learn whether
+            # Landlock holds its connects. Where they are made here it does not, so this is not EACCES.
+            raise refuse(errno.ECONNREFUSED)
         if port not in self._connect:
             raise decisions.RefusedError(
                 errno.EACCES,

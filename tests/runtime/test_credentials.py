@@ -248,6 +248,15 @@ def test_names_that_hold_no_secret(name: str) -> None:
     assert caught.value.code == "credential.name"
 
 
+@pytest.mark.parametrize("reference", ["MY_TOKEN", "env://SOURCE"])
+def test_a_secret_in_the_place_of_the_variable_is_never_quoted(reference: str) -> None:
+    """The two arguments are easily exchanged, and a variable's name is shown and recorded."""
+    with pytest.raises(UsageError) as caught:
+        check({TOKEN: reference})
+    assert caught.value.code == "credential.name"
+    assert TOKEN not in f"{caught.value} {caught.value.hint}"
+
+
 def test_what_is_no_text_and_too_many() -> None:
     for asked in ({"A": 1}, {b"A": "env://B"}, {"A": None}):
         with pytest.raises(UsageError, match="credentials are text by text"):

@@ -812,3 +812,183 @@ def test_a_descriptor_from_a_granted_server_is_the_servers_gift(box: Box, server
     assert box.inside(probe, sockets=IN).value == "outside/four"
     giving.join()
     giver.close()
+
+
+def test_a_gift_that_is_no_unix_socket_leads_nowhere(box: Box, servers: Servers) -> None:
+    """What a service made outside has no Landlock domain of the command's, and neither has the monitor."""
+    giver = socket.socket(socket.AF_UNIX)
+    giver.bind(box.path("granted/giver"))
+    os.chmod(box.path("granted/giver"), 0o666)
+    giver.listen()
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        granted, other = one.getsockname()[1], two.getsockname()[1]
+
+        def give() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = giver.accept()
+                    kinds = [(socket.AF_INET, socket.SOCK_STREAM, 0)] * 4
+                    kinds += [(socket.AF_INET, socket.SOCK_DGRAM, 0)] * 2
+                    kinds += [(socket.AF_NETLINK, socket.SOCK_RAW, 0)]
+                    kinds += [(socket.AF_INET, socket.SOCK_STREAM, 262)]  # IPPROTO_MPTCP
+                    gifts = [socket.socket(*kind) for kind in kinds]
+                    numbers = array.array("i", [gift.fileno() for gift in gifts])
+                    with client:
+                        client.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+                    for gift in gifts:
+                        gift.close()
+
+        giving = threading.Thread(target=give)
+        giving.start()
+
+        def probe() -> object:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(box.path("granted/giver"))
+                _, [(_, _, data)], _, _ = client.recvmsg(1, 64)
+            first, second, third, fourth, packets, more, routes, multipath = (
+                socket.socket(fileno=number) for number in array.array("i", data)
+            )
+            return attempted(
+                {
+                    "granted port": lambda: first.connect(("127.0.0.1", granted)),
+                    "other port": lambda: second.connect(("127.0.0.1", other)),
+                    "bind": lambda: third.bind(("127.0.0.1", 0)),
+                    "listen": fourth.listen,
+                    "datagrams": lambda: packets.connect(("127.0.0.1", granted)),
+                    "datagrams here": lambda: more.bind(("127.0.0.1", 0)),
+                    "routes": lambda: routes.connect((0, 0)),
+                    "multipath": lambda: multipath.connect(("127.0.0.1", granted)),
+                }
+            )
+
+        nothing: dict[str, object] = dict.fromkeys(dict_of(box.outside(probe).value), "EACCES")
+        assert set(dict_of(box.outside(probe).value).values()) == {None}
+        assert box.inside(probe, sockets=IN).value == nothing
+        one_port = Ports(connect=(granted,))
+        assert box.inside(probe, ports=one_port, sockets=IN).value == {**nothing, "granted port": None}
+    giver.shutdown(socket.SHUT_RDWR)
+    giving.join()
+    giver.close()
+
+
+def test_a_connect_with_an_open_network_has_no_privilege_of_the_monitors(root_box: Box) -> None:
+    """To speak to groups of the routing socket takes CAP_NET_ADMIN, which a command of root has not."""
+    groups = 1
+
+    def probe() -> object:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as routes:
+            return attempted(
+                {
+                    "kernel": lambda: routes.connect((0, 0)),
+                    "group": lambda: routes.connect((0, groups)),
+                    "process": lambda: routes.connect((1, 0)),
+                }
+            )
+
+    assert root_box.outside(probe).value == {"kernel": None, "group": None, "process": None}
+    closed = {"kernel": None, "group": "EPERM", "process": "EPERM"}
+    assert root_box.inside(probe, Network.ALL).value == closed
+    assert root_box.inside(probe, Network.ALL, sockets=IN).value == closed
+
+
+def children_of(parent: int) -> set[int]:
+    found = set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{int(name)}/stat", "rb") as file:
+            # After the name, which can hold anything: state and parent.
+            if int(file.read().rpartition(b")")[2].split()[1]) == parent:
+                found.add(int(name))
+    return found
+
+
+def test_nobody_inside_reaches_the_monitor_and_its_helpers(box: Box, servers: Servers) -> None:
+    """They are of the same user, and one of them waits for a server that does not accept."""
+    slow = socket.socket(socket.AF_UNIX)
+    slow.bind(box.path("granted/slow"))
+    os.chmod(box.path("granted/slow"), 0o666)
+    slow.listen(0)
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def traced(pid: int) -> None:
+        if libc.ptrace(16, pid, 0, 0) < 0:  # PTRACE_ATTACH
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def probe() -> object:
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(box.path("granted/slow"))  # the backlog of 0 takes one
+
+            def wait() -> None:
+                with socket.socket(socket.AF_UNIX) as second, contextlib.suppress(OSError):
+                    second.connect(box.path("granted/slow"))
+
+            threading.Thread(target=wait, daemon=True).start()
+            monitor, helpers = os.getppid(), set[int]()
+            deadline = time.monotonic() + 10
+            while not helpers and time.monotonic() < deadline:
+                helpers = children_of(monitor) - {os.getpid()}
+            assert helpers
+            said = {}
+            for who, pid in (("monitor", monitor), ("helper", helpers.pop())):
+                said[who] = attempted(
+                    {
+                        "signal": functools.partial(os.kill, pid, 0),
+                        "trace": functools.partial(traced, pid),
+                        "environment": functools.partial(os.open, f"/proc/{pid}/environ", os.O_RDONLY),
+                        "memory": functools.partial(os.open, f"/proc/{pid}/mem", os.O_RDONLY),
+                        "descriptor": functools.partial(os.open, f"/proc/{pid}/fd/0", os.O_RDONLY),
+                        "root": functools.partial(os.open, f"/proc/{pid}/root/", os.O_PATH),
+                    }
+                )
+            return said
+
+    outcome = box.inside(probe, sockets=IN)
+    assert outcome.worked, outcome
+    said = dict_of(outcome.value)
+    for who in ("monitor", "helper"):
+        ways = dict_of(said[who])
+        assert ways.pop("signal") == ways.pop("trace") == "EPERM", said
+        assert set(ways.values()) <= {"EACCES", "EPERM"}, said
+    slow.close()
+
+
+def test_no_socket_is_put_where_one_is_granted(box: Box, servers: Servers) -> None:
+    """The command may write to both directories, and moves whatever it likes but a socket."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def exchange(one: bytes, two: bytes) -> None:
+        if libc.renameat2(-100, one, -100, two, 2) < 0:  # RENAME_EXCHANGE
+            raise OSError(ctypes.get_errno(), "renameat2")
+
+    def prepare() -> None:
+        for name in ("writable/five", "writable/six", "granted/seven"):
+            with contextlib.suppress(OSError):
+                os.unlink(box.path(name))
+            servers.add(name)
+        box.write("granted/plain", b"")
+
+    def probe() -> object:
+        five, six, plain = box.path("writable/five"), box.path("writable/six"), box.path("granted/plain")
+        said = attempted(
+            {
+                "link": lambda: os.link(five, box.path("granted/five")),
+                "exchange": lambda: exchange(six, plain),
+                "rename": lambda: os.rename(five, box.path("granted/one")),
+                "in place": lambda: os.rename(box.path("granted/seven"), box.path("granted/one")),
+                "make": lambda: os.mknod(box.path("granted/made"), stat.S_IFSOCK | 0o666),
+            }
+        )
+        os.unlink(box.path("granted/one"))
+        os.symlink(box.path("outside/four"), box.path("granted/one"))
+        said["then"] = attempted({"it": lambda: reach(box.path("granted/one"))})["it"]
+        os.unlink(box.path("granted/one"))
+        return said
+
+    prepare()
+    for sockets in (ONE, IN, MAKE_IN):
+        said = dict_of(box.inside(probe, sockets=sockets).value)
+        assert said.pop("then") == "EACCES"
+        assert set(said.values()) <= {"EXDEV", "EACCES"}, said
+        servers.add("granted/one")
+    outside = dict_of(box.outside(probe).value)
+    assert outside.pop("then") == "outside/four"
+    assert set(outside.values()) == {None}

@@ -358,3 +358,18 @@ def test_config_and_doctor_say_what_is_in_force(host: Host) -> None:
     for content, status in (("[policy]\nrequire_audit = true\n", 0), ("[launch]\n", 1)):
         spare.write_text(content)
         assert site.nono("config", "check", "--system", spare).status == status
+
+
+def test_a_command_that_is_blocked_stays_so_under_a_name_that_is_allowed(host: Host) -> None:
+    """A link's own name can be allowed, which is advice elsewhere; here what it leads to counts as well."""
+    site = host.site
+    other, echo = site.base / "other", os.path.realpath("/bin/echo")
+    other.symlink_to(echo)
+    blocking = {"commands": {"block": [os.path.basename(echo)]}}
+    asked: tuple[Argument, ...] = ("--allow-command", "other", "--", other, "ran")
+    assert host.code("-p", site.profile(**blocking), *asked) == ""
+    host.says(f'minimum_profile = "{host.profile(**blocking)}"')
+    assert host.code("--", other, "ran") == "system.profile"
+    assert host.code(*asked) == "system.profile"
+    assert host.code("--allow-command", os.path.basename(echo), *ECHO) == "system.profile"
+    assert host.code("--", "/bin/true") == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -330,6 +331,35 @@ def test_within_another_launch(site: Site, run: Path, services: list[Service]) -
         assert ended.status == 125, ended.stderr
         session = site.records()[-1].session
         assert f"cannot run inside of another: launch {session} around it" in ended.stderr, ended.stderr
+
+
+def test_named_ports_within_another_launch(site: Site, run: Path, services: list[Service]) -> None:
+    """The monitor of a launch with UNIX sockets connects outside of what a launch inside is held to."""
+    venv = os.path.dirname(os.path.dirname(NONO))
+    connects = (
+        "import socket, sys\nsocket.create_connection(('127.0.0.1', int(sys.argv[1])))\nprint('reached')"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        granted, other = (str(server.getsockname()[1]) for server in (one, two))
+        python = site.python_grants()
+        inner = (
+            "export HOME=$TMPDIR; unset XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME;"
+            f" exec {NONO} run --no-audit --allow-connect-port {granted} {shlex.join(map(str, python))}"
+            f" -- {PYTHON} -c {shlex.quote(connects)} "
+        )
+        within = ("--read", venv, "--allow-file", "/dev/null", *python)
+        sockets = ("--allow-unix-socket", str(run / "agent"))
+        both = ("--allow-connect-port", granted, "--allow-connect-port", other)
+        assert site.shell(inner + granted, *within, *both).stdout == b"reached\n"
+        ended = site.shell(inner + other, *within, *both)
+        assert ended.status == 1, ended.stderr
+        assert b"reached" not in ended.stdout
+        for flags in ((), both):
+            for port in (granted, other):
+                ended = site.shell(inner + port, *within, *sockets, *flags)
+                assert b"reached" not in ended.stdout
+                assert ended.status == 125, ended.stderr
+                assert "inside of one that grants UNIX sockets" in ended.stderr
 
 
 def test_from_python(site: Site, run: Path, services: list[Service]) -> None:
