@@ -12,7 +12,7 @@ import stat
 from typing import Any
 
 from attest import canonical
-from attest.errors import MalformedError, NonoError
+from attest.errors import MalformedError
 from attest.named_tuples import NamedTuple
 from runtime.capabilities import (
     Access,
@@ -24,6 +24,7 @@ from runtime.capabilities import (
     ports,
 )
 from runtime.capability_file import VERSION, Around, Judged, Layer, state_bytes
+from runtime.errors import StateFileError
 from runtime.path_names import shown
 from runtime.session import is_session_id
 
@@ -35,12 +36,6 @@ MAX_LAYERS = 16
 
 _MEMBERS = frozenset({"bypass", "closed", "denied_by", "layers", "obeyed", "unread", "version"})
 _MEMBERS_OF_A_LAYER = frozenset({"capabilities", "identities", "session"})
-
-
-class StateFileError(NonoError):
-    """There is no state file that could be believed."""
-
-    default_code = "why.state"
 
 
 class LaunchState(NamedTuple):

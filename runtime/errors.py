@@ -124,3 +124,9 @@ class OutputError(NonoError):
     """Standard output takes nothing more; without a message when its reader has only gone away."""
 
     default_code = "output.unwritable"
+
+
+class StateFileError(NonoError):
+    """There is no capability state file that could be believed."""
+
+    default_code = "why.state"

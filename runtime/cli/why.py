@@ -10,11 +10,11 @@ from attest.errors import NonoError
 from runtime import suggestion, syscalls
 from runtime.capabilities import MAX_PORT
 from runtime.capability_file import VARIABLE, Around
-from runtime.capability_reading import StateFileError, launches_around, read_state
+from runtime.capability_reading import launches_around, read_state
 from runtime.cli import why_text
 from runtime.cli.run import add_grant_arguments, grant_request
 from runtime.cli.terminal import write_bytes, write_lines
-from runtime.errors import OutputError, UsageError
+from runtime.errors import OutputError, StateFileError, UsageError
 from runtime.path_lookup import UnresolvedPathError, look_up
 from runtime.path_names import absolute, homes, shown
 from runtime.request import LaunchRequest

@@ -23,7 +23,8 @@ from runtime.capabilities import (
     ports,
 )
 from runtime.capability_file import Around, CapabilityFile, Judged, Layer, remove_abandoned
-from runtime.capability_reading import MAX_BYTES, LaunchState, StateFileError, read_state
+from runtime.capability_reading import MAX_BYTES, LaunchState, read_state
+from runtime.errors import StateFileError
 from runtime.grants import Grants, OpenGrant
 from runtime.session import new_session_id
 

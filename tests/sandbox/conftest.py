@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import pytest
 
-from runtime import enforcement, syscalls, unix_sockets
+# What mediates is loaded before the fork, as a launch does: who mediates may not read this checkout.
+from runtime import enforcement, syscalls, unix_mediation, unix_sockets, waiting_connects  # noqa: F401
 from runtime.capabilities import (
     NO_PORTS,
     SYSTEM,
