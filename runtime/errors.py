@@ -130,3 +130,9 @@ class StateFileError(NonoError):
     """There is no capability state file that could be believed."""
 
     default_code = "why.state"
+
+
+class UnresolvedPathError(NonoError):
+    """A path leads nowhere that could be judged."""
+
+    default_code = "why.path"

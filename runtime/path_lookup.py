@@ -12,8 +12,8 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from attest.errors import NonoError
 from attest.named_tuples import NamedTuple
+from runtime.errors import UnresolvedPathError
 from runtime.path_names import every_name, join, shown
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ class Identity(NamedTuple):
 
     device: int
     inode: int
-
-
-class UnresolvedPathError(NonoError):
-    """The path leads nowhere that could be judged."""
-
-    default_code = "why.path"
 
 
 class Place(NamedTuple):

@@ -14,8 +14,8 @@ from runtime.capability_reading import launches_around, read_state
 from runtime.cli import why_text
 from runtime.cli.run import add_grant_arguments, grant_request
 from runtime.cli.terminal import write_bytes, write_lines
-from runtime.errors import OutputError, StateFileError, UsageError
-from runtime.path_lookup import UnresolvedPathError, look_up
+from runtime.errors import OutputError, StateFileError, UnresolvedPathError, UsageError
+from runtime.path_lookup import look_up
 from runtime.path_names import absolute, homes, shown
 from runtime.request import LaunchRequest
 from runtime.resolution import Places

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from runtime.capabilities import USER, Access, CapabilitySet, FileGrant, Network, ports
-from runtime.path_lookup import Place, UnresolvedPathError, look_up
+from runtime.errors import UnresolvedPathError
+from runtime.path_lookup import Place, look_up
 from runtime.why import (
     Operation,
     Reason,
