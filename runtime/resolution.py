@@ -6,6 +6,7 @@ stop here, so that what they say is about the very objects that are enforced.
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -351,17 +352,10 @@ class Resolution:
 
     def judged(self, closed: Sequence[bytes]) -> Judged:
         """Return what of this request decides about the grants; ``closed`` is as in :meth:`guard`."""
-        scripts = [loaded.hook.script for loaded in self.hooks.values()]
-        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
-        if self.profile is not None:
-            obeyed += [file.path for file in self.profile.chain]
-        if self.manifest is not None:
-            obeyed.append(self.manifest.path)
-        obeyed += [*links(self._places.config), SYSTEM_DIRECTORY]
         return Judged(
             bypass=tuple(self._absolute(path) for path in self.request.bypass_protection),
             closed=tuple(closed),
-            obeyed=tuple(obeyed),
+            obeyed=self._obeyed,
             denied_by=tuple(DEFAULT_DENIALS if self.profile is None else self.profile.denials),
         )
 
@@ -421,6 +415,17 @@ class Resolution:
     def _untouchable(self, judged: Judged) -> Untouchable:
         own = (self._places.state, self._places.config, self._places.cache)
         return Untouchable((*own, *judged.closed), own_code_paths(), judged.obeyed)
+
+    @functools.cached_property
+    def _obeyed(self) -> tuple[bytes, ...]:
+        """What decides what is launched, found once: what the command changes meanwhile does not count."""
+        scripts = [loaded.hook.script for loaded in self.hooks.values()]
+        obeyed = [*scripts, *(path for script in scripts for path in self._interpreters(script))]
+        if self.profile is not None:
+            obeyed += [file.path for file in self.profile.chain]
+        if self.manifest is not None:
+            obeyed.append(self.manifest.path)
+        return (*obeyed, *links(self._places.config), SYSTEM_DIRECTORY)
 
     def _interpreters(self, script: bytes) -> list[bytes]:
         """Return what the kernel, and ``env``, would run a hook with: it decides as much as the script."""
