@@ -14,6 +14,7 @@ from runtime.cli import audit_evidence, audit_list, audit_tail
 from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
+from runtime.cli.subcommand import add_command
 from runtime.cli.terminal import Progress, number, write_lines
 from runtime.path_names import from_here, shown
 from store.reading import LedgerReader
@@ -109,13 +110,10 @@ def _command(
     *,
     search: bool = False,
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
-    )
+    parser = add_command(commands, name, summary, epilog, act)
     add_ledger_argument(parser)
     if search:
         add_index_argument(parser)
-    parser.set_defaults(act=act)
     return parser
 
 

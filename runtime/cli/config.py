@@ -10,6 +10,7 @@ from attest.errors import NonoError
 from runtime import system_configuration, user_configuration
 from runtime.cli import complain
 from runtime.cli.audit_document import write_document
+from runtime.cli.subcommand import add_command
 from runtime.cli.terminal import columns, printable, write_bytes, write_lines
 from runtime.configuration import (
     FILE_NAME,
@@ -80,14 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands of ``nono config`` and their flags."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    showing = _command(commands, "show", "show what is configured", _SHOW_EPILOG, _show)
+    showing = add_command(commands, "show", "show what is configured", _SHOW_EPILOG, _show)
     showing.add_argument("--json", action="store_true", help="write one JSON object")
 
-    checking = _command(commands, "check", "say whether launches would take it", _CHECK_EPILOG, _check)
+    checking = add_command(commands, "check", "say whether launches would take it", _CHECK_EPILOG, _check)
     checking.add_argument("file", metavar="FILE", nargs="?", help="another file than those in their places")
     checking.add_argument("--system", action="store_true", help="FILE is for the system's place")
 
-    form = _command(commands, "schema", "print one of the forms", _SCHEMA_EPILOG, _schema)
+    form = add_command(commands, "schema", "print one of the forms", _SCHEMA_EPILOG, _schema)
     form.add_argument("which", choices=[*_SCHEMAS], nargs="?", default="user", help="which (default: user)")
 
 
@@ -95,20 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the command line asks for and return the exit code."""
     status: int = arguments.act(arguments)
     return status
-
-
-def _command(
-    commands: Any,  # argparse does not name the type of what add_subparsers returns
-    name: str,
-    summary: str,
-    epilog: str,
-    act: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
-    )
-    parser.set_defaults(act=act)
-    return parser
 
 
 # --- show -----------------------------------------------------------------------------------------

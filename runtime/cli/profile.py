@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.cli import complain, profile_making
 from runtime.cli.audit_document import write_document
 from runtime.cli.profile_facts import document, facts, group_document, is_built_in
+from runtime.cli.subcommand import add_command
 from runtime.cli.terminal import columns, printable, write_bytes, write_lines
 from runtime.document_words import did_you_mean
 from runtime.errors import ProfileError, UsageError
@@ -20,7 +21,7 @@ from store import locations
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from attest.errors import NonoError
     from runtime.cli.profile_facts import Fact
@@ -110,14 +111,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands of ``nono profile`` and their flags."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    listing = _command(commands, "list", "list the built-in profiles and yours", _LIST_EPILOG, _list)
+    listing = add_command(commands, "list", "list the built-in profiles and yours", _LIST_EPILOG, _list)
     _add_json(listing)
 
-    showing = _command(commands, "show", "show what a profile comes to", _SHOW_EPILOG, _show)
+    showing = add_command(commands, "show", "show what a profile comes to", _SHOW_EPILOG, _show)
     showing.add_argument("profile", metavar="PROFILE", help="a name or a path")
     _add_json(showing)
 
-    validating = _command(
+    validating = add_command(
         commands, "validate", "say whether profiles can be used", _VALIDATE_EPILOG, _validate
     )
     validating.add_argument("files", metavar="FILE", nargs="+", help="a path or a name")
@@ -125,16 +126,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     profile_making.add_init(commands)
 
-    comparing = _command(commands, "diff", "show in what two profiles differ, resolved", _DIFF_EPILOG, _diff)
+    comparing = add_command(
+        commands, "diff", "show in what two profiles differ, resolved", _DIFF_EPILOG, _diff
+    )
     comparing.add_argument("first", metavar="A", help="a name or a path")
     comparing.add_argument("second", metavar="B", help="a name or a path")
     _add_json(comparing)
 
-    grouping = _command(commands, "groups", "show what groups grant and deny", _GROUPS_EPILOG, _groups)
+    grouping = add_command(commands, "groups", "show what groups grant and deny", _GROUPS_EPILOG, _groups)
     grouping.add_argument("names", metavar="GROUP", nargs="*", help="only these")
     _add_json(grouping)
 
-    _command(commands, "schema", "print the form of a profile", _SCHEMA_EPILOG, _schema)
+    add_command(commands, "schema", "print the form of a profile", _SCHEMA_EPILOG, _schema)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,20 +148,6 @@ def run(arguments: argparse.Namespace) -> int:
     """
     status: int = arguments.act(arguments)
     return status
-
-
-def _command(
-    commands: Any,  # argparse does not name the type of what add_subparsers returns
-    name: str,
-    summary: str,
-    epilog: str,
-    act: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
-    )
-    parser.set_defaults(act=act)
-    return parser
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,32 @@
+"""One command beneath another, as ``nono audit show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+def add_command(
+    commands: Any,  # argparse does not name the type of what add_subparsers returns
+    name: str,
+    summary: str,
+    epilog: str,
+    act: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """Add one command and return its parser.
+
+    Args:
+        commands: what ``add_subparsers`` returned.
+        name: what is typed.
+        summary: what it does, in lower case and without a full stop.
+        epilog: what its help says at the end.
+        act: does it, and returns the exit code.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
+    )
+    parser.set_defaults(act=act)
+    return parser
