@@ -14,6 +14,7 @@ from typing import Any
 from attest import canonical
 from attest.errors import MalformedError
 from attest.named_tuples import NamedTuple
+from runtime.bounded_reading import read_bounded
 from runtime.capabilities import (
     Access,
     CapabilitySet,
@@ -98,13 +99,12 @@ def _read(path: bytes) -> bytes:
             raise StateFileError(f"{shown(path)} is no regular file")
         if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StateFileError(f"{shown(path)} could have been written by another user")
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bounded(descriptor, MAX_BYTES)
     except OSError as error:
         raise StateFileError(f"cannot read {shown(path)}: {error.strerror}") from None
     finally:
         os.close(descriptor)
-    if len(data) > MAX_BYTES:
+    if data is None:
         raise StateFileError(f"{shown(path)} is larger than {MAX_BYTES} bytes")
     return data
 

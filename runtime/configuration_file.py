@@ -9,7 +9,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from runtime.document_words import bounded, did_you_mean, kind_of
+from runtime.bounded_reading import read_bounded
+from runtime.document_words import bounded, kind_of, require_known_keys
 from runtime.errors import ConfigurationError
 from runtime.path_names import shown
 
@@ -34,18 +35,15 @@ def read_file(path: bytes, descriptor: int, *, hint: str) -> bytes:
     Raises:
         ConfigurationError: it is no regular file of at most 64 KiB, or cannot be read.
     """
-    data = bytearray()
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise unreadable(path, "not a regular file", hint=hint)
-        while len(data) <= MAX_BYTES:
-            piece = os.read(descriptor, MAX_BYTES + 1 - len(data))
-            if not piece:
-                return bytes(data)
-            data += piece
+        data = read_bounded(descriptor, MAX_BYTES)
     except OSError as error:
         raise unreadable(path, os.strerror(error.errno or 0).lower(), hint=hint) from None
-    raise unreadable(path, "larger than 64 KiB", hint=hint)
+    if data is None:
+        raise unreadable(path, "larger than 64 KiB", hint=hint)
+    return data
 
 
 def unreadable(path: bytes, why: str, *, hint: str) -> ConfigurationError:
@@ -89,10 +87,7 @@ class Reader:
         """Return a value that must be a table with known keys alone."""
         if not isinstance(value, dict):
             raise self.mistyped(where, "a table", value)
-        for key in value:
-            if key not in known:
-                inside = f"{where}.{key}" if where else key
-                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
+        require_known_keys(value, where, known, self.error)
         return value
 
     def flag(self, table: Mapping[str, object], section: str, key: str) -> bool | None:

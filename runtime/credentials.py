@@ -23,6 +23,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runtime import environment
+from runtime.bounded_reading import read_bounded
 from runtime.document_words import is_plain
 from runtime.errors import CredentialError, GrantError, KeyringError, UsageError
 from runtime.path_names import shown
@@ -204,12 +205,16 @@ def _checked(value: bytes, variable: str) -> bytes:
             f"the credential {variable} has a NUL, which no variable can hold", code="credential.value"
         )
     if len(value) > MAX_BYTES:
-        raise CredentialError(
-            f"the credential {variable} is larger than {MAX_BYTES >> 10} KiB",
-            code="credential.size",
-            hint="a variable is for a token or a key; grant a file for more: --read-file FILE",
-        )
+        raise _too_large(variable)
     return value
+
+
+def _too_large(variable: str) -> CredentialError:
+    return CredentialError(
+        f"the credential {variable} is larger than {MAX_BYTES >> 10} KiB",
+        code="credential.size",
+        hint="a variable is for a token or a key; grant a file for more: --read-file FILE",
+    )
 
 
 def _variable(reference: str) -> bytes | None:
@@ -272,9 +277,7 @@ def _read_file(path: bytes, variable: str, judge: Callable[[str, bytes, bytes], 
                 code="credential.mode",
                 hint=f"chmod 600 {name}; what a container mounts, it can mount with mode 0400",
             )
-        value = bytearray()
-        while len(value) <= MAX_BYTES + 1 and (piece := os.read(descriptor, MAX_BYTES + 2 - len(value))):
-            value += piece
+        value = read_bounded(descriptor, MAX_BYTES + len(b"\n"))
     except GrantError as error:
         message = f"the credential {variable} must not be given away: {error}"
         raise CredentialError(message, code="credential.protected", hint=error.hint) from None
@@ -283,7 +286,9 @@ def _read_file(path: bytes, variable: str, judge: Callable[[str, bytes, bytes], 
         raise CredentialError(message, code="credential.unreadable") from None
     finally:
         os.close(descriptor)
-    return bytes(value).removesuffix(b"\n")
+    if value is None:
+        raise _too_large(variable)
+    return value.removesuffix(b"\n")
 
 
 def safe(name: str) -> str:

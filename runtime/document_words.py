@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 from runtime.path_names import shown
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from attest.errors import NonoError
+
 _MAX_SHOWN = 100
+
+
+class Complaint(Protocol):
+    """Makes the error that says what is wrong, and where."""
+
+    def __call__(self, where: str, what: str, *, hint: str | None = None) -> NonoError:
+        """Return the error."""
 
 
 def kind_of(value: object) -> str:
@@ -39,6 +53,23 @@ def bounded(text: str) -> str:
 def quoted(text: str) -> str:
     """Return the beginning of ``text`` as one word of a shell command."""
     return shown(bounded(text).encode("utf-8", "surrogatepass"))
+
+
+def require_known_keys(
+    table: Mapping[str, object], where: str, known: tuple[str, ...], complain: Complaint
+) -> None:
+    """Refuse a key that is not ``known``, with the one that it resembles.
+
+    Args:
+        table: whose keys they are.
+        where: its place, empty for the whole document.
+        known: the keys that it may have.
+        complain: makes the error.
+    """
+    for key in table:
+        if key not in known:
+            inside = f"{where}.{key}" if where else key
+            raise complain(bounded(inside), "unknown key", hint=did_you_mean(key, known))
 
 
 def did_you_mean(key: str, known: tuple[str, ...]) -> str:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from attest import canonical
 from attest.named_tuples import NamedTuple
 from runtime import environment as variables
+from runtime.bounded_reading import read_bounded
 from runtime.errors import HookError
 from runtime.hook_request import AFTER, BEFORE, MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import shown
@@ -274,7 +275,7 @@ def _read(handle: int, name: str) -> bytes:
     try:
         descriptor = os.open(b"/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            content = _read_bounded(descriptor, MAX_SCRIPT_BYTES)
+            content = read_bounded(descriptor, MAX_SCRIPT_BYTES)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -414,7 +415,7 @@ def _read_exports(path: bytes) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise HookError("its exports are no regular file")
-        content = _read_bounded(descriptor, MAX_EXPORT_BYTES)
+        content = read_bounded(descriptor, MAX_EXPORT_BYTES)
     finally:
         os.close(descriptor)
     if content is None:
@@ -452,18 +453,6 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
         stripped = line.removesuffix(b"\r")
         if stripped.strip() and not stripped.startswith(b"#"):
             yield number, stripped
-
-
-def _read_bounded(descriptor: int, limit: int) -> bytes | None:
-    """Return what is there, or None when it is more than ``limit`` bytes."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := os.read(descriptor, limit + 1 - size):
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _remove(path: bytes) -> None:

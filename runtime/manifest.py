@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from attest import canonical
 from attest.errors import MalformedError
 from attest.named_tuples import NamedTuple
+from runtime.bounded_reading import read_bounded
 from runtime.capabilities import (
     MAX_PORT,
     MAX_PORTS,
@@ -32,11 +33,11 @@ from runtime.capabilities import (
     Reach,
     ports,
 )
-from runtime.document_words import bounded, did_you_mean, kind_of, quoted
+from runtime.document_words import kind_of, quoted
 from runtime.errors import ManifestError
 from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import from_here, normalise, shown
-from runtime.strict_json import text_of, value_of
+from runtime.strict_json import object_of, text_of, value_of
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -111,17 +112,14 @@ def _read(path: bytes) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise _unreadable(path, "not a regular file")
-        data = bytearray()
-        while len(data) <= MAX_BYTES:
-            piece = os.read(descriptor, MAX_BYTES + 1 - len(data))
-            if not piece:
-                return bytes(data)
-            data += piece
+        data = read_bounded(descriptor, MAX_BYTES)
     except OSError as error:
         raise _unreadable(path, os.strerror(error.errno or 0).lower()) from None
     finally:
         os.close(descriptor)
-    raise _unreadable(path, "larger than 1 MiB")
+    if data is None:
+        raise _unreadable(path, "larger than 1 MiB")
+    return data
 
 
 def _unreadable(path: bytes, why: str) -> ManifestError:
@@ -141,13 +139,7 @@ class _Reader:
         return ManifestError(f"manifest {self._file}{position}: {what}", hint=hint, code=code)
 
     def table(self, value: Value, where: str, known: tuple[str, ...]) -> dict[str, Value]:
-        if not isinstance(value, dict):
-            raise self.error(where, f"must be an object, not {kind_of(value)}")
-        for key in value:
-            if key not in known:
-                inside = f"{where}.{key}" if where else key
-                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
-        return value
+        return object_of(value, where, known, self.error)
 
     def grant(self, value: Value, where: str) -> GrantRequest:
         access, kind, path = self._place(value, where, tuple(map(str, Access)), ("directory", "file"))

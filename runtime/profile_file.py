@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attest.named_tuples import NamedTuple
 from runtime import blocked_commands, environment, jsonc
+from runtime.bounded_reading import read_bounded
 from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Ports, ports
 from runtime.document_words import bounded, did_you_mean, is_plain, kind_of, quoted
 from runtime.environment_lists import Lists, is_pattern
@@ -25,7 +26,7 @@ from runtime.errors import ProfileError, UsageError
 from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
 from runtime.hook_request import MAX_TIMEOUT_SECONDS, Hook
 from runtime.path_names import absolute, homes, shown
-from runtime.strict_json import position, text_of, value_of
+from runtime.strict_json import object_of, position, text_of, value_of
 from runtime.tool_groups import GROUPS
 
 if TYPE_CHECKING:
@@ -201,17 +202,14 @@ def _read(path: bytes, called: bytes, *, trusted: bool) -> tuple[bytes, os.stat_
         status = os.fstat(descriptor)
         if trusted:
             _require_trusted(path, status)
-        data = bytearray()
-        while len(data) <= MAX_BYTES:
-            piece = os.read(descriptor, MAX_BYTES + 1 - len(data))
-            if not piece:
-                return bytes(data), status
-            data += piece
+        data = read_bounded(descriptor, MAX_BYTES)
     except OSError as error:
         raise _unreadable(called, os.strerror(error.errno or 0).lower()) from None
     finally:
         os.close(descriptor)
-    raise _unreadable(called, "larger than 1 MiB")
+    if data is None:
+        raise _unreadable(called, "larger than 1 MiB")
+    return data, status
 
 
 def _open_regular(path: bytes, called: bytes) -> int:
@@ -266,13 +264,7 @@ class _Reader:
             raise self.error(position(text, error.position), "the comment is not closed") from None
 
     def table(self, value: Value, where: str, known: tuple[str, ...]) -> dict[str, Value]:
-        if not isinstance(value, dict):
-            raise self.error(where, f"must be an object, not {kind_of(value)}")
-        for key in value:
-            if key not in known:
-                inside = f"{where}.{key}" if where else key
-                raise self.error(bounded(inside), "unknown key", hint=did_you_mean(key, known))
-        return value
+        return object_of(value, where, known, self.error)
 
     def flag(self, value: Value, where: str) -> bool:
         if not isinstance(value, bool):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from runtime.document_words import quoted
+from runtime.document_words import kind_of, quoted, require_known_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from attest.errors import NonoError
+    from runtime.document_words import Complaint
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
 
@@ -30,13 +30,6 @@ _MISLEADING = (
 _LINE_ENDS_AND_TABS = str.maketrans("", "", "\t\n")
 
 _MOST_DIGITS = 20  # int() of a million digits takes its time, or refuses with its own error
-
-
-class Complaint(Protocol):
-    """Makes the error that says what is wrong, and where."""
-
-    def __call__(self, where: str, what: str, *, hint: str | None = None) -> NonoError:
-        """Return the error."""
 
 
 def text_of(data: bytes, complain: Complaint) -> str:
@@ -88,6 +81,21 @@ def value_of(text: str, complain: Complaint, *, commented: str | None = None) ->
         where = f"line {error.lineno}, column {error.colno}"
         hint = commented if error.pos < len(text) and text[error.pos] in "/}]," else None
         raise complain(where, f"not JSON ({error.msg[:1].lower()}{error.msg[1:]})", hint=hint) from None
+    return value
+
+
+def object_of(value: Value, where: str, known: tuple[str, ...], complain: Complaint) -> dict[str, Value]:
+    """Return a value that must be an object with ``known`` keys alone.
+
+    Args:
+        value: the value.
+        where: its place, empty for the whole document.
+        known: the keys that it may have.
+        complain: makes the error.
+    """
+    if not isinstance(value, dict):
+        raise complain(where, f"must be an object, not {kind_of(value)}")
+    require_known_keys(value, where, known, complain)
     return value
 
 

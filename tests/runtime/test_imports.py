@@ -118,8 +118,8 @@ def test_the_command_imports_no_more_than_its_parser(interpret: Callable[[str], 
 
 
 WITH_A_PROFILE = {
-    "runtime.document_words", "runtime.environment_lists", "runtime.hook_request", "runtime.jsonc",
-    "runtime.mounts",
+    "runtime.bounded_reading", "runtime.document_words", "runtime.environment_lists", "runtime.hook_request",
+    "runtime.jsonc", "runtime.mounts",
     "runtime.profile", "runtime.profile_file", "runtime.strict_json", "runtime.tool_groups",
 }  # fmt: skip
 """What a launch with a profile that grants something loads besides."""
@@ -254,6 +254,7 @@ def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
     asked = "launch(['/bin/true'], credentials={'B': 'file://' + os.path.abspath('secret')})\n"
     plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
     assert set(interpret(launch + asked + LOADED)) - plain == {
+        "runtime.bounded_reading",
         "runtime.credentials",
         "runtime.document_words",
     }
