@@ -54,7 +54,8 @@ def read(*references: str) -> list[bytes]:
     passwords = answer.get("passwords")
     if not isinstance(passwords, list) or len(passwords) != len(names):
         raise KeyringError(
-            f"the keyring cannot be asked: {answer.get('failed') or 'it ended without an answer'}"
+            f"the keyring cannot be asked: {answer.get('failed') or 'it ended without an answer'}",
+            hint="unlock it, or where there is none name a file or a variable: file:///PATH, env://NAME",
         )
     found: list[bytes] = []
     for (service, user), password in zip(names, passwords, strict=True):

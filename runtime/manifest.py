@@ -123,7 +123,11 @@ def _read(path: bytes) -> bytes:
 
 
 def _unreadable(path: bytes, why: str) -> ManifestError:
-    return ManifestError(f"cannot read the manifest {shown(path)}: {why}", code="manifest.unreadable")
+    return ManifestError(
+        f"cannot read the manifest {shown(path)}: {why}",
+        code="manifest.unreadable",
+        hint="nono run --dry-run --json makes one of flags: what its member manifest holds",
+    )
 
 
 class _Reader:

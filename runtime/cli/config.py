@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.errors import NonoError
-from runtime import system_configuration, user_configuration
+from runtime import configuration_file, system_configuration, user_configuration
 from runtime.cli import complain
 from runtime.cli.audit_document import write_document
 from runtime.cli.subcommand import add_command
@@ -230,7 +230,10 @@ def _judge_file(path: bytes, *, system: bool) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        raise user_configuration.unreadable(path, error) from None
+        why = os.strerror(error.errno or 0).lower()
+        raise configuration_file.unreadable(
+            path, why, hint="name a file that is there, and readable"
+        ) from None
     try:
         if system:
             _judge_minimum(system_configuration.read_form(path, descriptor))

@@ -174,6 +174,7 @@ def test_one_that_fails(resolve: Any, back_end: str, message: str) -> None:
     assert said["message"].startswith(message)
     assert said["message"].isprintable()
     assert len(said["message"]) < 300
+    assert "file:///PATH" in said["hint"]
 
 
 def test_the_library_is_not_installed(resolve: Any) -> None:

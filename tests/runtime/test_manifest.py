@@ -236,8 +236,9 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(ManifestError, match="not a regular file") as caught:
             read_manifest(os.fsencode(path))
         assert caught.value.code == "manifest.unreadable"
-    with pytest.raises(ManifestError, match="no such file"):
+    with pytest.raises(ManifestError, match="no such file") as caught:
         read_manifest(os.fsencode(tmp_path / "missing"))
+    assert "--dry-run --json" in str(caught.value.hint)
 
 
 def test_a_huge_file_costs_no_more_than_a_large_one(tmp_path: Path) -> None:

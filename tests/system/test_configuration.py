@@ -114,6 +114,9 @@ def test_a_faulty_file_refuses_and_is_named_by_check_and_doctor(site: Site) -> N
         path.write_text("[launch]\nsilent = true\n", encoding="utf-8")
         assert site.nono("config", "check").status == 0
         assert site.nono("config", "check", path).status == 0
+    missing = site.nono("config", "check", site.base / "none.toml")
+    assert missing.status == 1
+    assert "name a file that is there" in missing.stderr
 
 
 @pytest.mark.parametrize("name", ["user", "system", "capabilities", "dry-run"])
