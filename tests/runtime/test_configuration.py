@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
 import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,21 +22,18 @@ from runtime.configuration_file import MAX_BYTES
 from runtime.errors import ConfigurationError
 from runtime.redaction_policy import DEFAULT
 from runtime.request import LaunchRequest
+from tests.runtime.published_schema import validator
+
+if TYPE_CHECKING:
+    import jsonschema  # type: ignore[import-untyped]  # published without type information
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "runtime" / "schemas" / "configuration.schema.json"
 
 
-@functools.cache
-def validator() -> jsonschema.Draft202012Validator:
-    document = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(document)
-    return jsonschema.Draft202012Validator(document)
-
-
 @pytest.fixture(scope="module")
 def schema() -> jsonschema.Draft202012Validator:
-    return validator()
+    return validator("configuration")
 
 
 def toml(value: object) -> str:
@@ -486,7 +481,7 @@ def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> No
     except ConfigurationError as error:
         code = error.code
     # What a removal must not be is beyond a schema, and is looked at last.
-    valid = validator().is_valid(document)
+    valid = validator("configuration").is_valid(document)
     assert valid == (code in {"", "configuration.contradiction"}), code
 
 

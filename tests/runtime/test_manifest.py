@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import subprocess
@@ -10,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,24 +19,20 @@ from runtime.errors import ManifestError, UsageError
 from runtime.grant_request import GrantRequest
 from runtime.manifest import MAX_BYTES, NOT_CANONICAL, Manifest, read_manifest
 from runtime.request import LaunchRequest
+from tests.runtime.published_schema import validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import jsonschema  # type: ignore[import-untyped]  # published without type information
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "runtime" / "schemas" / "capabilities.schema.json"
 
 
-@functools.cache
-def validator() -> jsonschema.Draft202012Validator:
-    document = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(document)
-    return jsonschema.Draft202012Validator(document)
-
-
 @pytest.fixture(scope="module")
 def published() -> jsonschema.Draft202012Validator:
-    return validator()
+    return validator("capabilities")
 
 
 def written(directory: Path, content: object) -> bytes:
@@ -323,7 +317,7 @@ def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> No
         code = ""
     except ManifestError as error:
         code = error.code
-    valid = validator().is_valid(document)
+    valid = validator("capabilities").is_valid(document)
     assert valid == (not code), code
 
 

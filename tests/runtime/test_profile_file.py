@@ -9,9 +9,8 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,15 +23,15 @@ from runtime.hook_request import Hook
 from runtime.jsonc import without_comments
 from runtime.profile_file import MAX_BYTES, ProfileFile, read_profile_file
 from runtime.tool_groups import GROUPS
+from tests.runtime.published_schema import validator
 
-SCHEMA = Path(__file__).resolve().parents[2] / "runtime" / "schemas" / "profile.schema.json"
+if TYPE_CHECKING:
+    import jsonschema  # type: ignore[import-untyped]  # published without type information
 
 
 @pytest.fixture
 def schema() -> jsonschema.Draft202012Validator:
-    document = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(document)
-    return jsonschema.Draft202012Validator(document)
+    return validator("profile")
 
 
 def write(directory: Path, content: object) -> bytes:
@@ -581,7 +580,7 @@ def test_a_mebibyte_of_anything_takes_no_minute(piece: str) -> None:
 
 
 def test_the_schema_names_the_groups_that_there_are() -> None:
-    document = json.loads(SCHEMA.read_text())
+    document = validator("profile").schema
     assert document["$defs"]["groups"]["items"]["enum"] == sorted(GROUPS)
     excluded = document["properties"]["groups"]["properties"]["exclude"]
     required = sorted(name for name, group in GROUPS.items() if group.required)
@@ -591,7 +590,7 @@ def test_the_schema_names_the_groups_that_there_are() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/profiles.md"])
 def test_what_the_documents_show_can_be_used(document: str, tmp_path: Path) -> None:
-    text = (SCHEMA.parents[2] / document).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
     shown = [block.partition("```")[0] for block in text.split("```jsonc\n")[1:]]
     assert shown
     for block in shown:

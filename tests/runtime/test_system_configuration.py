@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # published without type information
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +28,11 @@ from runtime.profile import BUILT_IN, Profile, read_profile
 from runtime.request import LaunchRequest
 from runtime.system_configuration import SystemConfiguration, read_form, require_path_of_roots
 from runtime.system_policy import Minimum, applied, require_redaction
+from tests.runtime.published_schema import validator
 from tests.runtime.test_configuration import toml
+
+if TYPE_CHECKING:
+    import jsonschema  # type: ignore[import-untyped]  # published without type information
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "runtime" / "schemas" / "system-configuration.schema.json"
@@ -297,16 +299,9 @@ WRONG: list[tuple[dict[str, Any], str, str | None]] = [
 ]
 
 
-@functools.cache
-def validator() -> jsonschema.Draft202012Validator:
-    document = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(document)
-    return jsonschema.Draft202012Validator(document)
-
-
 @pytest.fixture(scope="module")
 def schema() -> jsonschema.Draft202012Validator:
-    return validator()
+    return validator("system-configuration")
 
 
 def meant(directory: Path, content: object) -> SystemConfiguration:
@@ -368,7 +363,7 @@ def test_reader_and_schema_agree(place: Path, document: dict[str, Any]) -> None:
         code = ""
     except ConfigurationError as error:
         code = error.code
-    valid = validator().is_valid(document)
+    valid = validator("system-configuration").is_valid(document)
     assert valid == (code in {"", "configuration.contradiction"}), code
 
 
