@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from attest.errors import MalformedError
+from attest.fast_json import orjson
 
 if TYPE_CHECKING:
     from attest.canonical import Json

@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from attest import entry
 from attest.blob import is_reference
+from attest.fast_json import orjson
 from attest.named_tuples import NamedTuple
 from attest.tree import HASH_BYTES, hash_leaf
 from verify.findings import Findings

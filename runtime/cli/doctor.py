@@ -8,8 +8,6 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-import orjson
-
 from attest import __version__, canonical
 from attest.errors import NonoError
 from runtime import (
@@ -21,6 +19,7 @@ from runtime import (
     syscalls,
 )
 from runtime.cli import config
+from runtime.cli.audit_document import write_document
 from runtime.cli.terminal import write_lines
 from runtime.configuration import read_configuration, read_system_configuration
 from runtime.errors import EnforcementError
@@ -86,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             "security_modules": surroundings.boot_modules(),
             "wsl": surroundings.wsl(),
         }
-        write_lines([orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()])
+        write_document(document)
     else:
         lines = _lines(findings, protects=protects)
         write_lines(

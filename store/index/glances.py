@@ -14,9 +14,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import orjson
-
 from attest import entry as entries
+from attest.fast_json import orjson
 
 if TYPE_CHECKING:
     from attest.canonical import Json
