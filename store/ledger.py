@@ -170,11 +170,11 @@ class Ledger:
         identity = ledger_file.check_file(path)
         try:
             with contextlib.ExitStack() as undo:
-                connection = ledger_file.connect(path)
-                undo.callback(connection.close)
                 turn = Turn(os.path.join(state, b"turns"), os.path.basename(path))
                 undo.callback(turn.close)
                 turn.take()
+                connection = ledger_file.connect(path)
+                undo.callback(connection.close)
                 # The writers' turn, although nothing is written: what cannot be written is found here, and
                 # the memory, which a writer renews after its commit, is never ahead of what is read.
                 connection.execute("BEGIN IMMEDIATE")
@@ -183,8 +183,8 @@ class Ledger:
                 undo.callback(ledger._memory.close)
                 ledger._take_up_head()
                 connection.execute("ROLLBACK")
-                turn.give_up()
                 ledger_file.make_durable(connection)
+                turn.give_up()
                 undo.pop_all()
         except sqlite3.Error as error:
             raise ledger_file.translate(error, path) from None
@@ -193,8 +193,10 @@ class Ledger:
     def close(self) -> None:
         """Close the ledger; what was appended is durable already."""
         self._memory.close()
-        self._turn.close()
+        # The last one to close moves the log into the file, and SQLite lets nobody else in meanwhile.
+        self._turn.take()
         self._db.close()
+        self._turn.close()
         while self._places:
             self._places.pop().close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,8 +17,10 @@ from store.turn import Turn
 from tests.store.place import SOURCES, drafts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from store import Ledger
     from tests.store.place import Place
 
 HOLDER = """\
@@ -95,6 +98,44 @@ def test_a_stopped_process_that_has_it_stops_nobody_for_ever(
         holder.kill()
         holder.communicate()
     assert len(place.check()) == 2
+
+
+def test_opening_and_closing_wait_for_it_with_the_file_let_alone(place: Place) -> None:
+    """SQLite would make whoever else comes wait its own way: the last to close holds all of the file."""
+    place.found().close()
+    turns = place.directory / "state" / "turns"
+    (file,) = turns.iterdir()
+    turn = Turn(os.fsencode(turns), os.fsencode(file.name.removesuffix(".turn")))
+    opened: list[Ledger] = []
+
+    def lets_the_file_alone(work: Callable[[], None]) -> None:
+        turn.take()
+        done = threading.Event()
+        before = descriptors()
+
+        def act() -> None:
+            work()
+            done.set()
+
+        waiting = threading.Thread(target=act)
+        waiting.start()
+        assert not done.wait(0.2)
+        assert descriptors() == before
+        turn.give_up()
+        assert done.wait(4)
+        waiting.join()
+
+    def descriptors() -> int:
+        """Return how many there are of the ledger's file, whatever of it SQLite has open."""
+        links = []
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # what the directory was listed with
+                links.append(os.readlink(f"/proc/self/fd/{number}"))
+        return sum(link.startswith(os.fsdecode(place.path)) for link in links)
+
+    lets_the_file_alone(lambda: opened.append(place.open()))
+    lets_the_file_alone(opened[0].close)
+    turn.close()
 
 
 @pytest.mark.parametrize("in_the_way", ["file", "directory", "link", "fifo"])
