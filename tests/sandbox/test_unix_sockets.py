@@ -298,6 +298,7 @@ def test_addresses_that_are_none(box: Box, servers: Servers, raw_call: Callable[
 
 def test_a_path_that_changes_meanwhile(box: Box, servers: Servers) -> None:
     """A link that is turned, a directory that is exchanged, an address that is rewritten by other threads."""
+    servers.add("granted/onf")  # one byte from the granted one: no address is ever read half rewritten
     turned, kept = box.path("granted/turned"), box.path("granted/kept")
     os.symlink("one", turned)
     os.rename(box.path("granted/deep"), kept)
@@ -307,7 +308,7 @@ def test_a_path_that_changes_meanwhile(box: Box, servers: Servers) -> None:
 
     def probe() -> object:
         given = ctypes.create_string_buffer(address(box.path("granted/one")) + b"\0", 110)
-        good, bad = given.raw, address(box.path("outside/four")).ljust(110, b"\0")
+        good, bad = given.raw, address(box.path("granted/onf")).ljust(110, b"\0")
         end = time.monotonic() + 1.5
 
         def turn() -> None:
@@ -344,7 +345,7 @@ def test_a_path_that_changes_meanwhile(box: Box, servers: Servers) -> None:
     assert set(inside) == {"granted/one", "EACCES"}, inside
     outside = box.outside(probe).value
     assert isinstance(outside, dict)
-    assert "outside/four" in outside
+    assert {"outside/four", "granted/onf"} <= set(outside)
 
 
 def test_a_descriptor_that_changes_meanwhile(box: Box, servers: Servers) -> None:
