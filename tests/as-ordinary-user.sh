@@ -9,12 +9,13 @@ if [ "$(id -u)" != 0 ]; then
   exit 0
 fi
 user=65534
-home=$(mktemp -d /var/tmp/nono-user-XXXXXX)
+# A short name: the address of a UNIX socket below it has 107 bytes at most.
+home=$(mktemp -d /var/tmp/nono-XXXXXX)
 trap 'rm -rf "$home"' EXIT
 chmod 755 "$home"
 as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups env -i \
-    PATH=/usr/local/bin:/usr/bin:/bin HOME="$home" LANG=C.UTF-8 TMPDIR="$home/tmp" \
+    PATH=/usr/local/bin:/usr/bin:/bin HOME="$home" LANG=C.UTF-8 TMPDIR="$home/t" \
     "$@"
 }
 python=
@@ -29,7 +30,7 @@ if [ -z "$python" ]; then
   exit 1
 fi
 echo "again as an ordinary user (uid $user), $("$python" --version)"
-mkdir "$home/checkout" "$home/tmp"
+mkdir "$home/checkout" "$home/t"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$home/checkout" 2>/dev/null || true
 make -C "$home/checkout" --no-print-directory PYTHON="$python" .venv/.installed .venv/.test .venv/.junit .venv/.wheelhouse
 chown -R "$user:$user" "$home"

@@ -121,7 +121,7 @@ def servers(site: Site) -> Iterator[Servers]:
         yield made
 
 
-def test_every_kind_of_socket_in_every_mode(site: Site, servers: Servers) -> None:
+def test_every_kind_of_socket(site: Site, servers: Servers) -> None:
     outside = json.loads(subprocess.run(servers.command(), check=True, capture_output=True).stdout)
     assert set(outside.values()) == {"done"}
     closed = dict.fromkeys(outside, "EACCES") | {"pair": "done"}
