@@ -250,7 +250,8 @@ def _outcome(outcome: dict[str, Any]) -> Iterator[_Row]:
         yield "ended", outcome["ended"]
     else:
         dumped = ", core dumped" if outcome.get("core_dumped") else ""
-        yield "outcome", _ending(outcome) + dumped
+        by = f", ended by {outcome['ended_by']}" if "ended_by" in outcome else ""
+        yield "outcome", _ending(outcome) + dumped + by
         yield "started", outcome["started"]
         yield "ended", f"{outcome['ended']}, after {duration(outcome['duration_us'])}"
         yield "image", f"{outcome['executed_image']} as hashed"
