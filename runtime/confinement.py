@@ -56,6 +56,8 @@ _V1_PAUSE_MS = 100
 _SHORTEST_PAUSE_MS = 10
 _LONGEST_PAUSE_MS = 60_000
 
+_TRIED = 1 << 20
+
 _DELEGATE = "systemd-run {}--scope -p Delegate=yes -- nono run …"
 _OF_THE_CONTAINER = "limit the container itself (docker run --memory, --pids-limit)"
 
@@ -355,13 +357,13 @@ def _cpu_us(group: Cgroup) -> int:
 
 
 def why_not(member: str) -> LimitError | None:
-    """Try a limit that needs a control group, and return what stands in its way; None where it holds.
+    """Try a limit, and return what stands in its way; None where it holds.
 
     Args:
         member: its name in the record.
     """
     try:
-        tried = Confinement({member: 1 << 30 if member == limits.MEMORY else 1_000})
+        tried = Confinement({member: _TRIED})
     except LimitError as error:
         return error
     tried.remove()

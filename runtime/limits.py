@@ -75,6 +75,11 @@ MEMBERS = tuple(sorted(_BY_MEMBER))
 """What the record calls them."""
 
 
+def name_of(member: str) -> str:
+    """Return which of :data:`NAMES` the record calls ``member``."""
+    return _BY_MEMBER[member]
+
+
 def flag_of(name: str) -> str:
     """Return the flag of ``nono run`` for one of :data:`NAMES`."""
     return "--" + name.replace("_", "-")

@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
+from runtime import limits
 from runtime.capabilities import network_words, socket_words
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
@@ -210,7 +211,7 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():
-        yield "limit", f"{name} {value}"
+        yield "limit", limits.words(name, value)
     yield from _enforcement(start["enforcement"])
     yield "pid", str(start["pid"])
 
