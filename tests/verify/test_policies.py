@@ -764,7 +764,7 @@ def test_every_condition_is_explained(bench: Bench) -> None:
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
         "system_configurations": f"['{'1' * 64}']",
-        "write_only_under": "['/x']",
+        "unix_sockets": "false", "write_only_under": "['/x']",
     }  # fmt: skip
     assert samples.keys() == schema.keys()
     with open(os.path.join(ROOT, "docs", "policies.md"), encoding="utf-8") as file:
