@@ -69,7 +69,7 @@ examples:
   nono why --path src --read . -p python-dev --json
   nono why --host example.org --port 443 --allow-connect-port 443
   nono why --listen 8080 --open-port 8080
-  nono why --unix-socket /run/docker.sock
+  nono why --unix-socket-bind ./server.sock --allow-unix-socket-dir-bind .
   nono run --allow . -- nono why --self --path setup.py --op write      needs a nono that the command can read
 """
 
