@@ -100,12 +100,19 @@ class SocketRequest(NamedTuple):
         """Return the same request for another path."""
         return self._replace(path=path)
 
+    def words(self) -> tuple[bytes, bytes]:
+        """Return the words of a command line that make the request, for no shell."""
+        return self._flag().encode("ascii"), self.path
+
     def wording(self) -> str:
         """Return the request as the flag or the profile's key that makes it."""
-        flag = next(flag for flag, key in SOCKET_FLAGS.items() if key == (self.reach, self.bind))
+        flag = self._flag()
         if self.source != USER:
             flag = "filesystem." + flag.removeprefix("--allow-").replace("-", "_")
         return f"{flag} {shown(self.path)}"
+
+    def _flag(self) -> str:
+        return next(flag for flag, key in SOCKET_FLAGS.items() if key == (self.reach, self.bind))
 
 
 def working_directory_request(workdir: bytes) -> GrantRequest:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attest.named_tuples import NamedTuple
-from runtime.capabilities import USER, is_beneath
+from runtime.capabilities import USER, Reach, is_beneath
 from runtime.errors import GrantError, LaunchError
 from runtime.file_refusals import OF_THE_SYSTEM
-from runtime.grant_request import GrantRequest
+from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import shown
 from runtime.why import Answer, Reason, Status, judge_path
 from runtime.why_subject import Changes
@@ -107,6 +107,49 @@ def for_port(
     if not then.allowed:
         return answer.noting(f"with {shown(flag)} {port}: {then.message}"), None
     return answer, Suggestion((flag, b"%d" % port), (b"--block-net",) if blocked else ())
+
+
+def for_socket(
+    subject: Subject, path: bytes, answer: Answer, ask: Callable[[Subject], Answer], *, bind: bool
+) -> tuple[Answer, Suggestion | None]:
+    """Return the answer, and what would change it.
+
+    Args:
+        subject: what was asked.
+        path: where the socket is, or is to be made.
+        answer: that it is denied for want of a grant.
+        ask: asks the same of another subject.
+        bind: whether it is to be made.
+    """
+    request = SocketRequest(path, Reach.SOCKET, bind)
+    try:
+        changed = subject.with_changes(Changes(sockets=(request,)))
+    except LaunchError as error:
+        if not isinstance(error, GrantError) or error.protected is None:
+            return _unsocketed(answer, error), None
+        bypass = (error.protected,)
+        try:
+            changed = subject.with_changes(Changes(sockets=(request,), bypass=bypass))
+        except LaunchError:
+            return _unsocketed(answer, error), None
+        then = ask(changed)
+        if then.allowed:
+            what = f"it is protected (group {error.group})" if error.group else "it is protected"
+            answer = answer._replace(reason=Reason.PROTECTED_PATH, message=what).noting(str(error))
+            return answer, Suggestion((b"--bypass-protection", *bypass, *request.words()))
+    else:
+        then = ask(changed)
+        if then.allowed:
+            return answer, Suggestion(request.words())
+    if then.reason is Reason.SOCKET_NOT_GRANTED:  # a launch leaves such a grant out, with a warning
+        return answer.noting("its directory is not there, and until it is there nothing can be granted"), None
+    return answer.noting(f"with {request.wording()}: {then.message}"), None
+
+
+def _unsocketed(answer: Answer, error: LaunchError) -> Answer:
+    if error.code == "grant.untouchable":
+        answer = answer._replace(reason=Reason.NEVER_GRANTABLE, message="no grant opens it")
+    return answer.noting(str(error))
 
 
 def _with_protection(subject: Subject, place: Place, operation: Operation, answer: Answer) -> Answer:

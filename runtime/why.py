@@ -1,4 +1,4 @@
-"""What a launch may do with a path or a port, and why: the judgement alone, of the object that is enforced.
+"""What a launch may do with a path, a port or a UNIX socket, and why: the judgement of what is enforced.
 
 The kernel adds up: a file is open for what the grants on it and on all directories above it allow together,
 each grant standing on the very file or directory that was opened for it. A right that none of them gives is
@@ -14,9 +14,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from attest.named_tuples import NamedTuple
-from runtime.capabilities import DNS_PORT, Access, CapabilitySet, FileGrant, Network, is_beneath
+from runtime.capabilities import (
+    DNS_PORT,
+    Access,
+    CapabilitySet,
+    FileGrant,
+    Network,
+    SocketGrant,
+    is_beneath,
+)
 from runtime.landlock_rules import granted_rights, needed_rights
-from runtime.path_names import shown
+from runtime.path_names import join, shown
 
 if TYPE_CHECKING:
     from runtime.path_lookup import Identity, Place
@@ -69,6 +77,10 @@ class Reason(StrEnum):
     FILE_PERMISSIONS = "file_permissions"
     MOUNT = "mount"
     SOCKET = "socket"
+    SOCKET_GRANTED = "socket_granted"
+    SOCKET_NOT_GRANTED = "socket_not_granted"
+    NO_SOCKET = "no_socket"
+    NAME_TAKEN = "name_taken"
     NETWORK_OPEN = "network_open"
     NETWORK_BLOCKED = "network_blocked"
     PORT_GRANTED = "port_granted"
@@ -95,14 +107,14 @@ class Answer(NamedTuple):
         status: allowed, denied, or unknown.
         reason: why, for programs.
         message: why, for people: half a sentence.
-        grants: the grants that bear upon it, the nearest first; of a path alone.
+        grants: the grants that bear upon it, the nearest first; of a path or a UNIX socket alone.
         notes: what else there is to know.
     """
 
     status: Status
     reason: Reason
     message: str
-    grants: tuple[FileGrant, ...] = ()
+    grants: tuple[FileGrant | SocketGrant, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -198,12 +210,7 @@ def _beyond_grants(place: Place, operation: Operation) -> Answer | None:
             or (writes and not (place.writable and (place.executable or not place.is_directory)))
             or (operation is Operation.EXECUTE and not place.executable)
         )
-    if not refused:
-        return None
-    whose = f"mode {stat.S_IMODE(place.mode):04o} of {shown(place.found)}, which uid {place.owner} owns,"
-    return Answer(
-        Status.DENIED, Reason.FILE_PERMISSIONS, f"it is granted, but the {whose} denies it to this user"
-    )
+    return _closed_by_mode(place) if refused else None
 
 
 def _is_device(place: Place) -> bool:
@@ -272,4 +279,72 @@ def judge_listen(capabilities: CapabilitySet, port: int, *, first_unprivileged: 
     where = "on any address" if wide else "for this host alone (127.0.0.0/8 and ::1)"
     return Answer(Status.ALLOWED, Reason.PORT_GRANTED, f"port {port} may be listened on, {where}").noting(
         _ONLY_TCP
+    )
+
+
+_BY_ITS_NAME = "it is granted by its name, so the answer is for whoever makes a socket there"
+_NO_SOCKET_GRANT = "no grant on UNIX sockets covers it"
+
+
+def judge_socket(capabilities: CapabilitySet, place: Place) -> Answer:
+    """Return whether a UNIX socket may be connected to.
+
+    The monitor does it for the command, as the user that launched it: grants of files have no part in it.
+
+    Args:
+        capabilities: those of the launch.
+        place: where the path leads.
+    """
+    if place.of_a_process:
+        what = "it leads through a process, and sockets are not looked for there"
+        return Answer(Status.DENIED, Reason.PROCESS_DEPENDENT, what)
+    grants = tuple(grant for grant in capabilities.unix_sockets if grant.covers(place.path))
+    if not grants:
+        return Answer(Status.DENIED, Reason.SOCKET_NOT_GRANTED, _NO_SOCKET_GRANT)
+    if not place.missing and not stat.S_ISSOCK(place.mode):
+        return Answer(Status.DENIED, Reason.NO_SOCKET, "what is there is no socket", grants)
+    if not place.missing and not place.writable:
+        return _closed_by_mode(place)._replace(grants=grants)
+    answer = Answer(Status.ALLOWED, Reason.SOCKET_GRANTED, "it may be connected to", grants)
+    return answer.noting(_BY_ITS_NAME) if place.missing else answer
+
+
+def judge_bind(capabilities: CapabilitySet, parent: Place, name: bytes, *, taken: bool) -> Answer:
+    """Return whether a UNIX socket may be made and listened on; by whom, see :func:`judge_socket`.
+
+    Args:
+        capabilities: those of the launch.
+        parent: where the path of its directory leads.
+        name: its name in there.
+        taken: whether something has that name already.
+    """
+    if parent.of_a_process:
+        what = "it leads through a process, and sockets are not made there"
+        return Answer(Status.DENIED, Reason.PROCESS_DEPENDENT, what)
+    path = join(parent.path, name)
+    met = tuple(grant for grant in capabilities.unix_sockets if grant.covers(path))
+    grants = tuple(grant for grant in met if grant.bind)
+    if not grants:
+        if met:
+            message = "it may be connected to alone"
+            return Answer(Status.DENIED, Reason.INSUFFICIENT_ACCESS, message, met)
+        return Answer(Status.DENIED, Reason.SOCKET_NOT_GRANTED, _NO_SOCKET_GRANT)
+    if parent.missing or not parent.is_directory:
+        what = f"its directory is not there: {shown(parent.path)}"
+        return Answer(Status.UNKNOWN, Reason.PATH_UNRESOLVABLE, what, grants)
+    if taken:
+        message = "something has that name already, and a socket is only made where nothing is"
+        return Answer(Status.DENIED, Reason.NAME_TAKEN, message, grants)
+    if parent.mount & os.ST_RDONLY:
+        message = "it is granted, but on a file system that is read-only"
+        return Answer(Status.DENIED, Reason.MOUNT, message, grants)
+    if not (parent.writable and parent.executable):
+        return _closed_by_mode(parent)._replace(grants=grants)
+    return Answer(Status.ALLOWED, Reason.SOCKET_GRANTED, "it may be made and listened on", grants)
+
+
+def _closed_by_mode(place: Place) -> Answer:
+    whose = f"mode {stat.S_IMODE(place.mode):04o} of {shown(place.found)}, which uid {place.owner} owns,"
+    return Answer(
+        Status.DENIED, Reason.FILE_PERMISSIONS, f"it is granted, but the {whose} denies it to this user"
     )

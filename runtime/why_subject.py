@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from attest.named_tuples import NamedTuple
-from runtime.capabilities import CapabilitySet, Network, merge, ports
+from runtime.capabilities import CapabilitySet, Network, merge, merge_sockets, ports
 from runtime.errors import LaunchError
 from runtime.grants import resolve
 from runtime.path_lookup import Identity
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from runtime.capability_file import Layer
     from runtime.capability_reading import LaunchState
-    from runtime.grant_request import GrantRequest
+    from runtime.grant_request import GrantRequest, SocketRequest
     from runtime.grants import Grants
     from runtime.profile import Profile
     from runtime.request import LaunchRequest
@@ -40,6 +40,7 @@ class Changes(NamedTuple):
         bypass: whose protection is lifted besides.
         connect: a port to connect to besides.
         listen: a port to listen on besides.
+        sockets: UNIX sockets that are granted besides.
         unblock: whether ``--block-net`` is left out.
     """
 
@@ -47,6 +48,7 @@ class Changes(NamedTuple):
     bypass: tuple[bytes, ...] = ()
     connect: tuple[int, ...] = ()
     listen: tuple[int, ...] = ()
+    sockets: tuple[SocketRequest, ...] = ()
     unblock: bool = False
 
 
@@ -112,6 +114,7 @@ class AskedLaunch:
             bypass_protection=(*request.bypass_protection, *changes.bypass),
             connect_ports=(*request.connect_ports, *changes.connect),
             listen_ports=(*request.listen_ports, *changes.listen),
+            unix_sockets=(*request.unix_sockets, *changes.sockets),
             block_net=request.block_net and not changes.unblock,
         )
         return AskedLaunch(changed, self._places, lambda _: None)
@@ -154,10 +157,21 @@ class LaunchAround:
             changes.grants, workdir=self._workdir, guard=changed.guard, warn=lambda _: None
         ) as grants:
             added = _rules(grants)
+        sockets = given.unix_sockets
+        if changes.sockets:
+            from runtime import unix_sockets  # noqa: PLC0415  # few questions are about one
+
+            unix_sockets.require_mediation()
+            found = unix_sockets.resolve(
+                changes.sockets, workdir=self._workdir, guard=changed.guard, warn=lambda _: None
+            )
+            unix_sockets.close(found)
+            sockets = merge_sockets((*sockets, *(each.grant for each in found)))
         known = {rule.grant.path: rule.identity for rule in (*self.rules, *added)}
         files = merge([*given.files, *(rule.grant for rule in added)])
         capabilities = given._replace(
             files=files,
+            unix_sockets=sockets,
             ports=ports(
                 (*given.ports.connect, *changes.connect),
                 (*given.ports.listen, *changes.listen),

@@ -75,6 +75,7 @@ class Conditions:
         outputs: patterns, of each of which an output was hashed.
         profiles: what each file of the profile's chain is one of.
         system_configurations: hex digests, of which the host's configuration that was in force has one.
+        unix_sockets: False: no UNIX socket was granted.
         write_only_under: canonical paths; what was granted for writing is or lies in one of them.
         output_sha256: hex digest that an output has.
     """
@@ -91,13 +92,14 @@ class Conditions:
     outputs: tuple[str, ...] = ()
     profiles: tuple[FilePattern, ...] = ()
     system_configurations: tuple[str, ...] = ()
+    unix_sockets: bool | None = None
     write_only_under: tuple[str, ...] = ()
     output_sha256: str | None = None
 
     @property
     def about_capabilities(self) -> bool:
         """Whether the capability set is asked about."""
-        return bool(self.network or self.about_places)
+        return bool(self.network or self.unix_sockets is False or self.about_places)
 
     @property
     def about_places(self) -> bool:
@@ -164,6 +166,8 @@ class Conditions:
                     break
         if self.network == "blocked" and not achieved["network"]:  # waived, so it is said and not enforced
             yield Failure("policy.network", "starts with a network that nothing blocks")
+        if self.unix_sockets is False and not achieved["filter"]:
+            yield Failure("policy.socket", "starts with UNIX sockets that nothing refuses")
         if self.about_places and not achieved["filesystem"]:
             yield Failure("policy.grant", "starts with grants that nothing enforces")
         if not self.about_capabilities:
@@ -177,6 +181,9 @@ class Conditions:
         mode = capabilities["network"]["mode"]
         if self.network == "blocked" and mode != "blocked":
             yield Failure("policy.network", f"has the network {mode}, which was to be blocked")
+        if self.unix_sockets is False and (granted := capabilities.get("unix_sockets")):
+            first = _shown(granted[0]["path"])
+            yield Failure("policy.socket", f"grants UNIX sockets, which were to be closed: {first}")
         for grant in capabilities["files"] if self.about_places else ():
             if not _is_canonical(canonical.text_bytes(grant["path"])):
                 what = (
@@ -185,13 +192,13 @@ class Conditions:
                 yield Failure("policy.undecided", what)
             elif not _is_own(grant, session):
                 yield from self._grant(grant)
-        for granted in capabilities.get("unix_sockets", ()) if self.about_places else ():
+        for socket in capabilities.get("unix_sockets", ()) if self.about_places else ():
             # To make a socket is to write; one that is connected to lies in a place as a file does.
             yield from self._grant(
                 {
-                    "access": "readwrite" if granted["access"] == "bind" else "read",
-                    "path": granted["path"],
-                    "type": "file" if granted["type"] == "socket" else "directory",
+                    "access": "readwrite" if socket["access"] == "bind" else "read",
+                    "path": socket["path"],
+                    "type": "file" if socket["type"] == "socket" else "directory",
                 }
             )
 

@@ -137,6 +137,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "policy.profile": (_U, "a launch had no profile, or one that the policy does not name"),
     "policy.remembered": (_U, "no remembered checkpoint was given that the ledger continues"),
     "policy.required": (_U, "no complete launch meets one of the policy's requirements"),
+    "policy.socket": (_U, "a launch was granted a UNIX socket, which the policy forbids"),
     "policy.undecided": (_U, "a launch does not show what the policy asks about"),
     "policy.write": (_U, "a launch was granted something for writing where the policy forbids it"),
     "require.label": (_U, "no complete launch with the required labels succeeded"),

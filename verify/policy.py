@@ -178,5 +178,6 @@ def _conditions(table: dict[str, Any]) -> Conditions:
             FilePattern(each.get("name"), each.get("sha256")) for each in table.get("profiles", ())
         ),
         system_configurations=tuple(table.get("system_configurations", ())),
+        unix_sockets=table.get("unix_sockets"),
         write_only_under=tuple(table.get("write_only_under", ())),
     )

@@ -64,6 +64,8 @@ def _conditions(asked: Conditions) -> Iterator[str]:
 def _about_capabilities(asked: Conditions) -> Iterator[str]:
     if asked.network is not None:
         yield "had no network"
+    if asked.unix_sockets is False:
+        yield "was granted no UNIX socket"
     if asked.no_grant_under:
         places = asked.no_grant_under
         yield f"was granted nothing in {_or(places)}, nor what holds {_it(places)}"

@@ -16,7 +16,7 @@ from runtime.cli.run import add_grant_arguments, grant_request
 from runtime.cli.terminal import write_bytes, write_lines
 from runtime.errors import OutputError, StateFileError, UnresolvedPathError, UsageError
 from runtime.path_lookup import look_up
-from runtime.path_names import absolute, homes, shown
+from runtime.path_names import absolute, homes, join, shown
 from runtime.request import LaunchRequest
 from runtime.resolution import Places
 from runtime.why import (
@@ -24,9 +24,11 @@ from runtime.why import (
     Operation,
     Reason,
     Status,
+    judge_bind,
     judge_connect,
     judge_listen,
     judge_path,
+    judge_socket,
 )
 from runtime.why_subject import AskedLaunch, LaunchAround, rules_of
 
@@ -67,6 +69,7 @@ examples:
   nono why --path src --read . -p python-dev --json
   nono why --host example.org --port 443 --allow-connect-port 443
   nono why --listen 8080 --open-port 8080
+  nono why --unix-socket-bind ./server.sock --allow-unix-socket-dir-bind .
   nono run --allow . -- nono why --self --path setup.py --op write      needs a nono that the command can read
 """
 
@@ -87,6 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     question = parser.add_argument_group("question")
     one = question.add_mutually_exclusive_group(required=True)
     one.add_argument("--path", metavar="PATH", help="may it use this file or directory?")
+    one.add_argument("--unix-socket", metavar="PATH", help="may it connect to this UNIX socket?")
+    one.add_argument(
+        "--unix-socket-bind", metavar="PATH", help="may it make a UNIX socket there, and listen on it?"
+    )
     one.add_argument("--host", metavar="HOST", help="may it connect to this host, on --port?")
     one.add_argument("--listen", metavar="PORT", help="may it listen on this TCP port?")
     one.add_argument("--schema", action="store_true", help="print the form of what --json writes")
@@ -140,13 +147,18 @@ def _question(arguments: argparse.Namespace) -> Question:
     if arguments.path is not None:
         if arguments.port is not None:
             raise UsageError("--port is of --host, and --path was given", code="usage.why")
-        if not arguments.path:
-            raise UsageError("--path is given an empty path", hint="is a variable not set?")
-        path = os.fsencode(arguments.path)
-        absolute(path, workdir=b"/", home=b"/")  # refuses what cannot be meant as a path
-        return why_text.Question(path=path, operation=Operation(arguments.op or Operation.READ))
+        operation = Operation(arguments.op or Operation.READ)
+        return why_text.Question(path=_path("--path", arguments.path), operation=operation)
     if arguments.op is not None:
         raise UsageError("--op is of --path", code="usage.why")
+    for flag, typed, bind in (
+        ("--unix-socket", arguments.unix_socket, False),
+        ("--unix-socket-bind", arguments.unix_socket_bind, True),
+    ):
+        if typed is not None:
+            if arguments.port is not None:
+                raise UsageError(f"--port is of --host, and {flag} was given", code="usage.why")
+            return why_text.Question(socket=_path(flag, typed), bind=bind)
     if arguments.listen is not None:
         if arguments.port is not None:
             raise UsageError("--port is of --host; --listen has its own", code="usage.why")
@@ -167,6 +179,14 @@ def _refuse_flags_of_a_launch(arguments: argparse.Namespace) -> None:
             code="usage.why",
             hint="leave out one of the two",
         )
+
+
+def _path(flag: str, text: str) -> bytes:
+    if not text:
+        raise UsageError(f"{flag} is given an empty path", hint="is a variable not set?")
+    path = os.fsencode(text)
+    absolute(path, workdir=b"/", home=b"/")  # refuses what cannot be meant as a path
+    return path
 
 
 def _port(flag: str, text: str) -> int:
@@ -228,7 +248,14 @@ def _is_confined() -> bool:
 def _answer(
     subject: Subject, question: Question, workdir: bytes, around: Around
 ) -> tuple[Answer, Suggestion | None]:
-    if question.path is None:
+    if question.socket is not None:
+        path = absolute(question.socket, workdir=workdir, home=next(iter(homes()), None))
+        try:
+            judge, at = (_about_binding if question.bind else _about_socket)(path)
+        except UnresolvedPathError as error:
+            return _without_place(error), None
+        suggest = functools.partial(_suggest_socket, at, bind=question.bind)
+    elif question.path is None:
         judge = _about_port(question)
         suggest = functools.partial(_suggest_port, question)
     else:
@@ -260,8 +287,7 @@ def _without_place(error: UnresolvedPathError) -> Answer:
 def _about_path(
     place: Place, path: bytes, operation: Operation, _: CapabilitySet, rules: tuple[Rule, ...]
 ) -> Answer:
-    answer = judge_path(rules, place, operation)
-    return answer if place.path == path else answer.noting(f"it leads to {shown(place.path)}")
+    return _leading(judge_path(rules, place, operation), place.path, path)
 
 
 def _suggest_path(
@@ -270,6 +296,43 @@ def _suggest_path(
     if answer.reason in (Reason.PATH_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS):
         return suggestion.for_path(subject, place, operation, answer)
     return answer, None
+
+
+def _about_socket(path: bytes) -> tuple[Judge, bytes]:
+    place = look_up(path)
+
+    def judge(capabilities: CapabilitySet, _: tuple[Rule, ...]) -> Answer:
+        return _leading(judge_socket(capabilities, place), place.path, path)
+
+    return judge, place.path
+
+
+def _about_binding(path: bytes) -> tuple[Judge, bytes]:
+    above, name = os.path.split(path)
+    if name in (b"", b".", b".."):
+        raise UsageError(f"{shown(path)} has no name that a socket could get", code="usage.why")
+    parent = look_up(above)
+    made = join(parent.path, name)
+    taken = os.path.lexists(made)  # not where a link there leads: the kernel does not follow it either
+
+    def judge(capabilities: CapabilitySet, _: tuple[Rule, ...]) -> Answer:
+        return _leading(judge_bind(capabilities, parent, name, taken=taken), made, path)
+
+    return judge, made
+
+
+def _suggest_socket(
+    path: bytes, subject: Subject, answer: Answer, judge: Judge, *, bind: bool
+) -> tuple[Answer, Suggestion | None]:
+    if answer.reason not in (Reason.SOCKET_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS):
+        return answer, None
+    return suggestion.for_socket(
+        subject, path, answer, lambda changed: judge(changed.capabilities, changed.rules), bind=bind
+    )
+
+
+def _leading(answer: Answer, leads_to: bytes, path: bytes) -> Answer:
+    return answer if leads_to == path else answer.noting(f"it leads to {shown(leads_to)}")
 
 
 def _about_port(question: Question) -> Judge:

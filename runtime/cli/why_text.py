@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.named_tuples import NamedTuple
-from runtime.capabilities import PROFILE, SYSTEM, USER, Network, network_document, network_words
+from runtime.capabilities import (
+    PROFILE,
+    SYSTEM,
+    USER,
+    FileGrant,
+    Network,
+    network_document,
+    network_words,
+    socket_words,
+)
 from runtime.cli.audit_document import write_document
 from runtime.cli.profile_facts import DEFAULT, ChainNames
 from runtime.default_groups import DEFAULT_GROUPS
@@ -16,7 +25,7 @@ from runtime.why import Operation, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.capabilities import CapabilitySet, FileGrant
+    from runtime.capabilities import CapabilitySet, SocketGrant
     from runtime.profile import Profile
     from runtime.suggestion import Suggestion
     from runtime.why import Answer
@@ -36,29 +45,36 @@ _DOES = {
 
 
 class Question(NamedTuple):
-    """What is asked: about a path, a port of a host, or a port to listen on.
+    """What is asked: about a path, a UNIX socket, a port of a host, or a port to listen on.
 
     Attributes:
         path: the path as it was typed, or None.
         operation: what is to be done with it.
+        socket: the path of a UNIX socket as it was typed, or None.
+        bind: whether that is to be made and listened on.
         host: the host to connect to, or None.
-        port: the port, None for a path.
+        port: the port, None for a path or a socket.
     """
 
     path: bytes | None = None
     operation: Operation = Operation.READ
+    socket: bytes | None = None
+    bind: bool = False
     host: str | None = None
     port: int | None = None
 
     @property
     def is_relative(self) -> bool:
         """Whether it is about a path in the current directory."""
-        return self.path is not None and not self.path.startswith((b"/", b"~"))
+        path = self.socket if self.path is None else self.path
+        return path is not None and not path.startswith((b"/", b"~"))
 
     def wording(self) -> str:
         """Return what is asked as a few words."""
         if self.path is not None:
             return f"{_DOES[self.operation]} {shown(self.path)}"
+        if self.socket is not None:
+            return f"{'make the socket' if self.bind else 'connect to'} {shown(self.socket)}"
         if self.host is not None:
             return f"connect to {self.host}, port {self.port}"
         return f"listen on port {self.port}"
@@ -67,6 +83,9 @@ class Question(NamedTuple):
         """Return it as JSON has it."""
         if self.path is not None:
             return {"kind": "path", "operation": str(self.operation), "path": canonical.text(self.path)}
+        if self.socket is not None:
+            operation = "bind" if self.bind else "connect"
+            return {"kind": "unix_socket", "operation": operation, "path": canonical.text(self.socket)}
         if self.host is not None:
             return {"host": self.host, "kind": "connect", "port": self.port}
         return {"kind": "listen", "port": self.port}
@@ -109,8 +128,7 @@ def lines(found: Found) -> Iterator[str]:
     for grant in answer.grants:
         asked = "" if grant.asked == grant.path else f", as {shown(grant.asked)}"
         by = "".join(f", {who}" for who in _said_by(found, grant) if who not in (_COMMAND_LINE, _NONO))
-        what = f"{grant.access} {shown(grant.path)}{'/' if grant.directory and grant.path != b'/' else ''}"
-        yield f"grant    {what} ({grant.source}{asked}{by})"
+        yield f"grant    {_grant_words(grant)} ({grant.source}{asked}{by})"
     if found.question.port is not None and found.capabilities is not None:
         by = ", ".join(_network_said_by(found))
         network = network_words(network_document(found.capabilities.network, found.capabilities.ports))
@@ -155,7 +173,13 @@ def write_json(found: Found) -> None:
     )
 
 
-def _said_by(found: Found, grant: FileGrant) -> tuple[str, ...]:
+def _grant_words(grant: FileGrant | SocketGrant) -> str:
+    if isinstance(grant, FileGrant):
+        return f"{grant.access} {shown(grant.path)}{'/' if grant.directory and grant.path != b'/' else ''}"
+    return " ".join((*socket_words(grant.document()), shown(grant.path)))
+
+
+def _said_by(found: Found, grant: FileGrant | SocketGrant) -> tuple[str, ...]:
     """Return who asks for a grant: the command line, files of a profile, the defaults, or nono itself."""
     if grant.source == SYSTEM:
         return (_NONO,)
@@ -165,7 +189,9 @@ def _said_by(found: Found, grant: FileGrant) -> tuple[str, ...]:
     if grant.source == PROFILE:
         if files is None:
             return ()
-        return files.that(lambda file: any(request.path == grant.asked for request in file.filesystem))
+        if isinstance(grant, FileGrant):
+            return files.that(lambda file: any(request.path == grant.asked for request in file.filesystem))
+        return files.that(lambda file: any(request.path == grant.asked for request in file.unix_sockets))
     name = grant.source.partition(":")[2]
     including = () if files is None else files.that(lambda file: name in file.include)
     return (DEFAULT, *including) if name in _DEFAULTS else including

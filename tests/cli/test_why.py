@@ -106,6 +106,20 @@ QUESTIONS: list[tuple[list[str], str, str | None]] = [
     (["--listen", "8080", "--open-port", "8080"], "port_granted", None),
     (["--listen", "8080", "--allow-connect-port", "1"], "port_not_granted", "--listen-port 8080"),
     (["--path", "x", "--self"], "not_sandboxed", None),
+    (["--unix-socket", "new"], "socket_not_granted", "--allow-unix-socket {here}/new"),
+    (["--unix-socket", "new", "--allow-unix-socket-dir", "."], "socket_granted", None),
+    (["--unix-socket", "src/main.py", "--allow-unix-socket-subtree", "."], "no_socket", None),
+    (["--unix-socket", "{home}/.ssh/agent"], "protected_path",
+     "--bypass-protection {home}/.ssh --allow-unix-socket {home}/.ssh/agent"),
+    (["--unix-socket", "no/such"], "socket_not_granted", None),
+    (["--unix-socket", "{state}/nono/x"], "never_grantable", None),
+    (["--unix-socket", "/proc/self/cwd/x"], "process_dependent", None),
+    (["--unix-socket-bind", "new"], "socket_not_granted", "--allow-unix-socket-bind {here}/new"),
+    (["--unix-socket-bind", "new", "--allow-unix-socket-dir", "."], "insufficient_access",
+     "--allow-unix-socket-bind {here}/new"),
+    (["--unix-socket-bind", "new", "--allow-unix-socket-dir-bind", "."], "socket_granted", None),
+    (["--unix-socket-bind", "src/main.py", "--allow-unix-socket-subtree-bind", "."], "name_taken", None),
+    (["--unix-socket-bind", "no/such/x", "--allow-unix-socket-subtree-bind", "."], "path_unresolvable", None),
 ]  # fmt: skip
 
 

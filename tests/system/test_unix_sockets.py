@@ -109,6 +109,45 @@ def attempts(site: Site, run: Path, wanted: list[tuple[object, ...]], *flags: ob
     return said
 
 
+@pytest.mark.parametrize(
+    ("flags", "reached"),
+    [
+        (["--allow-unix-socket", "agent"], ({"agent", "link"}, set())),
+        (["--allow-unix-socket-dir", "."], ({"agent", "bus", "link"}, set())),
+        (["--allow-unix-socket-dir-bind", "."], ({"agent", "bus", "link"}, {"new"})),
+        (["--allow-unix-socket-subtree-bind", "."], ({"agent", "bus", "link", "sub/x"}, {"new", "sub/new"})),
+        (
+            ["--allow-unix-socket-bind", "sub/new", "--allow-unix-socket", "link"],
+            ({"agent", "link"}, {"sub/new"}),
+        ),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_what_why_says_is_what_happens(
+    site: Site, run: Path, services: list[Service], flags: list[str], reached: tuple[set[str], set[str]]
+) -> None:
+    connects, binds = reached
+    (run / "sub").mkdir()
+    services.append(Service(run / "sub/x"))
+    (run / "link").symlink_to("agent")
+    (run / "dangling").symlink_to("nothing")
+    (run / "file").write_bytes(b"")
+    given = [flag if flag.startswith("-") else str((run / flag).absolute()) for flag in flags]
+    connected = ["agent", "bus", "link", "sub/x", "file"]
+    bound = ["new", "sub/new", "agent", "dangling"]
+    for question, names, expected in (
+        ("--unix-socket", connected, connects),
+        ("--unix-socket-bind", bound, binds),
+    ):
+        said = {name: site.nono("why", question, run / name, *given).status for name in names}
+        assert said == {name: 0 if name in expected else 1 for name in names}
+    wanted: list[tuple[object, ...]] = [("connect", str(run / name)) for name in connected]
+    wanted += [("bind", str(run / name)) for name in bound]
+    done = attempts(site, run, wanted, "--block-net", *given)
+    worked = {what for what, how in done.items() if how in ("agent", "bus", "x", "made")}
+    assert worked == {f"connect {run / name}" for name in connects} | {f"bind {run / name}" for name in binds}
+
+
 def test_a_socket_that_is_granted(site: Site, run: Path, services: list[Service]) -> None:
     agent, bus, new = (str(run / name) for name in ("agent", "bus", "new"))
     wanted: list[tuple[object, ...]] = [("connect", agent), ("connect", bus), ("connect", bus), ("bind", new)]

@@ -85,6 +85,7 @@ D, E = "d" * 64, "e" * 64
 MET_AND_FAILED = [
     ("exit = [0]", "exit = [1, 2]", "policy.exit"),
     ("network = 'blocked'", None, "policy.network"),
+    ("unix_sockets = false", None, "policy.socket"),
     ("executables = [{path = '/usr/bin/make'}]", "executables = [{path = '/x'}]", "policy.executable"),
     (f"executables = [{{sha256 = '{E}'}}]", f"executables = [{{sha256 = '{D}'}}]", "policy.executable"),
     (
@@ -347,10 +348,30 @@ def test_a_direct_launch_does_not_show_how_it_ended(
     assert bench.verify(path, "--policy", save(bench, policy_of("network = 'blocked'"))).status == 0
 
 
+def test_unix_sockets(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    """They lie in places as files do, and can be closed altogether."""
+    granted = {"access": "connect", "asked": "/run/x", "source": "user", "type": "directory"}
+    intent = shapes.changed(shapes.INTENT, unix_sockets=[granted])
+    start = granting(shapes)
+    start["capabilities"]["unix_sockets"] = [{**granted, "path": "/run/x"}]
+    start["capabilities_sha256"] = hashlib.sha256(encode(start["capabilities"])).hexdigest()
+    book = new_book()
+    book.launch(intent=intent, start=start)
+    path = bench.write(book)
+    for condition, codes in (
+        ("unix_sockets = false", ["policy.socket"]),
+        ("no_grant_under = ['/run/x/y']", ["policy.grant"]),
+        ("no_grant_under = ['/run/z']", []),
+        ("no_write_under = ['/run/x']", []),
+    ):
+        assert bench.verify(path, "--policy", save(bench, policy_of(condition))).codes == codes
+
+
 def test_what_was_not_enforced_is_not_met(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     """A capability set says what was to be; a feature may be waived, and the policy may accept that."""
     for feature, condition, code in (
         ("network", "network = 'blocked'", "policy.network"),
+        ("filter", "unix_sockets = false", "policy.socket"),
         ("filesystem", "no_grant_under = ['/root']", "policy.grant"),
         ("filesystem", "no_write_under = ['/root']", "policy.grant"),
         ("filesystem", "write_only_under = ['/w']", "policy.grant"),
@@ -743,7 +764,7 @@ def test_every_condition_is_explained(bench: Bench) -> None:
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
         "system_configurations": f"['{'1' * 64}']",
-        "write_only_under": "['/x']",
+        "unix_sockets": "false", "write_only_under": "['/x']",
     }  # fmt: skip
     assert samples.keys() == schema.keys()
     with open(os.path.join(ROOT, "docs", "policies.md"), encoding="utf-8") as file:

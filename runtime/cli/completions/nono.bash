@@ -13,7 +13,7 @@ _shtab_nono_config_subparsers=(show check schema)
 _shtab_nono_subparsers=(run why profile audit ledger keygen key config doctor completion help)
 
 _shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --json --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --status-fd)
-_shtab_nono_why_option_strings=(-h --help --path --host --listen --schema --op --port --self --json -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir)
+_shtab_nono_why_option_strings=(-h --help --path --unix-socket --unix-socket-bind --host --listen --schema --op --port --self --json -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir)
 _shtab_nono_profile_list_option_strings=(-h --help --json)
 _shtab_nono_profile_show_option_strings=(-h --help --json)
 _shtab_nono_profile_validate_option_strings=(-h --help --json)
@@ -74,6 +74,8 @@ _shtab_nono_run___key_passphrase_env_COMPGEN=_nono_variables
 _shtab_nono_run___output_COMPGEN=_nono_files
 _shtab_nono_run___diagnostics_json_COMPGEN=_nono_files
 _shtab_nono_why___path_COMPGEN=_nono_files
+_shtab_nono_why___unix_socket_COMPGEN=_nono_files
+_shtab_nono_why___unix_socket_bind_COMPGEN=_nono_files
 _shtab_nono_why__a_COMPGEN=_nono_dirs
 _shtab_nono_why___allow_COMPGEN=_nono_dirs
 _shtab_nono_why__r_COMPGEN=_nono_dirs

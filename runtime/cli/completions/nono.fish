@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --until --workdir --write --write-file -a -c -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --name --new --new-key-passphrase-env --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --unix-socket --unix-socket-bind --until --workdir --write --write-file -a -c -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -115,6 +115,8 @@ complete -c nono -n '_shtab_nono_using run; and test $_shtab_nono_npos -ge 0' -k
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a why -d 'Whether a launch may do something, and what would change that.'
 complete -c nono -n '_shtab_nono_using why' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using why' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'may it use this file or directory?'
+complete -c nono -n '_shtab_nono_using why' -l unix-socket -xka "(__fish_complete_path (commandline -ct))" -d 'may it connect to this UNIX socket?'
+complete -c nono -n '_shtab_nono_using why' -l unix-socket-bind -xka "(__fish_complete_path (commandline -ct))" -d 'may it make a UNIX socket there, and listen on it?'
 complete -c nono -n '_shtab_nono_using why' -l host -x -d 'may it connect to this host, on --port?'
 complete -c nono -n '_shtab_nono_using why' -l listen -x -d 'may it listen on this TCP port?'
 complete -c nono -n '_shtab_nono_using why' -l schema -d 'print the form of what --json writes'

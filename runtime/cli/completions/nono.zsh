@@ -450,6 +450,8 @@ _shtab_nono_run_defaults_added=0
 _shtab_nono_why_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--path=[may it use this file or directory\?]:PATH:_files"
+  "--unix-socket=[may it connect to this UNIX socket\?]:PATH:_files"
+  "--unix-socket-bind=[may it make a UNIX socket there, and listen on it\?]:PATH:_files"
   "--host=[may it connect to this host, on --port\?]:HOST:"
   "--listen=[may it listen on this TCP port\?]:PORT:"
   "--schema[print the form of what --json writes]"
