@@ -228,6 +228,35 @@ def test_a_command_that_does_not_even_fit_has_an_outcome(limited: Limited) -> No
     assert limited.site.record().outcome["executed_image"] in ("unchecked", "same")
 
 
+@pytest.mark.skipif(own_directory("memory") is None, reason="a group of version 1 to put nono into")
+def test_memory_that_ran_out_around_it_is_told_from_its_own(limited: Limited) -> None:
+    """The kernel counts either as the group's; the text says whose limit it was."""
+    if not IS_ROOT or not limited.can("memory_bytes"):
+        return
+    around = f"{own_directory('memory')}/around-{os.getpid()}"
+    os.mkdir(around)
+    try:
+        for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+            if os.path.exists(f"{around}/{name}"):
+                with open(f"{around}/{name}", "w", encoding="ascii") as file:
+                    file.write(str(128 * MIB))
+
+        def enter() -> None:
+            with open(f"{around}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+
+        hog = ("--", PYTHON, "-I", "-c", HOG.format(512))
+        ended, status = limited.site.status(
+            "--memory", "1G", *limited.site.python_grants(), *hog, preexec=enter
+        )
+        assert (ended.status, status["ended_by"]) == (137, "memory")
+        said = "nono: the command was ended: memory ran out around it, not its own 1 GiB of memory"
+        assert said in ended.lines
+    finally:
+        wait_for(lambda: not _words(f"{around}/cgroup.procs"), "nothing is in the group around")
+        os.rmdir(around)
+
+
 # --- processes -----------------------------------------------------------------------------------
 
 SPAWN = """\
