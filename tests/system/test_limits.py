@@ -480,6 +480,25 @@ def test_a_command_can_neither_leave_its_group_nor_change_it(limited: Limited) -
         assert (ended.status, status["not_started"]["code"]) == (125, "grant.untouchable")
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="root mounts file systems")
+def test_a_second_mount_of_the_groups_is_not_granted_for_writing(limited: Limited) -> None:
+    """Landlock knows files, not places: a group's files are the same wherever its tree is mounted."""
+    site = limited.site
+    place = site.project / "groups"
+    place.mkdir()
+    mount = f'mount -t cgroup -o pids none "{place}" 2>/dev/null || mount -t cgroup2 none "{place}"'
+    unshared = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
+    listed = subprocess.run([*unshared, "ls", place], capture_output=True, text=True, check=False)
+    assert "cgroup.procs" in listed.stdout, listed.stderr
+    for granted in (place, site.project):
+        ended, status = site.status(
+            "--nofile", "64", "--write", granted, "--", "/bin/true", program=(*unshared, NONO)
+        )
+        assert (ended.status, status["not_started"]["code"]) == (125, "grant.untouchable")
+    ended = site.run("--read", place, "--", "/bin/ls", place, program=(*unshared, NONO))
+    assert b"cgroup.procs" in ended.stdout
+
+
 def family(limited: Limited, *flags: Argument) -> tuple[Any, list[str], list[int]]:
     """Start a launch with a command that sleeps; return it, its groups, and its processes' pids."""
     site = limited.site
