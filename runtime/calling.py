@@ -41,6 +41,11 @@ def launch(
     allow_commands: Sequence[str | bytes] = (),
     block_commands: Sequence[str | bytes] = (),
     credentials: Mapping[str, str] | None = None,
+    memory: int | str | None = None,
+    max_processes: int | None = None,
+    cpu_time: int | str | None = None,
+    max_file_size: int | str | None = None,
+    nofile: int | None = None,
     profile: str | bytes | os.PathLike[str] | None = None,
     ledger: str | bytes | os.PathLike[str] | None = None,
     audit_sign_key: str | None = None,
@@ -84,6 +89,11 @@ def launch(
         credentials: secrets by the variable that each is put into, named by where they lie:
             ``keyring://SERVICE/USER``, ``file:///PATH`` or ``env://NAME``. The last is taken out of this
             process's environment, and kept in its memory for later launches.
+        memory: bytes of memory for all that it starts together, or as on the command line: ``"512M"``.
+        max_processes: processes and threads, together.
+        cpu_time: seconds of CPU time, together, or as on the command line: ``"10m"``.
+        max_file_size: bytes beyond which no file can be written.
+        nofile: open files of each process.
         profile: the name of a profile, or the path of a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
@@ -141,6 +151,13 @@ def launch(
         allow_commands=_encoded("allow_commands", allow_commands),
         block_commands=_encoded("block_commands", block_commands),
         credentials=credentials or {},
+        limits=_limits(
+            memory=memory,
+            max_processes=max_processes,
+            cpu_time=cpu_time,
+            max_file_size=max_file_size,
+            nofile=nofile,
+        ),
         profile=_encoded_one(profile),
         ledger=_encoded_one(ledger),
         key=audit_sign_key,
@@ -161,6 +178,15 @@ def _encoded(name: str, values: Sequence[str | bytes | os.PathLike[str]]) -> tup
         return tuple(os.fsencode(value) for value in values)
     except (TypeError, UnicodeEncodeError) as error:
         raise UsageError(f"{name} holds what is neither text nor bytes nor a path: {error}") from None
+
+
+def _limits(**given: object) -> Mapping[str, int]:
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return {}
+    from runtime import limits  # noqa: PLC0415  # most launches have none
+
+    return limits.asked(given)
 
 
 def _encoded_one(value: str | bytes | os.PathLike[str] | None) -> bytes | None:

@@ -42,6 +42,7 @@ class Plan(NamedTuple):
         own_group: whether it gets a process group of its own.
         limits: the caller's limits that nono has lifted for itself.
         oom_score: its place among those that are ended when memory runs out.
+        bounds: the resource limits that the launch asks for.
         standard_error: descriptor that becomes its standard error, -1 for nono's own.
     """
 
@@ -54,6 +55,7 @@ class Plan(NamedTuple):
     own_group: bool
     limits: Sequence[own_limits.Limit]
     oom_score: int
+    bounds: Sequence[tuple[int, int]] = ()
     standard_error: int = -1
 
 
@@ -110,6 +112,7 @@ def _execute(plan: Plan, failure: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan.signal_mask)
     try:
         own_limits.put_back(plan.limits)  # as late as possible: this process, too, has to end up there
+        own_limits.lower(plan.bounds)
         os.execve(plan.image, list(plan.argv), plan.environment)
     except OSError as error:
         os.write(failure, b"%d" % (error.errno or 0))

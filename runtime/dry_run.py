@@ -2,7 +2,8 @@
 
 Everything is judged as a launch judges it, on the very objects that it would use. Whether this kernel
 enforces it is tried in a forked child that restricts itself with the launch's own ruleset and filter, and
-ends. No hook runs, no key is read, no ledger is opened, and nothing is made or changed.
+ends; control groups for limits are made, and removed. No hook runs, no key is read, no ledger is opened, and
+nothing is made or changed that stays.
 
 Its form is published as ``runtime/schemas/dry-run.schema.json``.
 """
@@ -93,6 +94,10 @@ def foresee(
         "metadata": False,
     }
     enforcement.require_achieved(prepared.required, achievable)
+    if plan.limits:
+        from runtime.confinement import Confinement  # noqa: PLC0415  # most launches have no limits
+
+        Confinement(plan.limits, request.outer_session()).remove()
     start = start_data(
         capabilities=capabilities,
         images=plan.images,
@@ -100,6 +105,7 @@ def foresee(
         directory=plan.directory,
         prepared=prepared,
         achieved=achievable,
+        limits=plan.limits,
     )
     ledger = None if request.ledger is None else from_here(request.ledger)
     record: dict[str, Json] = {
@@ -112,7 +118,8 @@ def foresee(
         "capabilities_sha256": start["capabilities_sha256"],
         "dropped": [canonical.text(name) for name in plan.dropped],
         "enforcement": start["enforcement"],
-        "manifest": manifest(capabilities).document(),
+        "manifest": manifest(capabilities).document()
+        | ({"limits": dict(plan.limits)} if plan.limits else {}),
         "record": record if request.audit else None,
     }
     return DryRun(plan, prepared.required, achievable, ledger, request.audit, document)

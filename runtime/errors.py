@@ -94,6 +94,12 @@ class EnforcementError(LaunchError):
     default_code = "enforcement.missing"
 
 
+class LimitError(LaunchError):
+    """A limit that was asked for and cannot be held here."""
+
+    default_code = "limit.unenforceable"
+
+
 class HookError(LaunchError):
     """A session hook that must not run, or a required one that failed."""
 

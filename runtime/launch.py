@@ -23,6 +23,7 @@ import fcntl
 import os
 import stat
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from attest import canonical
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from attest.canonical import Json
+    from runtime.confinement import Confinement
     from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.record import LaunchRecord
@@ -87,6 +89,8 @@ class LaunchResult(NamedTuple):
         executed_image: ``same`` as the one that was hashed, ``different``, or ``unchecked``.
         duration_us: microseconds between release and end.
         survivors: processes that it left and that were killed.
+        ended_by: what ended it other than itself: ``memory`` or ``cpu-time``, a limit; None for nothing.
+        limits: what it was held to, by the names of the record.
         outputs: what the outcome says about each declared output.
         ledger: path of the ledger, None without a record.
         entries: where the record's entries stand in the ledger.
@@ -102,6 +106,8 @@ class LaunchResult(NamedTuple):
     outputs: tuple[Json, ...]
     ledger: bytes | None
     entries: tuple[int, ...]
+    ended_by: str | None = None
+    limits: Mapping[str, int] = MappingProxyType({})
 
 
 class LaunchPlan(NamedTuple):
@@ -114,6 +120,7 @@ class LaunchPlan(NamedTuple):
         directory: its start directory.
         dropped: names of variables that it would not get.
         credentials: variables that secrets are put into, and the references of those.
+        limits: what it is held to, by the names of the record.
     """
 
     capabilities: CapabilitySet
@@ -122,6 +129,7 @@ class LaunchPlan(NamedTuple):
     directory: bytes
     dropped: tuple[bytes, ...]
     credentials: tuple[tuple[str, str], ...]
+    limits: Mapping[str, int]
 
 
 class Launch:
@@ -179,6 +187,7 @@ class Launch:
         self._supervision: Supervision | None = None
         self._limits: tuple[own_limits.Limit, ...] = ()
         self._place: out_of_memory.Place | None = None
+        self._confinement: Confinement | None = None
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
@@ -313,6 +322,7 @@ class Launch:
         self._enforced = capabilities, directory
         if self._relays:
             self._take_relay()
+        self._confine()
         supervision = self._begin(held, prepared, variables, directory, signals)
         images = held.hash_all()
         achieved = supervision.achieved() | {
@@ -328,6 +338,7 @@ class Launch:
             directory=directory,
             prepared=prepared,
             achieved=achieved,
+            limits=self._resolution.limits,
             pid=supervision.pid,
         )
         self._explain(self._plan(capabilities, images, variables, directory))
@@ -405,6 +416,8 @@ class Launch:
             executed_image=ending.image,
             duration_us=duration_us,
             survivors=ending.survivors,
+            ended_by=ending.ended_by,
+            limits=self._resolution.limits,
             outputs=tuple(hashed),
             ledger=None if (ledger := self._recording.ledger) is None else ledger.path,
             entries=tuple(self._record.indices),
@@ -454,6 +467,8 @@ class Launch:
         """Do what comes after the outcome."""
         if self.relay is not None:
             self.relay.hand_on()  # what there is room for, before an after-hook writes
+        for note in ending.notes:
+            self._notify(note)
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:
@@ -606,9 +621,9 @@ class Launch:
         directory: bytes,
     ) -> LaunchPlan:
         names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
-        return LaunchPlan(
-            capabilities, images, names, directory, variables.dropped, tuple(sorted(credentials.items()))
-        )
+        secrets = tuple(sorted(credentials.items()))
+        limits = self._resolution.limits
+        return LaunchPlan(capabilities, images, names, directory, variables.dropped, secrets, limits)
 
     def _capability_file(self) -> CapabilityFile | None:
         try:
@@ -649,6 +664,14 @@ class Launch:
 
     # --- 7: the fork -----------------------------------------------------------------------------
 
+    def _confine(self) -> None:
+        """Make what holds the launch to its limits; the child is put in when it is there."""
+        if self._resolution.limits:
+            from runtime.confinement import Confinement  # noqa: PLC0415  # most launches have no limits
+
+            self._confinement = Confinement(self._resolution.limits, self._request.outer_session())
+            self._cleanup.callback(self._confinement.remove)
+
     def _begin(
         self,
         held: executable.Held,
@@ -671,6 +694,7 @@ class Launch:
                 limits=self._limits,
                 oom_score=self._place.command,
                 relay=self.relay,
+                confinement=self._confinement,
             )
         finally:
             os.close(descriptor)

@@ -1,9 +1,9 @@
 """A capability manifest: a whole capability set in a file, for ``nono run --config FILE``.
 
-Its form is the one that the record has: ``capabilities`` of ``launch.start``, published by itself as
-``runtime/schemas/capabilities.schema.json``. ``nono run --dry-run --json`` writes one. It is JSON with any
-white space; what is not in the form is refused by name, since a key that was misspelt would otherwise be a
-grant that silently is not there.
+Its form is the one that the record has: ``capabilities`` of ``launch.start``, and where there are any its
+``limits``; published by itself as ``runtime/schemas/capabilities.schema.json``. ``nono run --dry-run --json``
+writes one. It is JSON with any white space; what is not in the form is refused by name, since a key that was
+misspelt would otherwise be a grant that silently is not there.
 
 It stands alone: nothing is added to it but what the launch itself needs. What it grants is asked for as if
 the user had typed it, whatever source it names, so what is protected stays protected.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from attest import canonical
@@ -34,12 +35,14 @@ from runtime.capabilities import (
     ports,
 )
 from runtime.document_words import kind_of, quoted
-from runtime.errors import ManifestError
+from runtime.errors import ManifestError, UsageError
 from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import from_here, normalise, shown
 from runtime.strict_json import object_of, text_of, value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from attest.canonical import Json
     from runtime.capabilities import Ports
     from runtime.strict_json import Value
@@ -49,7 +52,7 @@ MAX_PATH_BYTES = 4095  # PATH_MAX without its NUL
 NOT_CANONICAL = "manifest.path"
 """The code of the one mistake that the published schema cannot name."""
 
-_MEMBERS = ("files", "network", "unix_sockets")
+_MEMBERS = ("files", "limits", "network", "unix_sockets")
 _GRANT = ("access", "asked", "path", "source", "type")
 _NETWORK = ("connect", "listen", "listen_loopback", "mode")
 _GROUP = "group:"
@@ -67,6 +70,7 @@ class Manifest(NamedTuple):
         network: the network mode.
         ports: which, where that is ``ports``.
         unix_sockets: the grants on UNIX sockets, as a user would ask for them.
+        limits: what the launch is held to, by the names of the record.
     """
 
     path: bytes
@@ -75,6 +79,7 @@ class Manifest(NamedTuple):
     network: Network
     ports: Ports
     unix_sockets: tuple[SocketRequest, ...] = ()
+    limits: Mapping[str, int] = MappingProxyType({})
 
     def document(self) -> dict[str, Json]:
         """Return what the intent says of it."""
@@ -100,7 +105,8 @@ def read_manifest(named: bytes) -> Manifest:
     grants = tuple(reader.grant(each, f"files[{number}]") for number, each in enumerate(files))
     network, asked_ports = reader.network(document["network"])
     sockets = reader.sockets(document["unix_sockets"]) if "unix_sockets" in document else ()
-    return Manifest(path, hashlib.sha256(data).hexdigest(), grants, network, asked_ports, sockets)
+    sha256, held = hashlib.sha256(data).hexdigest(), reader.limits(document.get("limits", {}))
+    return Manifest(path, sha256, grants, network, asked_ports, sockets, held)
 
 
 def _read(path: bytes) -> bytes:
@@ -201,6 +207,22 @@ class _Reader:
         if mode is not Network.PORTS and lists != [None, None, None]:
             raise self.error("network", f"names ports, and its mode is {mode}")
         return mode, NO_PORTS if mode is not Network.PORTS else ports(*(each or () for each in lists))
+
+    def limits(self, value: Value) -> dict[str, int]:
+        if value == {}:
+            return {}
+        from runtime import limits  # noqa: PLC0415  # few launches have any
+
+        table = self.table(value, "limits", limits.MEMBERS)
+        for member, each in table.items():
+            if type(each) is not int:
+                raise self.error(f"limits.{member}", f"must be a whole number, not {kind_of(each)}")
+        found = cast("dict[str, int]", table)
+        try:
+            limits.check(found)
+        except UsageError as error:
+            raise self.error("limits", str(error), hint=error.hint) from None
+        return found
 
     def _ports(self, table: dict[str, Value], key: str) -> list[int] | None:
         if key not in table:

@@ -12,7 +12,7 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
 4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
 5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
-   end, the last being how often it refused.
+   end, the last being how often it refused; where limits are asked for, with ``{"ended_by", "notes"}``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
 
 if TYPE_CHECKING:
+    from runtime.confinement import Confinement
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.mediation import Handover, Mediation
@@ -59,13 +60,25 @@ class Channel:
             while line:
                 line = line[os.write(self.messages, line) :]
 
+    def is_open(self) -> bool:
+        """Return whether the launcher is there, and wants to hear."""
+        poll = select.poll()
+        poll.register(self.launcher, select.POLLIN)
+        return not poll.poll(0)
+
     def is_acknowledged(self) -> bool:
         """Wait for the launcher's byte; return False when it is gone."""
         return os.read(self.launcher, 1) == b"\x01"
 
 
 def run(
-    channel: Channel, plan: child.Plan, held: Held, pipes: tuple[int, int, int], keep: frozenset[int]
+    channel: Channel,
+    plan: child.Plan,
+    held: Held,
+    pipes: tuple[int, int, int],
+    keep: frozenset[int],
+    *,
+    confinement: Confinement | None = None,
 ) -> None:
     """Be the monitor; never returns.
 
@@ -75,15 +88,22 @@ def run(
         held: the executable, to be compared at the exec stop.
         pipes: the child's ends: report, release, failure.
         keep: further descriptors that monitor and child need.
+        confinement: the control groups that hold the launch to its limits, None without any.
     """
     try:
-        _supervise(channel, plan, held, pipes, keep)
+        _supervise(channel, plan, held, pipes, keep, confinement=confinement)
     finally:
         os._exit(0)
 
 
 def _supervise(
-    channel: Channel, plan: child.Plan, held: Held, pipes: tuple[int, int, int], keep: frozenset[int]
+    channel: Channel,
+    plan: child.Plan,
+    held: Held,
+    pipes: tuple[int, int, int],
+    keep: frozenset[int],
+    *,
+    confinement: Confinement | None,
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -140,17 +160,20 @@ def _supervise(
     offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
-        _await_end(channel, pid, offspring)
-    _end(channel, offspring, mediation)
+        _await_end(channel, pid, offspring, confinement)
+    _end(channel, offspring, mediation, confinement)
 
 
-def _end(channel: Channel, offspring: Offspring, mediation: Mediation | None) -> None:
+def _end(
+    channel: Channel, offspring: Offspring, mediation: Mediation | None, confinement: Confinement | None
+) -> None:
     """Kill what is left, and say how all of it ended."""
     if mediation is not None:
         mediation.helpers.close()
     status, usage = offspring.kill()
     channel.send(
-        {
+        ({} if confinement is None else confinement.said(status))
+        | {
             "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
@@ -160,6 +183,8 @@ def _end(channel: Channel, offspring: Offspring, mediation: Mediation | None) ->
             "user_us": usage.user_us,
         },
     )
+    if confinement is not None and not channel.is_open():
+        confinement.remove()  # as its launcher would
 
 
 def _handover(prepared: Prepared) -> Handover | None:
@@ -216,8 +241,11 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
-    """Wait until the command ends, or the launcher is gone; what ends or stops meanwhile is taken care of."""
+def _await_end(channel: Channel, pid: int, offspring: Offspring, confinement: Confinement | None) -> None:
+    """Wait until the command ends, a limit ends it, or the launcher is gone.
+
+    What ends or stops meanwhile is taken care of.
+    """
     poll = select.poll()
     poll.register(channel.launcher, select.POLLIN)
     # Also when it cannot be reaped yet: a process that the command left may trace it, and never wait for it.
@@ -228,7 +256,10 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring) -> None:
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
     more = True
     while offspring.ended is None:
-        ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
+        pause = None if confinement is None else confinement.pause_ms()
+        ready = {descriptor for descriptor, _ in poll.poll(0 if more else pause)}
+        if confinement is not None and confinement.is_over():
+            return
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()

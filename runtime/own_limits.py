@@ -53,6 +53,20 @@ def put_back(limits: Sequence[Limit]) -> None:
         syscalls.setrlimit(*limit)
 
 
+def lower(bounds: Sequence[tuple[int, int]]) -> None:
+    """Set limits of this process, soft and hard, to these bounds, or leave them where they are lower.
+
+    Args:
+        bounds: of each the resource, and the most that it may be.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    for resource, most in bounds:
+        soft, hard = syscalls.getrlimit(resource)
+        syscalls.setrlimit(resource, min(soft, most), min(hard, most))
+
+
 @contextlib.contextmanager
 def as_before(limits: Sequence[Limit]) -> Iterator[None]:
     """Have the limits put back meanwhile: for what is started that is neither nono nor the command."""

@@ -8,8 +8,9 @@ there, its own name means the built-in one.
 
 **What files say together.** The files of a chain stand in the order in which they are needed, each once, the
 one that was named last. They are merged in this order: lists are united, of maps the later value wins,
-``network.block`` holds once one says so. Groups are *the defaults and those that any file includes, without
-those that any file excludes*. An ``environment.allow`` of one file is a list for all of them.
+``network.block`` holds once one says so, of each limit the lowest. Groups are *the defaults and those that
+any file includes, without those that any file excludes*. An ``environment.allow`` of one file is a list for
+all of them.
 
 Nothing of a chain may be granted for writing, and each file is recorded by its digest.
 """
@@ -65,6 +66,7 @@ class Profile(NamedTuple):
         credentials: references of secrets, by the variable that each is put into.
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked.
+        limits: what a launch is held to, by the names of the record: the lowest that a file says of each.
     """
 
     chain: tuple[ProfileFile, ...]
@@ -78,6 +80,7 @@ class Profile(NamedTuple):
     credentials: Mapping[str, str]
     allow_commands: tuple[bytes, ...]
     block_commands: tuple[bytes, ...]
+    limits: Mapping[str, int]
 
     @property
     def group_grants(self) -> tuple[GrantRequest, ...]:
@@ -168,7 +171,16 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
         credentials=credentials,
         allow_commands=tuple(dict.fromkeys(name for file in chain for name in file.allow_commands)),
         block_commands=tuple(dict.fromkeys(name for file in chain for name in file.block_commands)),
+        limits=_lowest([file.limits for file in chain if file.limits]),
     )
+
+
+def _lowest(said: list[Mapping[str, int]]) -> Mapping[str, int]:
+    if not said:
+        return {}
+    from runtime import limits  # noqa: PLC0415  # its file has been read with it
+
+    return limits.lowest(said)
 
 
 def built_in_names() -> tuple[bytes, ...]:

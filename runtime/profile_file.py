@@ -57,6 +57,7 @@ SECTIONS = (
     "environment",
     "env_credentials",
     "commands",
+    "limits",
     "session_hooks",
 )
 
@@ -102,6 +103,7 @@ class ProfileFile(NamedTuple):
         credentials: references of secrets, by the variable that each is put into.
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked.
+        limits: what a launch is held to, by the names of the record.
     """
 
     name: bytes
@@ -121,6 +123,7 @@ class ProfileFile(NamedTuple):
     credentials: Mapping[str, str]
     allow_commands: tuple[bytes, ...]
     block_commands: tuple[bytes, ...]
+    limits: Mapping[str, int]
 
 
 def is_name(text: bytes) -> bool:
@@ -184,6 +187,7 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
         credentials=reader.credentials(document.get("env_credentials", {})),
         allow_commands=reader.commands("allow", commands.get("allow", [])),
         block_commands=reader.commands("block", commands.get("block", [])),
+        limits=reader.limits(document.get("limits", {})),
     )
 
 
@@ -429,6 +433,19 @@ class _Reader:
             return name
 
         return self._strings(value, f"commands.{kind}", "names", blocked_commands.MAX_NAMES, command)
+
+    def limits(self, value: Value) -> dict[str, int]:
+        if value == {}:
+            return {}
+        from runtime import limits  # noqa: PLC0415  # few profiles have any
+
+        found: dict[str, int] = {}
+        for name, each in self.table(value, "limits", limits.NAMES).items():
+            try:
+                found |= limits.asked({name: each})
+            except UsageError as error:
+                raise self.error("limits", str(error), hint=error.hint) from None
+        return found
 
     def requests(self, key: str, value: Value) -> list[GrantRequest]:
         access, directory = _FILESYSTEM[key]

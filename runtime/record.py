@@ -97,6 +97,7 @@ class LaunchRecord:
         directory: bytes,
         prepared: Prepared,
         achieved: Mapping[str, bool],
+        limits: Mapping[str, int],
         pid: int,
     ) -> None:
         """Record what will run, and inside what.
@@ -111,6 +112,7 @@ class LaunchRecord:
             directory=directory,
             prepared=prepared,
             achieved=achieved,
+            limits=limits,
         )
         data["pid"] = pid
         self._require_room(data)
@@ -161,6 +163,8 @@ class LaunchRecord:
             },
             "started": format_instant(started_ns),
         }
+        if ending.ended_by is not None:
+            data["ended_by"] = ending.ended_by
         if ending.exit is not None:
             data["exit"] = ending.exit
         else:
@@ -269,6 +273,7 @@ def start_data(
     directory: bytes,
     prepared: Prepared,
     achieved: Mapping[str, bool],
+    limits: Mapping[str, int],
 ) -> dict[str, Json]:
     """Return what the start of a launch says, all but the pid."""
     return {
@@ -285,7 +290,7 @@ def start_data(
         "environment": variables.names(),
         "executable": images[0].document(),
         "interpreters": [image.document() for image in images[1:]],
-        "limits": {},
+        "limits": dict(limits),
     }
 
 

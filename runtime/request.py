@@ -33,10 +33,12 @@ _BESIDE_A_MANIFEST = frozenset(
         *("command", "variables", "workdir", "config"),
         *("bypass_protection", "allow_writable_script", "allow_commands", "block_commands"),
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
+        "limits",  # which take away
     }
 )
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
 class LaunchRequest(NamedTuple):
@@ -58,6 +60,7 @@ class LaunchRequest(NamedTuple):
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked besides the usual ones.
         credentials: references of secrets, by the variable of the command that each is put into.
+        limits: what it is held to, by the names of the record (:mod:`runtime.limits`).
         profile: name of a profile, or path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
@@ -83,6 +86,7 @@ class LaunchRequest(NamedTuple):
     allow_commands: tuple[bytes, ...] = ()
     block_commands: tuple[bytes, ...] = ()
     credentials: Mapping[str, str] = _NONE
+    limits: Mapping[str, int] = _NO_LIMITS
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
@@ -123,6 +127,10 @@ class LaunchRequest(NamedTuple):
                 hint="leave out --no-audit, or what is for the record",
             )
         require_labels(self.labels)
+        if self.limits:
+            from runtime import limits  # noqa: PLC0415  # most launches have none
+
+            limits.check(self.limits)
         if self.config is not None:
             self._require_manifest_alone()
 

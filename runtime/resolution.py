@@ -100,6 +100,7 @@ class Resolution:
         secrets: those, by variable.
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked besides the usual ones.
+        limits: what the launch is held to, by the names of the record: the lowest that is said of each.
         network: the network mode.
         ports: which, where that is ``ports``.
 
@@ -134,6 +135,7 @@ class Resolution:
         self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
         self._take_commands_and_references()
+        self.limits = self._lowest_limits()
         self._require_recordable_sockets()
         self.network, self.ports = self._asked_network()
         if self._minimum is not None:
@@ -156,6 +158,20 @@ class Resolution:
         self.block_commands = blocked_commands.united(
             request.block_commands, () if profile is None else profile.block_commands
         )
+
+    def _lowest_limits(self) -> Mapping[str, int]:
+        asked = self.request.limits
+        around = [said.limits for said in (self.profile, self.manifest) if said is not None and said.limits]
+        if not asked and not around:
+            return asked
+        from runtime import limits  # noqa: PLC0415  # most launches have none
+
+        held = limits.lowest([asked, *around])
+        for member, value in asked.items():
+            if held[member] < value:
+                what = "the profile's" if self.manifest is None else "the manifest's"
+                self._notify(f"{what} limit is lower, and holds: {limits.words(member, held[member])}")
+        return held
 
     def _take_manifest(self) -> Manifest | None:
         if self.request.config is None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from attest.canonical import Json
+    from runtime.confinement import Confinement
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.own_limits import Limit
@@ -62,6 +63,8 @@ class Ending(NamedTuple):
         left: processes that could not be ended.
         monitor_lost: whether the monitor ended first, so that the launcher did what is the monitor's.
         decisions: how often the command was refused what the monitor decides on.
+        ended_by: what ended it other than itself: ``memory`` or ``cpu-time``, a limit; None for nothing.
+        notes: what the user should know of that, a sentence each.
     """
 
     status: int
@@ -74,6 +77,8 @@ class Ending(NamedTuple):
     left: int
     monitor_lost: bool = False
     decisions: int = 0
+    ended_by: str | None = None
+    notes: Sequence[str] = ()
 
     @property
     def exit(self) -> int | None:
@@ -153,6 +158,7 @@ class Supervision:
         self._pidfd = -1
         self._ballast = out_of_memory.Ballast()
         self._image: tuple[str, str | None] = UNCHECKED, None
+        self._confinement: Confinement | None = None
         self._decisions = 0
         self.decisions: list[dict[str, Json]] = []
         self.pid = 0
@@ -169,11 +175,12 @@ class Supervision:
         limits: Sequence[Limit],
         oom_score: int,
         relay: Relay | None = None,
+        confinement: Confinement | None = None,
     ) -> Supervision:
-        """Fork the monitor, which forks the child; returns once the child is there and traced.
+        """Fork the monitor, which forks the child; returns once the child is there, traced and held.
 
         Raises:
-            LaunchError: a process cannot be made, or the child cannot be traced.
+            LaunchError: a process cannot be made, or the child cannot be traced, or held to its limits.
         """
         try:
             acknowledged, acknowledge = os.pipe()
@@ -194,6 +201,7 @@ class Supervision:
             signal_mask=signals.mask,
             limits=limits,
             oom_score=oom_score,
+            bounds=() if confinement is None else confinement.bounds,
             own_group=not any(os.isatty(number) for number in range(3)),
             standard_error=-1 if relay is None else relay.command_end,
         )
@@ -208,6 +216,8 @@ class Supervision:
         )
         if relay is not None:
             keep |= {relay.command_end}
+        if confinement is not None:
+            keep |= confinement.descriptors
         try:
             monitor_pid = os.fork()
         except OSError as error:
@@ -217,7 +227,9 @@ class Supervision:
                 hint=enforcement.processes_hint(error.errno),
             ) from None
         if monitor_pid == 0:
-            monitor.run(monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep)
+            monitor.run(
+                monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep, confinement=confinement
+            )
         for pipe in (acknowledged, messages_end, *pipes):
             os.close(pipe)
         if relay is not None:
@@ -230,8 +242,11 @@ class Supervision:
             release=release,
             failure=failure,
         )
+        supervision._confinement = confinement
         try:
             supervision._meet()
+            if confinement is not None:
+                confinement.hold(supervision.pid)
         except BaseException:
             supervision.abandon()
             raise
@@ -403,6 +418,8 @@ class Supervision:
             survivors=message["survivors"],
             left=message["left"],
             decisions=message["decisions"],
+            ended_by=message.get("ended_by"),
+            notes=tuple(message.get("notes", ())),
         )
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
@@ -465,6 +482,8 @@ class Supervision:
         gone.poll(max(0.0, deadline - time.monotonic()) * 1_000)
         # Nobody has counted what a stranger inherited, and what nobody counted is not said to be gone.
         left = len(orphans) if ended is not None else max(1, len(orphans))
+        if self._confinement is not None and self._confinement.kills_all():
+            left = 0  # a control group counts what a stranger inherits as well
         status, usage = ended or (signal.SIGKILL, syscalls.Usage(0, 0, 0))
         return Ending(
             status=status,
@@ -477,6 +496,7 @@ class Supervision:
             left=left,
             monitor_lost=True,
             decisions=self._decisions,
+            **({} if self._confinement is None else self._confinement.said(status)),
         )
 
     def abandon(self) -> None:

@@ -6,8 +6,8 @@ commands: whoever runs something without nono is not held by it (SECURITY.md).
 **The minimum profile.** Each launch uses it or builds upon it: every file of its chain, by digest, must be in
 the chain of the launch's profile, so neither a name nor a path stands for it. What it blocks stays blocked
 then: a closed network, or all but its ports; excluded groups; denials of groups; variables that it denies;
-commands that it blocks. Its hooks run. What it grants can be added to, by flags and by profiles, unless
-``grants = "profile-only"``.
+commands that it blocks; and its limits can only be lowered. Its hooks run. What it grants can be added to, by
+flags and by profiles, unless ``grants = "profile-only"``.
 A capability manifest stands alone and holds nothing of a profile, so there is none under a minimum profile.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NO_GRANTS = frozenset(
     {
         *("command", "variables", "workdir", "profile", "block_net", "allow_writable_script"),
-        "block_commands",
+        *("block_commands", "limits"),  # which take away
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
         # They narrow a network, or are refused as wider than the profile's.
         *("connect_ports", "listen_ports", "open_ports"),
@@ -274,6 +274,7 @@ class Minimum:
             "credentials": profile.credentials.items() <= minimum.credentials.items(),
             "allow_commands": set(profile.allow_commands) <= set(minimum.allow_commands),
             "block_commands": True,
+            "limits": True,  # of a chain the lowest hold
         }
         for field in profile._fields:
             if not within.get(field, getattr(profile, field) == getattr(minimum, field)):

@@ -11,6 +11,7 @@
     key_passphrase_env = "NONO_PASSPHRASE"    # of that key
     labels = { team = "compilers" }
     silent = true                             # -v speaks again
+    limits = { memory = "4G", cpu_time = "1h" }
 
     [redaction]
     extra_flags = ["--pin"]
@@ -70,6 +71,7 @@ _LAUNCH = (
     "key_passphrase_env",
     "labels",
     "ledger",
+    "limits",
     "profile",
     "silent",
 )
@@ -85,6 +87,7 @@ class LaunchDefaults(NamedTuple):
         key_passphrase_env: the variable that holds that key's passphrase.
         labels: words that the record carries.
         ledger: absolute path of the ledger.
+        limits: what it is held to, by the names of the record.
         profile: name of a profile, or absolute path of a profile file.
         silent: whether the command writes nothing to standard error.
     """
@@ -95,6 +98,7 @@ class LaunchDefaults(NamedTuple):
     key_passphrase_env: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     ledger: bytes | None = None
+    limits: tuple[tuple[str, int], ...] = ()
     profile: bytes | None = None
     silent: bool | None = None
 
@@ -112,6 +116,7 @@ class LaunchDefaults(NamedTuple):
                 changes["block_net"] = self.block_net
             if request.allow_cwd is None:
                 changes["allow_cwd"] = self.allow_cwd
+            changes["limits"] = {**dict(self.limits), **request.limits}
         if request.audit:
             changes["labels"] = {**dict(self.labels), **request.labels}
             if request.ledger is None:
@@ -185,6 +190,7 @@ class _UserReader(Reader):
             key_passphrase_env=self._variable(table),
             labels=self._labels(table),
             ledger=self._place(table, "ledger", "the path of a ledger"),
+            limits=self._limits(table),
             profile=self._profile(table),
             silent=self.flag(table, "launch", "silent"),
         )
@@ -214,6 +220,18 @@ class _UserReader(Reader):
                 hint="a name has letters, digits, . _ and -; a path has a slash, or ends in .json or .jsonc",
             )
         return named.encode("ascii")
+
+    def _limits(self, table: Mapping[str, object]) -> tuple[tuple[str, int], ...]:
+        if "limits" not in table:
+            return ()
+        from runtime import limits  # noqa: PLC0415  # few users have any
+
+        where = "launch.limits"
+        given = self.table(table["limits"], where, limits.NAMES)
+        try:
+            return tuple(limits.asked(given).items())
+        except UsageError as error:
+            raise self.error(where, str(error), hint=error.hint) from None
 
     def _place(self, table: Mapping[str, object], key: str, what: str) -> bytes | None:
         path = self.text(table, "launch", key, what)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from attest import __version__, canonical
 from attest.errors import NonoError
 from runtime import (
+    confinement,
     enforcement,
     enforcement_probe,
+    limits,
     running_images,
     signing_key,
     surroundings,
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime.configuration import Configuration
     from runtime.enforcement_probe import Finding
+    from runtime.errors import LimitError
     from runtime.system_configuration import SystemConfiguration
 
 EPILOG = """\
-Each feature is tried, in a child process that restricts itself.
+Each feature is tried, in a child process that restricts itself; and each limit, in a control group that is
+made for it.
 
 exit codes:
   0  everything that a launch requires can be enforced
@@ -69,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         findings = enforcement_probe.probe(cache)
         refused = enforcement_probe.refused_calls()
         protects = running_images.protected(cache)
+        unheld = {member: error for member in limits.MEMBERS if (error := confinement.why_not(member))}
     except OSError as error:
         raise EnforcementError(
             f"cannot try anything in {shown(cache)}: {error.strerror}",
@@ -80,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         document = _document(findings, protects=protects, able=able) | {
             "configuration": configured,
             "container": surroundings.container(),
+            "limits": {member: _held(unheld.get(member)) for member in limits.MEMBERS},
             "refused_calls": [*refused],
             "seccomp_filtered": syscalls.seccomp_filtered(),
             "security_modules": surroundings.boot_modules(),
@@ -89,7 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         lines = _lines(findings, protects=protects)
         write_lines(
-            [*_lines_of_configuration(configured), *lines, *_lines_about(refused), "", _VERDICT[able]]
+            [
+                *_lines_of_configuration(configured),
+                *lines,
+                *_lines_of_limits(unheld),
+                *_lines_about(refused),
+                "",
+                _VERDICT[able],
+            ]
         )
     return 0 if able else 1
 
@@ -171,6 +184,25 @@ def _lines(findings: tuple[Finding, ...], *, protects: bool | None) -> list[str]
     lines.append(f"{'image':<13} writing to a running program is {image}")
     if protects is False:
         lines.append(f"{'':<13} hint: update the kernel; some releases of 6.11 and 6.12 have this fault")
+    return lines
+
+
+def _held(error: LimitError | None) -> dict[str, Json]:
+    return {"enforced": error is None, "hint": None if error is None else _sentence(error)}
+
+
+def _sentence(error: LimitError) -> str:
+    text = f"{error}: {error.hint}" if error.hint else str(error)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _lines_of_limits(unheld: dict[str, LimitError]) -> list[str]:
+    """Return which limits hold here, and what stands in the way of the others."""
+    held = ", ".join(limits.flag_of(limits.name_of(each)) for each in limits.MEMBERS if each not in unheld)
+    lines = [f"{'limits':<13} {held}"]
+    for member, error in unheld.items():
+        lines.append(f"{'':<13} not here (not required): {limits.flag_of(limits.name_of(member))}")
+        lines.append(f"{'':<13} hint: {_sentence(error)}")
     return lines
 
 

@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from attest import entry as entries
+from runtime import limits
 from runtime.capabilities import network_words, socket_words
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
@@ -210,7 +211,7 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():
-        yield "limit", f"{name} {value}"
+        yield "limit", limits.words(name, value)
     yield from _enforcement(start["enforcement"])
     yield "pid", str(start["pid"])
 
@@ -250,7 +251,8 @@ def _outcome(outcome: dict[str, Any]) -> Iterator[_Row]:
         yield "ended", outcome["ended"]
     else:
         dumped = ", core dumped" if outcome.get("core_dumped") else ""
-        yield "outcome", _ending(outcome) + dumped
+        by = f", ended by {outcome['ended_by']}" if "ended_by" in outcome else ""
+        yield "outcome", _ending(outcome) + dumped + by
         yield "started", outcome["started"]
         yield "ended", f"{outcome['ended']}, after {duration(outcome['duration_us'])}"
         yield "image", f"{outcome['executed_image']} as hashed"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.named_tuples import NamedTuple
+from runtime import limits
 from runtime.capabilities import socket_words
 from runtime.default_groups import DEFAULT_GROUPS
 from runtime.path_names import shown
@@ -81,6 +82,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
         for called in names:
             by = chain.that(lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands"))
             yield Fact("command", f"{rule} {shown(called)}", by)
+    yield from _limits(profile, chain)
     for kind, hook in profile.hooks.items():
         required = ", required" if hook.required else ""
         text = f"{kind}: {shown(hook.script)}, at most {hook.timeout_seconds} s{required}"
@@ -105,6 +107,12 @@ def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
     for name, value in variables.set_vars.items():
         by = chain.that(lambda file, it=name: it in file.variables.set_vars)[-1:]
         yield Fact("set", name.decode(), by, hashlib.sha256(value).hexdigest())
+
+
+def _limits(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
+    for member, value in profile.limits.items():
+        by = chain.that(lambda file, it=(member, value): file.limits.get(it[0]) == it[1])
+        yield Fact("limit", limits.words(member, value), by)
 
 
 def excluded(profile: Profile) -> list[str]:
@@ -207,6 +215,13 @@ def document(profile: Profile) -> dict[str, Any]:
                 for called in names
             ]
             for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands))
+        },
+        "limits": {
+            member: {
+                "said_by": [*chain.that(lambda file, it=(member, value): file.limits.get(it[0]) == it[1])],
+                "value": value,
+            }
+            for member, value in profile.limits.items()
         },
         "session_hooks": {
             kind: {

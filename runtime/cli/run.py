@@ -19,6 +19,8 @@ from runtime.path_names import shown
 from runtime.request import LaunchRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from attest.canonical import Json
     from runtime.cli.diagnosis_text import DiagnosticsFile
     from runtime.standard_error import FileView
@@ -115,6 +117,15 @@ _COMMAND_FLAGS = (
 )
 
 
+_LIMITS = (
+    ("--memory", "SIZE", "memory for all that it starts together, without swap: 512M, 2G, or bytes"),
+    ("--max-processes", "N", "processes and threads, together"),
+    ("--cpu-time", "DURATION", "CPU time, together: 90, 90s, 10m, 2h"),
+    ("--max-file-size", "SIZE", "no file can be written beyond it"),
+    ("--nofile", "N", "open files of each process"),
+)
+
+
 _PATHS_OF_GRANTS = (
     *(flag for flag, _, _ in _SOCKET_FLAGS),
     *(flag for _, flag, _, _, _ in _GRANTS),
@@ -164,6 +175,12 @@ def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     return grants
 
 
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("limits (a launch that cannot be held to one is refused)")
+    for flag, value, text in _LIMITS:
+        group.add_argument(flag, metavar=value, help=text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``nono run``."""
     add_grant_arguments(parser).add_argument(
@@ -189,6 +206,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for flag, text in _COMMAND_FLAGS:
         secrets.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
+    _add_limits(parser)
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -383,6 +401,7 @@ def _request(arguments: argparse.Namespace) -> LaunchRequest:
         allow_commands=tuple(os.fsencode(name) for name in arguments.allow_command),
         block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
         credentials=_credentials(arguments),
+        limits=_limits(arguments),
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
         key_passphrase_env=arguments.key_passphrase_env,
@@ -424,6 +443,16 @@ def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) 
         profile=_bytes(arguments.profile),
         config=_bytes(arguments.config),
     )
+
+
+def _limits(arguments: argparse.Namespace) -> dict[str, int]:
+    names = (flag.removeprefix("--").replace("-", "_") for flag, _, _ in _LIMITS)
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if not given:
+        return {}
+    from runtime import limits  # noqa: PLC0415  # most launches have none
+
+    return limits.asked(given, limits.flag_of, typed=True)
 
 
 def _credentials(arguments: argparse.Namespace) -> dict[str, str]:
@@ -478,6 +507,8 @@ def _status(result: LaunchResult) -> dict[str, Json]:
         "outputs": list(result.outputs),
         "session": result.session,
         "survivors": result.survivors,
+        **({"limits": dict(result.limits)} if result.limits else {}),
+        **({} if result.ended_by is None else {"ended_by": result.ended_by}),
         **ending,
     }
 
@@ -541,7 +572,16 @@ def plan_lines(plan: LaunchPlan) -> list[str]:
             f"  {' '.join(socket_words(grant.document()))} {shown(grant.path)}  ({grant.source})"
             for grant in plan.capabilities.unix_sockets
         ),
+        *_limit_lines(plan.limits),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
         *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
     ]
+
+
+def _limit_lines(held: Mapping[str, int]) -> list[str]:
+    if not held:
+        return []
+    from runtime import limits  # noqa: PLC0415  # they have been read with it
+
+    return [f"limit      {limits.words(member, value)}" for member, value in held.items()]

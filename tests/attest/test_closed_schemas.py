@@ -355,3 +355,18 @@ def test_what_is_wrong_is_named_without_listing_all_that_is(name: str) -> None:
         schema.check_entry(document)
     assert str(caught.value) == f"not of its schema at {where}"
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("word", "holds"), [("memory", True), ("cpu-time", True), ("", False), (None, False)]
+)
+def test_what_ended_a_launch_is_a_word_of_a_closed_list(word: str | None, holds: bool) -> None:
+    outcomes = [document for document in GOOD if document["kind"] == "launch.outcome"]
+    ran = [document for document in outcomes if "not_started" not in document["data"]]
+    refused = [document for document in outcomes if "not_started" in document["data"]]
+    assert ran
+    assert refused
+    for document in outcomes:
+        changed = copy.deepcopy(document)
+        changed["data"]["ended_by"] = word
+        assert accepted(changed) is (holds and document in ran)

@@ -22,6 +22,7 @@ from runtime.configuration_file import MAX_BYTES
 from runtime.errors import ConfigurationError
 from runtime.redaction_policy import DEFAULT
 from runtime.request import LaunchRequest
+from tests.runtime import limit_values
 from tests.runtime.published_schema import validator
 
 if TYPE_CHECKING:
@@ -152,6 +153,10 @@ WRONG: list[tuple[object, str, str | None]] = [
     ({"launch": {"labels": {"a=b": "c"}}}, "at launch.labels: not a label: 'a=b'", None),
     ({"launch": {"labels": {"": "c"}}}, "at launch.labels: an empty key", None),
     ({"launch": {"labels": {"a": "b" * 513}}}, "at launch.labels: the label a is longer than 512", None),
+    ({"launch": {"limits": 1}}, "at launch.limits: must be a table, not a number", None),
+    ({"launch": {"limits": {"memroy": "1G"}}}, "limits.memroy: unknown key", "did you mean memory?"),
+    ({"launch": {"limits": {"memory": "1GB"}}}, "at launch.limits: memory: '1GB' is not a limit", "512M"),
+    ({"launch": {"limits": {"cpu_time": 0}}}, "limits: cpu_time: out of its bounds", "from 1 to"),
     ({"redaction": []}, "at redaction: must be a table, not a list", None),
     ({"redaction": True}, "at redaction: must be a table, not true", None),
     (
@@ -251,6 +256,7 @@ key = "file:///k/key.pem"
 key_passphrase_env = "PASS"
 labels = { team = "a", "run" = "1" }
 ledger = "~/l.db"
+limits = { memory = "2G", nofile = 64 }
 profile = "~/p.json"
 silent = true
 """
@@ -267,6 +273,7 @@ def test_every_default_of_a_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "key_passphrase_env": "PASS",
         "labels": (("team", "a"), ("run", "1")),
         "ledger": b"/home/ann/l.db",
+        "limits": (("memory_bytes", 2 << 30), ("open_files", 64)),
         "profile": b"/home/ann/p.json",
         "silent": True,
     }
@@ -288,6 +295,9 @@ def test_flags_win_over_defaults(tmp_path: Path) -> None:
         "PASS",
     )
     assert full.labels == {"team": "a", "run": "1"}
+    assert full.limits == {"memory_bytes": 2 << 30, "open_files": 64}
+    more = {"memory_bytes": 4 << 30, "processes": 5}
+    assert defaults.complete(asked._replace(limits=more)).limits == {**more, "open_files": 64}
     own = defaults.complete(
         asked._replace(
             allow_cwd=False,
@@ -453,6 +463,12 @@ TEXTS = st.one_of(
     st.sampled_from(["/x", "~/x", "env://K", "keyring://a/b", "file:///x", "python-dev", "x.json", "./x"]),
     JUNK,
 )
+LIMITS = _maybe(
+    {
+        key: st.one_of(st.sampled_from(limit_values.WRITTEN), JUNK)
+        for key in ("memory", "max_processes", "cpu_time", "max_file_size", "nofile")
+    }
+)
 CONFIGURATIONS = _maybe(
     {
         "launch": _maybe(
@@ -460,6 +476,7 @@ CONFIGURATIONS = _maybe(
                 **dict.fromkeys(("allow_cwd", "block_net", "silent"), st.one_of(st.booleans(), JUNK)),
                 **dict.fromkeys(("key", "key_passphrase_env", "ledger", "profile"), TEXTS),
                 "labels": LABELS,
+                "limits": LIMITS,
             }
         ),
         "redaction": _maybe(

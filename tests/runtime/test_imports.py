@@ -258,3 +258,30 @@ def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
         "runtime.credentials",
         "runtime.document_words",
     }
+
+
+def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
+    interpret: Callable[[str], Any],
+) -> None:
+    """Whichever hold here; the monitor looks at control groups, and says afterwards what they counted."""
+    prepared = (
+        "profile = None\nfrom runtime.confinement import why_not\n"
+        "asked = {'max_file_size': '1G', 'nofile': 64}\n"
+        "grouped = {'memory_bytes': ('memory', '512M'), 'processes': ('max_processes', 32),\n"
+        "           'cpu_seconds': ('cpu_time', '1h')}\n"
+        "asked |= dict(pair for member, pair in grouped.items() if why_not(member) is None)\n"
+    )
+    found = interpret(prepared + WATCHED.replace("profile=profile)", "profile=profile, **asked)"))
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+    launch = "from runtime import launch\n"
+    plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
+    limited = set(interpret(launch + "launch(['/bin/true'], nofile=64)\n" + LOADED))
+    assert limited - plain == {
+        "runtime.cgroups",
+        "runtime.confinement",
+        "runtime.document_words",
+        "runtime.limits",
+        "runtime.mounts",
+    }

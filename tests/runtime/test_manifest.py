@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attest import canonical, schema
+from runtime import limits
 from runtime.capabilities import NO_PORTS, USER, Access, CapabilitySet, FileGrant, Network, Ports
 from runtime.errors import ManifestError, UsageError
 from runtime.grant_request import GrantRequest
@@ -79,6 +80,10 @@ def test_the_published_form_is_the_one_of_the_entries() -> None:
     common = schema.load(schema.COMMON)
     document = json.loads(SCHEMA.read_text())
     local = json.loads(json.dumps(common["$defs"]).replace(common["$id"] + "#", "#"))
+    # A manifest can have limits as well, which launch.start has beside the set.
+    limits = document["properties"].pop("limits")
+    start = schema.load("launch.start")["properties"]["data"]["properties"]["limits"]
+    assert limits["properties"].keys() == start["properties"].keys()
     own = {key: value for key, value in document.items() if key in local["capability_set"]}
     theirs = local["capability_set"]
     assert {**own, "description": ""} == {**theirs, "description": ""}
@@ -297,6 +302,11 @@ GRANTS = st.fixed_dictionaries(
     optional={"other": st.just(1)},
 )
 LISTS = st.lists(st.sampled_from([1, 80, 65535, 0, 65536, "1", True]), max_size=3)
+LIMITS = st.dictionaries(
+    st.sampled_from([*limits.MEMBERS, "memory"]),
+    st.sampled_from([0, 1, 3, 4, 1 << 22, (1 << 22) + 1, 1 << 31, 1 << 53, -1, "1M", True, None]),
+    max_size=2,
+)
 NETWORKS = st.one_of(
     st.fixed_dictionaries({"mode": st.sampled_from(["all", "blocked", "ports", "x"])}),
     st.fixed_dictionaries(
@@ -310,7 +320,11 @@ NETWORKS = st.one_of(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
-@given(st.fixed_dictionaries({"files": st.lists(GRANTS, max_size=2), "network": NETWORKS}))
+@given(
+    st.fixed_dictionaries(
+        {"files": st.lists(GRANTS, max_size=2), "network": NETWORKS}, optional={"limits": LIMITS}
+    )
+)
 def test_reader_and_schema_agree(tmp_path: Path, document: dict[str, Any]) -> None:
     try:
         read_manifest(written(tmp_path, document))

@@ -23,6 +23,7 @@ from runtime.hook_request import Hook
 from runtime.jsonc import without_comments
 from runtime.profile_file import MAX_BYTES, ProfileFile, read_profile_file
 from runtime.tool_groups import GROUPS
+from tests.runtime import limit_values
 from tests.runtime.published_schema import validator
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ FULL = {
     "network": {"block": True, "allow_connect_port": [443, 53], "listen_port": [80], "open_port": [80, 99]},
     "env_credentials": {"API_KEY": "keyring://nono/a/b", "T": "file:///run/t", "U": "env://CI_TOKEN"},
     "commands": {"allow": ["rm"], "block": ["npm", "kubectl"]},
+    "limits": {
+        "memory": "2GiB",
+        "max_processes": 64,
+        "cpu_time": "10m",
+        "max_file_size": 4096,
+        "nofile": 256,
+    },
     "session_hooks": {
         "before": {"script": "/opt/before.sh", "timeout_secs": 5, "required": True},
         "after": {"script": "~/after.sh"},
@@ -104,6 +112,10 @@ def test_everything_that_a_profile_can_say(
     assert (profile.include, profile.exclude) == (("git_configuration",), ("devices",))
     assert profile.credentials == FULL["env_credentials"]
     assert (profile.allow_commands, profile.block_commands) == ((b"rm",), (b"npm", b"kubectl"))
+    assert profile.limits == {
+        "cpu_seconds": 600, "file_size_bytes": 4096, "memory_bytes": 2 << 30, "open_files": 256,
+        "processes": 64,
+    }  # fmt: skip
     assert profile.variables == Lists(
         allow=(b"PATH", b"LC_*"), deny=(b"*",), set_vars={b"GOFLAGS": b"-mod=mod", b"E": b""}
     )
@@ -227,6 +239,13 @@ WRONG: list[tuple[object, str, str | None]] = [
     ({"commands": {"block": [".."]}}, "at commands.block[0]: .. is not the name", None),
     ({"commands": {"block": ["a\x1b"]}}, "commands.block[0]: 'a?' is not the name", None),
     ({"commands": {"block": ["a"] * 65}}, "at commands.block: more than 64 names", None),
+    ({"limits": []}, "at limits: must be an object, not a list", None),
+    ({"limits": {"memori": 1}}, "at limits.memori: unknown key", "did you mean memory?"),
+    ({"limits": {"memory": None}}, "at limits: memory: must be a number of bytes", None),
+    ({"limits": {"memory": "0"}}, "at limits: memory: '0' is not a limit", "512M"),
+    ({"limits": {"max_processes": "8"}}, "at limits: max_processes: must be a whole number", None),
+    ({"limits": {"nofile": 3}}, "at limits: nofile: out of its bounds", "from 4"),
+    ({"limits": {"cpu_time": "1w"}}, "at limits: cpu_time: '1w' is not a limit", "s, m, h or d"),
     (
         {"session_hooks": {"during": HOOK}},
         "at session_hooks.during: unknown key",
@@ -428,6 +447,12 @@ PROFILES = _maybe(
             {
                 key: st.lists(st.sampled_from(["rm", "a b", "", ".", "..", "...", "a/b", "\x7f"]), max_size=2)
                 for key in ("allow", "block")
+            }
+        ),
+        "limits": _maybe(
+            {
+                key: st.one_of(st.sampled_from(limit_values.WRITTEN), JUNK)
+                for key in ("memory", "max_processes", "cpu_time", "max_file_size", "nofile")
             }
         ),
         "session_hooks": _maybe({"before": HOOKS, "after": HOOKS}),
