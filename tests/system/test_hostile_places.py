@@ -324,7 +324,8 @@ def test_too_little_memory_is_said_and_no_exit_code_of_the_command(site: Site, f
         if subprocess.run(bare_python, check=False, capture_output=True).returncode != 0:
             continue
         ended = site.run("--block-net", "--", "/bin/sh", "-c", "exit 9", program=limited(flag, limit, NONO))
-        of_python = "MemoryError" in ended.stderr and "nono" not in ended.stderr and "File" not in ended.stderr
+        said = ended.stderr
+        of_python = "MemoryError" in said and "nono" not in said and "File" not in said
         if ended.status in (-signal.SIGSEGV, -signal.SIGABRT) or of_python:
             continue  # a library, or Python before the first line of the program, in one of its several ways
         assert ended.status in (9, 125), (limit, ended.stderr)
