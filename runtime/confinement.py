@@ -131,12 +131,8 @@ class Confinement:
                         _limit(made, "memory.swap.max", 0)
                     else:
                         self._require_no_swap()
-                elif member == limits.PROCESSES:
-                    self._processes = made
-                    _limit(made, "pids.max", self._asked[member])
                 else:
-                    self._cpu = made
-                    _cpu_us(made)
+                    self._hold_in(made, member)
 
     def _make_first(self, member: str, trees: Mapping[bytes, bytes]) -> None:
         """Make the group of version 1 for one limit."""
@@ -156,12 +152,17 @@ class Confinement:
                     _limit(made, "memory.memsw.limit_in_bytes", self._asked[member])
                 else:
                     self._require_no_swap()
-            elif member == limits.PROCESSES:
-                self._processes = made
-                _limit(made, "pids.max", self._asked[member])
             else:
-                self._cpu = made
-                _cpu_us(made)
+                self._hold_in(made, member)
+
+    def _hold_in(self, group: Cgroup, member: str) -> None:
+        """Set what both versions call the same: the number of processes, or the account of CPU time."""
+        if member == limits.PROCESSES:
+            self._processes = group
+            _limit(group, "pids.max", self._asked[member])
+        else:
+            self._cpu = group
+            _cpu_us(group)
 
     def _require_no_swap(self) -> None:
         """Refuse where memory could be had as swap, which nothing counts.
@@ -277,20 +278,26 @@ class Confinement:
             ``ended_by``, None for a command that ended by itself, and ``notes``.
         """
         ended_by: str | None = None
-        if self._memory is not None and self._kills():
+        killed = _is_killed(status)
+        ran_out = self._memory is not None and self._kills() > 0
+        if ran_out and killed:
             ended_by = MEMORY
-        elif self._cpu is not None and _is_killed(status) and self._cpu_left_us() <= 0:
+        elif self._cpu is not None and killed and self._cpu_left_us() <= 0:
             ended_by = CPU_TIME
-        return {"ended_by": ended_by, "notes": self._notes(ended_by)}
+        return {"ended_by": ended_by, "notes": self._notes(ended_by, ran_out=ran_out)}
 
-    def _notes(self, ended_by: str | None) -> list[str]:
+    def _notes(self, ended_by: str | None, *, ran_out: bool) -> list[str]:
         said = []
-        if ended_by == MEMORY and self._memory is not None:
+        if ran_out:
             most = limits.words(limits.MEMORY, self._asked[limits.MEMORY])
+            # A shell can go on, and exit, when the kernel has ended what it ran.
+            who, it = (
+                ("the command", "it") if ended_by == MEMORY else ("a process of the command", "the launch")
+            )
             if self._is_full():
-                said.append(f"the command was ended: it had used up its {most} (--memory)")
+                said.append(f"{who} was ended: {it} had used up its {most} (--memory)")
             else:
-                said.append(f"the command was ended: memory ran out around it, not its own {most}")
+                said.append(f"{who} was ended: memory ran out around it, not its own {most}")
         if ended_by == CPU_TIME:
             most = limits.words(limits.CPU, self._asked[limits.CPU])
             said.append(f"the command was ended: it had used up its {most} (--cpu-time)")

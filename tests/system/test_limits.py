@@ -202,6 +202,22 @@ def test_when_a_process_deep_inside_has_used_up_the_memory_all_of_it_is_ended(li
     assert (ended.status, status["ended_by"]) == (137, "memory")
 
 
+def test_a_command_that_outlives_what_it_ran_ended_by_itself(limited: Limited) -> None:
+    """Where the kernel ends one process alone; of version 2 it ends all of the group."""
+    if not limited.can("memory_bytes"):
+        return
+    script = f'"{PYTHON}" -I -c "{HOG.format(256)}"; exit 7'
+    ended, status = limited.shell(script, *limited.site.python_grants(), "--memory", "64M")
+    if ended.status == 7:
+        assert "ended_by" not in status
+        assert "ended_by" not in limited.site.record().outcome
+        who, it = "a process of the command", "the launch"
+    else:
+        assert (ended.status, status["ended_by"]) == (137, "memory")
+        who, it = "the command", "it"
+    assert f"nono: {who} was ended: {it} had used up its 64 MiB of memory (--memory)" in ended.lines
+
+
 HOGS = {
     "memfd": "import os; d = os.memfd_create('x'); os.posix_fallocate(d, 0, 256 << 20); print('has it')",
     "shared": "import mmap; m = mmap.mmap(-1, 256 << 20)\n"
@@ -581,7 +597,11 @@ def test_inside_a_launch_what_needs_a_group_is_refused_and_the_rest_holds(limite
         ended, status = limited.run(
             *reads, "--memory", "256M", "--", NONO, "run", "--no-audit", "--read", sys.base_prefix, *hog
         )
-        assert status["ended_by"] == "memory"  # the outer limit holds for all of it
+        # The outer limit holds for all of it; whether the inner nono was ended too, or had said 137 of what
+        # it ran by then, is told apart.
+        assert ended.status == 137
+        assert ("ended_by" in status) == ("signal" in status)
+        assert "had used up its 256 MiB of memory (--memory)" in ended.stderr
 
 
 MOUNTED = "s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - cgroup2\\? .*/\\1/p"
