@@ -77,6 +77,7 @@ _STATUS = {Status.ALLOWED: 0, Status.DENIED: 1, Status.UNKNOWN: 2}
 _FIRST_UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _USUAL_FIRST_UNPRIVILEGED = 1024
 _MAX_HOST = 255
+_LARGEST_PATH = 107  # unix(7): 108 bytes with the NUL
 _SCHEMA = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas", "why.schema.json"
 )
@@ -302,7 +303,7 @@ def _about_socket(path: bytes) -> tuple[Judge, bytes]:
     place = look_up(path)
 
     def judge(capabilities: CapabilitySet, _: tuple[Rule, ...]) -> Answer:
-        return _leading(judge_socket(capabilities, place), place.path, path)
+        return _addressed(_leading(judge_socket(capabilities, place), place.path, path), path)
 
     return judge, place.path
 
@@ -310,13 +311,13 @@ def _about_socket(path: bytes) -> tuple[Judge, bytes]:
 def _about_binding(path: bytes) -> tuple[Judge, bytes]:
     above, name = os.path.split(path)
     if name in (b"", b".", b".."):
-        raise UsageError(f"{shown(path)} has no name that a socket could get", code="usage.why")
+        raise UnresolvedPathError(f"{shown(path)} does not end with a name that a socket could get")
     parent = look_up(above)
     made = join(parent.path, name)
     taken = os.path.lexists(made)  # not where a link there leads: the kernel does not follow it either
 
     def judge(capabilities: CapabilitySet, _: tuple[Rule, ...]) -> Answer:
-        return _leading(judge_bind(capabilities, parent, name, taken=taken), made, path)
+        return _addressed(_leading(judge_bind(capabilities, parent, name, taken=taken), made, path), path)
 
     return judge, made
 
@@ -329,6 +330,13 @@ def _suggest_socket(
     return suggestion.for_socket(
         subject, path, answer, lambda changed: judge(changed.capabilities, changed.rules), bind=bind
     )
+
+
+def _addressed(answer: Answer, path: bytes) -> Answer:
+    if len(path) <= _LARGEST_PATH:
+        return answer
+    what = f"an address takes {_LARGEST_PATH} bytes, and this path has {len(path)}"
+    return answer.noting(f"{what}: only a relative one can reach it")
 
 
 def _leading(answer: Answer, leads_to: bytes, path: bytes) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,8 @@ QUESTIONS: list[tuple[list[str], str, str | None]] = [
      "--allow-unix-socket-bind {here}/new"),
     (["--unix-socket-bind", "new", "--allow-unix-socket-dir-bind", "."], "socket_granted", None),
     (["--unix-socket-bind", "src/main.py", "--allow-unix-socket-subtree-bind", "."], "name_taken", None),
+    (["--unix-socket-bind", "src/", "--allow-unix-socket-subtree-bind", "."], "path_unresolvable", None),
+    (["--unix-socket-bind", "/"], "path_unresolvable", None),
     (["--unix-socket-bind", "no/such/x", "--allow-unix-socket-subtree-bind", "."], "path_unresolvable", None),
 ]  # fmt: skip
 
@@ -168,6 +171,18 @@ def test_who_says_so_is_named(ask: Ask, tmp_path: Path) -> None:
     assert document["matching_capabilities"][0]["said_by"] == ["default"]
     _, document = ask("--host", "x", "--port", "1", "-p", profile, "--block-net")
     assert document["network"] == {"mode": "blocked", "said_by": ["--block-net", "mine"]}
+
+
+def test_a_path_that_no_address_has_room_for_is_noted(ask: Ask) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        top = os.path.realpath(made)
+        for length, notes in ((107, 0), (108, 1)):
+            name = f"{top}/" + "x" * (length - len(top) - 1)
+            for flag in ("--unix-socket", "--unix-socket-bind"):
+                _, document = ask(flag, name, "--allow-unix-socket-dir-bind", top)
+                assert document["reason"] == "socket_granted"
+                said = [note for note in document["notes"] if "an address takes 107 bytes" in note]
+                assert len(said) == notes
 
 
 def test_bytes_that_are_no_text_stay_what_they_are(ask: Ask, project: Path) -> None:
