@@ -79,12 +79,16 @@ def free_path(state: bytes, fingerprint: str) -> bytes:
     """
     path = list(default_ledgers(state, fingerprint))[-1]
     if os.path.lexists(path):
-        raise LedgerError(
-            "too many ledgers in the state directory",
-            code="ledger.create",
-            hint="name one with --ledger FILE",
-        )
+        raise _too_many()
     return path
+
+
+def _too_many() -> LedgerError:
+    return LedgerError(
+        "too many ledgers in the state directory",
+        code="ledger.create",
+        hint="name one with --ledger FILE",
+    )
 
 
 def open_default_ledger(
@@ -107,7 +111,9 @@ def open_default_ledger(
         LedgerError: the ledger cannot be used, or none can be made. One that cannot be judged is an error
             too: beside it no new one is founded that would hide it.
     """
-    own = [path for path in default_ledgers(state, key.public.fingerprint()) if os.path.lexists(path)]
+    # One look for both: what another launch founds after it has the very name that this one would give.
+    names = list(default_ledgers(state, key.public.fingerprint()))
+    own, free = [path for path in names if os.path.lexists(path)], names[-1]
     sealed = []
     for path in [*reversed(own), *(path for path in all_ledgers(state) if path not in own)]:
         try:
@@ -121,7 +127,8 @@ def open_default_ledger(
         raise LedgerError(
             f"no ledger of this key in {os.fsdecode(ledgers_directory(state))}", code="ledger.none"
         )
-    free = free_path(state, key.public.fingerprint())
+    if free in own:
+        raise _too_many()
     try:
         if sealed:
             following = _continue_one(sealed, free, key, state=state, name=name, tool_version=tool_version)

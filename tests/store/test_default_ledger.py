@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attest.keys import SigningKey
-from store import Ledger, LedgerError
+from store import Ledger, LedgerError, locations
 from store.locations import (
     cache_directory,
     config_directory,
@@ -67,6 +67,26 @@ def test_the_ledger_is_named_after_its_key_and_taken_again(state: bytes) -> None
     with _open(other, state) as ledger:
         assert ledger.append(drafts())[0].index == 1
     assert len(os.listdir(ledgers_directory(state))) == 2
+
+
+def test_what_another_launch_founds_just_then_serves_both(
+    state: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between this launch's look and its own founding; nobody may begin a second ledger for that."""
+    key = SigningKey.generate()
+    look, faster = locations.all_ledgers, list[bytes]()
+
+    def look_and_be_overtaken(at: bytes) -> list[bytes]:
+        seen = look(at)
+        monkeypatch.undo()
+        with _open(key, state) as ledger:
+            faster.append(ledger.path)
+        return seen
+
+    monkeypatch.setattr(locations, "all_ledgers", look_and_be_overtaken)
+    with _open(key, state) as ledger:
+        assert [ledger.path] == faster
+    assert len(os.listdir(ledgers_directory(state))) == 1
 
 
 def test_a_ledger_that_was_handed_over_goes_with_its_new_key(state: bytes) -> None:
