@@ -354,6 +354,13 @@ def test_low_limits_of_what_is_not_needed_change_nothing(site: Site) -> None:
         assert site.record().outcome["exit"] == 9
 
 
+def _is_own_process(name: str) -> bool:
+    try:
+        return name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.geteuid()
+    except FileNotFoundError:  # it has ended
+        return False
+
+
 @pytest.mark.skipif(IS_ROOT, reason="root's processes are not limited")
 @pytest.mark.parametrize("flags", [(), ("--open-port", "8080")], ids=["plain", "listening"])
 def test_a_limit_of_processes_is_said(site: Site, flags: tuple[str, ...]) -> None:
@@ -362,9 +369,7 @@ def test_a_limit_of_processes_is_said(site: Site, flags: tuple[str, ...]) -> Non
     The limit counts all that the user has, other tests included, so which one it is changes with them.
     """
     assert site.run(*flags, "--", "/bin/true").status == 0  # what is made once is there
-    there = sum(
-        os.stat(f"/proc/{name}").st_uid == os.geteuid() for name in os.listdir("/proc") if name.isdigit()
-    )
+    there = sum(map(_is_own_process, os.listdir("/proc")))
     statuses = []
     for limit in (1, *range(max(1, there - 3), there + 6), there + 500):
         ended = site.run(*flags, "--", "/bin/true", program=limited("-u", limit, NONO))
