@@ -46,6 +46,8 @@ def launch(
     cpu_time: int | str | None = None,
     max_file_size: int | str | None = None,
     nofile: int | None = None,
+    timeout: int | str | None = None,
+    timeout_grace: int | str | None = None,
     profile: str | bytes | os.PathLike[str] | None = None,
     ledger: str | bytes | os.PathLike[str] | None = None,
     audit_sign_key: str | None = None,
@@ -94,6 +96,9 @@ def launch(
         cpu_time: seconds of CPU time, together, or as on the command line: ``"10m"``.
         max_file_size: bytes beyond which no file can be written.
         nofile: open files of each process.
+        timeout: seconds that it may last before all of it is sent SIGTERM, or as on the command line:
+            ``"500ms"``, ``"10m"``.
+        timeout_grace: seconds that it then has to end before all of it is killed, likewise; 5 by default.
         profile: the name of a profile, or the path of a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
@@ -157,6 +162,8 @@ def launch(
             cpu_time=cpu_time,
             max_file_size=max_file_size,
             nofile=nofile,
+            timeout=timeout,
+            timeout_grace=timeout_grace,
         ),
         profile=_encoded_one(profile),
         ledger=_encoded_one(ledger),

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from runtime.request import LaunchRequest
     from runtime.session_hooks import SessionHooks
     from runtime.standard_error import Relay
+    from runtime.time_limit import TimeLimit
 
 _STANDARD_ERROR = 2
 # asm-generic/ioctls.h and termbits-common.h
@@ -89,7 +90,7 @@ class LaunchResult(NamedTuple):
         executed_image: ``same`` as the one that was hashed, ``different``, or ``unchecked``.
         duration_us: microseconds between release and end.
         survivors: processes that it left and that were killed.
-        ended_by: what ended it other than itself: ``memory`` or ``cpu-time``, a limit; None for nothing.
+        ended_by: the limit that ended it, ``memory``, ``cpu-time`` or ``time-out``; None if it was none.
         limits: what it was held to, by the names of the record.
         outputs: what the outcome says about each declared output.
         ledger: path of the ledger, None without a record.
@@ -188,6 +189,7 @@ class Launch:
         self._limits: tuple[own_limits.Limit, ...] = ()
         self._place: out_of_memory.Place | None = None
         self._confinement: Confinement | None = None
+        self._time_limit: TimeLimit | None = None
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
@@ -671,6 +673,10 @@ class Launch:
 
             self._confinement = Confinement(self._resolution.limits, self._request.outer_session())
             self._cleanup.callback(self._confinement.remove)
+        if self._resolution.is_timed:
+            from runtime.time_limit import TimeLimit  # noqa: PLC0415  # likewise
+
+            self._time_limit = TimeLimit(self._resolution.limits)
 
     def _begin(
         self,
@@ -695,6 +701,7 @@ class Launch:
                 oom_score=self._place.command,
                 relay=self.relay,
                 confinement=self._confinement,
+                time_limit=self._time_limit,
             )
         finally:
             os.close(descriptor)

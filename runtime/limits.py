@@ -22,6 +22,8 @@ PROCESSES = "processes"
 CPU = "cpu_seconds"
 FILE_SIZE = "file_size_bytes"
 OPEN_FILES = "open_files"
+TIMEOUT = "timeout_ms"
+TIMEOUT_GRACE = "timeout_grace_ms"
 
 _MOST_BYTES = (1 << 53) - 1  # what the record takes
 _MOST_PROCESSES = 1 << 22  # PID_MAX_LIMIT of the kernel
@@ -34,8 +36,10 @@ _SIZE = re.compile(
     r"|[1-9][0-9]{0,2}T(?:iB)?"
 )
 _DURATION = re.compile(r"[1-9][0-9]{0,8}s?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d")
+_TIME = re.compile(r"[1-9][0-9]{0,8}(?:ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d")
 _COUNT = re.compile(r"[1-9][0-9]{0,9}")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_MILLISECONDS = 1_000
 
 
 class _Kind(NamedTuple):
@@ -47,6 +51,7 @@ class _Kind(NamedTuple):
         most: the highest.
         text: how a text says it.
         form: likewise, in words.
+        scale: how many of the record's units are one of those that a plain number counts.
     """
 
     member: str
@@ -54,9 +59,11 @@ class _Kind(NamedTuple):
     most: int
     text: re.Pattern[str]
     form: str
+    scale: int = 1
 
 
 _SIZE_FORM = "a number of bytes, or one with K, M, G or T, such as 512M (1M is 1,048,576)"
+_TIME_FORM = "whole seconds, or a number with ms, s, m, h or d"
 _KINDS = {
     "memory": _Kind(MEMORY, 1, _MOST_BYTES, _SIZE, _SIZE_FORM),
     "max_processes": _Kind(PROCESSES, 1, _MOST_PROCESSES, _COUNT, "a whole number"),
@@ -64,6 +71,8 @@ _KINDS = {
     "max_file_size": _Kind(FILE_SIZE, 1, _MOST_BYTES, _SIZE, _SIZE_FORM),
     # A dynamic loader needs one beside the standard streams.
     "nofile": _Kind(OPEN_FILES, 4, _MOST_FILES, _COUNT, "a whole number"),
+    "timeout": _Kind(TIMEOUT, 1, _MOST_SECONDS * _MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
+    "timeout_grace": _Kind(TIMEOUT_GRACE, 1, _MOST_SECONDS * _MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
 }
 
 NAMES = tuple(_KINDS)
@@ -110,17 +119,29 @@ def _number(kind: _Kind, value: object, called: str, *, typed: bool) -> int:
             raise UsageError(
                 f"{called}: {bounded(value)!r} is not a limit", code="usage.limit", hint=f"write {kind.form}"
             )
-        digits = value.removesuffix("iB")
-        found = int(digits) if digits.isdigit() else int(digits[:-1]) * _UNITS[digits[-1]]
+        found = _of_text(value, kind.scale)
     elif type(value) is int:
-        found = value
+        found = value * kind.scale
     else:
         raise UsageError(f"{called}: must be {kind.form}, not {kind_of(value)}", code="usage.limit")
-    if not kind.least <= found <= kind.most:
-        raise UsageError(
-            f"{called}: out of its bounds", code="usage.limit", hint=f"from {kind.least:,} to {kind.most:,}"
-        )
+    _require_within(kind, found, called)
     return found
+
+
+def _of_text(text: str, scale: int) -> int:
+    """Return what a text that has the form means, in the units of the record."""
+    if text.endswith("ms"):
+        return int(text[:-2])
+    digits = text.removesuffix("iB")
+    return (int(digits) if digits.isdigit() else int(digits[:-1]) * _UNITS[digits[-1]]) * scale
+
+
+def _require_within(kind: _Kind, value: int, called: str) -> None:
+    if not kind.least <= value <= kind.most:
+        least, most = -(-kind.least // kind.scale), kind.most // kind.scale
+        raise UsageError(
+            f"{called}: out of its bounds", code="usage.limit", hint=f"from {least:,} to {most:,}"
+        )
 
 
 def check(limits: Mapping[str, int]) -> None:
@@ -133,7 +154,7 @@ def check(limits: Mapping[str, int]) -> None:
         name = _BY_MEMBER.get(member)
         if name is None or type(value) is not int:
             raise UsageError(f"not a limit of the record: {bounded(str(member))!r}", code="usage.limit")
-        _number(_KINDS[name], value, flag_of(name), typed=False)
+        _require_within(_KINDS[name], value, flag_of(name))
 
 
 def lowest(said: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -155,6 +176,10 @@ def words(member: str, value: int) -> str:
         return f"{value:,} s of CPU time"
     if member == FILE_SIZE:
         return f"files of {_bytes(value)}"
+    if member == TIMEOUT:
+        return f"{time_words(value)} until it is told to end"
+    if member == TIMEOUT_GRACE:
+        return f"{time_words(value)} from there until it is ended"
     return f"{value:,} open files in each process"
 
 
@@ -163,3 +188,9 @@ def _bytes(value: int) -> str:
         if value >= size and value % size == 0:
             return f"{value // size:,} {unit}"
     return f"{value:,} bytes"
+
+
+def time_words(milliseconds: int) -> str:
+    """Return a duration in words."""
+    seconds, rest = divmod(milliseconds, _MILLISECONDS)
+    return f"{milliseconds:,} ms" if rest else f"{seconds:,} s"

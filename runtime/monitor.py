@@ -12,7 +12,7 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
 4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
 5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
-   end, the last being how often it refused; where limits are asked for, with ``{"ended_by", "notes"}``.
+   end, the last being how often it refused; with ``{"ended_by", "notes"}`` where there were limits.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.mediation import Handover, Mediation
+    from runtime.time_limit import TimeLimit
 
 
 _REAP_PAUSE_MS = 5
@@ -79,6 +80,7 @@ def run(
     keep: frozenset[int],
     *,
     confinement: Confinement | None = None,
+    time_limit: TimeLimit | None = None,
 ) -> None:
     """Be the monitor; never returns.
 
@@ -89,9 +91,10 @@ def run(
         pipes: the child's ends: report, release, failure.
         keep: further descriptors that monitor and child need.
         confinement: the control groups that hold the launch to its limits, None without any.
+        time_limit: how long it may last, None without a limit.
     """
     try:
-        _supervise(channel, plan, held, pipes, keep, confinement=confinement)
+        _supervise(channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit)
     finally:
         os._exit(0)
 
@@ -104,6 +107,7 @@ def _supervise(
     keep: frozenset[int],
     *,
     confinement: Confinement | None,
+    time_limit: TimeLimit | None,
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -160,19 +164,25 @@ def _supervise(
     offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
     offspring.ended = _pass_exec(channel, pid, held)
     if offspring.ended is None:
-        _await_end(channel, pid, offspring, confinement)
-    _end(channel, offspring, mediation, confinement)
+        if time_limit is not None:
+            time_limit.begin(offspring.tell_to_end)
+        _await_end(channel, pid, offspring, confinement, time_limit)
+    _end(channel, offspring, mediation, confinement, time_limit)
 
 
 def _end(
-    channel: Channel, offspring: Offspring, mediation: Mediation | None, confinement: Confinement | None
+    channel: Channel,
+    offspring: Offspring,
+    mediation: Mediation | None,
+    confinement: Confinement | None,
+    time_limit: TimeLimit | None,
 ) -> None:
     """Kill what is left, and say how all of it ended."""
     if mediation is not None:
         mediation.helpers.close()
     status, usage = offspring.kill()
     channel.send(
-        ({} if confinement is None else confinement.said(status))
+        _said(confinement, time_limit, status)
         | {
             "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
@@ -185,6 +195,14 @@ def _end(
     )
     if confinement is not None and not channel.is_open():
         confinement.remove()  # as its launcher would
+
+
+def _said(confinement: Confinement | None, time_limit: TimeLimit | None, status: int) -> dict[str, object]:
+    """Return how limits bore on the launch; what was told to end has ended by that, whatever came then."""
+    said = {} if confinement is None else confinement.said(status)
+    if time_limit is not None and (late := time_limit.said()):
+        return late | {"notes": [*late["notes"], *said.get("notes", ())]}
+    return said
 
 
 def _handover(prepared: Prepared) -> Handover | None:
@@ -241,7 +259,13 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
         syscalls.ptrace_cont(pid, 0 if event else os.WSTOPSIG(status))
 
 
-def _await_end(channel: Channel, pid: int, offspring: Offspring, confinement: Confinement | None) -> None:
+def _await_end(
+    channel: Channel,
+    pid: int,
+    offspring: Offspring,
+    confinement: Confinement | None,
+    time_limit: TimeLimit | None,
+) -> None:
     """Wait until the command ends, a limit ends it, or the launcher is gone.
 
     What ends or stops meanwhile is taken care of.
@@ -256,9 +280,13 @@ def _await_end(channel: Channel, pid: int, offspring: Offspring, confinement: Co
     poll.register(changed := syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)
     more = True
     while offspring.ended is None:
-        pause = None if confinement is None else confinement.pause_ms()
+        pauses = [each.pause_ms() for each in (confinement, time_limit) if each is not None]
+        pause = min((each for each in pauses if each is not None), default=None)
         ready = {descriptor for descriptor, _ in poll.poll(0 if more else pause)}
         if confinement is not None and confinement.is_over():
+            return
+        # What has ended is not told to.
+        if time_limit is not None and command not in ready and time_limit.is_over():
             return
         if changed in ready:
             syscalls.read_signals(changed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from signal import SIGKILL, SIGTRAP
+from signal import SIGCONT, SIGKILL, SIGTERM, SIGTRAP
 from typing import TYPE_CHECKING
 
 from runtime import landlock_rules, syscalls
@@ -105,6 +105,12 @@ class Offspring:
             elif self._killing and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
                 self.killed += 1
         return True
+
+    def tell_to_end(self) -> None:
+        """Send all of them SIGTERM, and SIGCONT for what is stopped; without a fence only the command."""
+        for number in (SIGTERM, SIGCONT):
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(-1 if self._fenced else self._command, number)
 
     def kill(self) -> tuple[int, syscalls.Usage]:
         """Kill all of them, reap them within a bounded while, and return how the command ended."""

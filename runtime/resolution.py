@@ -101,6 +101,7 @@ class Resolution:
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked besides the usual ones.
         limits: what the launch is held to, by the names of the record: the lowest that is said of each.
+        is_timed: whether one of them is how long it may last.
         network: the network mode.
         ports: which, where that is ``ports``.
 
@@ -135,6 +136,7 @@ class Resolution:
         self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
         self._take_commands_and_references()
+        self.is_timed = False
         self.limits = self._lowest_limits()
         self._require_recordable_sockets()
         self.network, self.ports = self._asked_network()
@@ -167,10 +169,19 @@ class Resolution:
         from runtime import limits  # noqa: PLC0415  # most launches have none
 
         held = limits.lowest([asked, *around])
+        if limits.TIMEOUT not in held:
+            if limits.TIMEOUT_GRACE in asked:
+                raise UsageError(
+                    "there is no time-out that a grace could follow (--timeout-grace)",
+                    code="usage.limit",
+                    hint="add --timeout DURATION",
+                )
+            held.pop(limits.TIMEOUT_GRACE, None)  # a profile's, for launches that have one
         for member, value in asked.items():
             if held[member] < value:
                 what = "the profile's" if self.manifest is None else "the manifest's"
                 self._notify(f"{what} limit is lower, and holds: {limits.words(member, held[member])}")
+        self.is_timed = limits.TIMEOUT in held
         return held
 
     def _take_manifest(self) -> Manifest | None:

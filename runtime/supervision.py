@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.executable import Held
     from runtime.own_limits import Limit
     from runtime.standard_error import Relay
+    from runtime.time_limit import TimeLimit
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
@@ -63,7 +64,7 @@ class Ending(NamedTuple):
         left: processes that could not be ended.
         monitor_lost: whether the monitor ended first, so that the launcher did what is the monitor's.
         decisions: how often the command was refused what the monitor decides on.
-        ended_by: what ended it other than itself: ``memory`` or ``cpu-time``, a limit; None for nothing.
+        ended_by: the limit that ended it, ``memory``, ``cpu-time`` or ``time-out``; None if it was none.
         notes: what the user should know of that, a sentence each.
     """
 
@@ -159,6 +160,7 @@ class Supervision:
         self._ballast = out_of_memory.Ballast()
         self._image: tuple[str, str | None] = UNCHECKED, None
         self._confinement: Confinement | None = None
+        self._time_limit: TimeLimit | None = None
         self._decisions = 0
         self.decisions: list[dict[str, Json]] = []
         self.pid = 0
@@ -176,6 +178,7 @@ class Supervision:
         oom_score: int,
         relay: Relay | None = None,
         confinement: Confinement | None = None,
+        time_limit: TimeLimit | None = None,
     ) -> Supervision:
         """Fork the monitor, which forks the child; returns once the child is there, traced and held.
 
@@ -227,9 +230,8 @@ class Supervision:
                 hint=enforcement.processes_hint(error.errno),
             ) from None
         if monitor_pid == 0:
-            monitor.run(
-                monitor.Channel(acknowledged, messages_end), plan, held, pipes, keep, confinement=confinement
-            )
+            channel = monitor.Channel(acknowledged, messages_end)
+            monitor.run(channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit)
         for pipe in (acknowledged, messages_end, *pipes):
             os.close(pipe)
         if relay is not None:
@@ -242,7 +244,7 @@ class Supervision:
             release=release,
             failure=failure,
         )
-        supervision._confinement = confinement
+        supervision._confinement, supervision._time_limit = confinement, time_limit
         try:
             supervision._meet()
             if confinement is not None:
@@ -337,14 +339,13 @@ class Supervision:
         is_init = os.getpid() == _INIT
         ending: Ending | None = None
         pause, deadline = _FIRST_PAUSE_SECONDS, None
+        overdue = None
+        if self._time_limit is not None:
+            overdue = time.monotonic() + self._time_limit.at_most_seconds + _PATIENCE_SECONDS
         while ending is None:
             if self.decisions and deadline is None:
                 deadline = time.monotonic() + pause
-            timeout = _REAP_PAUSE_MS if is_init else None
-            if deadline is not None:
-                left = max(0, int((deadline - time.monotonic()) * 1_000))
-                timeout = left if timeout is None else min(left, timeout)
-            ready = dict(poll.poll(timeout))
+            ready = dict(poll.poll(_wait_ms(deadline, overdue, longest=_REAP_PAUSE_MS if is_init else None)))
             if deadline is not None and time.monotonic() >= deadline:
                 record()
                 pause, deadline = pause * _LONGER_PAUSES, None
@@ -358,7 +359,14 @@ class Supervision:
                 ending = self._hear()
             elif self._pidfd in ready:
                 return self.end(_PATIENCE_SECONDS)
+            elif overdue is not None and time.monotonic() >= overdue:
+                return self._end_late()
         return ending
+
+    def _end_late(self) -> Ending:
+        """End a command whose time is over, which a monitor that does nothing has not noticed."""
+        assert self._time_limit is not None
+        return self.end()._replace(ended_by=self._time_limit.ENDED_BY)
 
     def _reap_strangers(self) -> None:
         """As the first process of a container: wait for what others leave to it (``docker exec``)."""
@@ -516,3 +524,10 @@ class Supervision:
         if self._acknowledge >= 0:
             os.close(self._acknowledge)
             self._acknowledge = -1
+
+
+def _wait_ms(*deadlines: float | None, longest: int | None) -> int | None:
+    """Return how long to wait, in milliseconds: until the first of the deadlines; None for ever."""
+    now = time.monotonic()
+    waits = [max(0, int((each - now) * 1_000) + 1) for each in deadlines if each is not None]
+    return min(waits if longest is None else [*waits, longest], default=None)

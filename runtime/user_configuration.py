@@ -11,7 +11,7 @@
     key_passphrase_env = "NONO_PASSPHRASE"    # of that key
     labels = { team = "compilers" }
     silent = true                             # -v speaks again
-    limits = { memory = "4G", cpu_time = "1h" }
+    limits = { memory = "4G", cpu_time = "1h", timeout = "3h" }
 
     [redaction]
     extra_flags = ["--pin"]
@@ -229,9 +229,12 @@ class _UserReader(Reader):
         where = "launch.limits"
         given = self.table(table["limits"], where, limits.NAMES)
         try:
-            return tuple(limits.asked(given).items())
+            found = limits.asked(given)
         except UsageError as error:
             raise self.error(where, str(error), hint=error.hint) from None
+        if limits.TIMEOUT_GRACE in found and limits.TIMEOUT not in found:
+            raise self.error(where, "a timeout_grace without a timeout")
+        return tuple(found.items())
 
     def _place(self, table: Mapping[str, object], key: str, what: str) -> bytes | None:
         path = self.text(table, "launch", key, what)

@@ -123,6 +123,8 @@ _LIMITS = (
     ("--cpu-time", "DURATION", "CPU time, together: 90, 90s, 10m, 2h"),
     ("--max-file-size", "SIZE", "no file can be written beyond it"),
     ("--nofile", "N", "open files of each process"),
+    ("--timeout", "DURATION", "how long it may last, before all of it is sent TERM: 90, 500ms, 10m, 2h"),
+    ("--timeout-grace", "DURATION", "how long it then has to end, before all of it is killed (default: 5s)"),
 )
 
 

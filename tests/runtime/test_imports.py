@@ -266,7 +266,7 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
     """Whichever hold here; the monitor looks at control groups, and says afterwards what they counted."""
     prepared = (
         "profile = None\nfrom runtime.confinement import why_not\n"
-        "asked = {'max_file_size': '1G', 'nofile': 64}\n"
+        "asked = {'max_file_size': '1G', 'nofile': 64, 'timeout': '1h'}\n"
         "grouped = {'memory_bytes': ('memory', '512M'), 'processes': ('max_processes', 32),\n"
         "           'cpu_seconds': ('cpu_time', '1h')}\n"
         "asked |= dict(pair for member, pair in grouped.items() if why_not(member) is None)\n"
@@ -285,3 +285,5 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
         "runtime.limits",
         "runtime.mounts",
     }
+    timed = set(interpret(launch + "launch(['/bin/true'], timeout=60)\n" + LOADED))
+    assert timed - limited == {"runtime.time_limit"}

@@ -29,6 +29,11 @@ from tests.runtime import limit_values
         ("cpu_time", "9999d", 9_999 * 86_400),
         ("max_processes", "64", 64),
         ("nofile", "4", 4),
+        ("timeout", "90", 90_000),
+        ("timeout", "90s", 90_000),
+        ("timeout", "500ms", 500),
+        ("timeout", "10m", 600_000),
+        ("timeout_grace", "1ms", 1),
     ],
 )
 def test_what_a_text_means(name: str, text: str, value: int) -> None:
@@ -86,6 +91,8 @@ def test_of_several_the_lowest_holds() -> None:
         ("cpu_seconds", 90, "90 s of CPU time"),
         ("file_size_bytes", 1 << 30, "files of 1 GiB"),
         ("open_files", 1024, "1,024 open files in each process"),
+        ("timeout_ms", 1_500, "1,500 ms until it is told to end"),
+        ("timeout_grace_ms", 5_000, "5 s from there until it is ended"),
     ],
 )
 def test_how_they_are_said(member: str, value: int, said: str) -> None:

@@ -62,7 +62,7 @@ function _shtab_nono_using
 end
 
 set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --to --unix-socket --unix-socket-bind --until --workdir --write --write-file -a -c -n -o -p -r -w
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --timeout --timeout-grace --to --unix-socket --unix-socket-bind --until --workdir --write --write-file -a -c -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -102,6 +102,8 @@ complete -c nono -n '_shtab_nono_using run' -l max-processes -x -d 'processes an
 complete -c nono -n '_shtab_nono_using run' -l cpu-time -x -d 'CPU time, together: 90, 90s, 10m, 2h'
 complete -c nono -n '_shtab_nono_using run' -l max-file-size -x -d 'no file can be written beyond it'
 complete -c nono -n '_shtab_nono_using run' -l nofile -x -d 'open files of each process'
+complete -c nono -n '_shtab_nono_using run' -l timeout -x -d 'how long it may last, before all of it is sent TERM: 90, 500ms, 10m, 2h'
+complete -c nono -n '_shtab_nono_using run' -l timeout-grace -x -d 'how long it then has to end, before all of it is killed (default: 5s)'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
