@@ -294,6 +294,20 @@ def check_image(pid: int, held: Held) -> str | None:
     Returns:
         None when all of it still holds, else the reason why not, for the record.
     """
+    changed = check_held(held)
+    if changed is not None:
+        return changed
+    try:
+        status = os.stat(b"/proc/%d/exe" % pid)
+    except OSError as error:
+        return f"the running image cannot be looked at: {os.strerror(error.errno or 0)}"
+    if not held.executed.is_same(status):
+        return f"the running image is not {shown(held.executed.path)}"
+    return None
+
+
+def check_held(held: Held) -> str | None:
+    """Return None when every file of the chain is as it was when it was opened, else what is not."""
     for image in held.images:
         name = shown(image.path)
         if image.leased and fcntl.fcntl(image.descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
@@ -307,12 +321,6 @@ def check_image(pid: int, held: Held) -> str | None:
                 return f"{name} cannot be looked at again: {os.strerror(error.errno or 0)}"
             if not image.is_same(status):
                 return f"{name} was replaced"
-    try:
-        status = os.stat(b"/proc/%d/exe" % pid)
-    except OSError as error:
-        return f"the running image cannot be looked at: {os.strerror(error.errno or 0)}"
-    if not held.executed.is_same(status):
-        return f"the running image is not {shown(held.executed.path)}"
     return None
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from runtime.supervision import Ending
     from store.ledger import Ledger
 
+SUPERVISED = "supervised"
+DIRECT = "direct"
+"""How a launch is done, as its intent says it."""
+
 _MAX_REASON = 1_024
 # What an attestation's entry has around its payload: members, a signature, an index of any length.
 _ENVELOPE_BYTES = 1_024
@@ -64,6 +68,7 @@ class LaunchRecord:
         self._intent: entry.Entry | None = None
         self._decisions = 0
         self._kinds: set[str] = set()
+        self._is_direct = False
 
     @property
     def is_open(self) -> bool:
@@ -72,8 +77,8 @@ class LaunchRecord:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing is owed any more: the session has its attestation, or never began."""
-        return not self._kinds or entry.ATTESTATION in self._kinds
+        """Whether nothing is owed any more: the session has its attestation, is direct, or never began."""
+        return not self._kinds or entry.ATTESTATION in self._kinds or self._is_direct
 
     def intent(self, resolution: Resolution, *, lost: Sequence[Draft] = ()) -> None:
         """Record what was asked, and by whom.
@@ -83,6 +88,37 @@ class LaunchRecord:
             lost: entries about sessions whose supervisor is gone; they come first, in the same commit.
         """
         self._append(entry.INTENT, intent_data(resolution), before=lost)
+
+    def direct(self, intent: dict[str, Json], start: dict[str, Json], *, lost: Sequence[Draft]) -> None:
+        """Record all of a direct launch: intent and start, in one commit.
+
+        Args:
+            intent: what :func:`intent_data` returned.
+            start: what :func:`start_data` returned, with the pid.
+            lost: as for :meth:`intent`.
+        """
+        assert self._ledger is not None
+        drafts = [
+            Draft(entry.INTENT, self.session, 0, intent),
+            Draft(entry.START, self.session, 1, start),
+        ]
+        appended = self._ledger.append([*lost, *drafts])[-len(drafts) :]
+        self.indices += [each.index for each in appended]
+        self._kinds |= {entry.INTENT, entry.START}
+        self._is_direct = True
+
+    def refusal(self, intent: dict[str, Json], code: str, message: str, *, lost: Sequence[Draft]) -> None:
+        """Record all of a direct launch that was refused: what was asked, and why nothing ran.
+
+        Args:
+            intent: what :func:`intent_data` returned.
+            code: stable code of the error.
+            message: what it says.
+            lost: as for :meth:`intent`.
+        """
+        self._append(entry.INTENT, intent, before=lost)
+        self.not_started(code, message, ())
+        self.attest()
 
     def hook_result(self, result: HookResult) -> None:
         """Record how a hook ended."""
@@ -227,8 +263,13 @@ class LaunchRecord:
         self._kinds.add(kind)
 
 
-def intent_data(resolution: Resolution) -> dict[str, Json]:
-    """Return what the intent of a launch says."""
+def intent_data(resolution: Resolution, strategy: str = SUPERVISED) -> dict[str, Json]:
+    """Return what the intent of a launch says, one of this process's.
+
+    Args:
+        resolution: what the request came to.
+        strategy: :data:`SUPERVISED` or :data:`DIRECT`.
+    """
     request, profile, manifest = resolution.request, resolution.profile, resolution.manifest
     chain = () if profile is None else profile.chain
     data: dict[str, Json] = {
@@ -250,7 +291,7 @@ def intent_data(resolution: Resolution) -> dict[str, Json]:
         "outputs": [canonical.text(path) for path in resolution.outputs],
         "profile": [{"name": canonical.text(file.name), "sha256": file.sha256} for file in chain],
         "redaction": resolution.redactor.policy.difference(),
-        "strategy": "supervised",
+        "strategy": strategy,
         "supervisor": host.supervisor_document(),
         "user": host.user(),
         **resolution.asked_besides(),

@@ -22,7 +22,7 @@ from store.open_sessions import Abandoned, OpenSessions
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from runtime.request import LaunchRequest
     from runtime.resolution import Places, Resolution
@@ -42,6 +42,8 @@ class Recording:
         ask: asks a person for the passphrase of the key that it is given the name of.
         remove: removes the temporary directory that a dead launch left.
         cleanup: closes the ledger at the end.
+        begin: writes the first entries, given the record and those about lost launches, which come before
+            them in the same commit; None for the intent alone.
 
     Attributes:
         ledger: the ledger, None before :meth:`open` and without a record.
@@ -57,6 +59,7 @@ class Recording:
         ask: Callable[[str], bytes] | None,
         remove: Callable[[bytes], None],
         cleanup: contextlib.ExitStack,
+        begin: Callable[[LaunchRecord, Sequence[Draft]], None] | None = None,
     ) -> None:
         self.ledger: Ledger | None = None
         self.record = LaunchRecord(session, None, None, Redactor())
@@ -66,6 +69,7 @@ class Recording:
         self._ask = ask
         self._remove = remove
         self._cleanup = cleanup
+        self._write_first = begin
         self._key: ResolvedKey | None = None
         self._passphrase: bytes | None = None
         self._sessions: OpenSessions | None = None
@@ -187,7 +191,10 @@ class Recording:
         # Marked before they are counted: of launches that begin at once the last one counts them all.
         self.ledger.reserve_closing_space(max(1, sessions.count() - len(abandoned)))
         self.record = LaunchRecord(self._session, self.ledger, key, resolution.redactor)
-        self.record.intent(resolution, lost=lost)
+        if self._write_first is None:
+            self.record.intent(resolution, lost=lost)
+        else:
+            self._write_first(self.record, lost)
         self._sessions = sessions
         for left in abandoned:
             sessions.forget(left)

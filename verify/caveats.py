@@ -112,6 +112,11 @@ def recorded(said: Caveats) -> list[Caveat]:
         (said.by_path, "executable.by_path", "a script was run by its path, not by a held descriptor"),
         (said.metadata, "metadata.unprotected", "file modes, owners and times were not protected"),
         (said.unchecked_image, "image.unchecked", "the running image was not compared with what was hashed"),
+        (
+            said.direct,
+            "launch.unattended",
+            "nobody stayed: that the program ran, as what, and how it ended was not seen",
+        ),
         (said.survivors, "process.survivors", "processes of the launch were still there at its end"),
     ):
         if count:

@@ -101,6 +101,7 @@ class Caveats:
     metadata: int = 0
     unchecked_image: int = 0
     survivors: int = 0
+    direct: int = 0
 
     def named(self) -> list[str]:
         """Return the names of those that are not 0."""
@@ -424,6 +425,7 @@ class Launches:
             self.watch.start(index, name, data, beside.get("capabilities"))
         if said.strategy == "direct":
             self.counts.complete += 1
+            self.caveats.direct += 1
             self._close(index, name)
 
     def _enforcement(self, index: int, name: str, data: dict[str, Json]) -> None:

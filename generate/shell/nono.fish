@@ -1,4 +1,4 @@
-# What stands behind `nono run … --` is a command, with completions of its own.
+# What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 function _nono_delegate
   set -l words (commandline -opc)
   set -l dashes (contains -i -- -- $words)

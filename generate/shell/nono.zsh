@@ -1,4 +1,4 @@
-# What stands behind `nono run … --` is a command, with completions of its own.
+# What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 _nono_delegate() {
   if [[ $words[1] == -- ]]; then
     shift words

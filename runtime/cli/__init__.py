@@ -32,6 +32,7 @@ argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: with
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
+    "wrap": "become a command inside the sandbox, recorded up to its start",
     "why": "whether a launch may do something, and what would change that",
     "profile": "what kinds of commands need: profiles and groups",
     "audit": "look at what was recorded",
@@ -55,7 +56,7 @@ Each command has its own help: nono COMMAND --help, or nono help COMMAND; the sa
 
 exit codes:
   0  done
-  2  usage: the command line cannot be meant; of nono run 125, see nono run --help
+  2  usage: the command line cannot be meant; of nono run and nono wrap 125, see their help
   Each command has its own beside, see its help.
 """
 
@@ -67,6 +68,8 @@ exit codes:
   2  usage: the command line cannot be meant
 """
 _USAGE_STATUS = 2
+_LAUNCHING = frozenset({"run", "wrap"})
+"""Whose exit codes are a launch's."""
 _WITH_THESE_EXIT_CODES = frozenset(
     {"audit", "completion", "config", "help", "key", "keygen", "ledger", "profile"}
 )
@@ -230,14 +233,14 @@ def main(argv: list[str] | None = None) -> int:
         module = importlib.import_module(f"runtime.cli.{name}")
         failure = getattr(module, "FAILURE_STATUS", failure)
         parsed = _parser_of(name, module).parse(arguments[1:])
-        if name != "run":
+        if name not in _LAUNCHING:
             _refuse_empty_names(parsed)
         status: int = module.run(parsed)
     except NonoError as error:
         if str(error):  # whoever reads no further need not be told why we stopped
             complain(str(error), error.hint)
         # 126 and 127 are words of a launch; elsewhere they would say what the help does not.
-        if name == "run":
+        if name in _LAUNCHING:
             return getattr(error, "exit_status", failure)
         return _USAGE_STATUS if error.code.startswith("usage.") else failure
     except KeyboardInterrupt:

@@ -296,16 +296,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
     """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
-    explain = _explain if arguments.verbose else _keep_silent
     launch: Launch | None = None
     try:
-        request = _request(arguments)
+        request = request_of(arguments)
         silent = True if arguments.silent else False if arguments.verbose else None
         launch = Launch(
             request,
-            notify=_say,
-            explain=explain,
-            ask=_ask,
+            notify=notify,
+            explain=explain if arguments.verbose else keep_silent,
+            ask=ask,
             silent=silent,
             redeliver_signals=False,
             relay_standard_error=arguments.diagnostics,
@@ -342,7 +341,7 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
         if not (arguments.silent if launch is None else launch.silent):
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
-                _say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
+                say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
         return launch, status, False
     _write_status(arguments.status_fd, _status(result))
     if not launch.silent:
@@ -363,26 +362,34 @@ def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
         return None
 
 
-def _say(text: str) -> None:
+def notify(text: str) -> None:
+    """Say one line of nono's to standard error."""
     say(f"nono: {text}")
 
 
-def _explain(plan: LaunchPlan) -> None:
+def explain(plan: LaunchPlan) -> None:
+    """Say what will run, and inside what: with ``--verbose``."""
     for line in plan_lines(plan):
-        _say(line)
+        notify(line)
 
 
-def _ask(name: str) -> bytes:
+def ask(name: str) -> bytes:
+    """Ask a person for the passphrase of the key of this name."""
     from runtime.cli import passphrases  # noqa: PLC0415  # few keys are encrypted
 
     return passphrases.ask(name)
 
 
-def _keep_silent(_: object) -> None:
+def keep_silent(_: object) -> None:
     """Say nothing: without ``--verbose``."""
 
 
-def _request(arguments: argparse.Namespace) -> LaunchRequest:
+def request_of(arguments: argparse.Namespace) -> LaunchRequest:
+    """Return what a command line asks for.
+
+    Raises:
+        UsageError: it cannot be meant.
+    """
     command = arguments.command
     if command[:1] == ["--"]:
         command = command[1:]
@@ -546,10 +553,18 @@ def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
             path = shown(canonical.text_bytes(output["path"]))
             reason = output["unhashed"]
             say(f"nono: the output {path} has no digest: {reason} (nono-verify exits 3 for it)")
-    _say_where(f"recorded launch {result.session}", result.ledger, result.entries, key)
+    say_where(f"recorded launch {result.session}", result.ledger, result.entries, key)
 
 
-def _say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | None) -> None:
+def say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | None) -> None:
+    """Say where entries stand, and how they are checked.
+
+    Args:
+        what: what was recorded, by its session.
+        ledger: path of the ledger.
+        entries: where they stand in there.
+        key: reference of the signing key, None for the host key.
+    """
     pin = ""
     if key is not None:
         public = signing_key.public_half(os.fsencode(key.removeprefix("file://")))

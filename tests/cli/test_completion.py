@@ -63,6 +63,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("nono-verify trust rem", "nono-verify trust remove"),
         ("nono-verify help pro", "nono-verify help proof"),
         ("nono run -- rmdi", "nono run -- rmdir"),
+        ("nono wrap --block-net -- rmdi", "nono wrap --block-net -- rmdir"),
         ("nono run --allow . --block-net -- rmdi", "nono run --allow . --block-net -- rmdir"),
         ("nono run --allow . -- rmdir su", "nono run --allow . -- rmdir sub/"),
     ],

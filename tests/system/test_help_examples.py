@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CHANGING = (
     "nono run",
+    "nono wrap",
     "nono key rotate",
     "nono ledger roll",
     "nono ledger init",

@@ -10,9 +10,10 @@ _shtab_nono_audit_subparsers=(list show evidence tail snapshot)
 _shtab_nono_ledger_subparsers=(path info prove init list roll)
 _shtab_nono_key_subparsers=(show rotate)
 _shtab_nono_config_subparsers=(show check schema)
-_shtab_nono_subparsers=(run why profile audit ledger keygen key config doctor completion help)
+_shtab_nono_subparsers=(run wrap why profile audit ledger keygen key config doctor completion help)
 
 _shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --memory --max-processes --cpu-time --max-file-size --nofile --timeout --timeout-grace --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --json --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --status-fd)
+_shtab_nono_wrap_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --max-file-size --nofile --ledger --key-passphrase-env --label --no-audit -s --silent -v --verbose)
 _shtab_nono_why_option_strings=(-h --help --path --unix-socket --unix-socket-bind --host --listen --schema --op --port --self --json -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir)
 _shtab_nono_profile_list_option_strings=(-h --help --json)
 _shtab_nono_profile_show_option_strings=(-h --help --json)
@@ -73,6 +74,24 @@ _shtab_nono_run___audit_sign_key_COMPGEN=_nono_files
 _shtab_nono_run___key_passphrase_env_COMPGEN=_nono_variables
 _shtab_nono_run___output_COMPGEN=_nono_files
 _shtab_nono_run___diagnostics_json_COMPGEN=_nono_files
+_shtab_nono_wrap_pos_0_COMPGEN=_nono_commands
+_shtab_nono_wrap__a_COMPGEN=_nono_dirs
+_shtab_nono_wrap___allow_COMPGEN=_nono_dirs
+_shtab_nono_wrap__r_COMPGEN=_nono_dirs
+_shtab_nono_wrap___read_COMPGEN=_nono_dirs
+_shtab_nono_wrap__w_COMPGEN=_nono_dirs
+_shtab_nono_wrap___write_COMPGEN=_nono_dirs
+_shtab_nono_wrap___allow_file_COMPGEN=_nono_files
+_shtab_nono_wrap___read_file_COMPGEN=_nono_files
+_shtab_nono_wrap___write_file_COMPGEN=_nono_files
+_shtab_nono_wrap___bypass_protection_COMPGEN=_nono_files
+_shtab_nono_wrap__p_COMPGEN=_nono_files
+_shtab_nono_wrap___profile_COMPGEN=_nono_files
+_shtab_nono_wrap__c_COMPGEN=_nono_files
+_shtab_nono_wrap___config_COMPGEN=_nono_files
+_shtab_nono_wrap___workdir_COMPGEN=_nono_dirs
+_shtab_nono_wrap___ledger_COMPGEN=_nono_files
+_shtab_nono_wrap___key_passphrase_env_COMPGEN=_nono_variables
 _shtab_nono_why___path_COMPGEN=_nono_files
 _shtab_nono_why___unix_socket_COMPGEN=_nono_files
 _shtab_nono_why___unix_socket_bind_COMPGEN=_nono_files
@@ -141,8 +160,8 @@ _shtab_nono_key_pos_0_choices=(show rotate)
 _shtab_nono_config_schema_pos_0_choices=(user system capabilities dry-run)
 _shtab_nono_config_pos_0_choices=(show check schema)
 _shtab_nono_completion_pos_0_choices=(bash zsh fish)
-_shtab_nono_help_pos_0_choices=(run why profile audit ledger keygen key config doctor completion help)
-_shtab_nono_pos_0_choices=(run why profile audit ledger keygen key config doctor completion help)
+_shtab_nono_help_pos_0_choices=(run wrap why profile audit ledger keygen key config doctor completion help)
+_shtab_nono_pos_0_choices=(run wrap why profile audit ledger keygen key config doctor completion help)
 
 _shtab_nono_run_pos_0_nargs=...
 _shtab_nono_run__h_nargs=0
@@ -162,6 +181,20 @@ _shtab_nono_run__s_nargs=0
 _shtab_nono_run___silent_nargs=0
 _shtab_nono_run__v_nargs=0
 _shtab_nono_run___verbose_nargs=0
+_shtab_nono_wrap_pos_0_nargs=...
+_shtab_nono_wrap__h_nargs=0
+_shtab_nono_wrap___help_nargs=0
+_shtab_nono_wrap___allow_cwd_nargs=0
+_shtab_nono_wrap___no_allow_cwd_nargs=0
+_shtab_nono_wrap___block_net_nargs=0
+_shtab_nono_wrap___no_block_net_nargs=0
+_shtab_nono_wrap___allow_writable_script_nargs=0
+_shtab_nono_wrap___env_credential_map_nargs=2
+_shtab_nono_wrap___no_audit_nargs=0
+_shtab_nono_wrap__s_nargs=0
+_shtab_nono_wrap___silent_nargs=0
+_shtab_nono_wrap__v_nargs=0
+_shtab_nono_wrap___verbose_nargs=0
 _shtab_nono_why__h_nargs=0
 _shtab_nono_why___help_nargs=0
 _shtab_nono_why___schema_nargs=0
@@ -481,10 +514,10 @@ _nono_without_equals() {
   "$1"
 }
 
-# What stands behind `nono run … --` is a command, with completions of its own.
+# What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 _nono() {
   local i
-  if [[ ${COMP_WORDS[1]-} == run ]]; then
+  if [[ ${COMP_WORDS[1]-} == @(run|wrap) ]]; then
     for (( i = 2; i < COMP_CWORD; i++ )); do
       if [[ ${COMP_WORDS[i]} == -- ]]; then
         _nono_delegate $(( i + 1 ))

@@ -5,7 +5,7 @@
 # See also: https://fishshell.com/docs/current/completions.html#where-to-put-completions
 
 # Custom Preamble
-# What stands behind `nono run … --` is a command, with completions of its own.
+# What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 function _nono_delegate
   set -l words (commandline -opc)
   set -l dashes (contains -i -- -- $words)
@@ -61,7 +61,7 @@ function _shtab_nono_using
   test "$_shtab_nono_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_commands run why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
+set -g _shtab_nono_commands run wrap why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
 set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --op --open-port --origin --out --output --path --port --profile --read --read-file --reason --recent --session --since --status-fd --timeout --timeout-grace --to --unix-socket --unix-socket-bind --until --workdir --write --write-file -a -c -n -o -p -r -w
 
 complete -c nono -e
@@ -119,6 +119,35 @@ complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to 
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
 complete -c nono -n '_shtab_nono_using run; and test $_shtab_nono_npos -ge 0' -ka "(_nono_delegate)" -d 'what to run'
+complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a wrap -d 'Become a command inside the sandbox, recorded up to its start.'
+complete -c nono -n '_shtab_nono_using wrap' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using wrap' -s a -l allow -xka "(__fish_complete_directories)" -d 'read and write a directory and everything in it'
+complete -c nono -n '_shtab_nono_using wrap' -s r -l read -xka "(__fish_complete_directories)" -d 'read a directory and everything in it, execute included'
+complete -c nono -n '_shtab_nono_using wrap' -s w -l write -xka "(__fish_complete_directories)" -d 'write to a directory and everything in it'
+complete -c nono -n '_shtab_nono_using wrap' -l allow-file -xka "(__fish_complete_path (commandline -ct))" -d 'read and write one file'
+complete -c nono -n '_shtab_nono_using wrap' -l read-file -xka "(__fish_complete_path (commandline -ct))" -d 'read one file'
+complete -c nono -n '_shtab_nono_using wrap' -l write-file -xka "(__fish_complete_path (commandline -ct))" -d 'write to one file'
+complete -c nono -n '_shtab_nono_using wrap' -l allow-cwd -l no-allow-cwd -d 'read the working directory'
+complete -c nono -n '_shtab_nono_using wrap' -l block-net -l no-block-net -d 'close the network (it is open by default)'
+complete -c nono -n '_shtab_nono_using wrap' -l allow-connect-port -x -d 'connect to a TCP port, on any host; with any port all else of the network is closed'
+complete -c nono -n '_shtab_nono_using wrap' -l bypass-protection -xka "(__fish_complete_path (commandline -ct))" -d 'lift the protection of one protected path, such as ~/.ssh; grants nothing by itself'
+complete -c nono -n '_shtab_nono_using wrap' -s p -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'take grants, network, environment and hooks from a profile (nono profile list)'
+complete -c nono -n '_shtab_nono_using wrap' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'take all that is granted from a capability manifest, and nothing beside it'
+complete -c nono -n '_shtab_nono_using wrap' -l workdir -xka "(__fish_complete_directories)" -d 'the working directory (default: the current one)'
+complete -c nono -n '_shtab_nono_using wrap' -l allow-writable-script -d 'accept a command that is a script which it could itself rewrite'
+complete -c nono -n '_shtab_nono_using wrap' -l env-credential -x -d 'put the keyring'"'"'s password for user NAME of service nono into the variable NAME, in upper case'
+complete -c nono -n '_shtab_nono_using wrap' -l env-credential-map -x -d 'put a secret into the variable NAME; REF is keyring://SERVICE/USER, file:///PATH or env://NAME'
+complete -c nono -n '_shtab_nono_using wrap' -l allow-command -x -d 'launch a command of this name although it is blocked, as rm and sudo are'
+complete -c nono -n '_shtab_nono_using wrap' -l block-command -x -d 'refuse a command of this name; advice at start-up, which any shell gets around'
+complete -c nono -n '_shtab_nono_using wrap' -l max-file-size -x -d 'no file can be written beyond it'
+complete -c nono -n '_shtab_nono_using wrap' -l nofile -x -d 'open files of each process'
+complete -c nono -n '_shtab_nono_using wrap' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
+complete -c nono -n '_shtab_nono_using wrap' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
+complete -c nono -n '_shtab_nono_using wrap' -l label -x -d 'a word that the record carries'
+complete -c nono -n '_shtab_nono_using wrap' -l no-audit -d 'record nothing'
+complete -c nono -n '_shtab_nono_using wrap' -s s -l silent -d 'write nothing to standard error'
+complete -c nono -n '_shtab_nono_using wrap' -s v -l verbose -d 'say what will run and inside what'
+complete -c nono -n '_shtab_nono_using wrap; and test $_shtab_nono_npos -ge 0' -ka "(_nono_delegate)" -d 'what to run'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a why -d 'Whether a launch may do something, and what would change that.'
 complete -c nono -n '_shtab_nono_using why' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using why' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'may it use this file or directory?'
@@ -298,4 +327,4 @@ complete -c nono -n '_shtab_nono_using completion' -s h -l help -d 'show this he
 complete -c nono -n '_shtab_nono_using completion; and test $_shtab_nono_npos -eq 0' -ka "bash zsh fish" -d 'one of bash, zsh, fish'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c nono -n '_shtab_nono_using help' -s h -l help -d 'show this help message and exit'
-complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run why profile audit ledger keygen key config doctor completion help" -d 'a command, and one beneath it'
+complete -c nono -n '_shtab_nono_using help; and test $_shtab_nono_npos -ge 0' -ka "run wrap why profile audit ledger keygen key config doctor completion help" -d 'a command, and one beneath it'

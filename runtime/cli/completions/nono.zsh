@@ -21,6 +21,7 @@ _shtab_nono_commands() {
     profile:'What kinds of commands need: profiles and groups.'
     run:'Run a command inside the sandbox and record it.'
     why:'Whether a launch may do something, and what would change that.'
+    wrap:'Become a command inside the sandbox, recorded up to its start.'
   )
   _describe 'nono commands' _commands
 }
@@ -209,7 +210,7 @@ _shtab_nono_doctor_defaults_added=0
 
 _shtab_nono_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*)::a command, and one beneath it:(run why profile audit ledger keygen key config doctor completion help)"
+  "(*)::a command, and one beneath it:(run wrap why profile audit ledger keygen key config doctor completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -492,6 +493,40 @@ _shtab_nono_why_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_why_defaults_added=0
 
+_shtab_nono_wrap_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "*"{-a+,--allow=}"[read and write a directory and everything in it]:DIR:_files -/"
+  "*"{-r+,--read=}"[read a directory and everything in it, execute included]:DIR:_files -/"
+  "*"{-w+,--write=}"[write to a directory and everything in it]:DIR:_files -/"
+  "*--allow-file=[read and write one file]:FILE:_files"
+  "*--read-file=[read one file]:FILE:_files"
+  "*--write-file=[write to one file]:FILE:_files"
+  {--allow-cwd,--no-allow-cwd}"[read the working directory]"
+  {--block-net,--no-block-net}"[close the network (it is open by default)]"
+  "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
+  "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
+  "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
+  "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
+  "*--env-credential=[put the keyring\'s password for user NAME of service nono into the variable NAME, in upper case]:NAME[,NAME...]:"
+  "*--env-credential-map=[put a secret into the variable NAME\; REF is keyring\:\/\/SERVICE\/USER, file\:\/\/\/PATH or env\:\/\/NAME]:('REF', 'NAME'):"
+  "*--allow-command=[launch a command of this name although it is blocked, as rm and sudo are]:NAME:"
+  "*--block-command=[refuse a command of this name\; advice at start-up, which any shell gets around]:NAME:"
+  "--max-file-size=[no file can be written beyond it]:SIZE:"
+  "--nofile=[open files of each process]:N:"
+  "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
+  "--key-passphrase-env=[the variable that holds its passphrase (default\: ask on the terminal)]:NAME:_parameters -g '*export*'"
+  "*--label=[a word that the record carries]:K=V:"
+  "--no-audit[record nothing]"
+  {-s,--silent}"[write nothing to standard error]"
+  {-v,--verbose}"[say what will run and inside what]"
+  "(-)*::what to run:_nono_delegate"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_wrap_defaults_added=0
+
 
 _shtab_nono() {
   local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->nono'
@@ -522,6 +557,7 @@ _shtab_nono() {
         profile) _shtab_nono_profile ;;
         run) _arguments -C -s $_shtab_nono_run_options ;;
         why) _arguments -C -s $_shtab_nono_why_options ;;
+        wrap) _arguments -C -s $_shtab_nono_wrap_options ;;
       esac
   esac
 }
@@ -660,7 +696,7 @@ _shtab_nono_profile() {
 }
 
 # Custom Preamble
-# What stands behind `nono run … --` is a command, with completions of its own.
+# What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 _nono_delegate() {
   if [[ $words[1] == -- ]]; then
     shift words
