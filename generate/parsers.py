@@ -59,12 +59,14 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def _beneath(path: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    if isinstance(parser, nono_cli.Parser):
+        parser.complete()
     yield path, parser
     for name, (each, _) in subcommands(parser).items():
         yield from _beneath(f"{path} {name}", each)
 
 
 def _verifier(name: str) -> argparse.ArgumentParser:
-    module = importlib.import_module(f"verify.cli.{name}")
+    module = importlib.import_module(verify_cli.module_of(name))
     parser: argparse.ArgumentParser = module.parser()
     return parser

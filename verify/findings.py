@@ -150,7 +150,14 @@ CODES: dict[str, tuple[Severity, str]] = {
     # The evidence of one launch
     "evidence.form": (_T, "evidence is not in its one form, or something that belongs into it is not there"),
     "evidence.surplus": (_T, "an entry is none of the launch's, and neither the genesis nor a handover"),
+    # The lines of an export
+    "export.form": (_T, "a line of an export is not of the form of its format"),
+    "export.changed": (_T, "a line of an export says something else than the entry that it carries"),
     # Why nothing was checked
+    "export.unproven": (_X, "a line of an export carries no proof"),
+    "export.exists": (_X, "the file that an export is to be written to exists already"),
+    "export.unwritable": (_X, "an export cannot be written"),
+    "input.not_an_export": (_X, "not an export whose lines can be checked"),
     "input.not_evidence": (_X, "not the evidence of one launch"),
     "input.not_a_proof": (_X, "not a C2SP tlog-proof, or one from another kind of log"),
     "input.unreadable": (

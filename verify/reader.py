@@ -225,6 +225,23 @@ class LedgerFile:
         """Yield ``(idx, root, data)`` of one level, in order."""
         return self._rows("SELECT idx, root, data FROM tile WHERE level = ? ORDER BY idx", level)
 
+    def tile_roots(self, level: int, first: int, count: int) -> list[bytes]:
+        """Return the roots of ``count`` tiles of a level, from ``first`` on, as they are stored.
+
+        Raises:
+            DamagedError: they are not all there.
+        """
+        rows = self._rows(
+            "SELECT root FROM tile WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx",
+            level,
+            first,
+            first + count,
+        )
+        roots = [root for (root,) in rows if isinstance(root, bytes)]
+        if len(roots) != count:
+            raise DamagedError("tiles are missing")
+        return roots
+
     def has_tiles_outside(self, levels: int) -> bool:
         """Return whether there is a tile of a level below 0, or of ``levels`` and above."""
         return any(

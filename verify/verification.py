@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from verify.findings import Findings
     from verify.pins import Pin
     from verify.policy import Policy
+    from verify.reader import LedgerFile
     from verify.remembered import Held, Remembered
     from verify.replay import Replayed
     from verify.timestamps import Authorities
@@ -51,6 +52,7 @@ def verify(
     now: datetime | None = None,
     cores: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    then: Callable[[Verdict, LedgerFile], object] | None = None,
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
@@ -70,6 +72,7 @@ def verify(
             checked by that many processes; the verdict does not depend on it.
         progress: called now and then with the number of entries that were taken in, and of all; it begins
             again when the file was changed meanwhile.
+        then: called with the verdict while the ledger is still open, in the very snapshot that was replayed.
 
     Returns:
         The verdict; its ``exit`` is never 2.
@@ -101,7 +104,7 @@ def verify(
                     raise
                 continue
             if not source.changed():
-                return _judge(
+                verdict = _judge(
                     replayed,
                     pins,
                     origin=origin,
@@ -110,6 +113,9 @@ def verify(
                     now=now,
                     body=source.body,
                 )
+                if then is not None:
+                    then(verdict, source)
+                return verdict
     raise NotCheckedError(f"{os.fsdecode(name)} changes while it is read", code="input.changing")
 
 

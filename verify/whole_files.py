@@ -6,6 +6,12 @@ import contextlib
 import errno
 import os
 import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def replace(path: str, data: bytes) -> None:
@@ -18,9 +24,7 @@ def replace(path: str, data: bytes) -> None:
             link such as /dev/stdout), which a file in its place would take from others; what was there is
             still there.
     """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OSError(errno.EINVAL, "it is there, and no regular file")
+    _require_replaceable(path)
     temporary = f"{path}.{os.urandom(8).hex()}.new"
     try:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
@@ -31,3 +35,56 @@ def replace(path: str, data: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def new(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Give a file for its owner alone (0600) that has its name, durably, once everything is written.
+
+    When the context is left by an error, nothing is left behind.
+
+    Args:
+        path: the name, which nothing else may have.
+        overwrite: take the place of a regular file that has it.
+
+    Raises:
+        FileExistsError: it is there, and is not to be overwritten.
+        OSError: it cannot be written, or something other than a regular file is there.
+    """
+    if overwrite:
+        _require_replaceable(path)
+    elif os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "it exists already")
+    temporary = f"{path}.{os.urandom(8).hex()}.new"
+    try:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _name(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _name(temporary: str, path: str) -> None:
+    """Give a file its name, if nothing has it yet."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: the name is taken first, by an empty file.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(temporary, path)
+
+
+def _require_replaceable(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, "it is there, and no regular file")

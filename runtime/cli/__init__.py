@@ -19,7 +19,7 @@ from attest.errors import NonoError
 from attest.keys import without_key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
 
     from _typeshed import SupportsWrite
@@ -126,6 +126,24 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self._usage_status = usage_status
+        self.later: Callable[[Parser], object] | None = None
+        """Adds arguments when they are needed, of a command that would have others wait for its imports."""
+
+    def complete(self) -> None:
+        """Add the arguments that were left for later."""
+        later, self.later = self.later, None
+        if later is not None:
+            later(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # as argparse has it
+        """Return what the arguments say, and those that are unknown."""
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+    def format_help(self) -> str:
+        """Return the help."""
+        self.complete()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and where its help is."""
@@ -134,6 +152,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         """Return what the arguments say; what is wrong with them is said with the help of the subcommand."""
+        found: argparse.Namespace
         found, surplus = self.parse_known_args(arguments)
         if surplus:
             typed = next((each for word, each in self.subcommands().items() if word in arguments), self)

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import NonoError
-from runtime.cli import audit_evidence, audit_list, audit_tail
+from runtime.cli import audit_evidence, audit_export, audit_list, audit_tail
 from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from runtime.cli import Parser
+
 EPILOG = """\
 examples:
   nono audit list                      the newest launches
@@ -31,6 +33,7 @@ examples:
   nono audit show last                 all that is recorded about the newest one
   nono audit show 0192f3a4             … about the one whose session id begins so
   nono audit evidence last -o x.jsonl  one launch, for somebody who does not get the ledger
+  nono audit export --to csv           what is recorded, verified, for a spreadsheet
   nono audit snapshot evidence.db      all of the ledger in one file, while launches go on
 
 What these commands show is what the ledger says. Whether it holds: nono-verify LEDGER
@@ -87,6 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     audit_tail.add_arguments(tailing)
 
+    exporting = _command(
+        commands,
+        "export",
+        "write what is recorded in a form that other tools read, once it is verified",
+        "",
+        audit_export.run,
+    )
+    exporting.later = audit_export.complete
+
     snapshot = _command(commands, "snapshot", "copy the ledger into one file", _SNAPSHOT_EPILOG, _snapshot)
     snapshot.add_argument("file", metavar="FILE", help="where to write it; must not exist")
 
@@ -109,7 +121,7 @@ def _command(
     act: Callable[[argparse.Namespace], int],
     *,
     search: bool = False,
-) -> argparse.ArgumentParser:
+) -> Parser:
     parser = add_command(commands, name, summary, epilog, act)
     add_ledger_argument(parser)
     if search:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from runtime.cli import Parser
+
 
 def add_command(
     commands: Any,  # argparse does not name the type of what add_subparsers returns
@@ -15,7 +17,7 @@ def add_command(
     summary: str,
     epilog: str,
     act: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add one command and return its parser.
 
     Args:
@@ -25,7 +27,7 @@ def add_command(
         epilog: what its help says at the end.
         act: does it, and returns the exit code.
     """
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: Parser = commands.add_parser(
         name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
     )
     parser.set_defaults(act=act)

@@ -6,16 +6,29 @@ What is done against the writer stands in ``tests/store/test_writer_attacked.py`
 
 from __future__ import annotations
 
-from tests.gauntlet import edited, files, proofs, recorded, required, shown, spelled, trusted, witnessed
+from tests.gauntlet import (
+    edited,
+    exported,
+    files,
+    proofs,
+    recorded,
+    required,
+    shown,
+    spelled,
+    trusted,
+    witnessed,
+)
 
 MUTATIONS = tuple(
     mutation
-    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs, shown)
+    for part in (edited, recorded, spelled, trusted, witnessed, required, files, proofs, shown, exported)
     for mutation in part.MUTATIONS
 )
 """All rows."""
 
 NOT_BY_A_FILE = {
+    "export.exists": "it is about what is written; tests/verify/test_export_command.py",
+    "export.unwritable": "it is about what is written; tests/verify/test_export_command.py",
     "input.busy": "another process keeps a lock, whatever the file",
     "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",
     "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",

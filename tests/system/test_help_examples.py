@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +78,14 @@ def test_an_example_runs(place: Site, example: str) -> None:
     for name in ("entry.json", "evidence.db", "launch.json"):
         (place.project / name).unlink(missing_ok=True)
     (place.project / "launch.jsonl").unlink(missing_ok=True)
+    words = example.split()
+    if "--out" in words:
+        (place.project / words[words.index("--out") + 1]).unlink(missing_ok=True)
+    if "nono-verify export-check" in example:
+        (place.project / "ledger.csv").unlink(missing_ok=True)
+        proven = ("--with-proofs", "--out", "ledger.csv")
+        exported = place.verify(Path("export"), "ledger.db", "-k", "ci.pub", "--to", "csv", *proven)
+        assert exported.status == 0, exported.stderr
     if "nono-verify evidence" in example:
         assert place.nono("audit", "evidence", "last", "-o", place.project / "launch.jsonl").status == 0
     if "nono-verify proof" in example:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 import verify
+from verify.exports import formats
 
 if TYPE_CHECKING:
     from tests.verify.conftest import Bench, Book
@@ -20,6 +23,7 @@ FORBIDDEN = (
     "sqlite3", "_sqlite3", "ctypes", "subprocess", "ssl", "http", "asyncio", "multiprocessing", "in_toto",
     "securesystemslib", "hypothesis", "pytest", "jsonschema",
 )  # fmt: skip
+MAY_BE = {"cffi", "pycparser", "a1_coverage", "coverage", "distutils-precedence"}
 THIRD_PARTY = {"apsw", "cryptography", "jsonschema_rs", "orjson"}
 
 PROBE = """
@@ -54,7 +58,7 @@ def test_a_verification_loads_attest_and_nothing_else_of_ours(bench: Bench, book
     known = set(sys.stdlib_module_names) | {"__main__", "attest", "verify"} | THIRD_PARTY
     # What a site's .pth files load has a leading underscore or belongs to the tests' own environment.
     others = {name for name in tops - known if not name.startswith(("_", "sitecustomize"))}
-    assert others <= {"cffi", "pycparser", "a1_coverage", "coverage", "distutils-precedence"}
+    assert others <= MAY_BE
 
 
 def test_it_runs_where_what_only_linux_has_is_absent(bench: Bench, book: Book) -> None:
@@ -74,6 +78,23 @@ def test_it_runs_where_what_only_linux_has_is_absent(bench: Bench, book: Book) -
             "grp",
         ),
     )
+
+
+@pytest.mark.parametrize("form", formats.NAMES)
+def test_an_export_loads_what_a_verification_does_and_its_own_format(
+    bench: Bench, book: Book, form: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(absent=()), "export", bench.write(book), "-k",
+         bench.path("key.pub"), "--to", form, "--out", bench.path("exported")],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stderr.split())
+    tops = {name.partition(".")[0] for name in modules}
+    assert not tops & set(FORBIDDEN)
+    known = set(sys.stdlib_module_names) | {"__main__", "attest", "verify"} | THIRD_PARTY
+    assert not {name for name in tops - known if not name.startswith(("_", "sitecustomize"))} - MAY_BE
 
 
 WATCH = """

@@ -19,8 +19,13 @@ from verify.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUBCOMMANDS = ("completion", "each", "evidence", "help", "policy", "proof", "trust")
+SUBCOMMANDS = ("completion", "each", "evidence", "export", "export-check", "help", "policy", "proof", "trust")
 """What is no ledger; a ledger file of such a name is ./proof."""
+
+
+def module_of(command: str) -> str:
+    """Return the name of a command's module."""
+    return f"verify.cli.{command.replace('-', '_')}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     is_subcommand = arguments[:1] and arguments[0] in SUBCOMMANDS
-    command = importlib.import_module(f"verify.cli.{arguments[0] if is_subcommand else 'ledger'}")
+    command = importlib.import_module(module_of(arguments[0] if is_subcommand else "ledger"))
     if is_subcommand:
         arguments = arguments[1:]
     try:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from verify import render
-from verify.cli import SUBCOMMANDS
+from verify.cli import SUBCOMMANDS, module_of
 from verify.cli.failures import not_checked
 from verify.cli.parsing import Parser
 from verify.cli.streams import complain, write
@@ -39,7 +39,7 @@ def parser() -> Parser:
 def run(arguments: list[str]) -> int:
     """Print the help that is asked for; return the exit code."""
     asked = parser().parse_args(arguments).command
-    write(importlib.import_module(f"verify.cli.{asked or 'ledger'}").parser().format_help())
+    write(importlib.import_module(module_of(asked or "ledger")).parser().format_help())
     return 0
 
 

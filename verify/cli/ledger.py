@@ -21,8 +21,9 @@ from verify.errors import NotCheckedError, UsageError
 from verify.verification import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from verify.reader import LedgerFile
     from verify.verdict import Verdict
 
 _FILE_FORMATS = ("text", "json", "sarif", "junit")
@@ -92,15 +93,26 @@ def run(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     files = [_written(text, options) for text in options.write]
     if options.attest_out is not None:
-        _require_apart("--attest-out", options.attest_out, _read(options), ())
+        require_apart("--attest-out", options.attest_out, files_read(options, options.ledger), ())
     verdict = judged(options, options.ledger)
     kept = [_keep(verdict, options.ledger, *file) for file in files]
     code = say(verdict, options.ledger, options.format)
     return code if all(kept) else NOT_CHECKED
 
 
-def judged(options: argparse.Namespace, ledger: str) -> Verdict:
-    """Return the verdict on one ledger, whatever keeps it from being checked."""
+def judged(
+    options: argparse.Namespace,
+    ledger: str,
+    then: Callable[[Verdict, LedgerFile], object] | None = None,
+) -> Verdict:
+    """Return the verdict on one ledger, whatever keeps it from being checked.
+
+    Args:
+        options: what is asked of it.
+        ledger: its path.
+        then: called with the verdict while the ledger is still open; a
+            :class:`~verify.errors.NotCheckedError` of it is one.
+    """
     try:
         asked = requiring.required(options)
         key = attesting.signing_key(options)
@@ -124,6 +136,7 @@ def judged(options: argparse.Namespace, ledger: str) -> Verdict:
                 now=options.now,
                 cores=options.cores,
                 progress=progress,
+                then=then,
             )
         # Not over the checkpoint of another ledger, which was reported.
         continued = all(held.continued for held in verdict.remembered)
@@ -187,14 +200,14 @@ def _written(text: str, options: argparse.Namespace) -> tuple[str, str]:
             f"--write: {without_key_text(text)} is no FORMAT=FILE with one of {', '.join(_FILE_FORMATS)}",
             hint="for instance --write sarif=nono.sarif",
         )
-    _require_apart("--write", path, _read(options), (options.attest_out,))
+    require_apart("--write", path, files_read(options, options.ledger), (options.attest_out,))
     return form, path
 
 
-def _read(options: argparse.Namespace) -> tuple[str | None, ...]:
-    """Return the files that a verification reads."""
+def files_read(options: argparse.Namespace, ledger: str) -> tuple[str | None, ...]:
+    """Return the files that a verification of ``ledger`` reads."""
     return (
-        *(f"{options.ledger}{side}" for side in ("", "-wal", "-shm", "-journal")),
+        *(f"{ledger}{side}" for side in ("", "-wal", "-shm", "-journal")),
         *options.public_key_file,
         *options.checkpoint,
         *options.require_output,
@@ -206,7 +219,7 @@ def _read(options: argparse.Namespace) -> tuple[str | None, ...]:
     )
 
 
-def _require_apart(flag: str, path: str, read: Iterable[str | None], written: Iterable[str | None]) -> None:
+def require_apart(flag: str, path: str, read: Iterable[str | None], written: Iterable[str | None]) -> None:
     """Refuse to write over what is read, or what another flag writes, be it that it is not there yet."""
     for others, what in (
         (read, "what is to be checked, or what it is checked with"),

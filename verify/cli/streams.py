@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 NOT_CHECKED = 2
 """The exit code of everything that kept the verifier from checking."""
@@ -22,11 +23,34 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes once more at its end, and would then report the same again in its own words.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            complain(f"not checked: standard output cannot be written: {error.strerror}\n")
-        raise SystemExit(NOT_CHECKED) from None
+        _give_up(error)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes to standard output as they are, for programs; see :func:`write`.
+
+    Raises:
+        SystemExit: they cannot be written.
+    """
+    if sys.stdout is None:
+        return
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:  # somebody put a stream of text in its place
+        write(data.decode("utf-8"))
+        return
+    try:
+        binary.write(data)
+        binary.flush()
+    except OSError as error:
+        _give_up(error)
+
+
+def _give_up(error: OSError) -> NoReturn:
+    # Python flushes once more at its end, and would then report the same again in its own words.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        complain(f"not checked: standard output cannot be written: {error.strerror}\n")
+    raise SystemExit(NOT_CHECKED) from None
 
 
 def complain(text: str) -> None:

@@ -50,8 +50,8 @@ function _shtab_nono_verify_using
   test "$_shtab_nono_verify_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_verify_commands completion each evidence help policy 'policy check' 'policy explain' 'policy schema' proof trust 'trust add' 'trust list' 'trust remove'
-set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --cores --format --now --origin --policy --public-key-file --require-label --require-output --save-checkpoint --session --tsa-roots --witness-policy --write -k
+set -g _shtab_nono_verify_commands completion each evidence export export-check help policy 'policy check' 'policy explain' 'policy schema' proof trust 'trust add' 'trust list' 'trust remove'
+set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --cores --format --from --kind --now --origin --out --policy --public-key-file --require-label --require-output --save-checkpoint --session --since --to --tsa-roots --until --witness-policy --write -k -o
 
 complete -c nono-verify -e
 complete -c nono-verify -f
@@ -99,9 +99,38 @@ complete -c nono-verify -n '_shtab_nono_verify_using evidence' -s k -l public-ke
 complete -c nono-verify -n '_shtab_nono_verify_using evidence' -l origin -x -d 'the ledger must have this origin, name/id'
 complete -c nono-verify -n '_shtab_nono_verify_using evidence' -l format -xka "text json" -d 'how the verdict is written'
 complete -c nono-verify -n '_shtab_nono_verify_using evidence; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the evidence'
+complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a export -d 'Write a ledger'"'"'s entries in a form that other tools read, once it is verified.'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -s h -l help -d 'show this help message and exit'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l to -xka "json-lines csv cef" -d 'one of json-lines, csv, cef'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -s o -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where it is written; must not exist'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l overwrite -d 'put it in the place of what FILE is now'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l since -x -d 'only entries from this time on (RFC 3339)'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l until -x -d 'only entries before this time (RFC 3339)'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l kind -xka "anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key" -d 'only entries of this kind; can be given more than once: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l with-proofs -d 'each record carries what it takes to check it'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l unsafe-export-unverified -d 'export a ledger that does not hold, or whose key is not pinned; each record says so'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l origin -x -d 'the ledger must have this origin, name/id'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l allow-running -d 'do not object to launches that still run on this host'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l cores -x -d 'use at most so many cores for a long ledger; default: all that there are'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l policy -xka "(__fish_complete_path (commandline -ct))" -d 'what must hold beside, see nono-verify policy --help'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l require-label -x -d 'a complete launch with this label must have ended with exit code 0; given more than once, one launch has them all'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l require-output -xka "(__fish_complete_path (commandline -ct))" -d 'this very file must be an output of such a launch; can be given more than once'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l session -x -d 'the policy, and what is required, are about this launch alone'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l witness-policy -xka "(__fish_complete_path (commandline -ct))" -d 'witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l tsa-roots -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) of timestamp authorities, one of which must have stamped the ledger'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l now -x -d 'judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are later do not count; the ledger is checked with all of its entries'
+complete -c nono-verify -n '_shtab_nono_verify_using export; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the ledger file'
+complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a export-check -d 'Check the lines of an export, without its ledger.'
+complete -c nono-verify -n '_shtab_nono_verify_using export-check' -s h -l help -d 'show this help message and exit'
+complete -c nono-verify -n '_shtab_nono_verify_using export-check' -l from -xka "json-lines csv cef" -d 'its format, one of json-lines, csv, cef; default: what its first line says'
+complete -c nono-verify -n '_shtab_nono_verify_using export-check' -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
+complete -c nono-verify -n '_shtab_nono_verify_using export-check' -l origin -x -d 'the ledger must have this origin, name/id'
+complete -c nono-verify -n '_shtab_nono_verify_using export-check' -l format -xka "text json" -d 'how the verdict is written'
+complete -c nono-verify -n '_shtab_nono_verify_using export-check; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the export, or lines of it'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c nono-verify -n '_shtab_nono_verify_using help' -s h -l help -d 'show this help message and exit'
-complete -c nono-verify -n '_shtab_nono_verify_using help; and test $_shtab_nono_verify_npos -eq 0' -ka "completion each evidence help policy proof trust" -d 'one of completion, each, evidence, help, policy, proof, trust'
+complete -c nono-verify -n '_shtab_nono_verify_using help; and test $_shtab_nono_verify_npos -eq 0' -ka "completion each evidence export export-check help policy proof trust" -d 'one of completion, each, evidence, export, export-check, help, policy, proof, trust'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a policy -d 'What a policy file says.'
 complete -c nono-verify -n '_shtab_nono_verify_using policy' -s h -l help -d 'show this help message and exit'
 complete -c nono-verify -n '_shtab_nono_verify_using policy; and test $_shtab_nono_verify_npos -eq 0' -a check -d 'Say whether files are policies.'

@@ -13,6 +13,8 @@ _shtab_nono_verify_commands() {
     completion:'Print what makes a shell complete nono-verify'"'"'s command lines.'
     each:'Check several nono ledgers, and require the same of each.'
     evidence:'Check one launch, without its ledger.'
+    export:'Write a ledger'"'"'s entries in a form that other tools read, once it is verified.'
+    export-check:'Check the lines of an export, without its ledger.'
     help:'Print the help of a command.'
     policy:'What a policy file says.'
     proof:'Check that an entry is in a ledger, without the ledger.'
@@ -103,9 +105,48 @@ _shtab_nono_verify_evidence_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_verify_evidence_defaults_added=0
 
+_shtab_nono_verify_export_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--to=[one of json-lines, csv, cef]:FORMAT:(json-lines csv cef)"
+  {-o+,--out=}"[where it is written\; must not exist]:FILE:_files"
+  "--overwrite[put it in the place of what FILE is now]"
+  "--since=[only entries from this time on (RFC 3339)]:T:"
+  "--until=[only entries before this time (RFC 3339)]:T:"
+  "*--kind=[only entries of this kind\; can be given more than once\: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key]:KIND:(anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key)"
+  "--with-proofs[each record carries what it takes to check it]"
+  "--unsafe-export-unverified[export a ledger that does not hold, or whose key is not pinned\; each record says so]"
+  "*"{-k+,--public-key-file=}"[a public key that is trusted\; the ledger must be one of these keys\']:KEY:_files"
+  "--origin=[the ledger must have this origin, name\/id]:O:"
+  "--allow-running[do not object to launches that still run on this host]"
+  "--cores=[use at most so many cores for a long ledger\; default\: all that there are]:N:"
+  "--policy=[what must hold beside, see nono-verify policy --help]:FILE:_files"
+  "*--require-label=[a complete launch with this label must have ended with exit code 0\; given more than once, one launch has them all]:K=V:"
+  "*--require-output=[this very file must be an output of such a launch\; can be given more than once]:FILE:_files"
+  "--session=[the policy, and what is required, are about this launch alone]:ID:"
+  "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
+  "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
+  "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
+  ":the ledger file:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_verify_export_defaults_added=0
+
+_shtab_nono_verify_export_check_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--from=[its format, one of json-lines, csv, cef\; default\: what its first line says]:FORMAT:(json-lines csv cef)"
+  "*"{-k+,--public-key-file=}"[a public key that is trusted\; the ledger must be one of these keys\']:KEY:_files"
+  "--origin=[the ledger must have this origin, name\/id]:O:"
+  "--format=[how the verdict is written]:format:(text json)"
+  ":the export, or lines of it:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_verify_export_check_defaults_added=0
+
 _shtab_nono_verify_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":one of completion, each, evidence, help, policy, proof, trust:(completion each evidence help policy proof trust)"
+  ":one of completion, each, evidence, export, export-check, help, policy, proof, trust:(completion each evidence export export-check help policy proof trust)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -207,6 +248,8 @@ _shtab_nono_verify() {
         completion) _arguments -C -s $_shtab_nono_verify_completion_options ;;
         each) _arguments -C -s $_shtab_nono_verify_each_options ;;
         evidence) _arguments -C -s $_shtab_nono_verify_evidence_options ;;
+        export) _arguments -C -s $_shtab_nono_verify_export_options ;;
+        export-check) _arguments -C -s $_shtab_nono_verify_export_check_options ;;
         help) _arguments -C -s $_shtab_nono_verify_help_options ;;
         policy) _shtab_nono_verify_policy ;;
         proof) _arguments -C -s $_shtab_nono_verify_proof_options ;;

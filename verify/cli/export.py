@@ -1,0 +1,191 @@
+"""``nono-verify export``: a verified view of a ledger, in the forms that other tools read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attest import entry
+from verify import render, whole_files
+from verify.cli import ledger
+from verify.cli.failures import not_checked
+from verify.cli.parsing import Parser, moment
+from verify.cli.streams import complain, write, write_bytes
+from verify.errors import NotCheckedError, UsageError
+from verify.exports import exporting, formats
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from verify.reader import LedgerFile
+    from verify.verdict import Verdict
+
+EPILOG = """\
+The ledger is replayed first, as "nono-verify LEDGER" does it, with the same flags and the same verdict. It is
+exported when it holds under a pinned key; what else is not met, a launch without an end for instance, does
+not keep it from that: the exit code is 3, and each record says "not-met". A ledger that does not hold, or
+of which no key is pinned, is exported with --unsafe-export-unverified alone, and each record says so.
+
+Each record says where its entry stands: origin, index, leaf hash, and size and root of the ledger. With
+--with-proofs it carries the entry's inclusion proof and the signed checkpoint, so that a copied line can be
+checked without the ledger: nono-verify export-check FILE -k KEY
+
+formats:
+{formats}
+
+--since, --until, --session and --kind choose among the entries; the replay is always of all of them. FILE
+must not exist, unless --overwrite is given; it is written whole or not at all, for its owner alone. Without
+--out the records go to standard output, and a verdict other than 0 to standard error. A ledger file that is
+called export is ./export.
+
+exit codes:
+  0  everything holds, under a pinned key, and was exported
+  1  tampering or corruption; nothing was exported, unless --unsafe-export-unverified was given
+  2  could not check, or not write
+  3  intact, but not what was required; it was exported when a pinned key is the ledger's
+
+examples:
+{examples}
+"""
+
+_EXAMPLES = """\
+  nono-verify export ledger.db -k ci.pub --to json-lines --out ledger.jsonl
+  nono-verify export ledger.db -k ci.pub --to json-lines --with-proofs --out proven.jsonl
+  nono-verify export ledger.db -k ci.pub --to csv --kind launch.intent --kind launch.outcome
+  nono-verify export ledger.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
+
+HINT = "to export it all the same, each record marked: --unsafe-export-unverified"
+
+
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    found = Parser(
+        "nono-verify export",
+        description="Write a ledger's entries in a form that other tools read, once it is verified.",
+        epilog=epilog(_EXAMPLES),
+    )
+    found.add_argument("ledger", metavar="LEDGER", help="the ledger file")
+    add_flags(found)
+    return found
+
+
+def epilog(examples: str) -> str:
+    """Return what the help ends with."""
+    listed = "\n".join(f"  {name:<12}{summary}" for name, summary in formats.summaries())
+    return EPILOG.format(formats=listed, examples=examples)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add all flags, those of a verification among them."""
+    wanted = parser.add_argument_group("what is exported")
+    wanted.add_argument(
+        "--to",
+        metavar="FORMAT",
+        choices=formats.NAMES,
+        required=True,
+        help=f"one of {', '.join(formats.NAMES)}",
+    )
+    wanted.add_argument("-o", "--out", metavar="FILE", help="where it is written; must not exist")
+    wanted.add_argument("--overwrite", action="store_true", help="put it in the place of what FILE is now")
+    wanted.add_argument("--since", metavar="T", type=moment, help="only entries from this time on (RFC 3339)")
+    wanted.add_argument("--until", metavar="T", type=moment, help="only entries before this time (RFC 3339)")
+    wanted.add_argument(
+        "--kind",
+        metavar="KIND",
+        choices=sorted(entry.KINDS),
+        action="append",
+        default=[],
+        help=f"only entries of this kind; can be given more than once: {', '.join(sorted(entry.KINDS))}",
+    )
+    wanted.add_argument(
+        "--with-proofs", action="store_true", help="each record carries what it takes to check it"
+    )
+    wanted.add_argument(
+        "--unsafe-export-unverified",
+        action="store_true",
+        help="export a ledger that does not hold, or whose key is not pinned; each record says so",
+    )
+    ledger.add_demands(parser)
+    # What belongs to a verification by itself.
+    parser.set_defaults(checkpoint=[], save_checkpoint=None, attest=None, attest_out=None, write=[])
+
+
+def run(arguments: list[str]) -> int:
+    """Export a ledger; return the exit code."""
+    options = parser().parse_args(arguments)
+    return export(options, options.ledger)
+
+
+def export(options: argparse.Namespace, path: str) -> int:
+    """Export a ledger as the options ask for it; return the exit code.
+
+    Raises:
+        UsageError: they make no sense together.
+    """
+    form = formats.load(options.to)
+    if options.with_proofs and not form.HAS_PROOFS:
+        raise UsageError(f"--with-proofs: records of {options.to} cannot carry proofs")
+    if options.unsafe_export_unverified and not form.CAN_BE_MARKED:
+        raise UsageError(f"--unsafe-export-unverified: records of {options.to} cannot be marked")
+    if options.overwrite and options.out is None:
+        raise UsageError("--overwrite is about --out FILE")
+    if options.out is not None:
+        ledger.require_apart("--out", options.out, ledger.files_read(options, path), ())
+    asked = exporting.Asked(
+        since=_as_recorded(options.since),
+        until=_as_recorded(options.until),
+        session=options.session,
+        kinds=frozenset(options.kind),
+        with_proofs=options.with_proofs,
+    )
+    done: list[int] = []
+
+    def then(verdict: Verdict, source: LedgerFile) -> None:
+        if not exporting.is_held(verdict) and not options.unsafe_export_unverified:
+            return
+        done.append(_write(options, lambda to: exporting.export(verdict, source, form, asked, to)))
+
+    verdict = ledger.judged(options, path, then)
+    text = render.as_text(verdict)
+    if done and verdict.exit != 2:
+        count = "1 entry" if done[0] == 1 else f"{done[0]} entries"
+        where = "standard output" if options.out is None else render.printable(options.out)
+        text += f"  exported: {count} as {options.to} to {where}\n"
+    elif verdict.exit != 2:
+        text += f"  exported: nothing\n  hint: {HINT}\n" if form.CAN_BE_MARKED else "  exported: nothing\n"
+    if options.out is not None and done:
+        write(text)
+    elif verdict.exit or not done:
+        complain(text)
+    return verdict.exit
+
+
+def refuse(arguments: list[str], error: UsageError) -> None:  # noqa: ARG001  # the command has one format
+    """Say that the arguments cannot be understood."""
+    complain(render.as_text(not_checked(error)))
+
+
+def _write(options: argparse.Namespace, export_to: Callable[[Callable[[bytes], Any]], int]) -> int:
+    """Write an export to where it is asked for; return how many entries it has.
+
+    Raises:
+        NotCheckedError: it cannot be written.
+    """
+    if options.out is None:
+        return export_to(write_bytes)
+    try:
+        with whole_files.new(options.out, overwrite=options.overwrite) as file:
+            return export_to(file.write)
+    except FileExistsError:
+        raise NotCheckedError(
+            f"{options.out} exists already", code="export.exists", hint="name another file, or --overwrite"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no file can have such a name"
+        raise NotCheckedError(f"cannot write {options.out}: {reason}", code="export.unwritable") from None
+
+
+def _as_recorded(asked: datetime | None) -> str | None:
+    """Return a time as entries have it."""
+    return None if asked is None else asked.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

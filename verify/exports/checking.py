@@ -1,0 +1,262 @@
+"""From lines of an export and what is pinned to a verdict; no ledger is at hand.
+
+1. **Form.** Each line is one of the format, and says of which entry it is.
+2. **Proof.** The entry that it carries is in a ledger of a pinned key, as :mod:`verify.proof` has it.
+3. **View.** The line is what the format makes of that entry: it is written again, and compared.
+
+What the verification said when the export was made (``verdict``) is not in any proof.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attest import canonical, note, tlog_proof, tree
+from attest.checkpoint import Checkpoint, parse_text
+from attest.errors import MalformedError
+from attest.tlog_proof import TlogProof
+from verify import caveats
+from verify.errors import NotCheckedError
+from verify.exports import formats
+from verify.exports.records import Record, Standing, View, reader_of_anything
+from verify.exports.verdict import ExportVerdict
+from verify.findings import MAX_FINDINGS, Finding, Findings, Severity
+from verify.proof import verify_proof
+from verify.verdict import WORDS, Caveat, PinReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from verify.exports.format import Claim, LineFormat, Proven
+    from verify.pins import Pin
+
+
+class _Place(NamedTuple):
+    """What each of several proofs says alike."""
+
+    head: Checkpoint
+    note: str
+
+
+def check_export(
+    file: BinaryIO, *, form: str | None = None, pins: Sequence[Pin] = (), origin: str | None = None
+) -> ExportVerdict:
+    """Check the lines of an export.
+
+    Args:
+        file: the lines, read once from where it stands, one in memory at a time.
+        form: the name of the format; by default the first line says it.
+        pins: the keys that are trusted; one of them must have signed the checkpoint of each line.
+        origin: the origin that the ledger must have.
+
+    Returns:
+        The verdict; its ``exit`` is 2 when a line carries no proof.
+
+    Raises:
+        NotCheckedError: it cannot be read, or is no export whose lines can be checked.
+    """
+    return _Check(pins, origin).run(file, form)
+
+
+class _Check:
+    def __init__(self, pins: Sequence[Pin], origin: str | None) -> None:
+        self._pins = pins
+        self._origin = origin
+        self._findings = Findings()
+        self._read = reader_of_anything()
+        self._met: set[str] = set()
+        self._newest: Checkpoint | None = None
+        self._lines = self._held = 0
+        self._hint: str | None = None
+
+    def run(self, file: BinaryIO, name: str | None) -> ExportVerdict:
+        try:
+            first = file.readline(formats.MAX_LINE_BYTES + 1)
+            name = name or _recognised(first)
+            form = formats.load_lines(name)(View(Standing(None, None, None, "verified")))
+            line, number = first, 1
+            if _begins(form, first):
+                line, number = file.readline(formats.MAX_LINE_BYTES + 1), 2
+            while line:
+                if line.strip():
+                    self._lines += 1
+                    self._line(number, line, form)
+                if self._findings.counts[Severity.TAMPERED] > MAX_FINDINGS:
+                    break  # no more would be listed
+                line, number = file.readline(formats.MAX_LINE_BYTES + 1), number + 1
+        except OSError as error:
+            raise NotCheckedError(f"the export cannot be read: {error.strerror}") from None
+        if not self._lines:
+            raise NotCheckedError("there is no line of an export in it", code="input.not_an_export")
+        return self._verdict(name)
+
+    def _line(self, number: int, line: bytes, form: LineFormat) -> None:
+        """Judge one line."""
+        before = sum(self._findings.counts.values())
+        try:
+            said, claim = _read(form, line)
+        except MalformedError as error:
+            self._findings.add("export.form", f"line {number} is no line of such an export: {error}")
+            return
+        if claim.checkpoint is None or any(each.inclusion is None for each in claim.entries):
+            self._findings.add("export.unproven", f"line {number} carries no proof")
+            self._hint = "nono-verify export --with-proofs writes lines that can be checked"
+            return
+        head = self._2_proofs(number, claim)
+        if head is not None and not self._says_the_same(form, said, claim, head):
+            self._findings.add(
+                "export.changed", f"line {number} says something else than the entry that it carries"
+            )
+        if sum(self._findings.counts.values()) == before:
+            self._held += 1
+
+    def _2_proofs(self, number: int, claim: Claim) -> Checkpoint | None:
+        """Check the proof of each entry of a line; return the checkpoint that they are under, if they are."""
+        tampered = self._findings.counts[Severity.TAMPERED]
+        for each in claim.entries:
+            try:
+                found = verify_proof(_encoded(claim, each), each.body, pins=self._pins, origin=self._origin)
+            except (MalformedError, NotCheckedError) as error:
+                self._findings.add("export.form", f"line {number} carries no proof that can be read: {error}")
+                return None
+            for finding in found.findings:
+                self._findings.add(finding.code, f"line {number}: {finding.message}")
+            self._hint = self._hint or found.hint
+            self._met |= {pin.fingerprint for pin in found.pins if pin.met}
+        head = parse_text(note.parse((claim.checkpoint or "").encode()).text)
+        if self._newest is None or (head.origin == self._newest.origin and head.size > self._newest.size):
+            self._newest = head
+        return head if self._findings.counts[Severity.TAMPERED] == tampered else None
+
+    def _says_the_same(self, form: LineFormat, said: Any, claim: Claim, head: Checkpoint) -> bool:
+        """Return whether a line is what its format makes of the entries that it carries."""
+        standing = Standing(head.origin, head.size, head.root.hex(), claim.verdict, claim.checkpoint)
+        again = type(form)(View(standing))
+        record, *others = (self._record(each) for each in claim.entries)
+        if others:
+            record.intent = others[0]
+            record.start = others[1] if len(others) > 1 else None
+        lines = again.add(record).splitlines()
+        if len(lines) != 1:
+            return False
+        again.begin_reading(again.begin())
+        return _bytes(again.read(lines[0])) == _bytes(said)
+
+    def _record(self, proven: Proven) -> Record:
+        record = Record(proven.at, proven.body, tree.hash_leaf(proven.body), self._read)
+        record.inclusion = list(proven.inclusion or ())
+        return record
+
+    def _verdict(self, name: str) -> ExportVerdict:
+        counts = self._findings.counts
+        status = next(
+            (
+                code
+                for severity, code in (
+                    (Severity.TAMPERED, 1),
+                    (Severity.UNCHECKED, 2),
+                    (Severity.UNMET, 3),
+                )
+                if counts[severity]
+            ),
+            0,
+        )
+        newest = self._newest
+        return ExportVerdict(
+            exit=status,
+            findings=self._findings.listed(),
+            origin=None if newest is None else newest.origin,
+            size=None if newest is None else newest.size,
+            root=None if newest is None else newest.root.hex(),
+            pins=tuple(
+                PinReport(
+                    pin.key.fingerprint(),
+                    pin.source,
+                    "head" if status in {0, 3} and pin.key.fingerprint() in self._met else None,
+                )
+                for pin in self._pins
+            ),
+            not_excluded=_NOT_EXCLUDED if status in {0, 3} else (),
+            hint=self._hint,
+            form=name,
+            lines_read=self._lines,
+            lines_held=self._held,
+        )
+
+
+_NOT_EXCLUDED = (
+    Caveat(
+        "export.lines_only", "lines that were left out, or that stand there twice: nono-verify LEDGER has all"
+    ),
+    Caveat(
+        "export.verdict",
+        "that the verification said what the lines say of it: no proof covers that, and nono-verify LEDGER"
+        " says it again",
+    ),
+    caveats.OTHER_HISTORY,
+    Caveat(
+        "keys.vouched",
+        "that another key was in force when an entry was written: the one that signed the checkpoint vouches"
+        " for all that it covers",
+    ),
+    caveats.HOST,
+)
+
+
+def not_checked(finding: Finding, hint: str | None) -> ExportVerdict:
+    """Return the verdict that says why nothing could be checked."""
+    return ExportVerdict(exit=2, findings=(finding,), hint=hint)
+
+
+def _read(form: LineFormat, line: bytes) -> tuple[Any, Claim]:
+    """Return what a line says, and what it says of itself.
+
+    Raises:
+        MalformedError: it is no line of the format.
+    """
+    if len(line) > formats.MAX_LINE_BYTES:
+        raise MalformedError("longer than any line of an export")
+    said = form.read(line)
+    claim = form.claim(said)
+    if claim.verdict not in WORDS.values():
+        raise MalformedError("it does not say what the verification said")
+    return said, claim
+
+
+def _recognised(line: bytes) -> str:
+    """Return which format a file has that begins with this line.
+
+    Raises:
+        NotCheckedError: none whose lines can be checked.
+    """
+    for name in formats.CHECKABLE:
+        try:
+            if formats.load_lines(name).is_first_line(line):
+                return name
+        except MalformedError:
+            continue
+    raise NotCheckedError(
+        "the first line is of no export whose lines can be checked",
+        code="input.not_an_export",
+        hint=f"name its format: --from {', '.join(formats.CHECKABLE)}",
+    )
+
+
+def _begins(form: LineFormat, line: bytes) -> bool:
+    try:
+        return form.begin_reading(line)
+    except MalformedError:
+        return False
+
+
+def _encoded(claim: Claim, each: Proven) -> bytes:
+    proof = TlogProof(each.at, each.inclusion or (), (claim.checkpoint or "").encode("utf-8"))
+    encoded = proof.encode()
+    if len(encoded) > tlog_proof.MAX_BYTES:
+        raise MalformedError("longer than any proof")
+    return encoded
+
+
+def _bytes(said: Any) -> bytes:
+    return canonical.encode(said)

@@ -1,0 +1,99 @@
+"""What a format of exports is, and what a line of one says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from verify.exports.records import Record, Standing, View
+
+
+class Format:
+    """A format: turned from records into bytes, one after another, in the order of the ledger.
+
+    Args:
+        view: what is known before the first record.
+    """
+
+    HAS_PROOFS: ClassVar[bool] = False
+    """Whether records can carry their proofs."""
+    CAN_BE_MARKED: ClassVar[bool] = True
+    """Whether each record says what the verdict was, so that a ledger that does not hold can be exported."""
+    FOLLOWS_SESSIONS: ClassVar[bool] = False
+    """Whether records are to have the intent and the start of their session."""
+
+    def __init__(self, view: View) -> None:
+        self.standing: Standing = view.standing
+        self.view = view
+
+    def begin(self) -> bytes:
+        """Return what stands before the first record."""
+        return b""
+
+    def add(self, record: Record) -> bytes:
+        """Return what is written about a record."""
+        raise NotImplementedError
+
+    def end(self) -> bytes:
+        """Return what stands behind the last record."""
+        return b""
+
+
+class Proven(NamedTuple):
+    """An entry that a line carries, with its proof.
+
+    Attributes:
+        at: where it is said to stand.
+        body: its bytes.
+        inclusion: the proof, 32 bytes each; None where there is none.
+    """
+
+    at: int
+    body: bytes
+    inclusion: tuple[bytes, ...] | None
+
+
+class Claim(NamedTuple):
+    """What a line says of itself, of which nothing is checked yet.
+
+    Attributes:
+        entries: the entries that it is about, the one that it stands for first.
+        checkpoint: the signed checkpoint, a note; None where there is none.
+        verdict: what the export says that the verification said.
+    """
+
+    entries: tuple[Proven, ...]
+    checkpoint: str | None
+    verdict: str
+
+
+class LineFormat(Format):
+    """A format of one line a record, which can be read again."""
+
+    HAS_PROOFS = True
+
+    @classmethod
+    def is_first_line(cls, line: bytes) -> bool:
+        """Return whether a file of this format can begin with this line."""
+        raise NotImplementedError
+
+    def begin_reading(self, line: bytes) -> bool:
+        """Take in the first line of a file; return whether it is no record."""
+        del line
+        return False
+
+    def read(self, line: bytes) -> Any:
+        """Return what a line says, in a form that compares equal exactly when two lines say the same.
+
+        Raises:
+            MalformedError: it is no line of this format.
+        """
+        raise NotImplementedError
+
+    def claim(self, said: Any) -> Claim:
+        """Return what a line that was read says of itself.
+
+        Raises:
+            MalformedError: something that belongs there is not.
+        """
+        raise NotImplementedError

@@ -1,0 +1,53 @@
+"""The formats by their names; the module of one is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from verify.exports.format import Format, LineFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Place(NamedTuple):
+    module: str
+    name: str
+    summary: str
+    has_lines: bool
+
+
+_FORMATS = {
+    "json-lines": _Place("json_lines", "JsonLines", "one JSON object an entry, as it is recorded", True),  # noqa: FBT003  # a table
+    "csv": _Place("csv_rows", "CsvRows", "a table for spreadsheets, one row an entry", True),  # noqa: FBT003  # a table
+    "cef": _Place("cef", "Cef", "ArcSight Common Event Format, one line an entry", True),  # noqa: FBT003  # a table
+}
+
+MAX_LINE_BYTES = 1 << 22
+"""The most that a line has: entries of 64 KiB, escaped, what is said of them, and proofs."""
+
+NAMES = tuple(_FORMATS)
+"""What can be exported to."""
+
+CHECKABLE = tuple(name for name, place in _FORMATS.items() if place.has_lines)
+"""Those whose lines can carry proofs."""
+
+
+def summaries() -> Iterator[tuple[str, str]]:
+    """Yield each format's name, and what it is."""
+    return ((name, place.summary) for name, place in _FORMATS.items())
+
+
+def load(name: str) -> type[Format]:
+    """Return a format of :data:`NAMES`."""
+    place = _FORMATS[name]
+    found: type[Format] = getattr(importlib.import_module(f"verify.exports.{place.module}"), place.name)
+    return found
+
+
+def load_lines(name: str) -> type[LineFormat]:
+    """Return a format of :data:`CHECKABLE`."""
+    found = load(name)
+    assert issubclass(found, LineFormat)
+    return found
