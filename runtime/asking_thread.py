@@ -14,6 +14,9 @@ from runtime import syscalls
 
 _PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h, from Linux 6.9
 _MAX_ADDRESS = 128  # struct sockaddr_storage
+_MAX_PATH = 4_096  # linux/limits.h, with the NUL byte that ends it
+_PAGE = 4_096  # or a multiple: what is read up to its end is read in one piece
+_AT_FDCWD = -100
 _STATUS_BYTES = 16_384
 _DAC_OVERRIDE = 1 << 1  # linux/capability.h
 
@@ -24,14 +27,21 @@ class Identity(NamedTuple):
     Attributes:
         user: its file-system user id.
         group: its file-system group id.
-        overrides: whether it may pass over permissions (CAP_DAC_OVERRIDE).
+        groups: its supplementary groups, in order.
+        capabilities: those that are effective, a bit mask.
         umask: permissions that a file which it makes does not get.
     """
 
     user: int
     group: int
-    overrides: bool
+    groups: tuple[int, ...]
+    capabilities: int
     umask: int
+
+    @property
+    def overrides(self) -> bool:
+        """Whether it may pass over permissions (CAP_DAC_OVERRIDE)."""
+        return bool(self.capabilities & _DAC_OVERRIDE)
 
     def is_as_able_as(self, other: Identity) -> bool:
         """Return whether what ``other`` does for it is what it could do itself."""
@@ -81,19 +91,67 @@ def read_address(thread: int, where: int, length: int) -> bytes:
     """
     if not 0 <= length <= _MAX_ADDRESS:
         raise refuse(errno.EINVAL)
+    return read_memory(thread, where, length)
+
+
+def read_memory(thread: int, where: int, length: int) -> bytes:
+    """Return what lies in a thread's memory.
+
+    Raises:
+        OSError: EFAULT for a place that it has not, EACCES where it may not be traced.
+    """
     try:
         memory = os.open(b"/proc/%d/mem" % thread, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            address = os.pread(memory, length, where)
+            found = os.pread(memory, length, where)
         finally:
             os.close(memory)
     except PermissionError:
         raise refuse(errno.EACCES) from None
     except (OSError, OverflowError):  # a place that it has not, or that nobody has
         raise refuse(errno.EFAULT) from None
-    if len(address) != length:
+    if len(found) != length:
         raise refuse(errno.EFAULT)
-    return address
+    return found
+
+
+def read_string(thread: int, where: int, limit: int = _MAX_PATH, too_long: int = errno.ENAMETOOLONG) -> bytes:
+    """Return what a thread's memory holds up to the next NUL byte: a path, the name of an attribute.
+
+    Args:
+        thread: whose memory it is.
+        where: the address.
+        limit: how long it may be, with the NUL byte.
+        too_long: the errno for one that is longer.
+
+    Raises:
+        OSError: that, EFAULT for a place that it has not, EACCES where it may not be traced.
+    """
+    text = b""
+    while len(text) < limit:
+        # To the end of the page: what follows may be nobody's.
+        length = min(_PAGE - (where + len(text)) % _PAGE, limit - len(text))
+        piece, end, _ = read_memory(thread, where + len(text), length).partition(b"\0")
+        text += piece
+        if end:
+            return text
+    raise refuse(too_long)
+
+
+def open_base(thread: int, directory: int, path: bytes) -> int:
+    """Return a descriptor from which ``path`` is resolved, as a thread gave it to one of the ``…at`` calls.
+
+    Args:
+        thread: which.
+        directory: the number that it gave, AT_FDCWD for the directory that it is in.
+        path: relative, absolute, or empty for what ``directory`` is itself.
+
+    Raises:
+        OSError: EBADF, EACCES where it may not be traced, ESRCH where it is gone.
+    """
+    if directory == _AT_FDCWD or path.startswith(b"/"):
+        return open_directory(thread)
+    return take_descriptor(thread, directory)
 
 
 def open_directory(thread: int) -> int:
@@ -109,8 +167,10 @@ def identity(thread: int | None = None) -> Identity:
     """
     name = b"/proc/thread-self/status" if thread is None else b"/proc/%d/status" % thread
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    status = b""
     try:
-        status = os.read(descriptor, _STATUS_BYTES)
+        while piece := os.read(descriptor, _STATUS_BYTES):  # it may be in many groups
+            status += piece
     finally:
         os.close(descriptor)
     # Its own name comes first, and the kernel escapes a line's end in it.
@@ -119,7 +179,8 @@ def identity(thread: int | None = None) -> Identity:
         return Identity(
             user=int(fields[b"Uid"].split()[3]),
             group=int(fields[b"Gid"].split()[3]),
-            overrides=bool(int(fields[b"CapEff"], 16) & _DAC_OVERRIDE),
+            groups=tuple(sorted(map(int, fields[b"Groups"].split()))),
+            capabilities=int(fields[b"CapEff"], 16),
             umask=int(fields[b"Umask"], 8),
         )
     except KeyError:  # a zombie has no umask

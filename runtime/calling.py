@@ -27,6 +27,7 @@ def launch(
     allow_cwd: bool | None = None,
     workdir: str | bytes | os.PathLike[str] | None = None,
     block_net: bool | None = None,
+    protect_metadata: bool = False,
     connect_ports: Sequence[int] = (),
     listen_ports: Sequence[int] = (),
     open_ports: Sequence[int] = (),
@@ -74,6 +75,7 @@ def launch(
         allow_cwd: grant the working directory for reading; None for what the user has configured.
         workdir: the working directory; the current one by default.
         block_net: close the network; None for what the user has configured.
+        protect_metadata: mode, owner, times and attributes of files change only where it may write.
         connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
             network is closed.
         listen_ports: TCP ports to listen on, on any address of this host.
@@ -143,6 +145,7 @@ def launch(
         allow_cwd=allow_cwd,
         workdir=_encoded_one(workdir),
         block_net=block_net,
+        protect_metadata=protect_metadata,
         connect_ports=tuple(connect_ports),
         listen_ports=tuple(listen_ports),
         open_ports=tuple(open_ports),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
 
+FILE = "file"
 NETWORK = "network"
 UNIX_SOCKET = "unix-socket"
 
@@ -36,7 +37,7 @@ class RefusedError(OSError):
 
     Args:
         number: the errno that the command sees.
-        what: ``network`` or ``unix-socket``.
+        what: ``file``, ``network`` or ``unix-socket``.
         subject: what it wanted, a verb and an address: ``connect /run/docker.sock``.
         reason: why not, and what would grant it, in one line of text.
     """

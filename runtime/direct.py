@@ -68,6 +68,7 @@ SUPERVISED_ALONE: Mapping[str, str] = MappingProxyType(
         "--allow-unix-socket-bind": _MEDIATED,
         "--allow-unix-socket-dir-bind": _MEDIATED,
         "--allow-unix-socket-subtree-bind": _MEDIATED,
+        "--protect-metadata": _MEDIATED,
         "--status-fd": _AFTERWARDS,
         "--diagnostics": _FOOTER,
         "--no-diagnostics": _FOOTER,
@@ -206,7 +207,6 @@ class DirectLaunch(Launch):
         achieved = {
             "exec-stop": False,
             "lease": all(image.leased for image in held.images),
-            "metadata": False,
         }
         before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         try:

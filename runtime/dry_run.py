@@ -82,6 +82,7 @@ def foresee(
         cache_directory=cache,
         keep=False,
         sockets=grants.sockets,
+        metadata=request.protect_metadata,
         outer=request.outer_session(),
     )
     try:
@@ -91,7 +92,6 @@ def foresee(
     achievable |= {
         "exec-stop": enforcement_probe.exec_stop_errno() is None,
         "lease": all(image.leased for image in held.images),
-        "metadata": False,
     }
     enforcement.require_achieved(prepared.required, achievable)
     if plan.limits:
@@ -138,7 +138,7 @@ def _tried(prepared: enforcement.Prepared) -> dict[str, bool]:
     """
     handover: mediation.Handover | None = None
     if prepared.mediates:
-        from runtime import mediation  # noqa: PLC0415  # few launches need it
+        from runtime import file_calls, mediation  # noqa: F401, PLC0415  # few launches need them; the child, too
 
         handover = mediation.Handover.of(prepared)
     reader, writer = os.pipe()

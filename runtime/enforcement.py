@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from attest.named_tuples import NamedTuple
 from runtime import landlock_rules, privileges, seccomp_filter, syscalls
-from runtime.capabilities import Network
+from runtime.capabilities import Access, Network
 from runtime.errors import EnforcementError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ FEATURES = (
     "metadata",
 )
 # What ``restrict_self`` reports; the launch fills in the others.
-RESTRICTED_HERE = FEATURES[: FEATURES.index("exec-stop")]
+RESTRICTED_HERE = (*FEATURES[: FEATURES.index("exec-stop")], "metadata")
 _OPTIONAL = frozenset(("ioctl", "lease", "metadata"))
 # Without these there is no sandbox that could be called degraded.
 _NEVER_WAIVED = frozenset(("filesystem", "filter"))
@@ -87,6 +87,8 @@ class Prepared(NamedTuple):
         outer: the session of the launch around this one, where its child says so.
         on_wsl: whether Windows made this kernel; asked only where that explains a refusal.
         sockets: the grants on UNIX sockets, with the directories that were judged.
+        metadata: whether the monitor changes modes, owners, times and attributes of files, by the grants.
+        written: then the grants for writing, with the files that were judged.
     """
 
     ruleset: int
@@ -99,11 +101,20 @@ class Prepared(NamedTuple):
     outer: str | None = None
     on_wsl: bool = False
     sockets: tuple[OpenSocketGrant, ...] = ()
+    metadata: bool = False
+    written: tuple[OpenGrant, ...] = ()
 
     @property
     def mediates(self) -> bool:
         """Whether the monitor makes calls for the command."""
-        return self.ports.listens or bool(self.sockets)
+        return self.ports.listens or bool(self.sockets) or self.metadata
+
+    @property
+    def mediated_descriptors(self) -> frozenset[int]:
+        """The descriptors that the monitor judges by."""
+        return frozenset(
+            (*(each.directory for each in self.sockets), *(each.descriptor for each in self.written))
+        )
 
     def close(self) -> None:
         """Close the ruleset's descriptor; the children that use it have their own."""
@@ -169,6 +180,7 @@ def prepare(
     keep: bool = True,
     executable_rules: Sequence[int] = (),
     sockets: tuple[OpenSocketGrant, ...] = (),
+    metadata: bool = False,
     waived: Iterable[str] = (),
     outer: str | None = None,
 ) -> Prepared:
@@ -181,6 +193,7 @@ def prepare(
         keep: whether a filter that has to be compiled is kept there.
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         sockets: the grants on UNIX sockets, with the directories that were judged.
+        metadata: whether the monitor is to change modes, owners, times and attributes of files.
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
 
@@ -189,17 +202,26 @@ def prepare(
     """
     required, abi = judge_kernel(capabilities.network, waived=waived)
     network, ports = capabilities.network, capabilities.ports
+    if metadata:
+        required |= {"metadata"}
     on_wsl = False
-    if ports.listens:
-        from runtime import surroundings  # noqa: PLC0415  # few launches listen
+    if ports.listens or metadata:
+        from runtime import surroundings  # noqa: PLC0415  # few launches need a listener
 
         on_wsl = surroundings.wsl() is not None
     program, digest = load_filter(
-        cache_directory, network, listens=ports.listens, unix_sockets=bool(sockets), keep=keep
+        cache_directory,
+        network,
+        listens=ports.listens,
+        unix_sockets=bool(sockets),
+        metadata=metadata,
+        keep=keep,
     )
+    opened = tuple(open_grants)
+    written = tuple(each for each in opened if metadata and each.grant.access.covers(Access.WRITE))
     try:
         ruleset = landlock_rules.build(
-            open_grants,
+            opened,
             network,
             abi=abi,
             connect=ports.connect,
@@ -208,7 +230,9 @@ def prepare(
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(ruleset, program, digest, abi, network, ports, required, outer, on_wsl, sockets)
+    return Prepared(
+        ruleset, program, digest, abi, network, ports, required, outer, on_wsl, sockets, metadata, written
+    )
 
 
 def require_achieved(required: Iterable[str], achieved: Mapping[str, bool]) -> None:
@@ -246,6 +270,7 @@ def load_filter(
     *,
     listens: bool = False,
     unix_sockets: bool = False,
+    metadata: bool = False,
     keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
@@ -255,7 +280,12 @@ def load_filter(
     """
     try:
         return seccomp_filter.load_or_build(
-            cache_directory, network, listens=listens, unix_sockets=unix_sockets, keep=keep
+            cache_directory,
+            network,
+            listens=listens,
+            unix_sockets=unix_sockets,
+            metadata=metadata,
+            keep=keep,
         )
     except EnforcementError as error:
         if error.hint is not None:
@@ -358,6 +388,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         "scope": prepared.abi >= SINCE["scope"][0],
         "filter": filtered,
         "capabilities": left.cut,
+        "metadata": prepared.metadata and _is_metadata_mediated(),
     }
     require_achieved(prepared.required.intersection(RESTRICTED_HERE), achieved)
     return achieved
@@ -371,10 +402,11 @@ def nested(outer: str | None) -> EnforcementError:
     """
     around = "the sandbox around it" if outer is None else f"launch {outer} around it"
     return EnforcementError(
-        "a launch with ports to listen on or with UNIX sockets cannot run inside of another:"
+        "a launch with ports to listen on, UNIX sockets or protected metadata cannot run inside of another:"
         f" {around} does not let it mediate",
         code="enforcement.nested",
-        hint="start it further out, or leave out --listen-port, --open-port and --allow-unix-socket",
+        hint="start it further out, or leave out --listen-port, --open-port, --allow-unix-socket and "
+        "--protect-metadata",
     )
 
 
@@ -390,10 +422,23 @@ def _connected_outside(outer: str) -> EnforcementError:
 
 def _without_listener() -> EnforcementError:
     return EnforcementError(
-        "ports to listen on need a listener of the system call filter, which this kernel of WSL refuses",
+        "ports to listen on and protected metadata need a listener of the system call filter,"
+        " which this kernel of WSL refuses",
         code="enforcement.wsl",
-        hint="leave out --listen-port and --open-port, or run nono on a kernel that Windows did not make",
+        hint="leave out --listen-port, --open-port and --protect-metadata,"
+        " or run nono on a kernel that Windows did not make",
     )
+
+
+def _is_metadata_mediated() -> bool:
+    """Return whether the calling process changes no file's times itself, as tried.
+
+    Of the empty path nothing is to be changed, which the kernel says before it looks, and whoever mediates
+    after: or nobody does, in a dry run, and there is no such call.
+    """
+    from runtime import file_calls  # noqa: PLC0415  # imported before the fork, where it is needed
+
+    return file_calls.set_times_errno(b"", file_calls.UNCHANGED) in (errno.ENOENT, errno.ENOSYS)
 
 
 def _is_restricted(network: Network) -> bool:

@@ -314,6 +314,7 @@ class Launch:
             grants.opened,
             cache_directory=self._places.cache,
             sockets=grants.sockets,
+            metadata=self._request.protect_metadata,
             outer=self._request.outer_session(),
         )
         self._cleanup.callback(prepared.close)
@@ -330,7 +331,6 @@ class Launch:
         achieved = supervision.achieved() | {
             "exec-stop": True,
             "lease": all(image.leased for image in held.images),
-            "metadata": False,
         }
         enforcement.require_achieved(prepared.required, achieved)
         self._record.start(
@@ -558,7 +558,9 @@ class Launch:
         if self._resolution.asked_sockets():
             from runtime import mediation, unix_mediation, waiting_connects  # noqa: F401, PLC0415  # see above
         elif self._resolution.ports.listens:
-            from runtime import mediation  # noqa: F401, PLC0415  # see above
+            from runtime import mediation  # noqa: PLC0415  # see above
+        if self._request.protect_metadata:
+            from runtime import mediation, metadata_mediation  # noqa: F401, PLC0415  # see above
 
     def _say(self, text: str) -> None:
         self._notify(text)

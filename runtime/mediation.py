@@ -25,6 +25,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -45,10 +46,12 @@ from runtime.monitor_helpers import Helpers
 from runtime.tcp_mediation import TcpJudge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from attest.canonical import Json
     from runtime.enforcement import Prepared
+    from runtime.grants import OpenGrant
+    from runtime.metadata_mediation import MetadataJudge
     from runtime.unix_mediation import SocketJudge
     from runtime.unix_sockets import OpenSocketGrant
 
@@ -81,11 +84,15 @@ class Mediated(NamedTuple):
         network: the network mode.
         ports: which, where that is ``ports``.
         sockets: the grants on UNIX sockets, each with the directory that was judged.
+        metadata: whether the monitor changes modes, owners, times and attributes of files.
+        written: then the grants for writing, each with the file that was judged.
     """
 
     network: Network = Network.PORTS
     ports: Ports = NO_PORTS
     sockets: tuple[OpenSocketGrant, ...] = ()
+    metadata: bool = False
+    written: tuple[OpenGrant, ...] = ()
 
 
 class _Call(NamedTuple):
@@ -104,10 +111,12 @@ class Mediation(NamedTuple):
     Attributes:
         decisions: what was refused.
         helpers: the processes that work for it.
+        failures: why it ended before its time, which ended the command; empty as long as it has not.
     """
 
     decisions: Decisions
     helpers: Helpers
+    failures: list[str]
 
 
 class Handover:
@@ -129,7 +138,10 @@ class Handover:
     @classmethod
     def of(cls, prepared: Prepared) -> Handover:
         """Return the one for a child that is prepared so."""
-        return cls(Mediated(prepared.network, prepared.ports, prepared.sockets), prepared.outer)
+        mediated = Mediated(
+            prepared.network, prepared.ports, prepared.sockets, prepared.metadata, prepared.written
+        )
+        return cls(mediated, prepared.outer)
 
     def offer(self, listener: int) -> None:
         """Offer the listener, and return when it was taken.
@@ -154,8 +166,9 @@ class Handover:
         Raises:
             RuntimeError: there can be no such thread.
         """
-        mediation = Mediation(Decisions(report), Helpers())
-        _thread.start_new_thread(_mediate, (self, child, *mediation))
+        mediation = Mediation(Decisions(report), Helpers(), [])
+        pidfd = os.pidfd_open(child)  # while it cannot have been reaped
+        _thread.start_new_thread(_mediate, (self, child, pidfd, mediation))
         return mediation
 
     def take(self, child: int) -> int | None:
@@ -182,23 +195,30 @@ class Handover:
             os.close(self._answer_end)
 
 
-def _mediate(handover: Handover, child: int, decisions: Decisions, helpers: Helpers) -> None:
+def _mediate(handover: Handover, child: int, pidfd: int, mediation: Mediation) -> None:
     """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on.
+
+    Whatever fails here ends the command: as long as the listener is open, nobody who asks goes on unjudged.
 
     Args:
         handover: by which the listener comes.
         child: who asks, with all that it starts.
-        decisions: told what is refused.
-        helpers: of the monitor.
+        pidfd: of it.
+        mediation: told what is refused, and why this failed.
     """
     listener = handover.take(child)
     if listener is None:
         return
-    mediator = Mediator(listener, handover.mediated, decisions, helpers)
-    with suppress(OSError):  # a listener that cannot be read any more
+    try:
+        mediator = Mediator(listener, handover.mediated, mediation.decisions, mediation.helpers)
         while mediator.serve():
             mediator.wait()
-    os.close(mediator.listener)  # whoever asks from now on, or waits, is answered ENOSYS
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the command must not outlive it
+        mediation.failures.append(type(error).__name__)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return
+    os.close(listener)  # whoever asks from now on, or waits, is answered ENOSYS
 
 
 class Mediator:
@@ -228,6 +248,13 @@ class Mediator:
             self._unix = unix_mediation.SocketJudge(mediated.sockets, helpers)
             self._connects = waiting_connects.Connects(listener, self._answer, helpers)
             self._identity = identity()
+        self._metadata: MetadataJudge | None = None
+        self._metadata_calls: Container[int] = ()
+        if mediated.metadata:
+            from runtime import metadata_mediation  # noqa: PLC0415  # the launcher has imported it
+
+            self._metadata_calls = metadata_mediation.CALLS
+            self._metadata = metadata_mediation.MetadataJudge(mediated.written, self._require_waiting)
         self._ready = select.poll()
         self._ready.register(listener, select.POLLIN)
         self._changed = select.poll()
@@ -285,6 +312,9 @@ class Mediator:
         Returns:
             False where it is answered later, or was already.
         """
+        if self._metadata is not None and kind in self._metadata_calls:
+            self._metadata.serve(number, thread, kind, arguments)
+            return True
         if kind not in _NUMBERS:
             raise refuse(errno.ENOSYS)
         descriptor = take_descriptor(thread, _integer(arguments[0]))
@@ -300,9 +330,7 @@ class Mediator:
             if socket.family == _socket.AF_UNIX and self._unix is not None and kind != _LISTEN:
                 asking = identity(thread)
                 directory = open_directory(thread)
-            # Only now it is sure whose socket and whose memory that was: the number of a thread that was
-            # killed is given away again, to anybody.
-            fcntl.ioctl(self.listener, _ID_VALID, struct.pack("=Q", number))
+            self._require_waiting(number)
             call = _Call(number, kind, socket, address, _integer(arguments[1]))
             if socket.family != _socket.AF_UNIX:
                 return self._of_internet(call)
@@ -316,6 +344,13 @@ class Mediator:
             if directory is not None:
                 os.close(directory)
             socket.close()
+
+    def _require_waiting(self, number: int) -> None:
+        """Raise OSError unless who asked still waits, so that it is sure whose sockets and memory that was.
+
+        The number of a thread that was killed is given away again, to anybody.
+        """
+        fcntl.ioctl(self.listener, _ID_VALID, struct.pack("=Q", number))
 
     def _of_internet(self, call: _Call) -> bool:
         socket = call.socket

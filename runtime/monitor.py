@@ -24,7 +24,7 @@ import json
 import os
 import select
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime import child, enforcement, executable, out_of_memory, syscalls
 from runtime.offspring import Offspring, children, fence
@@ -181,8 +181,12 @@ def _end(
     if mediation is not None:
         mediation.helpers.close()
     status, usage = offspring.kill()
+    said = _said(confinement, time_limit, status)
+    if mediation is not None and mediation.failures:
+        why = f"its calls could not be judged any more ({mediation.failures[0]}), so the command was killed"
+        said["notes"] = [*said.get("notes", ()), why]
     channel.send(
-        _said(confinement, time_limit, status)
+        said
         | {
             "decisions": 0 if mediation is None else mediation.decisions.count,
             "left": 0 if offspring.gone else len(children()),
@@ -197,7 +201,7 @@ def _end(
         confinement.remove()  # as its launcher would
 
 
-def _said(confinement: Confinement | None, time_limit: TimeLimit | None, status: int) -> dict[str, object]:
+def _said(confinement: Confinement | None, time_limit: TimeLimit | None, status: int) -> dict[str, Any]:
     """Return how limits bore on the launch; what was told to end has ended by that, whatever came then."""
     said = {} if confinement is None else confinement.said(status)
     if time_limit is not None and (late := time_limit.said()):

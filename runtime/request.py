@@ -33,7 +33,7 @@ _BESIDE_A_MANIFEST = frozenset(
         *("command", "variables", "workdir", "config"),
         *("bypass_protection", "allow_writable_script", "allow_commands", "block_commands"),
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
-        "limits",  # which take away
+        *("limits", "protect_metadata"),  # which take away
     }
 )
 
@@ -51,6 +51,7 @@ class LaunchRequest(NamedTuple):
         allow_cwd: whether the working directory is readable; None for what is configured.
         workdir: the working directory, None for the current one.
         block_net: whether the network is closed; None for what is configured.
+        protect_metadata: whether mode, owner, times and attributes of files are changed by the grants alone.
         connect_ports: TCP ports that it may connect to.
         listen_ports: TCP ports that it may listen on.
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
@@ -77,6 +78,7 @@ class LaunchRequest(NamedTuple):
     allow_cwd: bool | None = None
     workdir: bytes | None = None
     block_net: bool | None = None
+    protect_metadata: bool = False
     connect_ports: tuple[int, ...] = ()
     listen_ports: tuple[int, ...] = ()
     open_ports: tuple[int, ...] = ()

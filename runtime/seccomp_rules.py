@@ -14,6 +14,8 @@ Choices that the tables do not explain:
 - ``bind`` and ``listen`` of a command with ports to listen on are *notified*, and where UNIX sockets are
   granted ``connect`` as well: a filter sees neither a socket's address nor its kind, so ``mediation``
   decides, and does it.
+- Where metadata is protected, the calls that change a file's mode, owner, times or attributes are notified:
+  ``metadata_mediation`` makes them. Those of them that are so new that nothing depends on them are absent.
 - System calls newer than this module are ENOSYS, as on an older kernel: a deny list that lets unknown
   calls pass would open by itself at the next kernel update.
 """
@@ -42,7 +44,13 @@ MACHINES = ("x86_64", "aarch64")
 NEWEST_KNOWN_CALL = 470
 _X32_BIT = 0x40000000  # asm/unistd.h, __X32_SYSCALL_BIT
 # Calls that the oldest supported libseccomp has no name for.
-_NUMBERS = {"open_tree_attr": 467}
+_NUMBERS = {
+    "fchmodat2": 452,
+    "setxattrat": 463,
+    "removexattrat": 466,
+    "open_tree_attr": 467,
+    "file_setattr": 469,
+}
 
 # The bits of a register that the kernel takes for an ``int``.
 _INT = 0xFFFFFFFF
@@ -66,6 +74,12 @@ _TIOCSETD = 0x5423
 # linux/fcntl.h and asm-generic/fcntl.h
 _F_SETLEASE = 1024
 _F_WRLCK = 1
+
+# linux/fs.h, linux/fsverity.h, linux/fscrypt.h: flags and attributes of a file; and what seals or encrypts
+# one, or changes its generation, which no mediation knows.
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_IOC_FSSETXATTR = 0x401C5820
+_CHANGES_OF_FILES = (0x40806685, 0x800C6613, 0x40087602, 0x40086604)
 
 _PRIO_PROCESS = 0
 _IOPRIO_WHO_PROCESS = 1
@@ -104,6 +118,15 @@ _NEVER = (
 _ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "mq_open", "mq_unlink")
 
 
+# What changes a file's mode, owner, times or attributes, by its path or by a descriptor.
+_METADATA = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
+    *("utime", "utimes", "futimesat", "utimensat"),
+    *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
+)
+_METADATA_ABSENT = ("setxattrat", "removexattrat", "file_setattr")
+
+
 class Comparison(NamedTuple):
     """One condition on one argument of a system call.
 
@@ -132,13 +155,16 @@ class Rule(NamedTuple):
     comparisons: tuple[Comparison, ...] = ()
 
 
-def rules(network: Network, *, listens: bool = False, unix_sockets: bool = False) -> Iterator[Rule]:
+def rules(
+    network: Network, *, listens: bool = False, unix_sockets: bool = False, metadata: bool = False
+) -> Iterator[Rule]:
     """Yield everything that the filter refuses or notifies; the rest is allowed.
 
     Args:
         network: the network mode.
         listens: whether there are ports to listen on, where that is ``ports``.
         unix_sockets: whether some UNIX sockets are granted.
+        metadata: whether modes, owners, times and attributes of files are changed by whoever mediates.
     """
     for call in _NEVER:
         yield Rule(call, errno.EPERM)
@@ -153,6 +179,19 @@ def rules(network: Network, *, listens: bool = False, unix_sockets: bool = False
     lease = (Comparison(1, "is", _F_SETLEASE), Comparison(2, "is", _F_WRLCK))
     yield Rule("fcntl", errno.EACCES, lease)
     yield from _socket_rules(network, listens=listens, unix_sockets=unix_sockets)
+    if metadata:
+        yield from _metadata_rules()
+
+
+def _metadata_rules() -> Iterator[Rule]:
+    for call in _METADATA:
+        yield Rule(call, NOTIFY)
+    for call in _METADATA_ABSENT:
+        yield Rule(call, errno.ENOSYS)
+    for request in (_FS_IOC_SETFLAGS, _FS_IOC_FSSETXATTR):
+        yield Rule("ioctl", NOTIFY, (Comparison(1, "is", request),))
+    for request in _CHANGES_OF_FILES:
+        yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
 
 
 def _namespace_rules() -> Iterator[Rule]:
@@ -244,7 +283,9 @@ def _closed_network_rules(network: Network, *, listens: bool, unix_sockets: bool
     yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "above", _IPPROTO_TCP),))
 
 
-def build(network: Network, *, listens: bool = False, unix_sockets: bool = False) -> bytes:
+def build(
+    network: Network, *, listens: bool = False, unix_sockets: bool = False, metadata: bool = False
+) -> bytes:
     """Return the BPF program of the rules; see :func:`rules`.
 
     Raises:
@@ -259,7 +300,7 @@ def build(network: Network, *, listens: bool = False, unix_sockets: bool = False
     built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
-    for rule in rules(network, listens=listens, unix_sockets=unix_sockets):
+    for rule in rules(network, listens=listens, unix_sockets=unix_sockets, metadata=metadata):
         call = number(rule.call)
         if call is not None:
             arguments = [_argument(comparison) for comparison in rule.comparisons]

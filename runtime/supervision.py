@@ -214,7 +214,7 @@ class Supervision:
                 prepared.ruleset,
                 directory,
                 *(image.descriptor for image in held.images),
-                *(granted.directory for granted in prepared.sockets),
+                *prepared.mediated_descriptors,
             }
         )
         if relay is not None:

@@ -1,4 +1,4 @@
-"""The one room with ctypes: the system calls that Python 3.11 has no name for.
+"""The room with ctypes: the system calls that Python 3.11 has no name for (more of files: ``file_calls``).
 
 Every function is looked up when this module is imported, so that nothing is loaded or resolved after
 a fork or inside a sandbox. Each wrapper takes and returns plain integers and bytes, and raises

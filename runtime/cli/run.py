@@ -209,6 +209,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, text in _COMMAND_FLAGS:
         secrets.add_argument(flag, action="append", default=[], metavar="NAME", help=text)
     _add_limits(parser)
+    parser.add_argument(
+        "--protect-metadata",
+        action="store_true",
+        help="let mode, owner, times and attributes of files change only where the grants allow writing",
+    )
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -411,6 +416,7 @@ def request_of(arguments: argparse.Namespace) -> LaunchRequest:
         block_commands=tuple(os.fsencode(name) for name in arguments.block_command),
         credentials=_credentials(arguments),
         limits=_limits(arguments),
+        protect_metadata=arguments.protect_metadata,
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
         key_passphrase_env=arguments.key_passphrase_env,

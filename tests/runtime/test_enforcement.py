@@ -74,7 +74,7 @@ def test_the_features_are_a_closed_list_in_order() -> None:
         *("filesystem", "truncate", "ioctl", "network", "scope", "filter", "capabilities"),
         *("exec-stop", "lease", "metadata"),
     ) == enforcement.FEATURES
-    assert enforcement.FEATURES[:7] == enforcement.RESTRICTED_HERE
+    assert (*enforcement.FEATURES[:7], "metadata") == enforcement.RESTRICTED_HERE
 
 
 def test_what_is_required() -> None:
@@ -103,7 +103,8 @@ def test_everything_is_achieved_here(prepare: Callable[..., Prepared], network: 
     prepared = prepare(network)
     achieved = in_child(lambda: enforcement.restrict_self(prepared))
     assert achieved == dict.fromkeys(enforcement.RESTRICTED_HERE, True) | {
-        "network": network is not Network.ALL
+        "metadata": False,
+        "network": network is not Network.ALL,
     }
 
 
@@ -255,7 +256,7 @@ def test_an_older_kernel_with_the_missing_features_waived(
     prepared = prepare(waived=("scope",))
     achieved = in_child(lambda: enforcement.restrict_self(prepared))
     assert isinstance(achieved, dict)
-    assert {name for name, done in achieved.items() if not done} == {"ioctl", "scope"}
+    assert {name for name, done in achieved.items() if not done} == {"ioctl", "metadata", "scope"}
 
 
 def test_a_filter_that_lets_everything_pass_is_noticed(prepare: Callable[..., Prepared]) -> None:

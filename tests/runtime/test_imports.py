@@ -208,6 +208,20 @@ def test_a_launch_with_unix_sockets_imports_nothing_after_the_fork(interpret: Ca
     assert found["second"] == []
 
 
+def test_a_launch_that_protects_metadata_imports_nothing_after_the_fork(
+    interpret: Callable[[str], Any],
+) -> None:
+    """Likewise, and what changes files for the command."""
+    protecting = WATCHED.replace('["/bin/true"]', '["/bin/true"], protect_metadata=True').replace(
+        'sleep 600 & exit 3"]', 'chmod 600 . 2>/dev/null; sleep 600 & exit 3"], protect_metadata=True'
+    )
+    assert protecting.count("protect_metadata") == 2
+    found = interpret("profile = None\n" + protecting)
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+
+
 FAILING = """
 from runtime.cli import main
 os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY), 2) if to_a_file else None

@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 import pytest
 
 # What mediates is loaded before the fork, as a launch does: who mediates may not read this checkout.
-from runtime import enforcement, syscalls, unix_mediation, unix_sockets, waiting_connects  # noqa: F401
+from runtime import (
+    enforcement,
+    metadata_mediation,  # noqa: F401
+    syscalls,
+    unix_mediation,  # noqa: F401
+    unix_sockets,
+    waiting_connects,  # noqa: F401
+)
 from runtime.capabilities import (
     NO_PORTS,
     SYSTEM,
@@ -127,6 +134,8 @@ class Box:
         more: tuple[FileGrant, ...] = (),
         ports: Ports = NO_PORTS,
         sockets: Sockets = (),
+        *,
+        metadata: bool = False,
     ) -> Iterator[enforcement.Prepared]:
         grants = merge([*self.default_grants(), *more])
         opened = [OpenGrant(grant, os.open(grant.path, os.O_PATH | os.O_CLOEXEC)) for grant in grants]
@@ -136,6 +145,7 @@ class Box:
             opened,
             cache_directory=self.cache,
             sockets=granted,
+            metadata=metadata,
         )
         try:
             yield prepared
@@ -164,9 +174,11 @@ class Box:
         more: tuple[FileGrant, ...] = (),
         ports: Ports = NO_PORTS,
         sockets: Sockets = (),
+        *,
+        metadata: bool = False,
     ) -> Outcome:
         """Run the probe as this identity, in the sandbox that a launch would make."""
-        with self.prepared(network, more, ports, sockets) as prepared:
+        with self.prepared(network, more, ports, sockets, metadata=metadata) as prepared:
             handover = Handover.of(prepared) if prepared.mediates else None
 
             def enter() -> None:
@@ -192,6 +204,7 @@ class Box:
         ports: Ports = NO_PORTS,
         sockets: Sockets = (),
         outside_errno: int | None = None,
+        metadata: bool = False,
     ) -> None:
         """Assert that the probe works outside, and inside is refused with one of ``refusals``.
 
@@ -204,7 +217,7 @@ class Box:
         else:
             assert outside.errno == outside_errno, f"the kernel itself must answer outside: {outside}"
             assert outside_errno not in refusals
-        inside = self.inside(probe, network, ports=ports, sockets=sockets)
+        inside = self.inside(probe, network, ports=ports, sockets=sockets, metadata=metadata)
         assert inside.errno in refusals, f"leak: {inside}, wanted {[_REFUSALS.get(n, n) for n in refusals]}"
 
     def assert_open(

@@ -82,7 +82,7 @@ def test_ports_to_listen_on_are_an_error_that_names_it(site: Site) -> None:
     ended = on_wsl(site, NONO, *flags, listener=True)
     assert ended.status == 125
     assert "which this kernel of WSL refuses" in ended.stderr
-    assert "leave out --listen-port and --open-port" in ended.stderr
+    assert "leave out --listen-port, --open-port and --protect-metadata" in ended.stderr
     assert site.record().outcome["not_started"]["code"] == "enforcement.wsl"
     ended = on_wsl(site, NONO, *flags, listener=True, fake=False)
     assert ended.status == 125

@@ -104,6 +104,7 @@ complete -c nono -n '_shtab_nono_using run' -l max-file-size -x -d 'no file can 
 complete -c nono -n '_shtab_nono_using run' -l nofile -x -d 'open files of each process'
 complete -c nono -n '_shtab_nono_using run' -l timeout -x -d 'how long it may last, before all of it is sent TERM: 90, 500ms, 10m, 2h'
 complete -c nono -n '_shtab_nono_using run' -l timeout-grace -x -d 'how long it then has to end, before all of it is killed (default: 5s)'
+complete -c nono -n '_shtab_nono_using run' -l protect-metadata -d 'let mode, owner, times and attributes of files change only where the grants allow writing'
 complete -c nono -n '_shtab_nono_using run' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the key'"'"'s own)'
 complete -c nono -n '_shtab_nono_using run' -l audit-sign-key -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger'"'"'s key: a PEM file, env://NAME or keyring://SERVICE/USER (default: the host key)'
 complete -c nono -n '_shtab_nono_using run' -l key-passphrase-env -xka "(set -nx)" -d 'the variable that holds its passphrase (default: ask on the terminal)'
