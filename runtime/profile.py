@@ -28,7 +28,7 @@ from runtime.document_words import did_you_mean
 from runtime.environment_lists import Lists
 from runtime.errors import ProfileError, UsageError
 from runtime.path_names import absolute, from_here, homes, shown
-from runtime.profile_file import JSONC, SUFFIXES, ProfileFile, is_name, is_path, read_profile_file
+from runtime.profile_file import SUFFIXES, ProfileFile, is_name, is_path, read_profile_file
 from runtime.tool_groups import GROUPS
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ def _lowest(said: list[Mapping[str, int]]) -> Mapping[str, int]:
 
 def built_in_names() -> tuple[bytes, ...]:
     """Return the names of the built-in profiles, sorted."""
-    names = (name.removesuffix(JSONC) for name in os.listdir(BUILT_IN) if name.endswith(JSONC))
-    return tuple(sorted(names))
+    return tuple(place.name for place in _all_built_in())
 
 
 def is_built_in_name(name: bytes) -> bool:
@@ -221,8 +220,22 @@ def find(name: bytes, config: bytes) -> Place | None:
 
 
 def _built_in(name: bytes) -> Place | None:
-    path = os.path.join(BUILT_IN, name + JSONC)
-    return Place(name, path, built_in=True) if is_name(name) and os.path.exists(path) else None
+    paths = (os.path.join(BUILT_IN, name + suffix) for suffix in SUFFIXES)
+    path = next(filter(os.path.exists, paths), None) if is_name(name) else None
+    return None if path is None else Place(name, path, built_in=True)
+
+
+def _all_built_in() -> list[Place]:
+    return sorted(_named_in(BUILT_IN, built_in=True))
+
+
+def _named_in(directory: bytes, *, built_in: bool) -> list[Place]:
+    return [
+        Place(name.removesuffix(suffix), os.path.join(directory, name), built_in=built_in)
+        for name in os.listdir(directory)
+        for suffix in SUFFIXES
+        if name.endswith(suffix) and is_name(name.removesuffix(suffix))
+    ]
 
 
 class _Chain:
@@ -335,14 +348,7 @@ def _no_such_profile(named: bytes, config: bytes | None, beside: ProfileFile | N
 def named_profiles(config: bytes) -> tuple[Place, ...]:
     """Return the profiles that have a name: the user's and the built-in ones, by name; not looked into."""
     try:
-        names = os.listdir(users_directory(config))
+        users = _named_in(users_directory(config), built_in=False)
     except OSError:
-        names = []
-    users = [
-        Place(name.removesuffix(suffix), os.path.join(users_directory(config), name), built_in=False)
-        for name in names
-        for suffix in SUFFIXES
-        if name.endswith(suffix) and is_name(name.removesuffix(suffix))
-    ]
-    built_in = [Place(name, os.path.join(BUILT_IN, name + JSONC), built_in=True) for name in built_in_names()]
-    return tuple(sorted([*users, *built_in]))
+        users = []
+    return tuple(sorted([*users, *_all_built_in()]))

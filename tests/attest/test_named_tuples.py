@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import typing
+from typing import Any
 
 import pytest
 
@@ -46,13 +47,37 @@ def test_it_is_a_named_tuple_like_any_other() -> None:
     assert Ours._field_defaults == Theirs._field_defaults
     assert repr(ours) == "Ours(path=b'/x', depth=3, names=())"
     assert ours._replace(depth=4)._asdict() == {"path": b"/x", "depth": 4, "names": ()}
-    assert Ours.__bases__ == Theirs.__bases__ == (tuple,)
+    assert isinstance(ours, tuple)
+    assert not hasattr(ours, "__dict__")
+    assert Ours.__match_args__ == Theirs.__match_args__
+    assert Ours._make([b"/x", 3, ()]) == ours == Ours(path=b"/x", names=()) == Ours(b"/x", names=())
+    assert hash(ours) == hash(theirs)
     assert (Ours.__module__, Ours.__qualname__, Ours.__doc__) == (__name__, "Ours", "A place.")
     assert typing.get_type_hints(Ours) == typing.get_type_hints(Theirs)
     with pytest.raises(AttributeError):
         ours.depth = 1  # type: ignore[misc]  # it cannot be set, and that is what is tested
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "why"),
+    [
+        ((), {}, "needs a value for path"),
+        ((), {"depth": 1}, "needs a value for path"),
+        ((b"/", 1, (), 2), {}, "has 3 fields, not 4"),
+        ((b"/",), {"path": b"/"}, "was given two values for path"),
+        ((b"/",), {"length": 1}, "has no field length"),
+    ],
+)
+def test_values_and_fields_must_meet(values: tuple[Any, ...], named: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError):
-        Ours()  # type: ignore[call-arg]  # a field has no default
+        Theirs(*values, **named)
+    with pytest.raises(TypeError, match=why):
+        Ours(*values, **named)
+
+
+def test_what_is_no_field_is_not_replaced() -> None:
+    with pytest.raises(TypeError, match="has no field length"):
+        Ours(b"/")._replace(length=1)  # type: ignore[call-arg]  # as is tested
 
 
 def test_methods_are_its_own() -> None:
