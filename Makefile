@@ -76,8 +76,9 @@ format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generated: $(VENV)/.test ## make the completions and manual pages anew, from the parsers
+generated: $(VENV)/.test ## make completions, manual pages and docs/escapes.md anew
 	@$(BIN)/python -m generate
+	@$(BIN)/python -m tests.escapes.page
 
 N ?= 10000
 

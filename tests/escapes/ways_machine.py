@@ -1,0 +1,52 @@
+"""Ways to the machine through files of the kernel's own."""
+
+from __future__ import annotations
+
+from tests.escapes.way import Way
+
+_HELPERS = "helpers of the kernel that run outside"
+_O_WRONLY = "1"
+
+# What the kernel runs, as root and outside of every sandbox, when something happens that anybody can cause.
+_RUN_BY_THE_KERNEL = (
+    ("/proc/sys/kernel/core_pattern", "core-pattern", "what handles core files"),
+    ("/proc/sys/kernel/modprobe", "modprobe", "what loads modules"),
+    ("/sys/kernel/uevent_helper", "uevent-helper", "what hears of devices"),
+    ("/proc/sys/fs/binfmt_misc/register", "binfmt-misc", "what interprets programs"),
+    ("/proc/sysrq-trigger", "sysrq", "what the SysRq key does"),
+    ("/proc/sys/kernel/hostname", "sysctl", "a setting of the kernel"),
+    ("/sys/kernel/mm/transparent_hugepage/enabled", "sysfs", "a setting of the kernel in /sys"),
+    ("/dev/kmsg", "kernel-log", "the log of the kernel"),
+)
+_KERNEL_FILES = tuple(
+    Way(
+        _HELPERS,
+        f"write-{name}",
+        f"change {what}, by `{path}`",
+        ("open", path, _O_WRONLY, "0"),
+        ("EACCES",),
+        ordinary=("EACCES", "EPERM"),
+        lacking=("ENOENT", "EROFS", "EPERM"),
+    )
+    for path, name, what in _RUN_BY_THE_KERNEL
+)
+_KERNEL_MEMORY = tuple(
+    Way(
+        "memory",
+        f"read-{name}",
+        f"read {what}, by `{path}`",
+        ("open", path, "0", "0"),
+        ("EACCES", "EPERM"),
+        ordinary=("EACCES", "EPERM"),
+        lacking=("ENOENT", "EPERM", "ENXIO"),
+    )
+    for path, name, what in (
+        ("/proc/kcore", "kernel-memory", "the memory of the kernel"),
+        ("/dev/mem", "physical-memory", "the memory of the machine"),
+        ("/dev/port", "ports-of-the-machine", "the ports of the machine"),
+        ("/proc/kmsg", "kernel-messages", "the messages of the kernel"),
+    )
+)
+
+WAYS = (*_KERNEL_FILES, *_KERNEL_MEMORY)
+"""The rows."""
