@@ -17,7 +17,6 @@ from attest.errors import MalformedError
 from attest.instant import parse_instant
 from verify.exports import facts, strict_json
 from verify.exports.format import Claim, LineFormat, Proven
-from verify.exports.plain import entry_json
 from verify.render import printable
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Cef(LineFormat):
             said["cs1"] = document["session"] or ""
             said["nonoSeq"] = str(document["seq"])
             said |= {_KEYS[name]: value for name, value in facts.facts(document).items()}
-        said["nonoEntry"] = entry_json(record.body).decode("ascii")
+        said["nonoEntry"] = self.entry_json(record.body).decode("ascii")
         if record.inclusion is not None:
             said["nonoInclusion"] = ",".join(node.hex() for node in record.inclusion)
             said["nonoCheckpoint"] = base64.b64encode((standing.checkpoint or "").encode()).decode("ascii")

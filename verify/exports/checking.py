@@ -67,7 +67,7 @@ class _Check:
         self._read = reader_of_anything()
         self._met: set[str] = set()
         self._newest: Checkpoint | None = None
-        self._lines = self._held = 0
+        self._lines = self._held = self._told = 0
         self._hint: str | None = None
 
     def run(self, file: BinaryIO, name: str | None) -> ExportVerdict:
@@ -98,6 +98,12 @@ class _Check:
             said, claim = _read(form, line)
         except MalformedError as error:
             self._findings.add("export.form", f"line {number} is no line of such an export: {error}")
+            return
+        if not claim.entries:
+            if form.says_a_finding(said):
+                self._told += 1
+            else:
+                self._findings.add("export.changed", f"line {number} says something else than a finding")
             return
         if claim.checkpoint is None or any(each.inclusion is None for each in claim.entries):
             self._findings.add("export.unproven", f"line {number} carries no proof")
@@ -182,6 +188,7 @@ class _Check:
             form=name,
             lines_read=self._lines,
             lines_held=self._held,
+            lines_told=self._told,
         )
 
 
@@ -191,8 +198,8 @@ _NOT_EXCLUDED = (
     ),
     Caveat(
         "export.verdict",
-        "that the verification said what the lines say of it: no proof covers that, and nono-verify LEDGER"
-        " says it again",
+        "that the verification said and found what the lines say of it: no proof covers that, and"
+        " nono-verify LEDGER says it again",
     ),
     caveats.OTHER_HISTORY,
     Caveat(

@@ -18,7 +18,6 @@ from attest import canonical
 from attest.errors import MalformedError
 from verify.exports import facts, strict_json
 from verify.exports.format import Claim, LineFormat, Proven
-from verify.exports.plain import entry_json
 from verify.render import printable
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ PROOF_COLUMNS = ("inclusion", "checkpoint")
 # The full-width forms are taken for the others where a spreadsheet is set to East Asian text.
 _FORMULA = re.compile("[\t\r\n]|[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _HIDDEN_FORMULA = re.compile("[;\t|](?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+_PLAIN = re.compile('[A-Za-z0-9/{][A-Za-z0-9/{} .,:"\\[\\]_-]*')
 _IN_JSON = {";": "\\u003b", "|": "\\u007c"}
 
 
@@ -53,7 +53,7 @@ class CsvRows(LineFormat):
             "size": "" if standing.size is None else str(standing.size),
             "root": standing.root or "",
             "leaf_sha256": record.leaf.hex(),
-            "entry": _harmless_json(entry_json(record.body).decode("ascii")),
+            "entry": _harmless_json(self.entry_json(record.body).decode("ascii")),
         }
         if document is not None:
             cells |= {name: str(document[name]) for name in ("time", "kind", "seq")}
@@ -62,7 +62,7 @@ class CsvRows(LineFormat):
         if record.inclusion is not None:
             cells["inclusion"] = " ".join(node.hex() for node in record.inclusion)
             cells["checkpoint"] = base64.b64encode((standing.checkpoint or "").encode()).decode("ascii")
-        return _row([_harmless(cells.get(name, "")) for name in self._columns()])
+        return _row([_harmless(cells[name]) if cells.get(name) else "" for name in self._columns()])
 
     def _columns(self) -> tuple[str, ...]:
         return COLUMNS if self.standing.checkpoint is None else COLUMNS + PROOF_COLUMNS
@@ -105,6 +105,8 @@ class CsvRows(LineFormat):
 
 def _harmless(text: str) -> str:
     """Return a cell that no spreadsheet takes for more than text."""
+    if _PLAIN.fullmatch(text):
+        return text  # as most are
     mark = "'" if _FORMULA.match(text) else ""
     text = _HIDDEN_FORMULA.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return mark + printable(text)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from verify.exports.plain import ascii_json, entry_json
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from verify.exports.records import Record, Standing, View
 
 
@@ -25,6 +29,10 @@ class Format:
     def __init__(self, view: View) -> None:
         self.standing: Standing = view.standing
         self.view = view
+        self.entry_json: Callable[[bytes], bytes] = entry_json
+        """Returns an entry as JSON in printable ASCII, from its bytes."""
+        if self.standing.verdict in {"verified", "not-met"}:
+            self.entry_json = ascii_json  # it was replayed, so it is canonical JSON
 
     def begin(self) -> bytes:
         """Return what stands before the first record."""
@@ -57,7 +65,7 @@ class Claim(NamedTuple):
     """What a line says of itself, of which nothing is checked yet.
 
     Attributes:
-        entries: the entries that it is about, the one that it stands for first.
+        entries: the entries that it is about, the one that it stands for first; none of a finding.
         checkpoint: the signed checkpoint, a note; None where there is none.
         verdict: what the export says that the verification said.
     """
@@ -89,6 +97,11 @@ class LineFormat(Format):
             MalformedError: it is no line of this format.
         """
         raise NotImplementedError
+
+    def says_a_finding(self, said: Any) -> bool:
+        """Return whether a line without an entry is about what the verification found, and nothing else."""
+        del said
+        return False
 
     def claim(self, said: Any) -> Claim:
         """Return what a line that was read says of itself.

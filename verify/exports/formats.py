@@ -21,6 +21,7 @@ class _Place(NamedTuple):
 _FORMATS = {
     "json-lines": _Place("json_lines", "JsonLines", "one JSON object an entry, as it is recorded", True),  # noqa: FBT003  # a table
     "csv": _Place("csv_rows", "CsvRows", "a table for spreadsheets, one row an entry", True),  # noqa: FBT003  # a table
+    "ocsf": _Place("ocsf", "Ocsf", "OCSF 1.8.0 events as JSON lines, findings among them", True),  # noqa: FBT003  # a table
     "cef": _Place("cef", "Cef", "ArcSight Common Event Format, one line an entry", True),  # noqa: FBT003  # a table
 }
 

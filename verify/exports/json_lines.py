@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from attest.errors import MalformedError
 from verify.exports import strict_json
 from verify.exports.format import Claim, LineFormat
-from verify.exports.plain import ascii_json, document_json, entry_json
+from verify.exports.plain import document_json
 
 if TYPE_CHECKING:
     from verify.exports.records import Record, View
@@ -38,7 +38,6 @@ class JsonLines(LineFormat):
         if standing.checkpoint is not None:
             common["checkpoint"] = standing.checkpoint
         self._common = b'",' + document_json(common)[1:-1] + b',"entry":'
-        self._write_entry = ascii_json if standing.verdict in {"verified", "not-met"} else entry_json
 
     def add(self, record: Record) -> bytes:
         """Return the line of a record."""
@@ -46,7 +45,7 @@ class JsonLines(LineFormat):
             b'%s%d,"leaf_sha256":"' % (_BEGINNING, record.index)
             + record.leaf.hex().encode()
             + self._common
-            + self._write_entry(record.body)
+            + self.entry_json(record.body)
         )
         if record.inclusion is None:
             return line + b"}\n"

@@ -21,6 +21,7 @@ class ExportVerdict(DetachedVerdict):
         form: the name of the format, or None when it cannot be told.
         lines_read: how many records there are.
         lines_held: how many of them hold.
+        lines_told: how many are about what the verification found, which nothing proves.
     """
 
     SCHEMA: ClassVar[str] = "urn:nono-attest:schema:v1:export-verdict"
@@ -28,6 +29,7 @@ class ExportVerdict(DetachedVerdict):
     form: str | None = None
     lines_read: int = 0
     lines_held: int = 0
+    lines_told: int = 0
 
     def what(self) -> str:
         """Return what was verified."""
@@ -35,8 +37,12 @@ class ExportVerdict(DetachedVerdict):
 
     def members(self) -> dict[str, Json]:
         """Return the format, and how many of its lines hold."""
-        return {"format": self.form, "lines": {"read": self.lines_read, "held": self.lines_held}}
+        return {
+            "format": self.form,
+            "lines": {"read": self.lines_read, "held": self.lines_held, "findings": self.lines_told},
+        }
 
     def lines(self) -> list[str]:
         """Return how many lines hold."""
-        return [f"lines: {self.lines_held} of {self.lines_read} hold"]
+        told = f", {self.lines_told} tell of findings" if self.lines_told else ""
+        return [f"lines: {self.lines_held} of {self.lines_read} hold{told}"]

@@ -251,7 +251,7 @@ complete -c nono -n '_shtab_nono_using audit tail' -l json -d 'write one JSON ob
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a export -d 'Write what is recorded in a form that other tools read, once it is verified.'
 complete -c nono -n '_shtab_nono_using audit export' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using audit export' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'
-complete -c nono -n '_shtab_nono_using audit export' -l to -xka "json-lines csv cef" -d 'one of json-lines, csv, cef'
+complete -c nono -n '_shtab_nono_using audit export' -l to -xka "json-lines csv ocsf cef" -d 'one of json-lines, csv, ocsf, cef'
 complete -c nono -n '_shtab_nono_using audit export' -s o -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where it is written; must not exist'
 complete -c nono -n '_shtab_nono_using audit export' -l overwrite -d 'put it in the place of what FILE is now'
 complete -c nono -n '_shtab_nono_using audit export' -l since -x -d 'only entries from this time on (RFC 3339)'

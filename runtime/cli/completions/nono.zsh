@@ -109,7 +109,7 @@ _shtab_nono_audit_evidence_defaults_added=0
 _shtab_nono_audit_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
-  "--to=[one of json-lines, csv, cef]:FORMAT:(json-lines csv cef)"
+  "--to=[one of json-lines, csv, ocsf, cef]:FORMAT:(json-lines csv ocsf cef)"
   {-o+,--out=}"[where it is written\; must not exist]:FILE:_files"
   "--overwrite[put it in the place of what FILE is now]"
   "--since=[only entries from this time on (RFC 3339)]:T:"

@@ -1,0 +1,189 @@
+"""OCSF events: each is valid by the schema of its class and says what the entry says."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import pytest
+from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+
+from attest import canonical, entry
+from tests.verify.exported import export, export_of
+from tests.verify.hostile_texts import hostile_book
+
+if TYPE_CHECKING:
+    from tests.verify.conftest import Bench, Book
+
+
+@functools.cache
+def schemas() -> OcsfJsonSchemaEmbedded:
+    return OcsfJsonSchemaEmbedded(get_ocsf_schema("1.8.0"))
+
+
+@functools.cache
+def validator(class_uid: int, profiles: tuple[str, ...]) -> jsonschema_rs.Validator:
+    name = schemas().lookup_class_name_from_uid(class_uid)
+    return jsonschema_rs.validator_for(schemas().get_class_schema(name, list(profiles)))
+
+
+def events(data: bytes) -> list[dict[str, Any]]:
+    """Return the events of an export, each of which must be valid."""
+    found: list[dict[str, Any]] = [json.loads(line) for line in data.splitlines()]
+    for event in found:
+        profiles = tuple(event["metadata"].get("profiles", ()))
+        validator(event["class_uid"], profiles).validate(event)
+        assert event["metadata"]["version"] == "1.8.0"
+        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
+    return found
+
+
+def test_the_schemas_refuse_what_is_not_theirs(bench: Bench, book: Book) -> None:
+    (event, *_) = events(export(bench, book, "ocsf", "--kind", "launch.start"))
+    for changed in ({**event, "more": 1}, {**event, "activity_id": 77}, {**event, "process": {"pid": "1"}}):
+        assert not validator(1007, ("host",)).is_valid(changed)
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_every_event_is_valid_whatever_its_texts_are(bench: Bench, proven: bool) -> None:
+    book = hostile_book()
+    found = events(export(bench, book, "ocsf", *(["--with-proofs"] if proven else [])))
+    assert len(found) == len(book.bodies)
+    for index, (event, body) in enumerate(zip(found, book.bodies, strict=True)):
+        assert event["metadata"]["sequence"] == index
+        assert canonical.encode(event["unmapped"]["entry"]) == body
+
+
+def test_each_kind_is_its_event(bench: Bench, book: Book, shapes: Any) -> None:
+    session = book.new_session()
+    hooked = shapes.changed(shapes.INTENT, hooks={"before": shapes.HOOK, "after": shapes.HOOK})
+    book.add(entry.INTENT, session, hooked)
+    book.add(entry.HOOK_RESULT, session, shapes.HOOK_RESULT)
+    book.add(entry.START, session, shapes.START)
+    book.add(entry.OUTCOME, session, shapes.SIGNALLED)
+    failed = {**shapes.HOOK_RESULT, "hook": "after", "error": "no such file"}
+    del failed["exit"]
+    book.add(entry.HOOK_RESULT, session, failed)
+    book.attest(session)
+    lost = book.new_session()
+    book.add(entry.INTENT, lost, shapes.INTENT)
+    book.add(entry.LOST, lost, {"found": "another-boot"})
+    book.hand_over(shapes.SUCCESSOR)
+    found = events(export(bench, book, "ocsf", status=3))
+    entries = [(event["metadata"]["event_code"], event["type_uid"]) for event in found]
+    assert entries[: len(book.bodies)] == [
+        ("ledger.genesis", 99),
+        ("launch.intent", 99), ("launch.start", 100701), ("decision", 100114), ("decision", 100114),
+        ("launch.outcome", 100702), ("launch.attestation", 99),
+        ("launch.intent", 99), ("launch.start", 100701), ("launch.outcome", 100702),
+        ("launch.attestation", 99),
+        ("launch.intent", 99), ("launch.outcome", 100701), ("launch.attestation", 99),
+        ("launch.intent", 99), ("hook.result", 100702), ("launch.start", 100701), ("launch.outcome", 100702),
+        ("hook.result", 100702), ("launch.attestation", 99),
+        ("launch.intent", 99), ("launch.lost", 100799),
+        ("ledger.key", 99),
+    ]  # fmt: skip
+    assert [(event["class_uid"], event["finding_info"]["types"]) for event in found[len(book.bodies) :]] == [
+        (2004, ["launch.lost"])
+    ]
+    launch, denied, ended, refused = found[2], found[3], found[5], found[12]
+    assert launch["process"]["cmd_line"] == "make release"
+    assert launch["process"]["file"]["hashes"][0]["value"] == "e" * 64
+    assert launch["actor"] == {
+        "process": {"name": "nono", "pid": 4242}, "user": {"uid": "1000", "type_id": 1},
+    }  # fmt: skip
+    assert launch["device"]["hostname"] == "host"
+    assert (denied["file"]["path"], denied["action_id"], denied["disposition_id"]) == ("/etc/shadow", 2, 2)
+    assert denied["actor"]["process"]["pid"] == 4243
+    assert (ended["exit_code"], ended["status_id"], ended["process"]["pid"]) == (0, 1, 4243)
+    assert (ended["start_time"], ended["end_time"]) == (1795492800000, 1795492801000)
+    assert (refused["status_id"], refused["status_code"]) == (2, "grant.refused")
+    assert found[17]["status_detail"] == "signal 9"
+    assert "exit_code" not in found[17]
+
+
+CONNECT, LISTEN = "connect", "listen"
+
+
+@pytest.mark.parametrize(
+    ("what", "verb", "address", "endpoint"),
+    [
+        ("network", CONNECT, "192.0.2.1:443", {"name": "192.0.2.1", "ip": "192.0.2.1", "port": 443}),
+        ("network", CONNECT, "[2001:db8::1]:80", {"name": "2001:db8::1", "ip": "2001:db8::1", "port": 80}),
+        ("network", CONNECT, "example.com:99999", {"name": "example.com:99999"}),
+        ("network", LISTEN, "0.0.0.0:8080", {"name": "0.0.0.0", "ip": "0.0.0.0", "port": 8080}),
+        ("network", CONNECT, "a.example:80", {"name": "a.example", "hostname": "a.example", "port": 80}),
+        ("unix-socket", CONNECT, "/run/docker.sock", {"svc_name": "/run/docker.sock"}),
+        ("url", "", "https://example.com/a", {"name": "https://example.com/a"}),
+        ("network", "", "", {"name": ""}),
+    ],
+)
+@pytest.mark.parametrize("denied", [True, False])
+def test_decisions_about_networks(
+    bench: Bench, book: Book, shapes: Any, *, what: str, verb: str, address: str, endpoint: Any, denied: bool
+) -> None:
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.INTENT)
+    subject = f"{verb} {address}".strip()
+    verdict = "denied" if denied else "granted"
+    decided = shapes.changed(shapes.DECISION, what=what, subject=subject, verdict=verdict)
+    index = book.add(entry.DECISION, session, decided)
+    found = events(export(bench, book, "ocsf", "--session", session, "--kind", "decision", status=3))[0]
+    assert found["metadata"]["sequence"] == index
+    assert found["class_uid"] == 4001
+    assert found["activity_id"] == (5 if denied else 7 if verb == LISTEN else 1)
+    assert found["src_endpoint" if verb == LISTEN else "dst_endpoint"] == endpoint
+
+
+def test_findings_are_events_too_and_a_made_up_one_is_not_taken(
+    bench: Bench, book: Book, shapes: Any
+) -> None:
+    from tests.verify.test_export_command import check
+
+    book.add(entry.INTENT, book.new_session(), shapes.INTENT)
+    data = export(bench, book, "ocsf", "--with-proofs", status=3)
+    found = events(data)[-1]
+    assert (found["type_uid"], found["severity_id"]) == (200401, 3)
+    assert found["message"].startswith(f"entry {len(book.bodies) - 1} ")
+    status, document = check(bench, data)
+    assert (status, document["lines"]["findings"]) == (0, 1)
+    head, _, last = data.strip().rpartition(b"\n")
+    for changed in (
+        last.replace(b"has no end", b"has an end", 1),
+        last.replace(b"200401", b"200403"),
+        last.replace(b'"severity_id":3', b'"severity_id":1'),
+        last.replace(b"launch.unfinished", b"launch.made_up"),
+    ):
+        assert changed != last
+        status, document = check(bench, head + b"\n" + changed + b"\n")
+        assert status == 1
+
+
+def test_a_ledger_that_does_not_hold_has_valid_events_too(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    bench.alter(
+        path,
+        "DELETE FROM entry WHERE idx = 1",
+        ("UPDATE entry SET body = ? WHERE idx = 3", (book.bodies[3].decode().replace("denied", "granted"),)),
+        ("UPDATE entry SET body = ? WHERE idx = 4", ("=\x1b[2J\n",)),
+    )
+    found = events(export_of(bench, path, "ocsf", "--unsafe-export-unverified", status=1))
+    assert {event["unmapped"]["nono"]["verdict"] for event in found} == {"failed"}
+    assert {event["severity_id"] for event in found if event["class_uid"] == 2004} >= {5}
+    assert found[1]["class_uid"] == 0
+
+
+def test_signatures_have_the_shape_of_the_profile_to_come(bench: Bench, book: Book, shapes: Any) -> None:
+    *_, attested = events(export(bench, book, "ocsf", "--with-proofs", "--kind", "launch.attestation"))
+    (attestation,) = attested["unmapped"]["attestation_list"]
+    assert attestation.keys() == {"authority_uid", "chain_uid", "fingerprint", "signatures", "uid"}
+    assert attestation["chain_uid"] == book.origin
+    assert attestation["authority_uid"] == shapes.KEY.public.fingerprint()
+    assert [(each["algorithm"], each["serialization"]) for each in attestation["signatures"]] == [
+        ("Ed25519", "C2SP signed note"), ("Ed25519", "DSSE"),
+    ]  # fmt: skip
+    assert (
+        attestation["signatures"][1]["value"] == attested["unmapped"]["entry"]["data"]["signatures"][0]["sig"]
+    )
