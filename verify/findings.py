@@ -187,6 +187,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "attest.key": (_X, "the key that is to sign the verdict cannot be used"),
     "attest.ledger_key": (_X, "the key that is to sign the verdict is the ledger's own"),
     "attest.unwritable": (_X, "the signed verdict cannot be written"),
+    "report.exists": (_X, "the page would take the place of something else"),
+    "report.unwritable": (_X, "the page cannot be written"),
     "policy.empty": (_X, "a policy requires nothing"),
     "policy.form": (_X, "what was named as a policy is none"),
     "policy.unreadable": (_X, "a policy cannot be read"),

@@ -34,6 +34,8 @@ NOT_BY_A_FILE = {
     "input.memory": "the process has too little memory, whatever the file; tests/verify/test_memory.py",
     "input.unexpected": "a fault of the verifier itself; tests/verify/test_command.py",
     "input.worker": "a process of the verifier was killed; tests/verify/test_all_cores.py",
+    "report.exists": "the page lies elsewhere; tests/verify/report/test_report_command.py",
+    "report.unwritable": "the page lies elsewhere; tests/verify/report/test_report_command.py",
     "timestamp.missing": "a library is not installed; tests/verify/test_timestamps.py",
     "timestamp.none": "it takes an authority to stamp; tests/verify/test_timestamps.py",
     "timestamp.signature": "it takes an authority to stamp; tests/verify/test_timestamps.py",

@@ -19,7 +19,18 @@ from verify.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUBCOMMANDS = ("completion", "each", "evidence", "export", "export-check", "help", "policy", "proof", "trust")
+SUBCOMMANDS = (
+    "completion",
+    "each",
+    "evidence",
+    "export",
+    "export-check",
+    "help",
+    "policy",
+    "proof",
+    "report",
+    "trust",
+)
 """What is no ledger; a ledger file of such a name is ./proof."""
 
 

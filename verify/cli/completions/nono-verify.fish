@@ -50,8 +50,8 @@ function _shtab_nono_verify_using
   test "$_shtab_nono_verify_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_verify_commands completion each evidence export export-check help policy 'policy check' 'policy explain' 'policy schema' proof trust 'trust add' 'trust list' 'trust remove'
-set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --cores --format --from --kind --now --origin --out --policy --public-key-file --require-label --require-output --save-checkpoint --session --since --to --tsa-roots --until --witness-policy --write -k -o
+set -g _shtab_nono_verify_commands completion each evidence export export-check help policy 'policy check' 'policy explain' 'policy schema' proof report trust 'trust add' 'trust list' 'trust remove'
+set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --cores --format --from --html --kind --limit --now --origin --out --policy --public-key-file --require-label --require-output --save-checkpoint --session --since --to --tsa-roots --until --witness-policy --write -k -o
 
 complete -c nono-verify -e
 complete -c nono-verify -f
@@ -130,7 +130,7 @@ complete -c nono-verify -n '_shtab_nono_verify_using export-check' -l format -xk
 complete -c nono-verify -n '_shtab_nono_verify_using export-check; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the export, or lines of it'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c nono-verify -n '_shtab_nono_verify_using help' -s h -l help -d 'show this help message and exit'
-complete -c nono-verify -n '_shtab_nono_verify_using help; and test $_shtab_nono_verify_npos -eq 0' -ka "completion each evidence export export-check help policy proof trust" -d 'one of completion, each, evidence, export, export-check, help, policy, proof, trust'
+complete -c nono-verify -n '_shtab_nono_verify_using help; and test $_shtab_nono_verify_npos -eq 0' -ka "completion each evidence export export-check help policy proof report trust" -d 'one of completion, each, evidence, export, export-check, help, policy, proof, report, trust'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a policy -d 'What a policy file says.'
 complete -c nono-verify -n '_shtab_nono_verify_using policy' -s h -l help -d 'show this help message and exit'
 complete -c nono-verify -n '_shtab_nono_verify_using policy; and test $_shtab_nono_verify_npos -eq 0' -a check -d 'Say whether files are policies.'
@@ -150,6 +150,25 @@ complete -c nono-verify -n '_shtab_nono_verify_using proof' -l origin -x -d 'the
 complete -c nono-verify -n '_shtab_nono_verify_using proof' -l format -xka "text json" -d 'how the verdict is written'
 complete -c nono-verify -n '_shtab_nono_verify_using proof; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the proof, a .tlog-proof file'
 complete -c nono-verify -n '_shtab_nono_verify_using proof; and test $_shtab_nono_verify_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'a file that holds the entry'"'"'s exact bytes'
+complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a report -d 'Write a verified ledger as a page that checks itself.'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -s h -l help -d 'show this help message and exit'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'where the page is written; must not exist'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l overwrite -d 'put it in the place of what FILE is now'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l since -x -d 'those from this time on (RFC 3339)'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l until -x -d 'those before this time (RFC 3339)'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l limit -x -d 'at most the N newest; default: 10000'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l origin -x -d 'the ledger must have this origin, name/id'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l allow-running -d 'do not object to launches that still run on this host'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l cores -x -d 'use at most so many cores for a long ledger; default: all that there are'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l policy -xka "(__fish_complete_path (commandline -ct))" -d 'what must hold beside, see nono-verify policy --help'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l require-label -x -d 'a complete launch with this label must have ended with exit code 0; given more than once, one launch has them all'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l require-output -xka "(__fish_complete_path (commandline -ct))" -d 'this very file must be an output of such a launch; can be given more than once'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l session -x -d 'the policy, and what is required, are about this launch alone'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l witness-policy -xka "(__fish_complete_path (commandline -ct))" -d 'witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l tsa-roots -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) of timestamp authorities, one of which must have stamped the ledger'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l now -x -d 'judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are later do not count; the ledger is checked with all of its entries'
+complete -c nono-verify -n '_shtab_nono_verify_using report; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the ledger file'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a trust -d 'The keys that nono-verify trusts when no other is named.'
 complete -c nono-verify -n '_shtab_nono_verify_using trust' -s h -l help -d 'show this help message and exit'
 complete -c nono-verify -n '_shtab_nono_verify_using trust; and test $_shtab_nono_verify_npos -eq 0' -a add -d 'Trust a key.'

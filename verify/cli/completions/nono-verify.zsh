@@ -18,6 +18,7 @@ _shtab_nono_verify_commands() {
     help:'Print the help of a command.'
     policy:'What a policy file says.'
     proof:'Check that an entry is in a ledger, without the ledger.'
+    report:'Write a verified ledger as a page that checks itself.'
     trust:'The keys that nono-verify trusts when no other is named.'
   )
   _describe 'nono-verify commands' _commands
@@ -146,7 +147,7 @@ _shtab_nono_verify_export_check_defaults_added=0
 
 _shtab_nono_verify_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":one of completion, each, evidence, export, export-check, help, policy, proof, trust:(completion each evidence export export-check help policy proof trust)"
+  ":one of completion, each, evidence, export, export-check, help, policy, proof, report, trust:(completion each evidence export export-check help policy proof report trust)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -195,6 +196,30 @@ _shtab_nono_verify_proof_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_verify_proof_defaults_added=0
+
+_shtab_nono_verify_report_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--html=[where the page is written\; must not exist]:FILE:_files"
+  "--overwrite[put it in the place of what FILE is now]"
+  "--since=[those from this time on (RFC 3339)]:T:"
+  "--until=[those before this time (RFC 3339)]:T:"
+  "--limit=[at most the N newest\; default\: 10000]:N:"
+  "*"{-k+,--public-key-file=}"[a public key that is trusted\; the ledger must be one of these keys\']:KEY:_files"
+  "--origin=[the ledger must have this origin, name\/id]:O:"
+  "--allow-running[do not object to launches that still run on this host]"
+  "--cores=[use at most so many cores for a long ledger\; default\: all that there are]:N:"
+  "--policy=[what must hold beside, see nono-verify policy --help]:FILE:_files"
+  "*--require-label=[a complete launch with this label must have ended with exit code 0\; given more than once, one launch has them all]:K=V:"
+  "*--require-output=[this very file must be an output of such a launch\; can be given more than once]:FILE:_files"
+  "--session=[the policy, and what is required, are about this launch alone]:ID:"
+  "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
+  "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
+  "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
+  ":the ledger file:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_verify_report_defaults_added=0
 
 _shtab_nono_verify_trust_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -253,6 +278,7 @@ _shtab_nono_verify() {
         help) _arguments -C -s $_shtab_nono_verify_help_options ;;
         policy) _shtab_nono_verify_policy ;;
         proof) _arguments -C -s $_shtab_nono_verify_proof_options ;;
+        report) _arguments -C -s $_shtab_nono_verify_report_options ;;
         trust) _shtab_nono_verify_trust ;;
       esac
   esac

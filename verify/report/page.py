@@ -1,0 +1,139 @@
+"""The page: its parts, put together into one file that needs nothing else.
+
+What comes from the ledger stands in the page in three places: escaped in the words that a reader sees
+before any script runs, and in two kinds of data blocks, JSON in which no ``<`` is left, and base64. Which
+scripts and which style may be used the page's own policy says, by their digests: there is no other way to
+run anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+from attest import __version__, canonical
+from verify import render
+
+if TYPE_CHECKING:
+    from attest.canonical import Json
+    from verify.report.carried import Bounds, Carried
+    from verify.verdict import Verdict
+
+SCHEMA = "urn:nono-attest:schema:v1:report"
+"""Names what the page's JSON block holds."""
+
+SCRIPTS = (
+    "text.js",
+    "elements.js",
+    "bytes.js",
+    "tree.js",
+    "notes.js",
+    "carried.js",
+    "launches.js",
+    "claims.js",
+    "check.js",
+    "verdict.js",
+    "overview.js",
+    "grants.js",
+    "proof.js",
+    "detail.js",
+    "list.js",
+    "filters.js",
+    "page.js",
+)
+"""The page's scripts, in the order in which a browser runs them: each uses what those before it declare."""
+
+_DIRECTORY = os.path.dirname(os.path.abspath(__file__))
+_PLACE = re.compile("@@([a-z]+)@@")
+_LINE_BYTES = 96
+
+
+def write_page(
+    verdict: Verdict, carried: Carried, bounds: Bounds, head: bytes, *, ledger: str, made: str
+) -> bytes:
+    """Return the page.
+
+    Args:
+        verdict: what the verification says.
+        carried: what of the ledger is carried.
+        bounds: what was asked for.
+        head: the head's signed note as it is stored.
+        ledger: the name of the ledger's file.
+        made: when the page is made, as entries write instants.
+    """
+    style = _part("page.css")
+    scripts = [_part(name) for name in SCRIPTS]
+    blocks = {
+        "report": _as_json(_document(verdict, carried, bounds, head, ledger=ledger, made=made)),
+        "entries": _as_base64(carried.frames),
+        "blobs": _as_base64(carried.blobs),
+    }
+    digest = hashlib.sha256("\n".join(blocks.values()).encode()).hexdigest()
+    places = {
+        "policy": _policy(style, scripts),
+        "style": style,
+        "title": html.escape(render.printable(f"{verdict.word}: {verdict.origin or ledger}")),
+        "word": verdict.word,
+        "headline": html.escape(render.printable(render.headline(verdict))),
+        "text": html.escape(render.as_text(verdict)),
+        "digest": digest,
+        **blocks,
+        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+    }
+    # In one pass: nothing that was put in is looked at again.
+    return _PLACE.sub(lambda found: places[found[1]], _part("page.html")).encode()
+
+
+def _document(
+    verdict: Verdict, carried: Carried, bounds: Bounds, head: bytes, *, ledger: str, made: str
+) -> dict[str, Json]:
+    return {
+        "schema": SCHEMA,
+        "made": made,
+        "tool": __version__,
+        "ledger": canonical.text(os.fsencode(ledger)),
+        "verdict": verdict.document(),
+        "headline": render.printable(render.headline(verdict)),
+        "head": canonical.text(head),
+        "bounds": bounds.document(),
+        "whole": carried.whole,
+        "launches": {"all": carried.launches, "asked": carried.asked, "carried": carried.carried},
+        "entries": carried.entries,
+        "bytes": carried.entry_bytes,
+        "subtrees": None
+        if carried.subtrees is None
+        else [[first, height, root.hex()] for first, height, root in carried.subtrees],
+    }
+
+
+def _part(name: str) -> str:
+    with open(os.path.join(_DIRECTORY, name), encoding="utf-8", newline="\n") as file:
+        # A browser takes all ends of lines for the one, and digests what it took.
+        return file.read().replace("\r\n", "\n")
+
+
+def _policy(style: str, scripts: list[str]) -> str:
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    allowed = " ".join(source(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {source(style)};"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _as_json(document: dict[str, Json]) -> str:
+    """Return JSON in ASCII that cannot end the element in which it stands."""
+    text = json.dumps(document, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _as_base64(data: bytes) -> str:
+    text = base64.b64encode(data).decode()
+    return "\n".join(text[at : at + _LINE_BYTES] for at in range(0, len(text), _LINE_BYTES))
