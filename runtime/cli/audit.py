@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import NonoError
-from runtime.cli import audit_evidence, audit_export, audit_list, audit_tail
+from runtime.cli import audit_evidence, audit_export, audit_list, audit_send, audit_tail
 from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
@@ -98,6 +98,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         audit_export.run,
     )
     exporting.later = audit_export.complete
+
+    sending = _command(
+        commands,
+        "send",
+        "send what is recorded to an OpenTelemetry collector, once it is verified",
+        "",
+        audit_send.run,
+    )
+    sending.later = audit_send.complete
 
     snapshot = _command(commands, "snapshot", "copy the ledger into one file", _SNAPSHOT_EPILOG, _snapshot)
     snapshot.add_argument("file", metavar="FILE", help="where to write it; must not exist")

@@ -50,7 +50,7 @@ def test_it_is_what_the_verifier_exports(ledger: Path, tmp_path: Path, capfdbina
         assert not ours.err
     out = tmp_path / "x.jsonl"
     assert cli.main(["audit", "export", "--ledger", str(ledger), "--to", "json-lines", "-o", str(out)]) == 0
-    assert b"exported: 9 entries as json-lines" in capfdbinary.readouterr().out
+    assert b"exported: 9 records as json-lines" in capfdbinary.readouterr().out
     assert {json.loads(line)["verdict"] for line in out.read_text().splitlines()} == {"verified"}
 
 

@@ -28,6 +28,7 @@ MUTATIONS = tuple(
 
 NOT_BY_A_FILE = {
     "export.exists": "it is about what is written; tests/verify/test_export_command.py",
+    "export.undelivered": "it is about where it is sent; tests/cli/test_audit_send.py",
     "export.unwritable": "it is about what is written; tests/verify/test_export_command.py",
     "input.busy": "another process keeps a lock, whatever the file",
     "input.changing": "somebody writes while it is read; tests/verify/test_living_files.py",

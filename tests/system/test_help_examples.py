@@ -29,7 +29,7 @@ WAITING = frozenset({"nono audit tail -f"})
 """What goes on until somebody ends it."""
 
 OF_THE_READERS_OWN = (
-    "--denied", "--path", "env://", "postgresql", "jq", "--witness-policy", "--tsa-roots", '"$@"',
+    "--denied", "--path", "--otlp", "env://", "postgresql", "jq", "--witness-policy", "--tsa-roots", '"$@"',
     "0192f3a4", "d43a07c1", "/0123456789abcdef", "KEY", "ci.pem", "old.pem",
 )  # fmt: skip
 """What stands for something that only the reader has: an id, a private key, witnesses, another program."""

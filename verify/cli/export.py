@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import entry
 from verify import render, whole_files
@@ -78,16 +78,22 @@ def epilog(examples: str) -> str:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add all flags, those of a verification among them."""
-    wanted = parser.add_argument_group("what is exported")
-    wanted.add_argument(
+    written = parser.add_argument_group("how it is written, and where")
+    written.add_argument(
         "--to",
         metavar="FORMAT",
         choices=formats.NAMES,
         required=True,
         help=f"one of {', '.join(formats.NAMES)}",
     )
-    wanted.add_argument("-o", "--out", metavar="FILE", help="where it is written; must not exist")
-    wanted.add_argument("--overwrite", action="store_true", help="put it in the place of what FILE is now")
+    written.add_argument("-o", "--out", metavar="FILE", help="where it is written; must not exist")
+    written.add_argument("--overwrite", action="store_true", help="put it in the place of what FILE is now")
+    add_choice_flags(parser)
+
+
+def add_choice_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is exported, and what is asked of the ledger."""
+    wanted = parser.add_argument_group("what is exported")
     wanted.add_argument("--since", metavar="T", type=moment, help="only entries from this time on (RFC 3339)")
     wanted.add_argument("--until", metavar="T", type=moment, help="only entries before this time (RFC 3339)")
     wanted.add_argument(
@@ -117,8 +123,27 @@ def run(arguments: list[str]) -> int:
     return export(options, options.ledger)
 
 
-def export(options: argparse.Namespace, path: str) -> int:
+class Destination(NamedTuple):
+    """Where an export goes that is neither a file nor standard output.
+
+    Attributes:
+        write: takes the records, piece by piece.
+        finish: called behind the last.
+        shown: what it is called.
+    """
+
+    write: Callable[[bytes], object]
+    finish: Callable[[], object]
+    shown: str
+
+
+def export(options: argparse.Namespace, path: str, destination: Destination | None = None) -> int:
     """Export a ledger as the options ask for it; return the exit code.
+
+    Args:
+        options: what was asked.
+        path: the ledger's.
+        destination: where it goes; by default what the options say.
 
     Raises:
         UsageError: they make no sense together.
@@ -144,17 +169,19 @@ def export(options: argparse.Namespace, path: str) -> int:
     def then(verdict: Verdict, source: LedgerFile) -> None:
         if not exporting.is_held(verdict) and not options.unsafe_export_unverified:
             return
-        done.append(_write(options, lambda to: exporting.export(verdict, source, form, asked, to)))
+        done.append(
+            _write(options, destination, lambda to: exporting.export(verdict, source, form, asked, to))
+        )
 
     verdict = ledger.judged(options, path, then)
     text = render.as_text(verdict)
     if done and verdict.exit != 2:
-        count = "1 entry" if done[0] == 1 else f"{done[0]} entries"
-        where = "standard output" if options.out is None else render.printable(options.out)
-        text += f"  exported: {count} as {options.to} to {where}\n"
+        count = "1 record" if done[0] == 1 else f"{done[0]} records"
+        where = destination.shown if destination else options.out or "standard output"
+        text += f"  exported: {count} as {options.to} to {render.printable(where)}\n"
     elif verdict.exit != 2:
         text += f"  exported: nothing\n  hint: {HINT}\n" if form.CAN_BE_MARKED else "  exported: nothing\n"
-    if options.out is not None and done:
+    if (destination or options.out is not None) and done and verdict.exit != 2:
         write(text)
     elif verdict.exit or not done:
         complain(text)
@@ -166,12 +193,20 @@ def refuse(arguments: list[str], error: UsageError) -> None:  # noqa: ARG001  # 
     complain(render.as_text(not_checked(error)))
 
 
-def _write(options: argparse.Namespace, export_to: Callable[[Callable[[bytes], Any]], int]) -> int:
-    """Write an export to where it is asked for; return how many entries it has.
+def _write(
+    options: argparse.Namespace,
+    destination: Destination | None,
+    export_to: Callable[[Callable[[bytes], Any]], int],
+) -> int:
+    """Write an export to where it is asked for; return how many records it has.
 
     Raises:
         NotCheckedError: it cannot be written.
     """
+    if destination is not None:
+        count = export_to(destination.write)
+        destination.finish()
+        return count
     if options.out is None:
         return export_to(write_bytes)
     try:

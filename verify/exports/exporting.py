@@ -69,7 +69,7 @@ def export(
     asked: Asked,
     write: Callable[[bytes], object],
 ) -> int:
-    """Write an export; return how many entries were wanted.
+    """Write an export; return how many records it has.
 
     Args:
         verdict: what the verification said.
@@ -122,8 +122,9 @@ class _Export:
                 if wanted:
                     if self._proofs is not None:
                         self._prove(block, wanted)
-                    write(b"".join(map(form.add, wanted)))
-                    count += len(wanted)
+                    parts = [part for part in map(form.add, wanted) if part]
+                    write(b"".join(parts))
+                    count += len(parts)
         except DamagedError:
             raise _changed() from None
         if self._source.changed() or (self._held and tree.root().hex() != self._verdict.root):

@@ -15,15 +15,22 @@ class _Place(NamedTuple):
     module: str
     name: str
     summary: str
-    has_lines: bool
 
 
-_FORMATS = {
-    "json-lines": _Place("json_lines", "JsonLines", "one JSON object an entry, as it is recorded", True),  # noqa: FBT003  # a table
-    "csv": _Place("csv_rows", "CsvRows", "a table for spreadsheets, one row an entry", True),  # noqa: FBT003  # a table
-    "ocsf": _Place("ocsf", "Ocsf", "OCSF 1.8.0 events as JSON lines, findings among them", True),  # noqa: FBT003  # a table
-    "cef": _Place("cef", "Cef", "ArcSight Common Event Format, one line an entry", True),  # noqa: FBT003  # a table
+_OF_LINES = {
+    "json-lines": _Place("json_lines", "JsonLines", "one JSON object an entry, as it is recorded"),
+    "csv": _Place("csv_rows", "CsvRows", "a table for spreadsheets, one row an entry"),
+    "ocsf": _Place("ocsf", "Ocsf", "OCSF 1.8.0 events as JSON lines, findings among them"),
+    "cef": _Place("cef", "Cef", "ArcSight Common Event Format, one line an entry"),
+    "otlp": _Place("otlp", "Otlp", "OpenTelemetry logs, an OTLP JSON file"),
 }
+_OTHERS = {
+    "dsse": _Place(
+        "bundles", "DsseEnvelopes", "the signed statement about each launch, a DSSE envelope a line"
+    ),
+    "sigstore": _Place("bundles", "SigstoreBundles", "the same, a Sigstore bundle v0.3 a line"),
+}
+_FORMATS = _OF_LINES | _OTHERS
 
 MAX_LINE_BYTES = 1 << 22
 """The most that a line has: entries of 64 KiB, escaped, what is said of them, and proofs."""
@@ -31,7 +38,7 @@ MAX_LINE_BYTES = 1 << 22
 NAMES = tuple(_FORMATS)
 """What can be exported to."""
 
-CHECKABLE = tuple(name for name, place in _FORMATS.items() if place.has_lines)
+CHECKABLE = tuple(_OF_LINES)
 """Those whose lines can carry proofs."""
 
 

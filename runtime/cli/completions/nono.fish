@@ -61,8 +61,8 @@ function _shtab_nono_using
   test "$_shtab_nono_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_commands run wrap why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit export' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
-set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --command --config --cores --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --host --index --key-passphrase-env --kind --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --now --op --open-port --origin --out --output --path --policy --port --profile --public-key-file --read --read-file --reason --recent --require-label --require-output --session --since --status-fd --timeout --timeout-grace --to --tsa-roots --unix-socket --unix-socket-bind --until --witness-policy --workdir --write --write-file -a -c -k -n -o -p -r -w
+set -g _shtab_nono_commands run wrap why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit export' 'audit send' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
+set -g _shtab_nono_opts_with_value --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --ca-file --command --config --cores --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exit --extends --from-session --header-env --host --index --key-passphrase-env --kind --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --now --op --open-port --origin --otlp --out --output --path --policy --port --profile --public-key-file --read --read-file --reason --recent --require-label --require-output --session --since --status-fd --timeout --timeout-grace --to --tsa-roots --unix-socket --unix-socket-bind --until --witness-policy --workdir --write --write-file -a -c -k -n -o -p -r -w
 
 complete -c nono -e
 complete -c nono -f
@@ -251,7 +251,7 @@ complete -c nono -n '_shtab_nono_using audit tail' -l json -d 'write one JSON ob
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a export -d 'Write what is recorded in a form that other tools read, once it is verified.'
 complete -c nono -n '_shtab_nono_using audit export' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using audit export' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'
-complete -c nono -n '_shtab_nono_using audit export' -l to -xka "json-lines csv ocsf cef" -d 'one of json-lines, csv, ocsf, cef'
+complete -c nono -n '_shtab_nono_using audit export' -l to -xka "json-lines csv ocsf cef otlp dsse sigstore" -d 'one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore'
 complete -c nono -n '_shtab_nono_using audit export' -s o -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where it is written; must not exist'
 complete -c nono -n '_shtab_nono_using audit export' -l overwrite -d 'put it in the place of what FILE is now'
 complete -c nono -n '_shtab_nono_using audit export' -l since -x -d 'only entries from this time on (RFC 3339)'
@@ -270,6 +270,29 @@ complete -c nono -n '_shtab_nono_using audit export' -l session -x -d 'the polic
 complete -c nono -n '_shtab_nono_using audit export' -l witness-policy -xka "(__fish_complete_path (commandline -ct))" -d 'witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)'
 complete -c nono -n '_shtab_nono_using audit export' -l tsa-roots -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) of timestamp authorities, one of which must have stamped the ledger'
 complete -c nono -n '_shtab_nono_using audit export' -l now -x -d 'judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are later do not count; the ledger is checked with all of its entries'
+complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a send -d 'Send what is recorded to an opentelemetry collector, once it is verified.'
+complete -c nono -n '_shtab_nono_using audit send' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using audit send' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'
+complete -c nono -n '_shtab_nono_using audit send' -l otlp -x -d 'the collector, https://HOST[:PORT][/PATH]; /v1/logs is added'
+complete -c nono -n '_shtab_nono_using audit send' -l header-env -x -d 'a header, and the variable that holds its value; can be given more than once'
+complete -c nono -n '_shtab_nono_using audit send' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) that the collector'"'"'s must lead to; default: the system'"'"'s'
+complete -c nono -n '_shtab_nono_using audit send' -l unsafe-plain-http -d 'http:// to another host'
+complete -c nono -n '_shtab_nono_using audit send' -l since -x -d 'only entries from this time on (RFC 3339)'
+complete -c nono -n '_shtab_nono_using audit send' -l until -x -d 'only entries before this time (RFC 3339)'
+complete -c nono -n '_shtab_nono_using audit send' -l kind -xka "anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key" -d 'only entries of this kind; can be given more than once: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key'
+complete -c nono -n '_shtab_nono_using audit send' -l with-proofs -d 'each record carries what it takes to check it'
+complete -c nono -n '_shtab_nono_using audit send' -l unsafe-export-unverified -d 'export a ledger that does not hold, or whose key is not pinned; each record says so'
+complete -c nono -n '_shtab_nono_using audit send' -s k -l public-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'a public key that is trusted; the ledger must be one of these keys'"'"''
+complete -c nono -n '_shtab_nono_using audit send' -l origin -x -d 'the ledger must have this origin, name/id'
+complete -c nono -n '_shtab_nono_using audit send' -l allow-running -d 'do not object to launches that still run on this host'
+complete -c nono -n '_shtab_nono_using audit send' -l cores -x -d 'use at most so many cores for a long ledger; default: all that there are'
+complete -c nono -n '_shtab_nono_using audit send' -l policy -xka "(__fish_complete_path (commandline -ct))" -d 'what must hold beside, see nono-verify policy --help'
+complete -c nono -n '_shtab_nono_using audit send' -l require-label -x -d 'a complete launch with this label must have ended with exit code 0; given more than once, one launch has them all'
+complete -c nono -n '_shtab_nono_using audit send' -l require-output -xka "(__fish_complete_path (commandline -ct))" -d 'this very file must be an output of such a launch; can be given more than once'
+complete -c nono -n '_shtab_nono_using audit send' -l session -x -d 'the policy, and what is required, are about this launch alone'
+complete -c nono -n '_shtab_nono_using audit send' -l witness-policy -xka "(__fish_complete_path (commandline -ct))" -d 'witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)'
+complete -c nono -n '_shtab_nono_using audit send' -l tsa-roots -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) of timestamp authorities, one of which must have stamped the ledger'
+complete -c nono -n '_shtab_nono_using audit send' -l now -x -d 'judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are later do not count; the ledger is checked with all of its entries'
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a snapshot -d 'Copy the ledger into one file.'
 complete -c nono -n '_shtab_nono_using audit snapshot' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using audit snapshot' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'

@@ -31,6 +31,7 @@ _shtab_nono_audit_commands() {
     evidence:'Write one launch into a file that can be checked without the ledger.'
     export:'Write what is recorded in a form that other tools read, once it is verified.'
     list:'List launches, newest first.'
+    send:'Send what is recorded to an opentelemetry collector, once it is verified.'
     show:'Show all that is recorded about a launch.'
     snapshot:'Copy the ledger into one file.'
     tail:'Print the newest entries, and new ones.'
@@ -109,7 +110,7 @@ _shtab_nono_audit_evidence_defaults_added=0
 _shtab_nono_audit_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
-  "--to=[one of json-lines, csv, ocsf, cef]:FORMAT:(json-lines csv ocsf cef)"
+  "--to=[one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore]:FORMAT:(json-lines csv ocsf cef otlp dsse sigstore)"
   {-o+,--out=}"[where it is written\; must not exist]:FILE:_files"
   "--overwrite[put it in the place of what FILE is now]"
   "--since=[only entries from this time on (RFC 3339)]:T:"
@@ -156,6 +157,34 @@ _shtab_nono_audit_list_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_audit_list_defaults_added=0
+
+_shtab_nono_audit_send_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--otlp=[the collector, https\:\/\/HOST\[\:PORT\]\[\/PATH\]\; \/v1\/logs is added]:URL:"
+  "*--header-env=[a header, and the variable that holds its value\; can be given more than once]:H=VAR:"
+  "--ca-file=[certificates (PEM) that the collector\'s must lead to\; default\: the system\'s]:FILE:_files"
+  "--unsafe-plain-http[http\:\/\/ to another host]"
+  "--since=[only entries from this time on (RFC 3339)]:T:"
+  "--until=[only entries before this time (RFC 3339)]:T:"
+  "*--kind=[only entries of this kind\; can be given more than once\: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key]:KIND:(anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key)"
+  "--with-proofs[each record carries what it takes to check it]"
+  "--unsafe-export-unverified[export a ledger that does not hold, or whose key is not pinned\; each record says so]"
+  "*"{-k+,--public-key-file=}"[a public key that is trusted\; the ledger must be one of these keys\']:KEY:_files"
+  "--origin=[the ledger must have this origin, name\/id]:O:"
+  "--allow-running[do not object to launches that still run on this host]"
+  "--cores=[use at most so many cores for a long ledger\; default\: all that there are]:N:"
+  "--policy=[what must hold beside, see nono-verify policy --help]:FILE:_files"
+  "*--require-label=[a complete launch with this label must have ended with exit code 0\; given more than once, one launch has them all]:K=V:"
+  "*--require-output=[this very file must be an output of such a launch\; can be given more than once]:FILE:_files"
+  "--session=[the policy, and what is required, are about this launch alone]:ID:"
+  "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
+  "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
+  "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_audit_send_defaults_added=0
 
 _shtab_nono_audit_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -612,6 +641,7 @@ _shtab_nono_audit() {
         evidence) _arguments -C -s $_shtab_nono_audit_evidence_options ;;
         export) _arguments -C -s $_shtab_nono_audit_export_options ;;
         list) _arguments -C -s $_shtab_nono_audit_list_options ;;
+        send) _arguments -C -s $_shtab_nono_audit_send_options ;;
         show) _arguments -C -s $_shtab_nono_audit_show_options ;;
         snapshot) _arguments -C -s $_shtab_nono_audit_snapshot_options ;;
         tail) _arguments -C -s $_shtab_nono_audit_tail_options ;;

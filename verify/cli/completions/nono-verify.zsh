@@ -108,7 +108,7 @@ _shtab_nono_verify_evidence_defaults_added=0
 
 _shtab_nono_verify_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--to=[one of json-lines, csv, ocsf, cef]:FORMAT:(json-lines csv ocsf cef)"
+  "--to=[one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore]:FORMAT:(json-lines csv ocsf cef otlp dsse sigstore)"
   {-o+,--out=}"[where it is written\; must not exist]:FILE:_files"
   "--overwrite[put it in the place of what FILE is now]"
   "--since=[only entries from this time on (RFC 3339)]:T:"
@@ -135,7 +135,7 @@ _shtab_nono_verify_export_defaults_added=0
 
 _shtab_nono_verify_export_check_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--from=[its format, one of json-lines, csv, ocsf, cef\; default\: what its first line says]:FORMAT:(json-lines csv ocsf cef)"
+  "--from=[its format, one of json-lines, csv, ocsf, cef, otlp\; default\: what its first line says]:FORMAT:(json-lines csv ocsf cef otlp)"
   "*"{-k+,--public-key-file=}"[a public key that is trusted\; the ledger must be one of these keys\']:KEY:_files"
   "--origin=[the ledger must have this origin, name\/id]:O:"
   "--format=[how the verdict is written]:format:(text json)"
