@@ -81,6 +81,15 @@ _FS_IOC_SETFLAGS = 0x40086602
 _FS_IOC_FSSETXATTR = 0x401C5820
 _CHANGES_OF_FILES = (0x40806685, 0x800C6613, 0x40087602, 0x40086604)
 
+# linux/btrfs.h: making, removing and locking subvolumes takes a descriptor for reading, unseen by Landlock.
+# Cloning and deduplicating, which have the same letter, need one for writing.
+_BTRFS_SUBVOLUMES = (
+    *(0x50009401, 0x50009417),  # BTRFS_IOC_SNAP_CREATE, _V2
+    *(0x5000940E, 0x50009418),  # BTRFS_IOC_SUBVOL_CREATE, _V2
+    *(0x5000940F, 0x5000943F),  # BTRFS_IOC_SNAP_DESTROY, _V2
+    0x4008941A,  # BTRFS_IOC_SUBVOL_SETFLAGS
+)
+
 _PRIO_PROCESS = 0
 _IOPRIO_WHO_PROCESS = 1
 
@@ -114,8 +123,13 @@ _NEVER = (
     *("uselib", "nfsservctl", "_sysctl", "sysfs", "ustat"),
 )
 # Refused as if the kernel had never had them: programs and C libraries fall back to what can be filtered.
-# POSIX message queues have names beside the file system, which Landlock does not see made or removed.
-_ABSENT = ("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "mq_open", "mq_unlink")
+# POSIX message queues have names beside the file system, which Landlock does not see made or removed. To what
+# System V shares a number is enough: all of this user outside could be attached, taken and removed.
+_ABSENT = (
+    *("io_uring_setup", "io_uring_enter", "io_uring_register", "clone3", "mq_open", "mq_unlink"),
+    *("shmget", "shmat", "shmctl", "shmdt", "msgget", "msgsnd", "msgrcv", "msgctl"),
+    *("semget", "semop", "semtimedop", "semctl"),
+)
 
 
 # What changes a file's mode, owner, times or attributes, by its path or by a descriptor.
@@ -172,7 +186,7 @@ def rules(
         yield Rule(call, errno.ENOSYS)
     yield from _namespace_rules()
     yield from _other_process_rules()
-    for request in (_TIOCSTI, _TIOCLINUX, _TIOCSETD):
+    for request in (_TIOCSTI, _TIOCLINUX, _TIOCSETD, *_BTRFS_SUBVOLUMES):
         yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
     # A lease for writing takes no more than a descriptor for reading, and holds up whoever opens the file,
     # to read it as well, for up to 45 s. One for reading stays: nono itself holds programs still with it.

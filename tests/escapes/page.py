@@ -53,7 +53,7 @@ def text() -> str:
         parts.append(f"\n## {topic[0].upper()}{topic[1:]}\n")
         if ways:
             parts.append("\n| what | outside | inside |\n| --- | --- | --- |\n")
-            parts += [f"| {way.what} | {_outside(way)} | {' or '.join(way.ends)} |\n" for way in ways]
+            parts += [f"| {way.what} | {_outside(way)} | {_inside(way)} |\n" for way in ways]
         if scenarios:
             parts.append("\n| what | how it ends | shown by |\n| --- | --- | --- |\n")
             parts += [f"| {row.what} | {row.ends} | `{row.test.partition('::')[2]}` |\n" for row in scenarios]
@@ -66,6 +66,11 @@ def _outside(way: Way) -> str:
     said = "works" if way.outside == WORKS else way.outside
     notes = [*(["root"] if way.ordinary else []), *([way.machine] if way.machine else [])]
     return f"{said} ({', '.join(notes)})" if notes else said
+
+
+def _inside(way: Way) -> str:
+    # What is not there is not there inside either, which is not worth a word.
+    return " or ".join(end for end in way.ends if end != "ENOENT")
 
 
 def main() -> int:

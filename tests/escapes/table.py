@@ -52,6 +52,7 @@ TOPICS = (
     "pidfd_getfd",
     "process_vm_writev",
     "files outside of the grants",
+    "modes, owners, times and attributes",
     "hard links",
     "renames across grants",
     "FIFO and symlink swaps",

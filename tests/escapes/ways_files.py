@@ -155,7 +155,7 @@ _WRITING = tuple(
                 f"{place}-make-{kind}",
                 f"make a {what} in a directory {said}",
                 ("make", kind, f"{{{place}}}{name}"),
-                _REFUSED,
+                (*_REFUSED, "EOPNOTSUPP") if kind == "unnamed" else _REFUSED,
                 lacking=("EOPNOTSUPP",) if kind == "unnamed" else (),
             )
             for kind, what, name in (
@@ -354,6 +354,58 @@ _DESCRIPTORS = (
     ),
 )
 
+_SUBVOLUMES = tuple(
+    Way(
+        _READ,
+        f"subvolume-{name}",
+        f"{what} a btrfs subvolume in a directory that is granted for reading",
+        ("ioctl", "{readable}", request),
+        outside="EFAULT",
+        # What is no btrfs has no such call.
+        lacking=("ENOTTY",),
+    )
+    for name, what, request in (
+        ("make", "make", "0x5000940e"),
+        ("make-2", "make, by the newer call,", "0x50009418"),
+        ("remove", "remove", "0x5000940f"),
+        ("remove-2", "remove, by the newer call,", "0x5000943f"),
+        ("snapshot", "make a snapshot of", "0x50009401"),
+        ("snapshot-2", "make a snapshot, by the newer call, of", "0x50009417"),
+        ("lock", "lock", "0x4008941a"),
+    )
+)
+
+_PROTECTED = ("--protect-metadata",)
+_METADATA = tuple(
+    Way(
+        "modes, owners, times and attributes",
+        f"metadata-{how}-{place}",
+        f"{what} of a file {said}, with `--protect-metadata`",
+        ("metadata", how, f"{{{place}}}/file"),
+        lacking=("EOPNOTSUPP",),
+        flags=_PROTECTED,
+    )
+    for place, said in (("outside", "outside of the grants"), ("readable", "granted for reading"))
+    for how, what in (
+        ("mode", "change the mode"),
+        ("set-uid", "set the set-uid bit"),
+        ("times", "change the times"),
+        ("attribute", "set an attribute"),
+    )
+)
+_FLAGS = tuple(
+    Way(
+        "modes, owners, times and attributes",
+        f"inode-{how}-{place}",
+        f"change the flags of an inode {said} through a descriptor for reading, with `--protect-metadata`",
+        ("inode-flags", how, f"{{{place}}}/file"),
+        lacking=("ENOTTY", "EOPNOTSUPP"),
+        flags=_PROTECTED,
+    )
+    for place, said in (("readable", "granted for reading"),)
+    for how in ("flags", "extended")
+)
+
 _NODES = tuple(
     Way(
         _READ,
@@ -374,5 +426,8 @@ WAYS = (
     *_SWAPPING,
     *_DESCRIPTORS,
     *_NODES,
+    *_SUBVOLUMES,
+    *_METADATA,
+    *_FLAGS,
 )
 """The rows."""

@@ -24,7 +24,7 @@ _KERNEL_FILES = tuple(
         f"write-{name}",
         f"change {what}, by `{path}`",
         ("open", path, _O_WRONLY, "0"),
-        ("EACCES",),
+        ("EACCES", "ENOENT"),
         ordinary=("EACCES", "EPERM"),
         lacking=("ENOENT", "EROFS", "EPERM"),
     )
@@ -36,7 +36,7 @@ _KERNEL_MEMORY = tuple(
         f"read-{name}",
         f"read {what}, by `{path}`",
         ("open", path, "0", "0"),
-        ("EACCES", "EPERM"),
+        ("EACCES", "EPERM", "ENOENT"),
         ordinary=("EACCES", "EPERM"),
         lacking=("ENOENT", "EPERM", "ENXIO"),
     )

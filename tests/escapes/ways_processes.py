@@ -146,7 +146,7 @@ _PROC_WAYS = (
             f"proc-{name.replace('{victim}', 'tid').replace('/', '-')}",
             f"read `/proc/PID/{name.replace('{victim}', 'TID')}` of a process outside",
             ("proc", "read", f"/proc/{{victim}}/{name}"),
-            ends=("EPERM", "EACCES"),
+            ends=("EPERM", "EACCES", "ENOENT"),
             ordinary=("EACCES", "EPERM") if name in _PROC_ROOT else (),
             lacking=("ENOENT",),
         )
@@ -192,7 +192,7 @@ _PROC_WAYS = (
             f"proc-write-{name.replace('/', '-')}",
             f"open `/proc/PID/{name}` of a process outside for writing",
             ("proc", "write", f"/proc/{{victim}}/{name}"),
-            ends=("EPERM", "EACCES"),
+            ends=("EPERM", "EACCES", "ENOENT"),
             lacking=("ENOENT",),
         )
         for name in _WRITTEN_IN_PROC
@@ -269,6 +269,39 @@ _MEMORY_WAYS = (
     ),
 )
 
+_SHARED = (
+    Way(
+        _MEMORY,
+        "shared-memory",
+        "attach the System V shared memory of a process outside",
+        ("shared-memory", "{shared}"),
+        ends=("ENOSYS",),
+    ),
+    Way(
+        _MEMORY,
+        "message-queue",
+        "take a message that is meant for a process outside, from its System V queue",
+        ("message-queue", "{queue}"),
+        ends=("ENOSYS",),
+    ),
+    Way(
+        _MEMORY,
+        "semaphore",
+        "change a System V semaphore of a process outside",
+        ("semaphore", "{semaphore}"),
+        ends=("ENOSYS",),
+    ),
+    Way(_MEMORY, "list-ipc", "list what everybody shares by System V", ("list-ipc",), ends=("ENOSYS",)),
+    Way(
+        _MEMORY,
+        "posix-queue",
+        "make and remove a POSIX message queue, which has a name beside the file system",
+        ("posix-queue",),
+        ends=("ENOSYS",),
+        lacking=("ENOSYS",),
+    ),
+)
+
 _LEFT = {
     "session": "a child in a session of its own",
     "group": "a child in a process group of its own",
@@ -296,6 +329,7 @@ WAYS = (
     *_TRACING,
     *_PROC_WAYS,
     *_MEMORY_WAYS,
+    *_SHARED,
     *_LEAVING,
 )
 """The rows."""
