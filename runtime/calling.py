@@ -1,21 +1,31 @@
-"""``launch()``: one launch from inside Python; its parameters are the flags of ``nono run``."""
+"""The launch as a function of Python: :func:`launch`, :func:`alaunch`, and :func:`start` for both.
+
+What they take are the flags of ``nono run``; what is recorded is the same.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from runtime.capabilities import USER, Access
+from runtime.captured_output import DEFAULT_LIMIT
 from runtime.errors import UsageError
 from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
-from runtime.launch import Launch, LaunchResult
 from runtime.request import LaunchRequest
+from runtime.running_launch import RunningLaunch, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from typing import Any
+
+    from runtime.launch import LaunchResult
+
+_Parameters = ParamSpec("_Parameters")
 
 
-def launch(
+def _prepare(
     command: Sequence[str | bytes | os.PathLike[str]],
     *,
     allow: Sequence[str | bytes | os.PathLike[str]] = (),
@@ -57,12 +67,23 @@ def launch(
     outputs: Sequence[str | bytes | os.PathLike[str]] = (),
     audit: bool = True,
     config: str | bytes | os.PathLike[str] | None = None,
+    input: bytes | None = None,  # noqa: A002  # as subprocess.run has it
+    capture: bool = False,
+    output_limit: int = DEFAULT_LIMIT,
+    on_stdout: Callable[[bytes], object] | None = None,
+    on_stderr: Callable[[bytes], object] | None = None,
     notify: Callable[[str], None] = lambda _: None,
-) -> LaunchResult:
+) -> RunningLaunch:
     """Run ``command`` inside the sandbox, record it, and return how it ended; ``nono run`` as a function.
 
-    The process that calls must have one thread: the sandbox is set up between fork and exec. The
-    parameters are the flags of ``nono run``; the standard streams and the environment are the caller's.
+    It can be called from any thread, also by many at once, from an event loop, and after a fork. The process
+    is not forked, and nothing of it is changed: its signals, limits and children are its own. The parameters
+    are the flags of ``nono run``; streams, environment, directory, umask and limits are the caller's. The
+    command is in a session of its own, without a terminal that it could be controlled from.
+
+    When the wait for it is interrupted (``KeyboardInterrupt``, or what a signal handler raises) or cancelled
+    (asyncio), the command is told to end by SIGTERM and killed 5 seconds later; its record is closed before
+    that goes on. So it is when what it is told to raises.
 
     Args:
         command: the argument vector.
@@ -109,6 +130,13 @@ def launch(
         outputs: files whose digests the outcome states, at most 64.
         audit: False writes no record.
         config: a capability manifest, which says all that is granted.
+        input: what the command reads on standard input; None for the caller's own.
+        capture: keep what it writes, in the result, instead of writing it where the caller does.
+        output_limit: how many bytes are kept of each stream; the rest is counted.
+        on_stdout: is called with what it writes to standard output, piece by piece (bytes), in a thread of
+            its own; with :func:`alaunch` in the event loop, where it can be a coroutine function. The command
+            waits while it takes its time. With it the caller's standard output gets nothing.
+        on_stderr: likewise for standard error.
         notify: told, in one line each, what a user should know.
 
     Returns:
@@ -118,6 +146,10 @@ def launch(
         LaunchError: nothing was launched; ``exit_status`` is what ``nono run`` would exit with.
         LedgerError: the record could not be begun or finished.
     """
+    if type(output_limit) is not int or output_limit < 0:
+        raise UsageError("output_limit is a number of bytes", code="usage.streams")
+    if input is not None and not isinstance(input, bytes | bytearray | memoryview):
+        raise UsageError(f"input is bytes, not {type(input).__name__}", code="usage.streams")
     asked = (
         (Access.READWRITE, True, "allow", allow),
         (Access.READ, True, "read", read),
@@ -177,7 +209,57 @@ def launch(
         audit=audit,
         config=_encoded_one(config),
     )
-    return Launch(request, notify=notify).run()
+    streams = Streams(
+        input=None if input is None else bytes(input),
+        capture=capture,
+        limit=output_limit,
+        on_stdout=on_stdout,
+        on_stderr=on_stderr,
+    )
+    return RunningLaunch(request, streams, notify)
+
+
+def _blocking(prepare: Callable[_Parameters, RunningLaunch]) -> Callable[_Parameters, LaunchResult]:
+    @functools.wraps(prepare)
+    def launch(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> LaunchResult:
+        return prepare(*arguments, **options).run()
+
+    return _named(launch, "launch")
+
+
+def _starting(prepare: Callable[_Parameters, RunningLaunch]) -> Callable[_Parameters, RunningLaunch]:
+    def start(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> RunningLaunch:
+        """Begin what :func:`launch` does, with the same parameters, and return it while it runs."""
+        running = prepare(*arguments, **options)
+        running.start()
+        return running
+
+    start.__wrapped__ = prepare  # type: ignore[attr-defined]  # for inspect.signature
+    return _named(start, "start")
+
+
+def _awaitable(
+    prepare: Callable[_Parameters, RunningLaunch],
+) -> Callable[_Parameters, Coroutine[Any, Any, LaunchResult]]:
+    async def alaunch(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> LaunchResult:
+        """Do what :func:`launch` does, with the same parameters, without blocking the event loop."""
+        return await prepare(*arguments, **options).arun()
+
+    alaunch.__wrapped__ = prepare  # type: ignore[attr-defined]  # for inspect.signature
+    return _named(alaunch, "alaunch")
+
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+def _named(function: _Function, name: str) -> _Function:
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+launch = _blocking(_prepare)
+start = _starting(_prepare)
+alaunch = _awaitable(_prepare)
 
 
 def _encoded(name: str, values: Sequence[str | bytes | os.PathLike[str]]) -> tuple[bytes, ...]:

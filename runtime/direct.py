@@ -28,6 +28,7 @@ from attest.errors import NonoError
 from runtime import enforcement, executable, limits, own_limits, record, syscalls
 from runtime.errors import ExecFailedError, ExecutableError, LaunchError
 from runtime.launch import Launch
+from runtime.own_process import OwnProcess
 from runtime.recording import Recording
 from runtime.request import LaunchRequest
 from runtime.supervision import FORWARDED
@@ -311,6 +312,7 @@ class DirectLaunch(Launch):
                 ask=self._ask,
                 remove=self._remove_private_directory,
                 cleanup=closing,
+                process=OwnProcess(),
                 begin=begin,
             )
             recording.take_key(self._request)

@@ -34,7 +34,7 @@ from runtime.grant_request import GrantRequest, SocketRequest
 from runtime.path_names import absolute, homes, moved, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from runtime.protected import Guard
@@ -74,11 +74,19 @@ class Grants:
         """The grants alone, as the capability set takes them."""
         return tuple(opened.grant for opened in self.opened)
 
+    def close_files(self, *, but: Sequence[OpenGrant] = ()) -> None:
+        """Close the descriptors of files, once a ruleset has them; again does nothing.
+
+        Args:
+            but: those that are needed still; :meth:`close` closes them.
+        """
+        opened, self.opened = self.opened, tuple(but)
+        _close([each for each in opened if each not in but])
+
     def close(self) -> None:
         """Close every descriptor; again does nothing."""
-        opened, self.opened = self.opened, ()
+        self.close_files()
         sockets, self.sockets = self.sockets, ()
-        _close(opened)
         for granted in sockets:
             os.close(granted.directory)
 
@@ -187,8 +195,8 @@ def _mention_wider(
             return
 
 
-def standard_stream_grants(guard: Guard) -> list[OpenGrant]:
-    """Return grants on what stands behind descriptors 0 to 2, so that ``/dev/stdout`` can be reopened.
+def standard_stream_grants(guard: Guard, streams: Sequence[int] = (0, 1, 2)) -> list[OpenGrant]:
+    """Return grants on what stands behind the standard streams, so that ``/dev/stdout`` can be reopened.
 
     A regular file is granted as far as its descriptor is open; a terminal for both. What has no path
     any more, or is denied, gets no rule: the inherited descriptor works without one.
@@ -198,7 +206,7 @@ def standard_stream_grants(guard: Guard) -> list[OpenGrant]:
     """
     opened: list[OpenGrant] = []
     try:
-        for number in range(3):
+        for number in streams:
             found = _open_stream(number, guard)
             if found is not None:
                 opened.append(found)

@@ -34,19 +34,18 @@ from runtime import (
     enforcement,
     environment,
     executable,
-    out_of_memory,
     outputs,
-    own_limits,
     private_directory,
 )
 from runtime.capabilities import CapabilitySet, Network
 from runtime.capability_file import Around, CapabilityFile
 from runtime.errors import ExecFailedError, LaunchError
+from runtime.own_process import OwnProcess
 from runtime.path_names import shown
 from runtime.recording import Recording
 from runtime.resolution import Places, Resolution
 from runtime.session import new_session_id
-from runtime.supervision import FORWARDED, FORWARDED_ALONE, Ending, Signals, Supervision
+from runtime.supervision import Ending, Signals, Supervision
 from store.errors import LedgerError
 from store.private_directories import make_private
 
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from runtime.confinement import Confinement
     from runtime.dry_run import DryRun
     from runtime.grants import Grants
+    from runtime.host_process import HostProcess, HostSignals
     from runtime.record import LaunchRecord
     from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
@@ -95,6 +95,10 @@ class LaunchResult(NamedTuple):
         outputs: what the outcome says about each declared output.
         ledger: path of the ledger, None without a record.
         entries: where the record's entries stand in the ledger.
+        stdout: what it wrote to standard output, up to the limit; None where that was not captured.
+        stderr: likewise for standard error.
+        stdout_dropped: how many bytes of standard output went beyond the limit.
+        stderr_dropped: likewise for standard error.
     """
 
     session: str
@@ -109,6 +113,10 @@ class LaunchResult(NamedTuple):
     entries: tuple[int, ...]
     ended_by: str | None = None
     limits: Mapping[str, int] = MappingProxyType({})
+    stdout: bytes | None = None
+    stderr: bytes | None = None
+    stdout_dropped: int = 0
+    stderr_dropped: int = 0
 
 
 class LaunchPlan(NamedTuple):
@@ -142,7 +150,7 @@ class Launch:
         explain: told what will run, and inside what, just before it is released.
         ask: asks a person for the passphrase of the key that it is given the name of.
         silent: whether ``notify`` and ``explain`` are never told anything; None for what is configured.
-        redeliver_signals: whether signals that came meanwhile go to the caller's own handlers afterwards.
+        process: the process around it, None for this one, which does nothing else meanwhile.
         relay_standard_error: whether what the command writes there is seen on its way, where it can be.
 
     Attributes:
@@ -160,7 +168,7 @@ class Launch:
         explain: Callable[[LaunchPlan], None] = lambda _: None,
         ask: Callable[[str], bytes] | None = None,
         silent: bool | None = False,
-        redeliver_signals: bool = True,
+        process: OwnProcess | HostProcess | None = None,
         relay_standard_error: bool = False,
     ) -> None:
         self.session = new_session_id()
@@ -168,7 +176,7 @@ class Launch:
         self._request = request
         self._notify = notify
         self._explain = explain
-        self._redeliver = redeliver_signals
+        self._process = process or OwnProcess()
         self._relays = relay_standard_error
         self.relay: Relay | None = None
         self.exec_finding: Finding | None = None
@@ -183,11 +191,10 @@ class Launch:
             ask=ask,
             remove=self._remove_private_directory,
             cleanup=self._cleanup,
+            process=self._process,
         )
         self._hooks: SessionHooks | None = None
         self._supervision: Supervision | None = None
-        self._limits: tuple[own_limits.Limit, ...] = ()
-        self._place: out_of_memory.Place | None = None
         self._confinement: Confinement | None = None
         self._time_limit: TimeLimit | None = None
         self._released = False
@@ -206,16 +213,14 @@ class Launch:
             LedgerError: the record could not be begun, or could not be finished.
         """
         with self._naming_failures(), self._cleanup:
-            _require_one_thread()
-            self._limits = own_limits.lift()
-            self._cleanup.callback(own_limits.put_back, self._limits)
+            self._process.enter(self._cleanup)
             self._take_request()
-            # Before the key is there: the helper that asks a keyring runs code of others.
-            self._resolution.take_credentials(closed=self._recording.closed_files(self._request))
-            # While a person who is asked for a passphrase can still interrupt.
-            self._recording.take_key(self._request)
-            signals = Signals(FORWARDED if self._redeliver else FORWARDED_ALONE)
-            self._cleanup.callback(signals.restore, redeliver=self._redeliver)
+            with self._process.taking_secrets():
+                # Before the key is there: the helper that asks a keyring runs code of others.
+                self._resolution.take_credentials(closed=self._recording.closed_files(self._request))
+                # While a person who is asked for a passphrase can still interrupt.
+                self._recording.take_key(self._request)
+            signals = self._process.take_signals(self._cleanup)
             self._recording.open(self._resolution)
             try:
                 with self._naming_failures():
@@ -297,7 +302,7 @@ class Launch:
                 cache=self._places.cache,
             )
 
-    def _perform(self, signals: Signals) -> LaunchResult:
+    def _perform(self, signals: Signals | HostSignals) -> LaunchResult:
         self._resolution.require_unblocked()
         private = self._private_directory()
         exported = {} if self._hooks is None else self._hooks.before()
@@ -318,6 +323,8 @@ class Launch:
             outer=self._request.outer_session(),
         )
         self._cleanup.callback(prepared.close)
+        # The ruleset has them, and a program can have many launches at once.
+        grants.close_files(but=prepared.written)
         self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
@@ -400,9 +407,9 @@ class Launch:
                 "names of hosts are looked up in files alone (--allow-connect-port 53 lets them be asked for)"
             )
 
-    def _finish(self, ending: Ending, signals: Signals) -> LaunchResult:
+    def _finish(self, ending: Ending, signals: Signals | HostSignals) -> LaunchResult:
         duration_us = self._since_release()
-        _restart_output()
+        _restart_output(self._process.streams[_STANDARD_ERROR])
         with self._saying_later():
             self._record_decisions()
             hashed = self._hash_outputs()
@@ -434,7 +441,7 @@ class Launch:
         if not self._record.is_open or isinstance(error, LedgerError) or self._supervision is None:
             return
         ending = self._ending or self._supervision.end()
-        _restart_output()
+        _restart_output(self._process.streams[_STANDARD_ERROR])
         with self._saying_later():
             self._record_decisions()
             self._record.outcome(
@@ -459,7 +466,7 @@ class Launch:
 
     def _hash_outputs(self) -> list[Json]:
         try:
-            return outputs.hash_outputs(self._resolution.outputs, self._output_places)
+            return self._process.hash_outputs(self._resolution.outputs, self._output_places)
         except Exception as error:  # noqa: BLE001  # whatever it is, the outcome is owed
             why = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
             self._notify(f"the outputs could not be hashed: {why}")
@@ -527,8 +534,7 @@ class Launch:
     # --- 1: the request ------------------------------------------------------------------------
 
     def _take_request(self) -> None:
-        for number in range(3):
-            _require_open(number)
+        self._process.require_streams()
         self._resolution = Resolution(self._request, self._places, notify=self._say, cleanup=self._cleanup)
         self._request = self._resolution.request
         defaults = self._resolution.configuration.launch
@@ -549,7 +555,7 @@ class Launch:
                 notify=self._say,
                 as_before=self._as_before,
             )
-        for number in range(3):
+        for number in self._process.streams:
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 from runtime import stream_sockets  # noqa: PLC0415  # streams are seldom sockets
 
@@ -588,9 +594,7 @@ class Launch:
     @contextlib.contextmanager
     def _as_before(self) -> Iterator[None]:
         """Have what is for nono alone put back meanwhile, for a hook."""
-        with own_limits.as_before(self._limits), contextlib.ExitStack() as stack:
-            if self._place is not None:
-                stack.enter_context(self._place.left())
+        with self._process.as_before():
             yield
 
     # --- 4 to 6: what the command gets -----------------------------------------------------------
@@ -608,6 +612,7 @@ class Launch:
             resolution.guard(self._recording.closed_files(self._request)),
             private=private,
             capability_file=None if own_file is None else own_file.grant(),
+            streams=self._process.streams,
         )
         directory = resolution.start_directory(grants)
         variables = resolution.variables(
@@ -686,12 +691,10 @@ class Launch:
         prepared: enforcement.Prepared,
         variables: environment.Environment,
         directory: bytes,
-        signals: Signals,
+        signals: Signals | HostSignals,
     ) -> Supervision:
-        _require_one_thread()  # once more: nothing that was loaded or asked since may have begun another
+        oom_score = self._process.take_place(self._cleanup)
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._place = out_of_memory.Place()
-        self._cleanup.callback(self._place.leave)
         try:
             supervision = Supervision.begin(
                 held=held,
@@ -699,8 +702,8 @@ class Launch:
                 environment=variables.variables,
                 directory=descriptor,
                 signals=signals,
-                limits=self._limits,
-                oom_score=self._place.command,
+                process=self._process,
+                oom_score=oom_score,
                 relay=self.relay,
                 confinement=self._confinement,
                 time_limit=self._time_limit,
@@ -729,30 +732,10 @@ def _preparation_hint(error: OSError) -> str | None:
     return enforcement.filter_hint(error.errno, enforcement.OTHER_CALLS)
 
 
-def _require_one_thread() -> None:
-    if len(os.listdir("/proc/self/task")) > 1:
-        raise LaunchError(
-            "this process has other threads, and a fork would freeze their locks in the child",
-            code="launch.threads",
-            hint="call launch() from a process with one thread, or run the nono command",
-        )
-
-
-def _require_open(number: int) -> None:
-    """Open /dev/null in the place of a closed standard stream, so that nothing of ours lands there.
-
-    To be called with 0, 1 and 2 in this order: what is opened gets the lowest number that is free.
-    """
-    try:
-        os.fstat(number)
-    except OSError:
-        os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)  # noqa: FBT003  # its name says what is true
-
-
-def _restart_output() -> None:
+def _restart_output(standard_error: int) -> None:
     """Undo a ``tcflow(TCOOFF)`` that the command left: whoever writes there would wait for ever."""
     with contextlib.suppress(OSError):  # no terminal
-        fcntl.ioctl(_STANDARD_ERROR, _TCXONC, _TCOON)
+        fcntl.ioctl(standard_error, _TCXONC, _TCOON)
 
 
 def _exit_status(ending: Ending) -> int:

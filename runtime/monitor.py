@@ -53,6 +53,10 @@ class Channel:
         self.messages = messages
         self._sending = _thread.allocate_lock()
 
+    def __reduce__(self) -> tuple[type[Channel], tuple[int, int]]:
+        # On its way to a monitor that another process forks: the descriptors have the same numbers there.
+        return Channel, (self.launcher, self.messages)
+
     def send(self, message: dict[str, object]) -> None:
         """Send one message; when the launcher is gone, what is left to do is to kill."""
         line = json.dumps(message).encode() + b"\n"

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SCORE = "/proc/self/oom_score_adj"
-_HIGHEST = 1000
+HIGHEST = 1000
+"""The score of who is ended first."""
+
 # Not the lowest: that exempts, and where nobody can be ended, whoever needs memory waits for ever.
 _LAST = -900
 _STEP_OF_THE_COMMAND = 500
@@ -45,9 +47,9 @@ class Place:
         self._own = self._inherited
         if self._inherited > _LAST and write(_LAST):
             self._own = _LAST
-        self.command = _HIGHEST
+        self.command = HIGHEST
         if self._own <= _LAST:
-            self.command = min(self._inherited + _STEP_OF_THE_COMMAND, _HIGHEST)
+            self.command = min(self._inherited + _STEP_OF_THE_COMMAND, HIGHEST)
 
     def leave(self) -> None:
         """Give the last place up."""
@@ -67,7 +69,7 @@ class Place:
 
 def stand_before_nono() -> None:
     """Have this process, a helper that nono has forked, ended before nono is."""
-    write(min(read() + _STEP_OF_A_HELPER, _HIGHEST))
+    write(min(read() + _STEP_OF_A_HELPER, HIGHEST))
 
 
 def read() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from runtime import out_of_memory
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from attest.canonical import Json
 
@@ -63,13 +64,20 @@ def places(paths: Sequence[bytes]) -> tuple[bytes, ...]:
     )
 
 
-def hash_outputs(paths: Sequence[bytes], expected: Sequence[bytes]) -> list[Json]:
+def hash_outputs(
+    paths: Sequence[bytes],
+    expected: Sequence[bytes],
+    *,
+    begin: Callable[[int], Callable[[], None]] | None = None,
+) -> list[Json]:
     """Return what the outcome says about each declared output, in their order.
 
     Args:
         paths: the declared outputs.
         expected: what :func:`places` said of them; a file elsewhere, to which the command's own links
             lead, is none of its outputs.
+        begin: starts the reading process, which runs :func:`report` with the descriptor that this gets, and
+            returns what ends it; None forks it from here.
 
     A process of its own reads them: whatever stands at a path (a file on a server that does not answer,
     a trace that never ends, the ledger itself, whose locks a close in this process would drop) can
@@ -83,15 +91,13 @@ def hash_outputs(paths: Sequence[bytes], expected: Sequence[bytes]) -> list[Json
     reader, writer = os.pipe()
     try:
         try:
-            pid = os.fork()
-            if pid == 0:
-                _report(expected, writer)
+            end = _fork(expected, writer) if begin is None else begin(writer)
         finally:
             os.close(writer)
         try:
             found, in_time = _collect(reader, len(paths))
         finally:
-            _end(pid)
+            end()
     finally:
         os.close(reader)
     # When it ended before its time was over, somebody ended it: the kernel, for want of memory.
@@ -104,7 +110,14 @@ def unhashed(paths: Sequence[bytes]) -> list[Json]:
     return [{"path": canonical.text(path), "unhashed": "unreadable"} for path in paths]
 
 
-def _report(expected: Sequence[bytes], writer: int) -> NoReturn:
+def _fork(expected: Sequence[bytes], writer: int) -> Callable[[], None]:
+    pid = os.fork()
+    if pid == 0:
+        report(expected, writer)
+    return functools.partial(_end, pid)
+
+
+def report(expected: Sequence[bytes], writer: int) -> NoReturn:
     """Be the reading process: one line of JSON for each path."""
     try:
         out_of_memory.stand_before_nono()

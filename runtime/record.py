@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.hooks import HookResult
     from runtime.redaction import Redactor
     from runtime.resolution import Resolution
+    from runtime.shared_ledgers import SharedLedger
     from runtime.supervision import Ending
     from store.ledger import Ledger
 
@@ -57,7 +58,7 @@ class LaunchRecord:
     """
 
     def __init__(
-        self, session: str, ledger: Ledger | None, key: SigningKey | None, redactor: Redactor
+        self, session: str, ledger: Ledger | SharedLedger | None, key: SigningKey | None, redactor: Redactor
     ) -> None:
         self.session = session
         self.indices: list[int] = []

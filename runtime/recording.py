@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
 
+    from runtime.host_process import HostProcess
+    from runtime.own_process import OwnProcess
     from runtime.request import LaunchRequest
     from runtime.resolution import Places, Resolution
+    from runtime.shared_ledgers import SharedLedger
     from runtime.signing_key import ResolvedKey
 
 _STANDARD_ERROR = 2
@@ -44,6 +47,7 @@ class Recording:
         cleanup: closes the ledger at the end.
         begin: writes the first entries, given the record and those about lost launches, which come before
             them in the same commit; None for the intent alone.
+        process: the process around the launch; opens it.
 
     Attributes:
         ledger: the ledger, None before :meth:`open` and without a record.
@@ -59,9 +63,10 @@ class Recording:
         ask: Callable[[str], bytes] | None,
         remove: Callable[[bytes], None],
         cleanup: contextlib.ExitStack,
+        process: OwnProcess | HostProcess,
         begin: Callable[[LaunchRecord, Sequence[Draft]], None] | None = None,
     ) -> None:
-        self.ledger: Ledger | None = None
+        self.ledger: Ledger | SharedLedger | None = None
         self.record = LaunchRecord(session, None, None, Redactor())
         self._session = session
         self._places = places
@@ -70,6 +75,7 @@ class Recording:
         self._remove = remove
         self._cleanup = cleanup
         self._write_first = begin
+        self._process = process
         self._key: ResolvedKey | None = None
         self._passphrase: bytes | None = None
         self._sessions: OpenSessions | None = None
@@ -164,22 +170,20 @@ class Recording:
     def _begin(self, resolution: Resolution, *, may_found: bool) -> None:
         assert self._key is not None
         key, named = self._key.key, resolution.request.ledger
-        if named is None:
-            self.ledger = locations.open_default_ledger(
-                key,
-                state=self._places.state,
-                name=host.ledger_name(),
-                tool_version=__version__,
-                may_found=may_found,
-            )
-        else:
-            path = from_here(named)
-            if os.path.lexists(path):
-                self.ledger = Ledger.open(path, key, state=self._places.state)
-            else:
-                self.ledger = Ledger.create(
-                    path, key, name=host.ledger_name(), tool_version=__version__, state=self._places.state
+        path = None if named is None else from_here(named)
+        state = self._places.state
+
+        def open_ledger() -> Ledger:
+            name = host.ledger_name()
+            if path is None:
+                return locations.open_default_ledger(
+                    key, state=state, name=name, tool_version=__version__, may_found=may_found
                 )
+            if os.path.lexists(path):
+                return Ledger.open(path, key, state=state)
+            return Ledger.create(path, key, name=name, tool_version=__version__, state=state)
+
+        self.ledger = self._process.open_ledger((path, state, key.public.fingerprint()), open_ledger)
         self._cleanup.callback(self.ledger.close)
         self._refuse_streams(self.ledger.path)
         here = host.supervisor()
@@ -216,10 +220,12 @@ class Recording:
         forbidden = {(status.st_dev, status.st_ino)}
         if self._key is not None and self._key.identity is not None:
             forbidden.add(self._key.identity)
-        for number in range(3):
+        for number in self._process.streams:
             stream = os.fstat(number)
             if (stream.st_dev, stream.st_ino) in forbidden:
-                if number == _STANDARD_ERROR:  # what is said about this must not be written there either
+                if (
+                    number == _STANDARD_ERROR == self._process.streams[-1]
+                ):  # what is said about this must not be written there either
                     os.dup2(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC), number)
                 raise LaunchError(
                     f"descriptor {number} is the ledger or its key, and the command would inherit it",

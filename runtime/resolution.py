@@ -392,7 +392,7 @@ class Resolution:
         *,
         private: bytes | None = None,
         capability_file: OpenGrant | None = None,
-        streams: bool = True,
+        streams: Sequence[int] = (),
     ) -> Grants:
         """Open, judge and merge what is granted.
 
@@ -400,7 +400,7 @@ class Resolution:
             guard: what judges it.
             private: the launch's own temporary directory, None where there is none.
             capability_file: the grant of its capability state file, likewise.
-            streams: whether this process's standard streams are the command's.
+            streams: the descriptors that become the command's standard streams.
 
         Raises:
             GrantError: a grant that must not, or cannot, be given.
@@ -408,8 +408,7 @@ class Resolution:
         profile = self.profile
         extra = [] if capability_file is None else [capability_file]
         try:
-            if streams:
-                extra += standard_stream_grants(guard)
+            extra += standard_stream_grants(guard, streams)
             if private is not None:
                 extra.append(private_directory_grant(private))
         except BaseException:
@@ -535,13 +534,8 @@ class Resolution:
             for image in {image.path: image for image in held.images}.values()
             if not known.covers(image.path, Access.READ)
         ]
-        if not added:
-            return grants
-        with_images = Grants(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
-        with_images.sockets = grants.sockets
-        for opened in added:
-            self._cleanup.callback(os.close, opened.descriptor)
-        return with_images
+        grants.opened = tuple(sorted([*grants.opened, *added], key=lambda opened: opened.grant.path))
+        return grants
 
     def require_unwritable_script(self, held: executable.Held, capabilities: CapabilitySet) -> None:
         """Refuse a script that the command can rewrite, unless that was accepted.

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from attest.named_tuples import NamedTuple
-from runtime import child, enforcement, monitor, offspring, out_of_memory, syscalls
+from runtime import child, monitor, offspring, out_of_memory, syscalls
 from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from runtime.confinement import Confinement
     from runtime.enforcement import Prepared
     from runtime.executable import Held
-    from runtime.own_limits import Limit
+    from runtime.host_process import HostMonitor, HostProcess, HostSignals
+    from runtime.own_process import OwnMonitor, OwnProcess
     from runtime.standard_error import Relay
     from runtime.time_limit import TimeLimit
 
@@ -36,12 +37,17 @@ FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQ
 FORWARDED_ALONE = FORWARDED | {signal.SIGUSR1, signal.SIGUSR2}
 """Likewise where the launcher does nothing but launch: a host program has uses of its own for these two."""
 
-_TAKE_OVER_CPU_SECONDS = 0.5
 # Between two entries about what was refused: a dozen commits in a week, within the room for the closing ones.
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGER_PAUSES = 3
 # For a monitor whose command has ended; to kill what was left takes a sixth of it at most.
 _PATIENCE_SECONDS = 6 * offspring.KILL_SECONDS
+
+CANCEL_GRACE_SECONDS = 5.0
+"""How long a command that was cancelled has to end when it is told to."""
+
+CANCELLED = "cancelled"
+"""What has ended it then, as the outcome says it."""
 
 SAME = "same"
 DIFFERENT = "different"
@@ -97,6 +103,20 @@ class Ending(NamedTuple):
         return os.WCOREDUMP(self.status)
 
 
+class Orphans(NamedTuple):
+    """What became of what a lost monitor left.
+
+    Attributes:
+        ended: how the command ended, wait status and what it used; None where that cannot be known.
+        killed: how many others were killed.
+        left: how many were not ended.
+    """
+
+    ended: tuple[int, syscalls.Usage] | None
+    killed: int
+    left: int
+
+
 class Signals:
     """The forwarded signals, blocked and read from a descriptor while a launch runs.
 
@@ -108,6 +128,8 @@ class Signals:
     Attributes:
         mask: the signal mask before, which the command gets back.
     """
+
+    is_cancelled = False
 
     def __init__(self, forwarded: frozenset[signal.Signals] = FORWARDED) -> None:
         # A terminal stops whoever writes to it from the background, where the command can have put nono.
@@ -146,7 +168,14 @@ class Supervision:
     """
 
     def __init__(
-        self, monitor_pid: int, *, acknowledge: int, messages: int, report: int, release: int, failure: int
+        self,
+        own_monitor: OwnMonitor | HostMonitor,
+        *,
+        acknowledge: int,
+        messages: int,
+        report: int,
+        release: int,
+        failure: int,
     ) -> None:
         self._acknowledge = acknowledge
         self._messages = messages
@@ -154,8 +183,7 @@ class Supervision:
         self._report = report
         self._release = release
         self._failure = failure
-        self._monitor = monitor_pid
-        self._others = offspring.children() - {monitor_pid}
+        self._monitor = own_monitor
         self._pidfd = -1
         self._ballast = out_of_memory.Ballast()
         self._image: tuple[str, str | None] = UNCHECKED, None
@@ -173,14 +201,14 @@ class Supervision:
         prepared: Prepared,
         environment: Mapping[bytes, bytes],
         directory: int,
-        signals: Signals,
-        limits: Sequence[Limit],
+        signals: Signals | HostSignals,
+        process: OwnProcess | HostProcess,
         oom_score: int,
         relay: Relay | None = None,
         confinement: Confinement | None = None,
         time_limit: TimeLimit | None = None,
     ) -> Supervision:
-        """Fork the monitor, which forks the child; returns once the child is there, traced and held.
+        """Start the monitor, which forks the child; returns once the child is there, traced and held.
 
         Raises:
             LaunchError: a process cannot be made, or the child cannot be traced, or held to its limits.
@@ -202,10 +230,10 @@ class Supervision:
             environment=environment,
             directory=directory,
             signal_mask=signals.mask,
-            limits=limits,
+            limits=process.limits,
             oom_score=oom_score,
             bounds=() if confinement is None else confinement.bounds,
-            own_group=not any(os.isatty(number) for number in range(3)),
+            own_group=process.own_group,
             standard_error=-1 if relay is None else relay.command_end,
         )
         pipes = (report_end, release_end, failure_end)
@@ -221,23 +249,22 @@ class Supervision:
             keep |= {relay.command_end}
         if confinement is not None:
             keep |= confinement.descriptors
+        channel = monitor.Channel(acknowledged, messages_end)
         try:
-            monitor_pid = os.fork()
-        except OSError as error:
-            raise LaunchError(
-                f"cannot make a process: {error.strerror}",
-                code="launch.resources",
-                hint=enforcement.processes_hint(error.errno),
-            ) from None
-        if monitor_pid == 0:
-            channel = monitor.Channel(acknowledged, messages_end)
-            monitor.run(channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit)
-        for pipe in (acknowledged, messages_end, *pipes):
-            os.close(pipe)
+            started = process.start_monitor(
+                channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit
+            )
+        except BaseException:
+            for pipe in (acknowledge, messages, report, release, failure):
+                os.close(pipe)
+            raise
+        finally:
+            for pipe in (acknowledged, messages_end, *pipes):
+                os.close(pipe)
         if relay is not None:
             relay.close_command_end()
         supervision = cls(
-            monitor_pid,
+            started,
             acknowledge=acknowledge,
             messages=messages,
             report=report,
@@ -313,7 +340,9 @@ class Supervision:
             reason = os.strerror(int(problem)) if int(problem) else "an argument holds a NUL byte"
             raise ExecFailedError(f"the command cannot be executed: {reason}")
 
-    def wait(self, signals: Signals, record: Callable[[], None], relay: Relay | None = None) -> Ending:
+    def wait(
+        self, signals: Signals | HostSignals, record: Callable[[], None], relay: Relay | None = None
+    ) -> Ending:
         """Forward signals until the command has ended and what it left is gone.
 
         Args:
@@ -336,7 +365,7 @@ class Supervision:
         if relay is not None:
             relay.register(poll)
         self._forward(signals.seen)
-        is_init = os.getpid() == _INIT
+        is_init = self._monitor.reaps_strangers and os.getpid() == _INIT
         ending: Ending | None = None
         pause, deadline = _FIRST_PAUSE_SECONDS, None
         overdue = None
@@ -355,25 +384,50 @@ class Supervision:
                 relay.serve(ready, poll)
             if signals.descriptor in ready:
                 self._forward(signals.read())
-            if self._messages in ready:
-                ending = self._hear()
-            elif self._pidfd in ready:
-                return self.end(_PATIENCE_SECONDS)
-            elif overdue is not None and time.monotonic() >= overdue:
-                return self._end_late()
+            ending = self._ended(ready, overdue, is_cancelled=signals.is_cancelled)
         return ending
+
+    def _ended(self, ready: Mapping[int, int], overdue: float | None, *, is_cancelled: bool) -> Ending | None:
+        """Return how the command has ended, or was ended now; None while it goes on."""
+        if is_cancelled:
+            return self._cancel()
+        if self._messages in ready:
+            return self._hear()
+        if self._pidfd in ready:
+            return self.end(_PATIENCE_SECONDS)
+        if overdue is not None and time.monotonic() >= overdue:
+            return self._end_late()
+        return None
 
     def _end_late(self) -> Ending:
         """End a command whose time is over, which a monitor that does nothing has not noticed."""
         assert self._time_limit is not None
         return self.end()._replace(ended_by=self._time_limit.ENDED_BY)
 
+    def _cancel(self) -> Ending:
+        """Tell the command to end, give it a while, and kill it."""
+        told = False
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+            told = True
+        ending = self._hear_until(time.monotonic() + CANCEL_GRACE_SECONDS) or self.end()
+        return ending._replace(ended_by=ending.ended_by or CANCELLED) if told else ending
+
+    def _hear_until(self, deadline: float) -> Ending | None:
+        """Return how the command ended, None if it has not by then."""
+        poll = select.poll()
+        poll.register(self._messages, select.POLLIN)
+        while poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
+            if (ending := self._hear()) is not None:
+                return ending
+        return None
+
     def _reap_strangers(self) -> None:
         """As the first process of a container: wait for what others leave to it (``docker exec``)."""
         with contextlib.suppress(ChildProcessError):
             # Looked at before it is waited for: how these two ended is still wanted.
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                if ended.si_pid in {self._monitor, self.pid}:
+                if ended.si_pid in {self._monitor.pid, self.pid}:
                     return
                 os.waitpid(ended.si_pid, os.WNOHANG)
 
@@ -384,16 +438,9 @@ class Supervision:
             patience: how long the monitor has for it, in seconds.
         """
         self._hang_up()
-        poll = select.poll()
-        poll.register(self._messages, select.POLLIN)
-        deadline = time.monotonic() + patience
-        while poll.poll(max(0.0, deadline - time.monotonic()) * 1_000):
-            ending = self._hear()
-            if ending is not None:
-                return ending
-        # Its end of the pipe is open, so it is there, and the number is its own.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._monitor, signal.SIGKILL)
+        if (ending := self._hear_until(time.monotonic() + patience)) is not None:
+            return ending
+        self._monitor.kill()
         return self._take_over()
 
     def _hear(self) -> Ending | None:
@@ -456,40 +503,19 @@ class Supervision:
         return message
 
     def _take_over(self) -> Ending:
-        """Do what the lost monitor can do no more: kill the command, and what it left if that is ours now.
+        """Do what the lost monitor can do no more: kill the command, and what it left if that can be found.
 
-        ``nono run`` is a subreaper and learns how the command ended. A host that is none does not, and says
-        what it did itself: it was killed.
+        Where it is not known how the command ended this says what was done: it was killed.
         """
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        # The monitor's children have a new parent when it can be waited for.
-        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored this waits all the same
-            os.waitpid(self._monitor, 0)
-        ended: tuple[int, syscalls.Usage] | None = None
-        killed = 0
         deadline = time.monotonic() + offspring.KILL_SECONDS
-        # The limit that may have ended the monitor is this process's as well, and the record comes first.
-        end_of_time = time.process_time() + _TAKE_OVER_CPU_SECONDS
-        while (
-            (orphans := offspring.children() - self._others)
-            and time.monotonic() < deadline
-            and time.process_time() < end_of_time
-        ):
-            for pid in orphans:
-                with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                    os.kill(pid, signal.SIGKILL)
-                    found, status, usage = syscalls.wait4(pid, os.WNOHANG)
-                    if found == self.pid:
-                        ended = status, usage
-                    elif found:
-                        killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-            time.sleep(offspring.KILL_PAUSE)
+        ended, killed, left = self._monitor.take_over(self.pid, deadline)
         gone = select.poll()
         gone.register(self._pidfd, select.POLLIN)
         gone.poll(max(0.0, deadline - time.monotonic()) * 1_000)
         # Nobody has counted what a stranger inherited, and what nobody counted is not said to be gone.
-        left = len(orphans) if ended is not None else max(1, len(orphans))
+        left = left if ended is not None else max(1, left)
         if self._confinement is not None and self._confinement.kills_all():
             left = 0  # a control group counts what a stranger inherits as well
         status, usage = ended or (signal.SIGKILL, syscalls.Usage(0, 0, 0))
@@ -514,8 +540,7 @@ class Supervision:
         self._ballast.drop()
         for descriptor in (self._messages, self._report, self._release, self._failure):
             os.close(descriptor)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._monitor, 0)
+        self._monitor.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
 

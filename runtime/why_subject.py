@@ -101,7 +101,7 @@ class AskedLaunch:
             self.profile: Profile | None = resolution.profile
             self.guard = resolution.guard(())
             # The streams of this process are not those that the launch will have.
-            grants = resolution.grants(self.guard, streams=False)
+            grants = resolution.grants(self.guard)
             self.capabilities = resolution.capabilities(grants)
             self.rules = _rules(grants)
         self.can_unblock = bool(request.block_net)

@@ -17,15 +17,17 @@ import contextlib
 import copy
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attest.errors import NonoError
 from store.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from store.ledger import Appended, Draft, Ledger
+
+_Result = TypeVar("_Result")
 
 MAX_ENTRIES = 1_024
 """After so many entries a commit takes no further thread's in: the others wait longer for a larger one."""
@@ -72,6 +74,7 @@ class GroupCommit:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._access = threading.Lock()  # to the ledger, which is one thread's at a time
         self._guard = threading.Lock()  # of the line, and of who leads; never held for long
         self._line: deque[_Waiting] = deque()
         self._led = False
@@ -110,12 +113,18 @@ class GroupCommit:
         assert mine.appended is not None
         return mine.appended
 
+    def apart(self, work: Callable[[Ledger], _Result]) -> _Result:
+        """Return what ``work`` makes of the ledger while nobody commits to it."""
+        with self._access:
+            return work(self._ledger)
+
     def close(self) -> None:
         """Close the ledger, once nobody is in line."""
         with self._guard:
             while self._led:
                 self._idle.wait()
-            self._ledger.close()
+            with self._access:
+                self._ledger.close()
 
     def __enter__(self) -> GroupCommit:
         return self
@@ -183,4 +192,5 @@ class GroupCommit:
 
     def _append(self, drafts: list[Draft]) -> list[Appended]:
         self.commits += 1
-        return self._ledger.append(drafts)
+        with self._access:
+            return self._ledger.append(drafts)

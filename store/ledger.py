@@ -422,6 +422,15 @@ class Ledger:
             if not place.is_occupied():
                 raise self._replaced(place.path)
 
+    def require_usable(self) -> None:
+        """Refuse what cannot be appended to any more, as far as a glance shows: moved away, or sealed.
+
+        Raises:
+            LedgerError: it is.
+        """
+        self._check_in_place()
+        self._require_unsealed()
+
     def _replaced(self, path: bytes) -> LedgerError:
         return LedgerError(
             f"{os.fsdecode(path)} was replaced or removed while it was open", code="ledger.replaced"

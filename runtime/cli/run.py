@@ -15,6 +15,7 @@ from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
 from runtime.grant_request import SOCKET_FLAGS, GrantRequest, SocketRequest
 from runtime.launch import Launch, LaunchPlan, LaunchResult
+from runtime.own_process import OwnProcess
 from runtime.path_names import shown
 from runtime.request import LaunchRequest
 
@@ -311,7 +312,7 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
             explain=explain if arguments.verbose else keep_silent,
             ask=ask,
             silent=silent,
-            redeliver_signals=False,
+            process=OwnProcess(redeliver_signals=False),
             relay_standard_error=arguments.diagnostics,
         )
         if arguments.dry_run:

@@ -359,7 +359,7 @@ def test_what_is_wrong_is_named_without_listing_all_that_is(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "holds"),
-    [("memory", True), ("cpu-time", True), ("time-out", True), ("", False), (None, False)],
+    [(word, True) for word in ("memory", "cpu-time", "time-out", "cancelled")] + [("", False), (None, False)],
 )
 def test_what_ended_a_launch_is_a_word_of_a_closed_list(word: str | None, holds: bool) -> None:
     outcomes = [document for document in GOOD if document["kind"] == "launch.outcome"]

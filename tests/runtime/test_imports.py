@@ -21,6 +21,26 @@ PROLOGUE = f"""\
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 bare = set(sys.modules)
+
+def launch(command, *, profile=None, workdir=None, ports=(), unix=(), credentials=None, **held):
+    # As ``nono run`` does it: in a process that does nothing else.
+    from runtime.launch import Launch
+    from runtime.request import LaunchRequest
+    sockets, limited = (), {{}}
+    if unix:
+        from runtime.grant_request import SOCKET_KEYS, SocketRequest
+        sockets = [SocketRequest(os.fsencode(path), *SOCKET_KEYS["unix_socket"]) for path in unix]
+    if held:
+        from runtime import limits
+        limited = limits.asked(held)
+    request = LaunchRequest(
+        command=tuple(map(os.fsencode, command)), variables=dict(os.environb),
+        profile=None if profile is None else os.fsencode(profile),
+        workdir=None if workdir is None else os.fsencode(workdir),
+        open_ports=tuple(ports), unix_sockets=tuple(sockets),
+        credentials=credentials or {{}}, limits=limited,
+    )
+    return Launch(request, notify=lambda _: None).run()
 """
 
 OURS = {
@@ -33,7 +53,7 @@ OURS = {
     "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
     "runtime.errors", "runtime.executable",
     "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
-    "runtime.calling", "runtime.recording", "runtime.resolution",
+    "runtime.own_process", "runtime.recording", "runtime.resolution",
     "runtime.monitor", "runtime.offspring", "runtime.out_of_memory", "runtime.outputs", "runtime.own_limits",
     "runtime.path_names",
     "runtime.private_directory", "runtime.privileges", "runtime.protected", "runtime.record",
@@ -95,7 +115,7 @@ def top(names: set[str]) -> set[str]:
 
 
 def test_a_launch_imports_these_modules_and_no_others(interpret: Callable[[str], Any]) -> None:
-    launch = "from runtime import launch\nlaunch(['/bin/true'])\n"
+    launch = "launch(['/bin/true'])\n"
     interpret(launch + LOADED)  # makes the key, the ledger and the filter
     loaded = set(interpret(launch + LOADED))
     ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
@@ -126,7 +146,7 @@ WITH_A_PROFILE = {
 
 
 def test_a_profile_costs_its_own_modules_and_json(interpret: Callable[[str], Any]) -> None:
-    launch = "from runtime import launch\nos.mkdir('w') if not os.path.exists('w') else None\n"
+    launch = "os.mkdir('w') if not os.path.exists('w') else None\n"
     launch += "launch(['/bin/true'], profile='python-dev', workdir='w')\n"
     interpret(launch + LOADED)
     loaded = set(interpret(launch + LOADED))
@@ -138,7 +158,6 @@ def test_a_profile_costs_its_own_modules_and_json(interpret: Callable[[str], Any
 # Each process of a launch says what it has loaded since the fork, as late as it can.
 WATCHED = """
 import json
-from runtime import launch
 launch(["/bin/true"], profile=profile)
 first, fork, execve, leave = set(sys.modules), os.fork, os.execve, os._exit
 reader, writer = os.pipe()
@@ -185,10 +204,10 @@ def test_importing_the_package_starts_nothing(interpret: Callable[[str], Any], t
 
 def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
     """What mediates for the command is loaded before, and by such a launch alone."""
-    listening = WATCHED.replace('["/bin/true"]', '["/bin/true"], open_ports=[3047]').replace(
-        'sleep 600 & exit 3"]', 'sleep 600 & exit 3"], open_ports=[3047]'
+    listening = WATCHED.replace('["/bin/true"]', '["/bin/true"], ports=[3047]').replace(
+        'sleep 600 & exit 3"]', 'sleep 600 & exit 3"], ports=[3047]'
     )
-    assert listening.count("open_ports") == 2
+    assert listening.count("ports") == 2
     found = interpret("profile = None\n" + listening)
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
@@ -197,11 +216,11 @@ def test_a_launch_that_listens_imports_nothing_after_the_fork(interpret: Callabl
 
 def test_a_launch_with_unix_sockets_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
     """Likewise, and what judges and waits besides."""
-    granted = ", allow_unix_socket=['/tmp/nono-nobody-listens-here']"
+    granted = ", unix=['/tmp/nono-nobody-listens-here']"
     connecting = WATCHED.replace('["/bin/true"]', f'["/bin/true"]{granted}').replace(
         'sleep 600 & exit 3"]', f'sleep 600 & exit 3"]{granted}'
     )
-    assert connecting.count("allow_unix_socket") == 2
+    assert connecting.count("unix=") == 2
     found = interpret("profile = None\n" + connecting)
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
@@ -264,10 +283,9 @@ def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
     assert found["second"] == []
-    launch = "from runtime import launch\n"
     asked = "launch(['/bin/true'], credentials={'B': 'file://' + os.path.abspath('secret')})\n"
-    plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
-    assert set(interpret(launch + asked + LOADED)) - plain == {
+    plain = set(interpret("launch(['/bin/true'])\n" + LOADED))
+    assert set(interpret(asked + LOADED)) - plain == {
         "runtime.bounded_reading",
         "runtime.credentials",
         "runtime.document_words",
@@ -289,9 +307,8 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
     assert found["exit"] == 3
     assert found["said"] == {"child": [], "launcher": [], "monitor": []}
     assert found["second"] == []
-    launch = "from runtime import launch\n"
-    plain = set(interpret(launch + "launch(['/bin/true'])\n" + LOADED))
-    limited = set(interpret(launch + "launch(['/bin/true'], nofile=64)\n" + LOADED))
+    plain = set(interpret("launch(['/bin/true'])\n" + LOADED))
+    limited = set(interpret("launch(['/bin/true'], nofile=64)\n" + LOADED))
     assert limited - plain == {
         "runtime.cgroups",
         "runtime.confinement",
@@ -299,5 +316,5 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
         "runtime.limits",
         "runtime.mounts",
     }
-    timed = set(interpret(launch + "launch(['/bin/true'], timeout=60)\n" + LOADED))
+    timed = set(interpret("launch(['/bin/true'], timeout=60)\n" + LOADED))
     assert timed - limited == {"runtime.time_limit"}

@@ -116,20 +116,11 @@ def test_a_refusal_is_an_error_with_a_code(host: Callable[..., Any]) -> None:
     ]
 
 
-def test_a_process_with_other_threads_is_refused(host: Callable[..., Any]) -> None:
-    found = host(
-        "stop = threading.Event()\n"
-        "thread = threading.Thread(target=stop.wait); thread.start()\n"
-        "try: launch(['/bin/true'])\n"
-        "except LaunchError as error: code = error.code\n"
-        "stop.set(); thread.join()\n"
-        "say([code, launch(['/bin/true']).exit])"
-    )
-    assert found == ["launch.threads", 0]
-
-
 def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
-    """Descriptors, children, signal handling, working directory, umask: all as before, after each way out."""
+    """Children, signal handling, working directory, umask: all as before, after each way out.
+
+    What stays is opened by the first launch: the control socket of the zygote, and the ledger.
+    """
     found = host(
         "def state():\n"
         "    handlers = [repr(signal.getsignal(n)) for n in signal.valid_signals()]\n"
@@ -158,23 +149,6 @@ def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> No
         "say([list(resource.getrlimit(number)) == list(pair) for number, pair in asked.items()])"
     )
     assert found == [True, True]
-
-
-def test_a_signal_to_the_host_reaches_command_and_host(host: Callable[..., Any]) -> None:
-    found = host(
-        "got = []\n"
-        "signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))\n"
-        "pid = os.getpid()\n"
-        "helper = os.fork()\n"
-        "if helper == 0:\n"
-        "    while not os.path.exists('ready'): time.sleep(0.01)\n"
-        "    os.kill(pid, signal.SIGTERM); os._exit(0)\n"
-        "script = 'trap \"exit 9\" TERM; : > ready; while :; do sleep 0.05; done'\n"
-        "result = launch(['/bin/sh', '-c', script], allow=['.'])\n"
-        "os.waitpid(helper, 0)\n"
-        "say([result.exit, got])"
-    )
-    assert found == [9, [15]]
 
 
 def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> None:
@@ -210,30 +184,9 @@ def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
     assert found[0] is False
     *_, outcome, attestation = entries(found[1])
     assert attestation["kind"] == "launch.attestation"
-    assert outcome["data"]["signal"] == signal.SIGKILL
-    assert outcome["data"]["outputs"][0]["unhashed"] == "unreadable"
+    assert (outcome["data"]["signal"], outcome["data"]["ended_by"]) == (signal.SIGTERM, "cancelled")
+    assert outcome["data"]["outputs"][0]["size"] > 0
     assert outcome["data"]["counts"]["survivors"] == 1
-
-
-def test_a_host_that_is_no_subreaper_says_what_it_cannot_know(host: Callable[..., Any]) -> None:
-    """What a lost monitor leaves becomes somebody else's, and is not said to be gone."""
-    found = host(
-        "pid = os.getpid()\n"
-        "helper = os.fork()\n"
-        "if helper == 0:\n"
-        "    def children(of): return open(f'/proc/{of}/task/{of}/children').read().split()\n"
-        "    while not os.path.exists('ready'): time.sleep(0.01)\n"
-        "    (monitor,) = set(children(pid)) - {str(os.getpid())}\n"
-        "    os.kill(int(monitor), signal.SIGKILL); os._exit(0)\n"
-        "result = launch(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'], ledger='../l.db')\n"
-        "os.waitpid(helper, 0)\n"
-        "say([result.signal, result.exit_status, os.path.abspath('../l.db')])\n"
-    )
-    assert found[:2] == [signal.SIGKILL, 128 + signal.SIGKILL]
-    *_, outcome, _ = entries(found[2])
-    assert outcome["data"]["counts"] == {
-        "decisions": 0, "decisions_dropped": 0, "survivors": 0, "survivors_left": 1,
-    }  # fmt: skip
 
 
 def test_what_is_said_goes_to_notify(host: Callable[..., Any]) -> None:
@@ -296,36 +249,3 @@ def test_many_launches_in_one_process(host: Callable[..., Any]) -> None:
         "say([[result.exit for result in results], results[-1].entries, len(sessions)])"
     )
     assert found == [list(range(20)), [77, 78, 79, 80], 20]
-
-
-SILENT_MONITOR = """
-from runtime import supervision, syscalls
-syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-supervision._PATIENCE_SECONDS = 0.5
-here = os.getpid()
-if os.fork() == 0:
-    me = os.getpid()
-    while True:
-        with open(f"/proc/{here}/task/{here}/children") as file:
-            monitors = [int(pid) for pid in file.read().split() if int(pid) != me]
-        for monitor in monitors:
-            with open(f"/proc/{monitor}/task/{monitor}/children") as file:
-                commands = file.read().split()
-            for command in commands:
-                with open(f"/proc/{command}/status") as file:
-                    status = file.read()
-                if "sleep" in status and "TracerPid:\\t0" in status:  # let go of, it runs
-                    os.kill(monitor, signal.SIGSTOP)
-                    os._exit(0)
-        time.sleep(0.005)
-result = launch(["/bin/sleep", "2"])
-say({"exit": result.exit, "ledger": os.fsdecode(result.ledger)})
-"""
-
-
-def test_a_monitor_that_says_nothing_does_not_hold_up_the_record(host: Callable[..., Any]) -> None:
-    """It can wait for a page of the command's that a file system does not bring."""
-    said = host(SILENT_MONITOR)
-    assert said["exit"] == 0
-    kinds = [document["kind"] for document in entries(said["ledger"])]
-    assert kinds[-2:] == ["launch.outcome", "launch.attestation"]

@@ -1,0 +1,531 @@
+"""Launches from inside a program of Python: threads, event loops, forks, streams, cancelling, odd hosts."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from attest import canonical, schema
+from store.ledger_file import connect_for_reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[2]
+PROLOGUE = f"""\
+import asyncio, json, os, signal, sys, threading, time
+sys.path.insert(0, {str(ROOT)!r})
+from runtime import LaunchError, LaunchResult, alaunch, launch, start
+def say(value): print(json.dumps(value, default=repr), flush=True)
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+def zygotes():
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{{name}}/cmdline", "rb") as file: words = file.read().split(b"\\0")
+        except OSError: continue
+        if words[-2:-1] == [b"%d" % os.getpid()] and b"zygote" in b" ".join(words): found.append(int(name))
+    return found
+"""
+
+
+class Host:
+    """Runs code of host programs, in interpreters of their own."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.work = place / "work"
+        self.work.mkdir()
+        self.environment = {
+            "HOME": str(place / "home"),
+            "PATH": "/usr/bin:/bin",
+            "TMPDIR": str(place),
+            **{f"XDG_{name}_HOME": str(place / name) for name in ("CACHE", "CONFIG", "STATE")},
+        }
+
+    def begin(self, code: str, **options: Any) -> subprocess.Popen[bytes]:  # what Popen takes
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", PROLOGUE + code],
+            env={**self.environment, **options.pop("env", {})},
+            cwd=self.work,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    def run(self, code: str, **options: Any) -> Any:  # whatever JSON has
+        begun = self.begin(code, **options)
+        out, err = begun.communicate(timeout=120)
+        assert begun.returncode == 0, err.decode()
+        assert b"Traceback" not in err
+        return json.loads(out.splitlines()[-1])
+
+    def entries(self, ledger: str = "../l.db") -> list[dict[str, Any]]:
+        path = os.fsencode(self.work / ledger)
+        connection = connect_for_reading(path)
+        bodies = [row[0] for row in connection.execute("SELECT body FROM entry ORDER BY idx")]
+        connection.close()
+        documents = [canonical.decode_object(body) for body in bodies]
+        for document in documents:
+            schema.check_entry(document)
+        return [dict(document) for document in documents]
+
+    def sessions(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for entry in self.entries():
+            if entry["session"] is not None:
+                found.setdefault(entry["session"], []).append(entry["kind"].removeprefix("launch."))
+        return found
+
+
+WHOLE = ["intent", "start", "outcome", "attestation"]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_threads_launch_at_once_and_share_one_ledger(host: Host) -> None:
+    found = host.run(
+        "results = {}\n"
+        "def work(n): results[n] = launch(['/bin/sh', '-c', f'exit {n}'], ledger='../l.db')\n"
+        "threads = [threading.Thread(target=work, args=(n,)) for n in range(12)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "held = [os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')\n"
+        "        if os.path.lexists(f'/proc/self/fd/{n}')]\n"
+        "say([[results[n].exit for n in range(12)], sum(path.endswith('l.db') for path in held)])"
+    )
+    assert found[0] == list(range(12))
+    assert found[1] == 2  # the connection, and the descriptor that says where the file is
+    assert list(host.sessions().values()) == [WHOLE] * 12
+
+
+def test_an_event_loop_goes_on_while_commands_run(host: Host) -> None:
+    found = host.run(
+        "async def main():\n"
+        "    ticks = 0\n"
+        "    async def tick():\n"
+        "        nonlocal ticks\n"
+        "        while True: ticks += 1; await asyncio.sleep(0.01)\n"
+        "    ticking = asyncio.create_task(tick())\n"
+        "    script = 'sleep 0.5; exit '\n"
+        "    waiting = [alaunch(['/bin/sh', '-c', f'{script}{n}'], ledger='../l.db') for n in range(4)]\n"
+        "    results = await asyncio.gather(*waiting)\n"
+        "    ticking.cancel()\n"
+        "    say([[result.exit for result in results], ticks > 5])\n"
+        "asyncio.run(main())"
+    )
+    assert found == [[0, 1, 2, 3], True]
+    assert list(host.sessions().values()) == [WHOLE] * 4
+
+
+def test_a_cancelled_task_ends_its_command_and_closes_its_record(host: Host) -> None:
+    found = host.run(
+        "async def main():\n"
+        "    script = 'echo $$ > pid; mv pid pid.there; exec sleep 600'\n"
+        "    task = asyncio.create_task(alaunch(['/bin/sh', '-c', script], allow=['.'], ledger='../l.db'))\n"
+        "    while not os.path.exists('pid.there'): await asyncio.sleep(0.01)\n"
+        "    task.cancel()\n"
+        "    try: await task\n"
+        "    except asyncio.CancelledError: pass\n"
+        "    say(os.path.exists('/proc/' + open('pid.there').read().strip()))\n"
+        "asyncio.run(main())"
+    )
+    assert found is False
+    assert list(host.sessions().values()) == [WHOLE]
+    outcome = host.entries()[-2]["data"]
+    assert (outcome["signal"], outcome["ended_by"]) == (signal.SIGTERM, "cancelled")
+
+
+def test_what_ignores_that_it_is_told_to_end_is_killed(host: Host) -> None:
+    found = host.run(
+        "from runtime import supervision\n"
+        "supervision.CANCEL_GRACE_SECONDS = 0.3\n"
+        "running = start(['/bin/sh', '-c', 'trap \"\" TERM; : > ready; while :; do sleep 1; done'],\n"
+        "                allow=['.'], ledger='../l.db')\n"
+        "until(lambda: os.path.exists('ready'))\n"
+        "done = running.is_done\n"
+        "running.cancel()\n"
+        "result = running.wait()\n"
+        "say([done, running.is_done, result.signal, result.ended_by])"
+    )
+    assert found == [False, True, signal.SIGKILL, "cancelled"]
+
+
+def test_a_launch_that_is_cancelled_before_it_begins_runs_nothing(host: Host) -> None:
+    found = host.run(
+        "def cancelling(text):\n"
+        "    running.cancel()\n"
+        "from runtime import calling\n"
+        "command = ['/bin/sh', '-c', ': > ran']\n"
+        "running = calling._prepare(command, allow=['.'], ledger='../l.db', notify=cancelling)\n"
+        "try: running.run()\n"
+        "except LaunchError as error: say([error.code, os.path.exists('ran')])"
+    )
+    assert found == ["launch.interrupted", False]
+    assert list(host.sessions().values()) == [["intent", "outcome", "attestation"]]
+
+
+def test_output_is_captured_told_and_bounded(host: Host) -> None:
+    found = host.run(
+        "told = []\n"
+        "script = 'printf abc; head -c 5000000 /dev/zero >&2; cat'\n"
+        "result = launch(['/bin/sh', '-c', script], input=b'given', capture=True, output_limit=1000,\n"
+        "                on_stderr=lambda piece: told.append(len(piece)), ledger='../l.db')\n"
+        "say([result.stdout.decode(), result.stdout_dropped, len(result.stderr), result.stderr_dropped,\n"
+        "     sum(told), isinstance(result, LaunchResult)])\n"
+    )
+    assert found == ["abcgiven", 0, 1000, 4_999_000, 5_000_000, True]
+
+
+def test_without_capture_the_streams_are_the_hosts(host: Host) -> None:
+    begun = host.begin(
+        "launch(['/bin/sh', '-c', 'cat; echo err >&2'], ledger='../l.db')", stdin=subprocess.PIPE
+    )
+    out, err = begun.communicate(b"through", timeout=60)
+    assert (begun.returncode, out, err) == (0, b"through", b"err\n")
+
+
+def test_a_callback_that_raises_ends_the_command(host: Host) -> None:
+    found = host.run(
+        "def refuse(piece): raise ZeroDivisionError(piece)\n"
+        "try: launch(['/bin/sh', '-c', 'echo x; exec sleep 600'], on_stdout=refuse, ledger='../l.db')\n"
+        "except ZeroDivisionError as error: say(repr(error.args[0]))"
+    )
+    assert found == repr(b"x\n")
+    assert list(host.sessions().values()) == [WHOLE]
+    assert host.entries()[-2]["data"]["ended_by"] == "cancelled"
+
+
+def test_a_callback_in_an_event_loop_can_wait(host: Host) -> None:
+    found = host.run(
+        "async def main():\n"
+        "    told, thread = [], threading.get_ident()\n"
+        "    async def take(piece):\n"
+        "        await asyncio.sleep(0.01)\n"
+        "        told.append([piece.decode(), threading.get_ident() == thread])\n"
+        "    script = 'echo a; sleep 0.2; echo b'\n"
+        "    await alaunch(['/bin/sh', '-c', script], on_stdout=take, ledger='../l.db')\n"
+        "    say(told)\n"
+        "asyncio.run(main())"
+    )
+    assert found == [["a\n", True], ["b\n", True]]
+
+
+def test_a_callback_that_takes_its_time_holds_up_no_record(host: Host) -> None:
+    found = host.run(
+        "go = threading.Event()\n"
+        "running = start(['/bin/echo', 'x'], on_stdout=lambda piece: go.wait(), ledger='../l.db')\n"
+        "import sqlite3\n"
+        "def closed():\n"
+        "    if not os.path.exists('../l.db'): return False\n"
+        "    kinds = sqlite3.connect('../l.db').execute('SELECT count(*) FROM entry').fetchone()\n"
+        "    return kinds == (5,)\n"
+        "until(closed)\n"
+        "before = running.is_done; go.set(); running.wait()\n"
+        "say(before)"
+    )
+    assert found is False
+
+
+def test_after_a_fork_both_processes_launch(host: Host) -> None:
+    found = host.run(
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "before = zygotes()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    code = launch(['/bin/sh', '-c', 'exit 7'], ledger='../l.db').exit\n"
+        "    os._exit(code if len(zygotes()) == 1 and zygotes() != before else 1)\n"
+        "mine = launch(['/bin/sh', '-c', 'exit 6'], ledger='../l.db').exit\n"
+        "say([mine, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(before), zygotes() == before])"
+    )
+    assert found == [6, 7, 1, True]
+    assert list(host.sessions().values()) == [WHOLE] * 3
+
+
+def test_the_record_is_the_commands_own(host: Host) -> None:
+    """What ``nono run`` records of the same command differs in what differs, and in nothing else."""
+    host.run(
+        "from runtime.cli import main\n"
+        "os.umask(0o27)\n"
+        "command = ['/bin/sh', '-c', 'umask; exit 4']\n"
+        "main(['run', '--silent', '--ledger', '../l.db', '--block-net', '--', *command])\n"
+        "result = launch(command, ledger='../l.db', block_net=True, capture=True)\n"
+        "say(result.stdout.decode())"
+    )
+    run, called = ([e["data"] for e in host.entries() if e["session"] == s] for s in host.sessions())
+    for theirs, ours in zip(run[:-1], called[:-1], strict=True):
+        differing = {name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name)}
+        assert differing <= {
+            "capabilities", "capabilities_sha256", "duration_us", "ended", "environment", "pid", "resources",
+            "started", "supervisor",
+        }  # fmt: skip
+    assert run[1]["enforcement"] == called[1]["enforcement"]
+
+
+def test_a_command_has_the_hosts_umask_directory_limits_and_ignored_signals(host: Host) -> None:
+    code = (
+        "import resource\n"
+        "os.umask(0o37)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300))\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "told, kept = [], {'read': ['.'], 'ledger': '../l.db', 'capture': True}\n"
+        "for command in (['/bin/sh', '-c', 'umask; ulimit -Sn; ulimit -Hn; ulimit -c; pwd'],\n"
+        "                ['/bin/grep', '-E', '^Sig(Ign|Blk)', '/proc/self/status']):\n"
+        "    told += launch(command, **kept).stdout.decode().splitlines()\n"
+        "say(told)"
+    )
+    umask, soft, hard, core, directory, blocked, ignored = host.run(code)
+    assert (umask, soft, hard, core) == ("0037", "200", "300", "0")
+    assert directory == str(host.work)
+    assert int(blocked.split()[1], 16) == 1 << signal.SIGUSR1 - 1
+    assert int(ignored.split()[1], 16) >> signal.SIGUSR2 - 1 & 1
+
+
+def test_a_zygote_that_was_killed_is_replaced(host: Host) -> None:
+    found = host.run(
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "(first,) = zygotes()\n"
+        "os.kill(first, signal.SIGKILL)\n"
+        "until(lambda: not zygotes())\n"
+        "exits = [launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit for _ in range(2)]\n"
+        "say([exits, len(zygotes()), zygotes() != [first]])"
+    )
+    assert found == [[3, 3], 1, True]
+
+
+def test_a_zygote_that_is_killed_while_commands_run_takes_none_with_it(host: Host) -> None:
+    found = host.run(
+        "scripts = [f': > ready{n}; sleep 1; exit {n}' for n in range(3)]\n"
+        "running = [start(['/bin/sh', '-c', each], allow=['.'], ledger='../l.db') for each in scripts]\n"
+        "until(lambda: all(os.path.exists(f'ready{n}') for n in range(3)))\n"
+        "os.kill(zygotes()[0], signal.SIGKILL)\n"
+        "say([each.wait().exit for each in running])"
+    )
+    assert found == [0, 1, 2]
+    assert list(host.sessions().values()) == [WHOLE] * 3
+
+
+def test_the_zygote_ends_with_its_host(host: Host) -> None:
+    begun = host.begin("launch(['/bin/true'], ledger='../l.db')\nsay(zygotes())")
+    out, _ = begun.communicate(timeout=60)
+    (zygote,) = json.loads(out.splitlines()[-1])
+    _until_gone(zygote)
+
+
+def _until_gone(pid: int) -> None:
+    import time
+
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{pid}"):
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] == b"Z":
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_host_that_is_killed_takes_its_commands_with_it(host: Host, forked: bool) -> None:
+    """Also where a child of it goes on, which has inherited its end of every pipe."""
+    begun = host.begin(
+        "import ctypes\n"
+        "script = 'setsid sleep 601 & echo $! $$ > pids; mv pids there; exec sleep 600'\n"
+        "running = start(['/bin/sh', '-c', script], allow=['.'], ledger='../l.db')\n"
+        "until(lambda: os.path.exists('there'))\n"
+        # Behind Python's back, so that nothing is closed in the child.
+        + (
+            "child = ctypes.CDLL(None).fork()\n"
+            "if child == 0:\n"
+            "    os.close(1), os.close(2)\n"
+            "    time.sleep(60); os._exit(0)\n"
+            if forked
+            else "child = 0\n"
+        )
+        + "say(child)\ntime.sleep(60)\n"
+    )
+    assert begun.stdout is not None
+    child = int(begun.stdout.readline())
+    begun.kill()
+    begun.communicate(timeout=60)
+    try:
+        for pid in (host.work / "there").read_text().split():
+            _until_gone(int(pid))
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+            _until_gone(child)
+    assert list(host.sessions().values()) == [["intent", "start"]]
+    host.run("say(launch(['/bin/true'], ledger='../l.db').exit)")
+    assert list(host.sessions().values()) == [["intent", "start", "lost"], WHOLE]
+
+
+def test_a_monitor_that_is_lost_leaves_nothing_and_the_record_says_how_it_ended(host: Host) -> None:
+    found = host.run(
+        "def children(of):\n"
+        "    with open(f'/proc/{of}/task/{of}/children') as file: return file.read().split()\n"
+        "script = 'setsid sleep 601 & echo $! $$ > pids; mv pids there; exec sleep 600'\n"
+        "running = start(['/bin/sh', '-c', script], allow=['.'], ledger='../l.db')\n"
+        "until(lambda: os.path.exists('there'))\n"
+        "(monitor,) = children(zygotes()[0])\n"
+        "os.kill(int(monitor), signal.SIGKILL)\n"
+        "result = running.wait()\n"
+        "gone = [not os.path.exists('/proc/' + pid) for pid in open('there').read().split()]\n"
+        "say([result.signal, result.survivors, gone])"
+    )
+    assert found == [signal.SIGKILL, 1, [True, True]]
+    counts = host.entries()[-2]["data"]["counts"]
+    assert (counts["survivors"], counts["survivors_left"]) == (1, 0)
+
+
+def test_no_module_is_found_in_the_current_directory_or_on_the_hosts_path(host: Host) -> None:
+    hostile = "open('taken', 'a').write(__name__)"
+    for place in (host.work, host.place / "path"):
+        place.mkdir(exist_ok=True)
+        for name in (
+            "socket",
+            "pickle",
+            "json",
+            "runtime",
+            "attest",
+            "select",
+            "sitecustomize",
+            "usercustomize",
+        ):
+            (place / f"{name}.py").write_text(hostile)
+    found = host.run(
+        "from runtime import calling\n"
+        "sys.path[:0] = [os.getcwd(), os.path.abspath('../path')]\n"
+        "os.environ['PYTHONPATH'] = os.path.abspath('../path')\n"
+        "say([launch(['/bin/true'], ledger='../l.db').exit, os.path.exists('taken')])"
+    )
+    assert found == [0, False]
+
+
+def test_what_a_host_has_become_its_commands_are(host: Host) -> None:
+    """A zygote of before must not stand in for a process that has given something up."""
+    as_root = os.geteuid() == 0
+    become = "os.setgroups([4242])" if as_root else "syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)"
+    found = host.run(
+        "from runtime import syscalls\n"
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "before = zygotes()\n"
+        f"{become}\n"
+        "result = launch(['/usr/bin/id', '-G'], ledger='../l.db', capture=True)\n"
+        "until(lambda: not set(before) & set(zygotes()))\n"
+        "say(result.stdout.decode().split())"
+    )
+    assert ("4242" in found) is as_root
+
+
+def test_a_host_that_has_closed_its_streams(host: Host) -> None:
+    found = host.run(
+        "kept = os.dup(1)\n"
+        "for number in range(3): os.close(number)\n"
+        "result = launch(['/bin/sh', '-c', 'cat; echo x; echo y >&2'], ledger='../l.db', capture=True)\n"
+        "os.dup2(kept, 1)\n"
+        "say([result.exit, result.stdout.decode(), result.stderr.decode()])"
+    )
+    assert found == [0, "x\n", "y\n"]
+
+
+def test_descriptors_with_high_and_low_numbers_arrive(host: Host) -> None:
+    found = host.run(
+        "import resource\n"
+        "held = [os.open('/dev/null', os.O_RDONLY) for _ in range(40)]\n"
+        "first = launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit\n"
+        "for number in held[::2]: os.close(number)\n"
+        "second = launch(['/bin/sh', '-c', 'exit 4'], ledger='../l.db').exit\n"
+        "for number in held[1::2]: os.close(number)\n"
+        "say([first, second, launch(['/bin/sh', '-c', 'exit 5'], ledger='../l.db').exit])"
+    )
+    assert found == [3, 4, 5]
+
+
+def test_a_host_that_waits_for_any_child_has_none(host: Host) -> None:
+    found = host.run(
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "running = start(['/bin/sleep', '1'], ledger='../l.db')\n"
+        "try: os.waitpid(-1, 0)\n"
+        "except ChildProcessError: say(running.wait().exit)"
+    )
+    assert found == 0
+
+
+def test_a_ledger_that_was_moved_away_is_not_written_to(host: Host) -> None:
+    found = host.run(
+        "first = launch(['/bin/true'], ledger='../l.db')\n"
+        "for tail in ('', '-wal', '-shm'): os.rename('../l.db' + tail, '../old.db' + tail)\n"
+        "second = launch(['/bin/true'], ledger='../l.db')\n"
+        "say([first.entries, second.entries])"
+    )
+    assert found == [[1, 2, 3, 4], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("value", [{"output_limit": -1}, {"output_limit": True}, {"input": "text"}])
+def test_streams_that_make_no_sense_are_refused(value: Mapping[str, object]) -> None:
+    from runtime import LaunchError, launch
+
+    with pytest.raises(LaunchError) as caught:
+        launch(["/bin/true"], **value)  # type: ignore[arg-type]  # the point of it
+    assert caught.value.code == "usage.streams"
+
+
+OF_WHO_PREPARES = {"runtime.seccomp_rules", "runtime.socket_variables", "runtime.surroundings"}
+"""What modules of a monitor import in functions that only the launcher calls: its filter, its variables."""
+
+
+def _imported_by(module: str) -> set[str]:
+    """Return the modules of ours that one imports, wherever in it, when it runs."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return {name for name in found if (ROOT / (name.replace(".", "/") + ".py")).exists() and "." in name}
+
+
+def test_whatever_a_monitor_can_ever_import_the_zygote_has() -> None:
+    """Nothing is imported after the fork: whoever gives a monitor a module of its own names it there."""
+    from runtime import zygote
+
+    reached, waiting = set[str](), {"runtime.monitor", "runtime.outputs"}
+    while waiting:
+        reached.add(module := waiting.pop())
+        waiting |= _imported_by(module) - reached
+    code = (
+        "import sys, types\n"
+        "for name in ('attest', 'runtime', 'store'):\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        f"    sys.modules[name].__path__ = [{str(ROOT)!r} + '/' + name]\n"
+        "sys.modules['attest'].__version__ = ''\n"
+        "from runtime import zygote\n"
+        "for name in zygote.PRELOADED: __import__(name)\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True, text=True
+    )
+    loaded = set(done.stdout.split())
+    assert reached - loaded == OF_WHO_PREPARES
+    assert set(zygote.PRELOADED) <= loaded
