@@ -27,6 +27,7 @@ def launch(command, *, profile=None, workdir=None, ports=(), unix=(), credential
     from runtime.launch import Launch
     from runtime.request import LaunchRequest
     sockets, limited = (), {{}}
+    plain = {{name: held.pop(name) for name in list(held) if name in LaunchRequest._fields}}
     if unix:
         from runtime.grant_request import SOCKET_KEYS, SocketRequest
         sockets = [SocketRequest(os.fsencode(path), *SOCKET_KEYS["unix_socket"]) for path in unix]
@@ -38,7 +39,7 @@ def launch(command, *, profile=None, workdir=None, ports=(), unix=(), credential
         profile=None if profile is None else os.fsencode(profile),
         workdir=None if workdir is None else os.fsencode(workdir),
         open_ports=tuple(ports), unix_sockets=tuple(sockets),
-        credentials=credentials or {{}}, limits=limited,
+        credentials=credentials or {{}}, limits=limited, **plain,
     )
     return Launch(request, notify=lambda _: None).run()
 """
