@@ -19,6 +19,7 @@ import library_launch
 import machine
 import opening
 import proving
+import report_page
 import searching
 import sharing
 import table
@@ -26,7 +27,17 @@ import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
 
-_MODULES = (command_launch, library_launch, opening, verification, appending, sharing, proving, searching)
+_MODULES = (
+    command_launch,
+    library_launch,
+    opening,
+    verification,
+    appending,
+    sharing,
+    proving,
+    searching,
+    report_page,
+)
 BENCHMARKS = {each.NAME: each for each in _MODULES}
 
 

@@ -19,7 +19,9 @@ function fromBase64(text) {
     throw new Error("no base64");
   }
   if (btoa(binary) !== text) throw new Error("base64 that is not in its one form");
-  return Uint8Array.from(binary, (char) => char.charCodeAt(0));
+  const bytes = new Uint8Array(binary.length); // a loop, for there may be megabytes
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = binary.charCodeAt(at);
+  return bytes;
 }
 
 /** @param {Uint8Array} bytes */

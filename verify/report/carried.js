@@ -86,6 +86,7 @@ function readDocument() {
 
 /** Whether the blocks are those that the page was made with. */
 async function blocksAreWhole() {
+  await breath();
   const text = [block("nono-report"), block("nono-entries"), block("nono-blobs")].join("\n");
   return hexOf(await sha256(utf8(text))) === byId("nono-report").dataset.sha256;
 }
@@ -150,12 +151,9 @@ async function readBlobs() {
  * @param {number} limit
  */
 async function blockBytes(id, limit) {
-  return unpacked(fromBase64(block(id).replaceAll("\n", "")), limit);
-}
-
-/** Let the browser do something else for a moment. */
-function breath() {
-  return new Promise((resolve) => {
-    setTimeout(resolve);
-  });
+  const text = block(id).replaceAll("\n", "");
+  await breath();
+  const packed = fromBase64(text);
+  await breath();
+  return unpacked(packed, limit);
 }

@@ -82,7 +82,7 @@ async function checkCarried(carried, progress) {
   );
   progress("the values beside the entries");
   await check.step("the values beside the entries are those that they name", () => hashBlobs(carried));
-  check.contradictions = contradictions(check, carried, verdict);
+  check.contradictions = await contradictions(check, carried, verdict);
   const [data] = check.steps;
   if (verdict.exit !== 1) check.result = check.faults.length ? "disagrees" : "agrees";
   else check.result = data?.state === "fails" ? "disagrees" : "failed";

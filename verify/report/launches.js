@@ -27,7 +27,7 @@ async function launchesOf(carried) {
   const launches = [];
   for (const [session, entries] of sessions) {
     launches.push(launchOf(carried, session, entries));
-    if (launches.length % 500 === 0) await breath();
+    if (launches.length % AT_ONCE === 0) await breath();
   }
   return launches.reverse();
 }

@@ -31,6 +31,7 @@ SCRIPTS = (
     "text.js",
     "elements.js",
     "bytes.js",
+    "patience.js",
     "tree.js",
     "notes.js",
     "carried.js",

@@ -3,7 +3,6 @@
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
-const AT_ONCE = 2_048; // hashes that are asked for before any of them is waited for
 
 /** @param {Uint8Array} body */
 function hashLeaf(body) {
@@ -16,21 +15,6 @@ function hashLeaf(body) {
  */
 function hashNode(left, right) {
   return sha256(joined(NODE, left, right));
-}
-
-/**
- * Do something for each item, some at once; the page stays alive meanwhile.
- * @template Item, Result
- * @param {Item[]} list
- * @param {(item: Item) => Promise<Result>} act
- * @returns {Promise<Result[]>}
- */
-async function forEach(list, act) {
-  const results = [];
-  for (let at = 0; at < list.length; at += AT_ONCE) {
-    results.push(...(await Promise.all(list.slice(at, at + AT_ONCE).map(act))));
-  }
-  return results;
 }
 
 /**
