@@ -190,6 +190,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "attest.unwritable": (_X, "the signed verdict cannot be written"),
     "report.exists": (_X, "the page would take the place of something else"),
     "report.unwritable": (_X, "the page cannot be written"),
+    "controls.unreadable": (_X, "a table of controls cannot be read"),
+    "controls.form": (_X, "what was named as a table of controls is none"),
     "policy.empty": (_X, "a policy requires nothing"),
     "policy.form": (_X, "what was named as a policy is none"),
     "policy.unreadable": (_X, "a policy cannot be read"),

@@ -12,12 +12,14 @@ from verify.cli.parsing import Parser, moment
 from verify.cli.streams import complain, write, write_bytes
 from verify.errors import NotCheckedError, UsageError
 from verify.exports import exporting, formats
+from verify.exports.records import Options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
     from datetime import datetime
 
+    from verify.exports.format import Format
     from verify.reader import LedgerFile
     from verify.verdict import Verdict
 
@@ -53,6 +55,7 @@ _EXAMPLES = """\
   nono-verify export ledger.db -k ci.pub --to json-lines --out ledger.jsonl
   nono-verify export ledger.db -k ci.pub --to json-lines --with-proofs --out proven.jsonl
   nono-verify export ledger.db -k ci.pub --to csv --kind launch.intent --kind launch.outcome
+  nono-verify export ledger.db -k ci.pub --to oscal --out assessment.json
   nono-verify export ledger.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
 
 HINT = "to export it all the same, each record marked: --unsafe-export-unverified"
@@ -88,6 +91,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     written.add_argument("-o", "--out", metavar="FILE", help="where it is written; must not exist")
     written.add_argument("--overwrite", action="store_true", help="put it in the place of what FILE is now")
+    written.add_argument(
+        "--controls",
+        metavar="FILE",
+        help="of oscal: the controls that it speaks of, a copy of verify/exports/controls.toml",
+    )
     add_choice_flags(parser)
 
 
@@ -149,12 +157,7 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
         UsageError: they make no sense together.
     """
     form = formats.load(options.to)
-    if options.with_proofs and not form.HAS_PROOFS:
-        raise UsageError(f"--with-proofs: records of {options.to} cannot carry proofs")
-    if options.unsafe_export_unverified and not form.CAN_BE_MARKED:
-        raise UsageError(f"--unsafe-export-unverified: records of {options.to} cannot be marked")
-    if options.overwrite and options.out is None:
-        raise UsageError("--overwrite is about --out FILE")
+    _require_sense(options, form)
     if options.out is not None:
         ledger.require_apart("--out", options.out, ledger.files_read(options, path), ())
     asked = exporting.Asked(
@@ -163,6 +166,7 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
         session=options.session,
         kinds=frozenset(options.kind),
         with_proofs=options.with_proofs,
+        options=Options(controls=options.controls),
     )
     done: list[int] = []
 
@@ -176,7 +180,7 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
     verdict = ledger.judged(options, path, then)
     text = render.as_text(verdict)
     if done and verdict.exit != 2:
-        count = "1 record" if done[0] == 1 else f"{done[0]} records"
+        count = "1 record" if done[0] == 1 else f"{done[0]} {'entries' if form.ASKS_ALL_KINDS else 'records'}"
         where = destination.shown if destination else options.out or "standard output"
         text += f"  exported: {count} as {options.to} to {render.printable(where)}\n"
     elif verdict.exit != 2:
@@ -186,6 +190,20 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
     elif verdict.exit or not done:
         complain(text)
     return verdict.exit
+
+
+def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
+    """Refuse flags that do not go together."""
+    if options.with_proofs and not form.HAS_PROOFS:
+        raise UsageError(f"--with-proofs: records of {options.to} cannot carry proofs")
+    if options.unsafe_export_unverified and not form.CAN_BE_MARKED:
+        raise UsageError(f"--unsafe-export-unverified: records of {options.to} cannot be marked")
+    if options.kind and form.ASKS_ALL_KINDS:
+        raise UsageError(f"--kind: {options.to} is made of entries of every kind")
+    if options.controls is not None and options.to != "oscal":
+        raise UsageError("--controls is about --to oscal")
+    if options.overwrite and options.out is None:
+        raise UsageError("--overwrite is about --out FILE")
 
 
 def refuse(arguments: list[str], error: UsageError) -> None:  # noqa: ARG001  # the command has one format

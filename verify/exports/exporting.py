@@ -13,7 +13,7 @@ from attest import checkpoint, entry
 from attest.tree import TILE_WIDTH, hash_leaf
 from verify.errors import NotCheckedError
 from verify.exports.inclusion import Inclusion
-from verify.exports.records import Record, Standing, View, read_replayed, reader_of_anything
+from verify.exports.records import Options, Record, Standing, View, read_replayed, reader_of_anything
 from verify.growing_tree import GrowingTree
 from verify.reader import DamagedError
 
@@ -34,6 +34,7 @@ class Asked(NamedTuple):
         session: the launch that they must belong to, or None.
         kinds: the kinds that they must be of; empty for all.
         with_proofs: whether records carry their proofs.
+        options: what some formats are told beside.
     """
 
     since: str | None = None
@@ -41,6 +42,7 @@ class Asked(NamedTuple):
     session: str | None = None
     kinds: frozenset[str] = frozenset()
     with_proofs: bool = False
+    options: Options = Options()
 
     def is_for_all(self) -> bool:
         """Return whether every entry is wanted."""
@@ -69,7 +71,7 @@ def export(
     asked: Asked,
     write: Callable[[bytes], object],
 ) -> int:
-    """Write an export; return how many records it has.
+    """Write an export; return how many records it has, or of how many entries it is.
 
     Args:
         verdict: what the verification said.
@@ -102,7 +104,7 @@ class _Export:
             verdict.word,
             verdict.head if asked.with_proofs else None,
         )
-        self._form = form(View(standing, verdict.findings))
+        self._form = form(View(standing, verdict, asked.options))
         self._proofs = Inclusion(source, self._size) if asked.with_proofs else None
         self._read = read_replayed if self._held else reader_of_anything()
         self._sessions: dict[str, list[int]] = {}
@@ -124,7 +126,7 @@ class _Export:
                         self._prove(block, wanted)
                     parts = [part for part in map(form.add, wanted) if part]
                     write(b"".join(parts))
-                    count += len(parts)
+                    count += len(wanted) if form.ASKS_ALL_KINDS else len(parts)
         except DamagedError:
             raise _changed() from None
         if self._source.changed() or (self._held and tree.root().hex() != self._verdict.root):

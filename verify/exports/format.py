@@ -23,6 +23,8 @@ class Format:
     """Whether records can carry their proofs."""
     CAN_BE_MARKED: ClassVar[bool] = True
     """Whether each record says what the verdict was, so that a ledger that does not hold can be exported."""
+    ASKS_ALL_KINDS: ClassVar[bool] = False
+    """Whether it needs entries of every kind."""
     FOLLOWS_SESSIONS: ClassVar[bool] = False
     """Whether records are to have the intent and the start of their session."""
 

@@ -97,7 +97,8 @@ class Ocsf(LineFormat):
 
     def end(self) -> bytes:
         """Return the findings."""
-        return b"".join(self.finding(finding, self._newest) for finding in self.view.findings)
+        found = () if self.view.verdict is None else self.view.verdict.findings
+        return b"".join(self.finding(each, self._newest) for each in found)
 
     def _attestation(self, leaf: str, document: dict[str, Any] | None) -> dict[str, Any]:
         found: dict[str, Any] = {"uid": leaf, "fingerprint": {**_LEAF, "value": leaf}}

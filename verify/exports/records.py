@@ -11,7 +11,7 @@ from verify.forms import Forms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from verify.findings import Finding
+    from verify.verdict import Verdict
 
     Read = Callable[[bytes], dict[str, Any] | None]
     """Returns the document of an entry of a known kind and of its schema, or None for anything else."""
@@ -73,16 +73,28 @@ class Record:
         return self.document is not None and name in self.document["data"]
 
 
+class Options(NamedTuple):
+    """What some formats are told beside.
+
+    Attributes:
+        controls: the file of the controls that an assessment speaks of, or None for the verifier's own.
+    """
+
+    controls: str | None = None
+
+
 class View(NamedTuple):
     """What a format is told of an export before it gets the records.
 
     Attributes:
         standing: what all records have in common.
-        findings: what the verification found.
+        verdict: what the verification said; None where lines are checked.
+        options: what was asked beside.
     """
 
     standing: Standing
-    findings: tuple[Finding, ...] = ()
+    verdict: Verdict | None = None
+    options: Options = Options()
 
 
 def read_replayed(body: bytes) -> dict[str, Any] | None:
