@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from runtime.enforcement import Prepared
     from runtime.mediation import Handover
+    from runtime.pseudo_terminal import PseudoTerminal
 
 REPORT_BYTES = 65_536
 """The most that a report may hold."""
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
         oom_score: its place among those that are ended when memory runs out.
         bounds: the resource limits that the launch asks for.
         standard_error: descriptor that becomes its standard error, -1 for nono's own.
+        terminal: its own terminal, None where its streams are nono's.
     """
 
     prepared: Prepared
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     oom_score: int
     bounds: Sequence[tuple[int, int]] = ()
     standard_error: int = -1
+    terminal: PseudoTerminal | None = None
 
 
 def run(plan: Plan, report: int, release: int, failure: int, handover: Handover | None = None) -> None:
@@ -83,7 +86,9 @@ def run(plan: Plan, report: int, release: int, failure: int, handover: Handover 
 
 def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
     try:
-        if plan.own_group:
+        if plan.terminal is not None:
+            plan.terminal.become_streams()
+        elif plan.own_group:
             os.setpgid(0, 0)
         os.fchdir(plan.directory)
         if plan.standard_error >= 0:

@@ -201,6 +201,10 @@ def standard_stream_grants(guard: Guard, streams: Sequence[int] = (0, 1, 2)) -> 
     A regular file is granted as far as its descriptor is open; a terminal for both. What has no path
     any more, or is denied, gets no rule: the inherited descriptor works without one.
 
+    Args:
+        guard: what judges them.
+        streams: their descriptors here; of a terminal of the command's own only that one.
+
     Raises:
         GrantError: one of them is something that no command may reach, open as it is.
     """
@@ -379,6 +383,10 @@ def canonical_path(descriptor: int) -> bytes | None:
     return path if path.startswith(b"/") and os.path.samestat(there, os.fstat(descriptor)) else None
 
 
+def _stream_name(number: int) -> str:
+    return _STREAMS[number] if number < len(_STREAMS) else "its terminal"
+
+
 def _open_stream(number: int, guard: Guard) -> OpenGrant | None:
     try:
         mode = os.fstat(number).st_mode
@@ -401,7 +409,7 @@ def _open_stream(number: int, guard: Guard) -> OpenGrant | None:
         if error.code == "grant.protected":
             return None
         raise GrantError(
-            f"{_STREAMS[number]} is {shown(canonical or b'')}, which no command may reach so",
+            f"{_stream_name(number)} is {shown(canonical or b'')}, which no command may reach so",
             code=error.code,
             hint="redirect it elsewhere",
         ) from None

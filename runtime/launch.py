@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from runtime.dry_run import DryRun
     from runtime.grants import Grants
     from runtime.host_process import HostProcess, HostSignals
+    from runtime.pseudo_terminal import PseudoTerminal
     from runtime.record import LaunchRecord
     from runtime.refusals import Enforced, Finding
     from runtime.request import LaunchRequest
@@ -152,6 +153,7 @@ class Launch:
         silent: whether ``notify`` and ``explain`` are never told anything; None for what is configured.
         process: the process around it, None for this one, which does nothing else meanwhile.
         relay_standard_error: whether what the command writes there is seen on its way, where it can be.
+        own_terminal: whether a command whose standard streams are one terminal gets another.
 
     Attributes:
         session: the session id.
@@ -170,6 +172,7 @@ class Launch:
         silent: bool | None = False,
         process: OwnProcess | HostProcess | None = None,
         relay_standard_error: bool = False,
+        own_terminal: bool = False,
     ) -> None:
         self.session = new_session_id()
         self.silent = silent
@@ -178,6 +181,8 @@ class Launch:
         self._explain = explain
         self._process = process or OwnProcess()
         self._relays = relay_standard_error
+        self._gives_terminal = own_terminal
+        self._terminal: PseudoTerminal | None = None
         self.relay: Relay | None = None
         self.exec_finding: Finding | None = None
         self._enforced: tuple[CapabilitySet, bytes] | None = None
@@ -307,6 +312,7 @@ class Launch:
         private = self._private_directory()
         exported = {} if self._hooks is None else self._hooks.before()
         own_file = self._capability_file()
+        self._take_terminal()
         grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
@@ -369,6 +375,20 @@ class Launch:
                 self.relay = standard_error.Relay()
                 self._cleanup.callback(self.relay.close)
 
+    def _take_terminal(self) -> None:
+        if not self._gives_terminal or not os.isatty(0):
+            return
+        from runtime import pseudo_terminal  # noqa: PLC0415  # a service has none
+
+        if pseudo_terminal.is_one_terminal():
+            try:
+                self._terminal = pseudo_terminal.PseudoTerminal()
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                self._notify(f"the command shares the terminal: none can be made for it: {why}")
+            else:
+                self._cleanup.callback(self._terminal.close)
+
     def _explained(self, error: ExecFailedError, path: bytes, capabilities: CapabilitySet) -> ExecFailedError:
         """Return the error with what stands in the way, as far as that can be seen."""
         from runtime import diagnosis  # noqa: PLC0415  # no launch that succeeds pays for it
@@ -409,14 +429,15 @@ class Launch:
 
     def _finish(self, ending: Ending, signals: Signals | HostSignals) -> LaunchResult:
         duration_us = self._since_release()
-        _restart_output(self._process.streams[_STANDARD_ERROR])
+        self._take_back_terminal()
         with self._saying_later():
             self._record_decisions()
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
             self._close(ending)
-            if self.relay is not None:  # and the rest when no evidence waits for who reads it
-                self.relay.hand_on(signals.descriptor)
+            for relay in (self.relay, self._terminal):  # and the rest when no evidence waits for who reads it
+                if relay is not None:
+                    relay.hand_on(signals.descriptor)
         return LaunchResult(
             session=self.session,
             exit=ending.exit,
@@ -441,7 +462,7 @@ class Launch:
         if not self._record.is_open or isinstance(error, LedgerError) or self._supervision is None:
             return
         ending = self._ending or self._supervision.end()
-        _restart_output(self._process.streams[_STANDARD_ERROR])
+        self._take_back_terminal()
         with self._saying_later():
             self._record_decisions()
             self._record.outcome(
@@ -451,6 +472,12 @@ class Launch:
                 duration_us=self._since_release(),
             )
             self._close(ending)
+
+    def _take_back_terminal(self) -> None:
+        if self._terminal is not None:
+            self._terminal.hand_on()  # what there is room for
+            self._terminal.give_back()
+        _restart_output(self._process.streams[_STANDARD_ERROR])
 
     def _record_decisions(self) -> None:
         """Record what the monitor has told since the last time; the launch does not depend on it."""
@@ -612,7 +639,7 @@ class Launch:
             resolution.guard(self._recording.closed_files(self._request)),
             private=private,
             capability_file=None if own_file is None else own_file.grant(),
-            streams=self._process.streams,
+            streams=self._process.streams if self._terminal is None else (self._terminal.command_end,),
         )
         directory = resolution.start_directory(grants)
         variables = resolution.variables(
@@ -707,6 +734,7 @@ class Launch:
                 relay=self.relay,
                 confinement=self._confinement,
                 time_limit=self._time_limit,
+                terminal=self._terminal,
             )
         finally:
             os.close(descriptor)

@@ -11,7 +11,9 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 2. launcher: one byte, when it holds the child's pidfd;
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
 4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
-5. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
+5. monitor: ``{"stopped": SIGNAL}`` when the command is stopped that has a terminal of its own; the launcher
+   answers with one byte (:mod:`runtime.stopped_command`);
+6. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
    end, the last being how often it refused; with ``{"ended_by", "notes"}`` where there were limits.
 """
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from runtime.enforcement import Prepared
     from runtime.executable import Held
     from runtime.mediation import Handover, Mediation
+    from runtime.pseudo_terminal import PseudoTerminal
+    from runtime.stopped_command import Stops
     from runtime.time_limit import TimeLimit
 
 
@@ -68,8 +72,12 @@ class Channel:
     def is_open(self) -> bool:
         """Return whether the launcher is there, and wants to hear."""
         poll = select.poll()
-        poll.register(self.launcher, select.POLLIN)
+        poll.register(self.launcher, 0)  # that it has hung up is told all the same
         return not poll.poll(0)
+
+    def answer(self) -> bytes:
+        """Return what the launcher has said, of which there is something; nothing when it is gone."""
+        return os.read(self.launcher, 16)
 
     def is_acknowledged(self) -> bool:
         """Wait for the launcher's byte; return False when it is gone."""
@@ -129,29 +137,16 @@ def _supervise(
             }
         )
         return
+    if plan.terminal is not None and not _lead(channel, plan.terminal):
+        return
     fenced = fence(plan.prepared.abi)
     handover = _handover(plan.prepared)
     pid = _start(channel, plan, pipes, handover)
     if pid is None:
         return
-    # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
-    os.setpgid(0, 0)
-    # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
-    # fork: what the command was to ignore it ignores.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for pipe in pipes:
-        os.close(pipe)
-    if plan.standard_error >= 0:
-        os.close(plan.standard_error)
-    try:
-        syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
-    except OSError as error:
-        # A child that could not restrict itself has said so, and may be gone before it is traced.
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            why, hint = _why_not_traced(pid, error)
-            channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
-            _give_up(pid)
-            return
+    _leave_to_child(plan, pipes)
+    if not _seize(channel, pid):
+        return
     mediation: Mediation | None = None
     if handover is not None:
         try:
@@ -170,8 +165,12 @@ def _supervise(
     if offspring.ended is None:
         if time_limit is not None:
             time_limit.begin(offspring.tell_to_end)
-        _await_end(channel, pid, offspring, confinement, time_limit)
+        stops = _stops(channel, pid) if plan.terminal is not None else None
+        _await_end(channel, pid, offspring, confinement=confinement, time_limit=time_limit, stops=stops)
+    # Before the command is killed, for the user waits; and after it, should nono be killed meanwhile.
+    _give_back(channel, plan)
     _end(channel, offspring, mediation, confinement, time_limit)
+    _give_back(channel, plan)
 
 
 def _end(
@@ -211,6 +210,56 @@ def _said(confinement: Confinement | None, time_limit: TimeLimit | None, status:
     if time_limit is not None and (late := time_limit.said()):
         return late | {"notes": [*late["notes"], *said.get("notes", ())]}
     return said
+
+
+def _lead(channel: Channel, terminal: PseudoTerminal) -> bool:
+    """Begin the session of the command's terminal; return False, and say why, where that cannot be."""
+    try:
+        terminal.lead()
+    except OSError as error:
+        why = f"a terminal of its own cannot be given to the command: {error.strerror}"
+        channel.send({"code": "launch.terminal", "error": why, "hint": "share this one with it: --no-pty"})
+        return False
+    return True
+
+
+def _leave_to_child(plan: child.Plan, pipes: tuple[int, int, int]) -> None:
+    """Let go, after the fork, of what is the child's."""
+    # Whoever kills nono's process group must not take away who then kills the command, which left it or not.
+    if plan.terminal is None:  # else it leads a whole session
+        os.setpgid(0, 0)
+    # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
+    # fork: what the command was to ignore it ignores.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for pipe in pipes:
+        os.close(pipe)
+    if plan.standard_error >= 0:
+        os.close(plan.standard_error)
+
+
+def _give_back(channel: Channel, plan: child.Plan) -> None:
+    if plan.terminal is not None and not channel.is_open():
+        plan.terminal.give_back_for()
+
+
+def _seize(channel: Channel, pid: int) -> bool:
+    """Trace the child until its exec; return False, and tell the launcher, where it cannot be."""
+    try:
+        syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
+    except OSError as error:
+        # A child that could not restrict itself has said so, and may be gone before it is traced.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            why, hint = _why_not_traced(pid, error)
+            channel.send({"code": "enforcement.traced", "error": why, "hint": hint})
+            _give_up(pid)
+            return False
+    return True
+
+
+def _stops(channel: Channel, pid: int) -> Stops:
+    from runtime.stopped_command import Stops  # noqa: PLC0415  # the launcher has imported it
+
+    return Stops(pid, lambda number: channel.send({"stopped": number}))
 
 
 def _handover(prepared: Prepared) -> Handover | None:
@@ -271,8 +320,10 @@ def _await_end(
     channel: Channel,
     pid: int,
     offspring: Offspring,
+    *,
     confinement: Confinement | None,
     time_limit: TimeLimit | None,
+    stops: Stops | None,
 ) -> None:
     """Wait until the command ends, a limit ends it, or the launcher is gone.
 
@@ -299,10 +350,18 @@ def _await_end(
         if changed in ready:
             syscalls.read_signals(changed)
         more = offspring.reap()
-        # The launcher sends nothing more, so this is its end, and then all of it ends. What ends in crowds is
-        # reaped in crowds: the command decides how often, and the time is the monitor's.
-        if channel.launcher in ready or command in ready or (not more and urgent.poll(_REAP_PAUSE_MS)):
+        if channel.launcher in ready:
+            answer = channel.answer()
+            if stops is None or not answer:
+                return  # it is gone, and then all of it ends
+            stops.heed(answer)
+        if command in ready:
             return
+        if stops is not None:
+            stops.look()
+        # What ends in crowds is reaped in crowds: the command decides how often, and the time is ours.
+        if not more:
+            urgent.poll(_REAP_PAUSE_MS)
 
 
 def _why_not_traced(pid: int, error: OSError) -> tuple[str, str | None]:

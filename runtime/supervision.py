@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.executable import Held
     from runtime.host_process import HostMonitor, HostProcess, HostSignals
     from runtime.own_process import OwnMonitor, OwnProcess
+    from runtime.pseudo_terminal import PseudoTerminal
     from runtime.standard_error import Relay
     from runtime.time_limit import TimeLimit
 
@@ -189,6 +190,7 @@ class Supervision:
         self._image: tuple[str, str | None] = UNCHECKED, None
         self._confinement: Confinement | None = None
         self._time_limit: TimeLimit | None = None
+        self._terminal: PseudoTerminal | None = None
         self._decisions = 0
         self.decisions: list[dict[str, Json]] = []
         self.pid = 0
@@ -207,6 +209,7 @@ class Supervision:
         relay: Relay | None = None,
         confinement: Confinement | None = None,
         time_limit: TimeLimit | None = None,
+        terminal: PseudoTerminal | None = None,
     ) -> Supervision:
         """Start the monitor, which forks the child; returns once the child is there, traced and held.
 
@@ -235,6 +238,7 @@ class Supervision:
             bounds=() if confinement is None else confinement.bounds,
             own_group=process.own_group,
             standard_error=-1 if relay is None else relay.command_end,
+            terminal=terminal,
         )
         pipes = (report_end, release_end, failure_end)
         keep = frozenset(
@@ -247,6 +251,8 @@ class Supervision:
         )
         if relay is not None:
             keep |= {relay.command_end}
+        if terminal is not None:
+            keep |= {terminal.command_end}
         if confinement is not None:
             keep |= confinement.descriptors
         channel = monitor.Channel(acknowledged, messages_end)
@@ -272,6 +278,7 @@ class Supervision:
             failure=failure,
         )
         supervision._confinement, supervision._time_limit = confinement, time_limit
+        supervision._terminal = terminal
         try:
             supervision._meet()
             if confinement is not None:
@@ -333,6 +340,8 @@ class Supervision:
         Raises:
             ExecFailedError: exec itself failed.
         """
+        if self._terminal is not None:
+            self._terminal.begin((self._messages, self._pidfd))
         with contextlib.suppress(BrokenPipeError):  # killed meanwhile; how it ended is still to come
             os.write(self._release, b"\x01")
         problem = os.read(self._failure, 16)
@@ -362,8 +371,9 @@ class Supervision:
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         poll.register(self._pidfd, select.POLLIN)
-        if relay is not None:
-            relay.register(poll)
+        relays = [each for each in (relay, self._terminal) if each is not None]
+        for each in relays:
+            each.register(poll)
         self._forward(signals.seen)
         is_init = self._monitor.reaps_strangers and os.getpid() == _INIT
         ending: Ending | None = None
@@ -374,16 +384,16 @@ class Supervision:
         while ending is None:
             if self.decisions and deadline is None:
                 deadline = time.monotonic() + pause
-            ready = dict(poll.poll(_wait_ms(deadline, overdue, longest=_REAP_PAUSE_MS if is_init else None)))
+            ready = dict(poll.poll(_wait_ms(deadline, overdue, longest=self._pause_ms(is_init=is_init))))
             if deadline is not None and time.monotonic() >= deadline:
                 record()
                 pause, deadline = pause * _LONGER_PAUSES, None
             if is_init:
                 self._reap_strangers()
-            if relay is not None:
-                relay.serve(ready, poll)
             if signals.descriptor in ready:
                 self._forward(signals.read())
+            for each in relays:
+                each.serve(ready, poll)
             ending = self._ended(ready, overdue, is_cancelled=signals.is_cancelled)
         return ending
 
@@ -398,6 +408,13 @@ class Supervision:
         if overdue is not None and time.monotonic() >= overdue:
             return self._end_late()
         return None
+
+    def _pause_ms(self, *, is_init: bool) -> int | None:
+        pauses = (
+            _REAP_PAUSE_MS if is_init else None,
+            None if self._terminal is None else self._terminal.pause_ms(),
+        )
+        return min((each for each in pauses if each is not None), default=None)
 
     def _end_late(self) -> Ending:
         """End a command whose time is over, which a monitor that does nothing has not noticed."""
@@ -460,6 +477,9 @@ class Supervision:
             reason = message["image"]
             self._image = (SAME if reason is None else DIFFERENT), reason
             return None
+        if "stopped" in message:
+            self._stop(message["stopped"])
+            return None
         self._ballast.drop()
         if "status" not in message:
             return self._take_over()
@@ -476,6 +496,13 @@ class Supervision:
             ended_by=message.get("ended_by"),
             notes=tuple(message.get("notes", ())),
         )
+
+    def _stop(self, number: int) -> None:
+        """Stop as the command did, and have it go on when this does."""
+        if self._terminal is not None and self._acknowledge >= 0:
+            answer = self._terminal.suspend(number)
+            with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile
+                os.write(self._acknowledge, answer)
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:

@@ -249,6 +249,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--silent", action="store_true", help="write nothing to standard error")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what will run and inside what")
     parser.add_argument(
+        "--no-pty",
+        action="store_true",
+        help="share the terminal with the command; without this it gets one of its own where all three of its"
+        " streams are a terminal",
+    )
+    parser.add_argument(
         "--status-fd", type=int, metavar="N", help="write how it went to descriptor N, as one line of JSON"
     )
     parser.add_argument("command", nargs="...", metavar="-- COMMAND [ARGUMENT...]", help="what to run")
@@ -314,6 +320,7 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
             silent=silent,
             process=OwnProcess(redeliver_signals=False),
             relay_standard_error=arguments.diagnostics,
+            own_terminal=not arguments.no_pty,
         )
         if arguments.dry_run:
             foreseen = launch.foresee()

@@ -12,7 +12,7 @@ _shtab_nono_key_subparsers=(show rotate)
 _shtab_nono_config_subparsers=(show check schema)
 _shtab_nono_subparsers=(run wrap why profile audit ledger keygen key config doctor completion help)
 
-_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --memory --max-processes --cpu-time --max-file-size --nofile --timeout --timeout-grace --protect-metadata --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --json --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --status-fd)
+_shtab_nono_run_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --memory --max-processes --cpu-time --max-file-size --nofile --timeout --timeout-grace --protect-metadata --ledger --audit-sign-key --key-passphrase-env --label --output --no-audit --dry-run --json --diagnostics --no-diagnostics --diagnostics-json -s --silent -v --verbose --no-pty --status-fd)
 _shtab_nono_wrap_option_strings=(-h --help -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --bypass-protection -p --profile -c --config --workdir --allow-writable-script --env-credential --env-credential-map --allow-command --block-command --max-file-size --nofile --ledger --key-passphrase-env --label --no-audit -s --silent -v --verbose)
 _shtab_nono_why_option_strings=(-h --help --path --unix-socket --unix-socket-bind --host --listen --schema --op --port --self --json -a --allow -r --read -w --write --allow-file --read-file --write-file --allow-cwd --no-allow-cwd --block-net --no-block-net --allow-connect-port --listen-port --open-port --allow-unix-socket --allow-unix-socket-dir --allow-unix-socket-subtree --allow-unix-socket-bind --allow-unix-socket-dir-bind --allow-unix-socket-subtree-bind --bypass-protection -p --profile -c --config --workdir)
 _shtab_nono_profile_list_option_strings=(-h --help --json)
@@ -205,6 +205,7 @@ _shtab_nono_run__s_nargs=0
 _shtab_nono_run___silent_nargs=0
 _shtab_nono_run__v_nargs=0
 _shtab_nono_run___verbose_nargs=0
+_shtab_nono_run___no_pty_nargs=0
 _shtab_nono_wrap_pos_0_nargs=...
 _shtab_nono_wrap__h_nargs=0
 _shtab_nono_wrap___help_nargs=0

@@ -118,6 +118,7 @@ complete -c nono -n '_shtab_nono_using run' -l no-diagnostics -d 'do not say wha
 complete -c nono -n '_shtab_nono_using run' -l diagnostics-json -xka "(__fish_complete_path (commandline -ct))" -d 'write what was refused to FILE, as JSON, however it ended'
 complete -c nono -n '_shtab_nono_using run' -s s -l silent -d 'write nothing to standard error'
 complete -c nono -n '_shtab_nono_using run' -s v -l verbose -d 'say what will run and inside what'
+complete -c nono -n '_shtab_nono_using run' -l no-pty -d 'share the terminal with the command; without this it gets one of its own where all three of its streams are a terminal'
 complete -c nono -n '_shtab_nono_using run' -l status-fd -x -d 'write how it went to descriptor N, as one line of JSON'
 complete -c nono -n '_shtab_nono_using run; and test $_shtab_nono_npos -ge 0' -ka "(_nono_delegate)" -d 'what to run'
 complete -c nono -n '_shtab_nono_using; and test $_shtab_nono_npos -eq 0' -a wrap -d 'Become a command inside the sandbox, recorded up to its start.'

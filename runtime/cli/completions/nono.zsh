@@ -507,6 +507,7 @@ _shtab_nono_run_options=(
   "--diagnostics-json=[write what was refused to FILE, as JSON, however it ended]:FILE:_files"
   {-s,--silent}"[write nothing to standard error]"
   {-v,--verbose}"[say what will run and inside what]"
+  "--no-pty[share the terminal with the command\; without this it gets one of its own where all three of its streams are a terminal]"
   "--status-fd=[write how it went to descriptor N, as one line of JSON]:N:"
   "(-)*::what to run:_nono_delegate"
 )
