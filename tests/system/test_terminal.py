@@ -48,6 +48,12 @@ def is_raw(terminal: Any) -> bool:
     return not modes(terminal)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
 
 
+def _heed_keys() -> None:
+    """Undo what a shell does to what it starts in the background, the tests perhaps."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminals:
     """Terminals that a test holds the other side of."""
 
@@ -63,6 +69,7 @@ class Terminals:
             env={**self.site.environment, "PS1": PROMPT, "TERM": "dumb"},
             cwd=str(self.site.project),
             timeout=TIMEOUT_SECONDS,
+            preexec_fn=_heed_keys,
             **options,
         )
         self.held.append(terminal)
