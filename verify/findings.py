@@ -157,6 +157,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "export.unproven": (_X, "a line of an export carries no proof"),
     "export.exists": (_X, "the file that an export is to be written to exists already"),
     "export.unwritable": (_X, "an export cannot be written"),
+    "export.missing": (_X, "a library that a format needs is not installed"),
     "export.undelivered": (_X, "an export did not get to where it was sent, or not all of it"),
     "input.not_an_export": (_X, "not an export whose lines can be checked"),
     "input.not_evidence": (_X, "not the evidence of one launch"),

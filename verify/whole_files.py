@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -68,6 +69,30 @@ def new(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def new_directory(path: str) -> Iterator[str]:
+    """Give a directory for its owner alone (0700) that has its name once the context is left.
+
+    When it is left by an error, nothing is left behind. The files in it are the caller's to sync.
+
+    Args:
+        path: the name, which nothing else may have.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be made.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, "it exists already")
+    temporary = f"{path.rstrip(os.sep)}.{os.urandom(8).hex()}.new"
+    os.mkdir(temporary, 0o700)
+    try:
+        yield temporary
+        os.rename(temporary, path)  # over nothing but an empty directory that came meanwhile
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _name(temporary: str, path: str) -> None:

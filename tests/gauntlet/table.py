@@ -30,6 +30,7 @@ NOT_BY_A_FILE = {
     "controls.form": "it is about another file; tests/verify/test_export_oscal.py",
     "controls.unreadable": "it is about another file; tests/verify/test_export_oscal.py",
     "export.exists": "it is about what is written; tests/verify/test_export_command.py",
+    "export.missing": "a library is not installed; tests/verify/test_export_parquet.py",
     "export.undelivered": "it is about where it is sent; tests/cli/test_audit_send.py",
     "export.unwritable": "it is about what is written; tests/verify/test_export_command.py",
     "input.busy": "another process keeps a lock, whatever the file",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import entry
@@ -15,7 +17,6 @@ from verify.exports import exporting, formats
 from verify.exports.records import Options
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
     from datetime import datetime
 
@@ -55,6 +56,7 @@ _EXAMPLES = """\
   nono-verify export ledger.db -k ci.pub --to json-lines --out ledger.jsonl
   nono-verify export ledger.db -k ci.pub --to json-lines --with-proofs --out proven.jsonl
   nono-verify export ledger.db -k ci.pub --to csv --kind launch.intent --kind launch.outcome
+  nono-verify export ledger.db -k ci.pub --to parquet --region eu-central-1 --out lake
   nono-verify export ledger.db -k ci.pub --to oscal --out assessment.json
   nono-verify export ledger.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
 
@@ -95,6 +97,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--controls",
         metavar="FILE",
         help="of oscal: the controls that it speaks of, a copy of verify/exports/controls.toml",
+    )
+    written.add_argument(
+        "--region",
+        metavar="R",
+        type=_part,
+        default=Options().region,
+        help="of parquet: the region in its layout, default %(default)s",
+    )
+    written.add_argument(
+        "--account",
+        metavar="A",
+        type=_part,
+        default=Options().account,
+        help="of parquet: the account in its layout, default %(default)s",
     )
     add_choice_flags(parser)
 
@@ -166,7 +182,7 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
         session=options.session,
         kinds=frozenset(options.kind),
         with_proofs=options.with_proofs,
-        options=Options(controls=options.controls),
+        options=Options(controls=options.controls, region=options.region, account=options.account),
     )
     done: list[int] = []
 
@@ -174,13 +190,18 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
         if not exporting.is_held(verdict) and not options.unsafe_export_unverified:
             return
         done.append(
-            _write(options, destination, lambda to: exporting.export(verdict, source, form, asked, to))
+            _write_directory(
+                options.out,
+                lambda path: exporting.export(verdict, source, form, _within(asked, path), _nowhere),
+            )
+            if form.WRITES_DIRECTORY
+            else _write(options, destination, lambda to: exporting.export(verdict, source, form, asked, to))
         )
 
     verdict = ledger.judged(options, path, then)
     text = render.as_text(verdict)
     if done and verdict.exit != 2:
-        count = "1 record" if done[0] == 1 else f"{done[0]} {'entries' if form.ASKS_ALL_KINDS else 'records'}"
+        count = "1 record" if done[0] == 1 else f"{done[0]} {'entries' if form.COUNTS_ENTRIES else 'records'}"
         where = destination.shown if destination else options.out or "standard output"
         text += f"  exported: {count} as {options.to} to {render.printable(where)}\n"
     elif verdict.exit != 2:
@@ -192,6 +213,13 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
     return verdict.exit
 
 
+def _part(text: str) -> str:
+    """Return a part of a path of the layout, for argparse."""
+    if not re.fullmatch("[A-Za-z0-9_-]{1,64}", text):
+        raise argparse.ArgumentTypeError("letters, digits, - and _ are wanted, at most 64")
+    return text
+
+
 def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
     """Refuse flags that do not go together."""
     if options.with_proofs and not form.HAS_PROOFS:
@@ -200,6 +228,8 @@ def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
         raise UsageError(f"--unsafe-export-unverified: records of {options.to} cannot be marked")
     if options.kind and form.ASKS_ALL_KINDS:
         raise UsageError(f"--kind: {options.to} is made of entries of every kind")
+    if form.WRITES_DIRECTORY and (options.out is None or options.overwrite):
+        raise UsageError(f"--to {options.to} makes a directory: --out DIRECTORY, which must not exist")
     if options.controls is not None and options.to != "oscal":
         raise UsageError("--controls is about --to oscal")
     if options.overwrite and options.out is None:
@@ -237,6 +267,30 @@ def _write(
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no file can have such a name"
         raise NotCheckedError(f"cannot write {options.out}: {reason}", code="export.unwritable") from None
+
+
+def _write_directory(path: str, export_to: Callable[[str], int]) -> int:
+    """Let an export make the directory that is asked for; return how many entries it has.
+
+    Raises:
+        NotCheckedError: it cannot be made.
+    """
+    try:
+        with whole_files.new_directory(path) as directory:
+            return export_to(directory)
+    except FileExistsError:
+        raise NotCheckedError(f"{path} exists already", code="export.exists", hint="name another") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "nothing can have such a name"
+        raise NotCheckedError(f"cannot write {path}: {reason}", code="export.unwritable") from None
+
+
+def _within(asked: exporting.Asked, directory: str) -> exporting.Asked:
+    return asked._replace(options=asked.options._replace(directory=directory))
+
+
+def _nowhere(_data: bytes) -> None:
+    """Take nothing: a format that writes files by itself has nothing else to write."""
 
 
 def _as_recorded(asked: datetime | None) -> str | None:

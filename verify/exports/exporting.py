@@ -110,6 +110,13 @@ class _Export:
         self._sessions: dict[str, list[int]] = {}
 
     def run(self, write: Callable[[bytes], object]) -> int:
+        try:
+            return self._run(write)
+        except BaseException:
+            self._form.abandon()
+            raise
+
+    def _run(self, write: Callable[[bytes], object]) -> int:
         tree, count = GrowingTree(), 0
         for_all, form = self._asked.is_for_all(), self._form
         write(form.begin())
@@ -126,7 +133,7 @@ class _Export:
                         self._prove(block, wanted)
                     parts = [part for part in map(form.add, wanted) if part]
                     write(b"".join(parts))
-                    count += len(wanted) if form.ASKS_ALL_KINDS else len(parts)
+                    count += len(wanted) if form.COUNTS_ENTRIES else len(parts)
         except DamagedError:
             raise _changed() from None
         if self._source.changed() or (self._held and tree.root().hex() != self._verdict.root):

@@ -25,6 +25,10 @@ class Format:
     """Whether each record says what the verdict was, so that a ledger that does not hold can be exported."""
     ASKS_ALL_KINDS: ClassVar[bool] = False
     """Whether it needs entries of every kind."""
+    WRITES_DIRECTORY: ClassVar[bool] = False
+    """Whether it writes a directory of files by itself."""
+    COUNTS_ENTRIES: ClassVar[bool] = False
+    """Whether what it made is counted by entries, since there is no record that is returned for each."""
     FOLLOWS_SESSIONS: ClassVar[bool] = False
     """Whether records are to have the intent and the start of their session."""
 
@@ -47,6 +51,9 @@ class Format:
     def end(self) -> bytes:
         """Return what stands behind the last record."""
         return b""
+
+    def abandon(self) -> None:
+        """Let go of everything: what was made does not count."""
 
 
 class Proven(NamedTuple):

@@ -29,6 +29,9 @@ _OTHERS = {
         "bundles", "DsseEnvelopes", "the signed statement about each launch, a DSSE envelope a line"
     ),
     "sigstore": _Place("bundles", "SigstoreBundles", "the same, a Sigstore bundle v0.3 a line"),
+    "parquet": _Place(
+        "parquet", "Parquet", "the OCSF events as Parquet files, a directory as Security Lake has it"
+    ),
     "oscal": _Place("oscal", "Oscal", "OSCAL 1.2.1 assessment results, for the controls of a table"),
 }
 _FORMATS = _OF_LINES | _OTHERS

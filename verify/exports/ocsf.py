@@ -21,7 +21,7 @@ from attest.errors import MalformedError
 from attest.fast_json import orjson
 from verify.exports import ocsf_events, strict_json
 from verify.exports.format import Claim, LineFormat
-from verify.exports.plain import ascii_json
+from verify.exports.plain import document_json
 from verify.exports.records import Standing, View
 from verify.findings import CODES, Finding, Severity
 
@@ -67,6 +67,10 @@ class Ocsf(LineFormat):
 
     def add(self, record: Record) -> bytes:
         """Return the line of a record."""
+        return _line(self.event(record))
+
+    def event(self, record: Record) -> dict[str, Any]:
+        """Return the event of a record."""
         document = record.document
         leaf = record.leaf.hex()
         found = ocsf_events.opaque() if document is None else ocsf_events.event(record)
@@ -93,12 +97,16 @@ class Ocsf(LineFormat):
             "entry": orjson.Fragment(self.entry_json(record.body)),
             "nono": {**self._common, **self._proofs(record)},
         }
-        return ascii_json(orjson.dumps(found, option=orjson.OPT_SORT_KEYS)) + b"\n"
+        return found
 
     def end(self) -> bytes:
         """Return the findings."""
+        return b"".join(map(_line, self.finding_events()))
+
+    def finding_events(self) -> list[dict[str, Any]]:
+        """Return the events of what the verification found."""
         found = () if self.view.verdict is None else self.view.verdict.findings
-        return b"".join(self.finding(each, self._newest) for each in found)
+        return [self.finding(each, self._newest) for each in found]
 
     def _attestation(self, leaf: str, document: dict[str, Any] | None) -> dict[str, Any]:
         found: dict[str, Any] = {"uid": leaf, "fingerprint": {**_LEAF, "value": leaf}}
@@ -131,8 +139,8 @@ class Ocsf(LineFormat):
 
     # --- findings ----------------------------------------------------------------------------------
 
-    def finding(self, finding: Finding, time: int) -> bytes:
-        """Return the line of a finding, at a time in milliseconds since 1970."""
+    def finding(self, finding: Finding, time: int) -> dict[str, Any]:
+        """Return the event of a finding, at a time in milliseconds since 1970."""
         found: dict[str, Any] = {
             "class_uid": _DETECTION_FINDING,
             "category_uid": 2,
@@ -156,7 +164,7 @@ class Ocsf(LineFormat):
         }
         if finding.session is not None:
             found["metadata"]["correlation_uid"] = finding.session
-        return ascii_json(orjson.dumps(found, option=orjson.OPT_SORT_KEYS)) + b"\n"
+        return found
 
     def says_a_finding(self, said: Any) -> bool:
         """Return whether an event is one of a finding, and says nothing else."""
@@ -184,7 +192,7 @@ class Ocsf(LineFormat):
             note_text,
         )
         again = Ocsf(View(standing)).finding(Finding(code, message, index, session), time)
-        return canonical.encode(self.read(again)) == canonical.encode(said)
+        return canonical.encode(again) == canonical.encode(said)
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -212,6 +220,10 @@ class Ocsf(LineFormat):
         if not isinstance(launch, list) or len(launch) > 2:
             raise MalformedError("no entries of its launch")
         return strict_json.claim_of(common, [own, *launch])
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return document_json(event) + b"\n"
 
 
 def _object(document: Any, name: str) -> dict[str, Json]:

@@ -34,6 +34,7 @@ class Oscal(Format):
 
     FOLLOWS_SESSIONS = True
     ASKS_ALL_KINDS = True
+    COUNTS_ENTRIES = True
 
     def __init__(self, view: View) -> None:
         super().__init__(view)

@@ -78,9 +78,15 @@ class Options(NamedTuple):
 
     Attributes:
         controls: the file of the controls that an assessment speaks of, or None for the verifier's own.
+        region: the region of a data lake.
+        account: its account.
+        directory: where a format writes that has more than one file.
     """
 
     controls: str | None = None
+    region: str = "local"
+    account: str = "external"
+    directory: str | None = None
 
 
 class View(NamedTuple):

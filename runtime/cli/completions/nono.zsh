@@ -110,10 +110,12 @@ _shtab_nono_audit_evidence_defaults_added=0
 _shtab_nono_audit_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
-  "--to=[one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore, oscal]:FORMAT:(json-lines csv ocsf cef otlp dsse sigstore oscal)"
+  "--to=[one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore, parquet, oscal]:FORMAT:(json-lines csv ocsf cef otlp dsse sigstore parquet oscal)"
   {-o+,--out=}"[where it is written\; must not exist]:FILE:_files"
   "--overwrite[put it in the place of what FILE is now]"
   "--controls=[of oscal\: the controls that it speaks of, a copy of verify\/exports\/controls.toml]:FILE:_files"
+  "--region=[of parquet\: the region in its layout, default local]:R:"
+  "--account=[of parquet\: the account in its layout, default external]:A:"
   "--since=[only entries from this time on (RFC 3339)]:T:"
   "--until=[only entries before this time (RFC 3339)]:T:"
   "*--kind=[only entries of this kind\; can be given more than once\: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key]:KIND:(anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key)"

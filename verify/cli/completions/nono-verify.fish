@@ -51,7 +51,7 @@ function _shtab_nono_verify_using
 end
 
 set -g _shtab_nono_verify_commands completion each evidence export export-check help policy 'policy check' 'policy explain' 'policy schema' proof report trust 'trust add' 'trust list' 'trust remove'
-set -g _shtab_nono_verify_opts_with_value --attest --attest-out --checkpoint --controls --cores --format --from --html --kind --limit --now --origin --out --policy --public-key-file --require-label --require-output --save-checkpoint --session --since --to --tsa-roots --until --witness-policy --write -k -o
+set -g _shtab_nono_verify_opts_with_value --account --attest --attest-out --checkpoint --controls --cores --format --from --html --kind --limit --now --origin --out --policy --public-key-file --region --require-label --require-output --save-checkpoint --session --since --to --tsa-roots --until --witness-policy --write -k -o
 
 complete -c nono-verify -e
 complete -c nono-verify -f
@@ -101,10 +101,12 @@ complete -c nono-verify -n '_shtab_nono_verify_using evidence' -l format -xka "t
 complete -c nono-verify -n '_shtab_nono_verify_using evidence; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the evidence'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a export -d 'Write a ledger'"'"'s entries in a form that other tools read, once it is verified.'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -s h -l help -d 'show this help message and exit'
-complete -c nono-verify -n '_shtab_nono_verify_using export' -l to -xka "json-lines csv ocsf cef otlp dsse sigstore oscal" -d 'one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore, oscal'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l to -xka "json-lines csv ocsf cef otlp dsse sigstore parquet oscal" -d 'one of json-lines, csv, ocsf, cef, otlp, dsse, sigstore, parquet, oscal'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -s o -l out -xka "(__fish_complete_path (commandline -ct))" -d 'where it is written; must not exist'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -l overwrite -d 'put it in the place of what FILE is now'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -l controls -xka "(__fish_complete_path (commandline -ct))" -d 'of oscal: the controls that it speaks of, a copy of verify/exports/controls.toml'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l region -x -d 'of parquet: the region in its layout, default local'
+complete -c nono-verify -n '_shtab_nono_verify_using export' -l account -x -d 'of parquet: the account in its layout, default external'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -l since -x -d 'only entries from this time on (RFC 3339)'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -l until -x -d 'only entries before this time (RFC 3339)'
 complete -c nono-verify -n '_shtab_nono_verify_using export' -l kind -xka "anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key" -d 'only entries of this kind; can be given more than once: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key'
