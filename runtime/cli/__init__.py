@@ -32,6 +32,7 @@ argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: with
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
+    "shell": "an interactive shell inside the sandbox, recorded",
     "wrap": "become a command inside the sandbox, recorded up to its start",
     "why": "whether a launch may do something, and what would change that",
     "profile": "what kinds of commands need: profiles and groups",
@@ -56,7 +57,7 @@ Each command has its own help: nono COMMAND --help, or nono help COMMAND; the sa
 
 exit codes:
   0  done
-  2  usage: the command line cannot be meant; of nono run and nono wrap 125, see their help
+  2  usage: the command line cannot be meant; of those that launch 125, see their help
   Each command has its own beside, see its help.
 """
 
@@ -68,7 +69,7 @@ exit codes:
   2  usage: the command line cannot be meant
 """
 _USAGE_STATUS = 2
-_LAUNCHING = frozenset({"run", "wrap"})
+_LAUNCHING = frozenset({"run", "shell", "wrap"})
 """Whose exit codes are a launch's."""
 _WITH_THESE_EXIT_CODES = frozenset(
     {"audit", "completion", "config", "help", "key", "keygen", "ledger", "profile"}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CHANGING = (
     "nono run",
+    "nono shell",
     "nono wrap",
     "nono key rotate",
     "nono ledger roll",

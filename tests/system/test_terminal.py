@@ -57,6 +57,8 @@ def _heed_keys() -> None:
 class Terminals:
     """Terminals that a test holds the other side of."""
 
+    program = str(NONO)
+
     def __init__(self, site: Site) -> None:
         self.site = site
         self.held: list[Any] = []
@@ -78,7 +80,11 @@ class Terminals:
     def run(self, script: str, *flags: Argument, **options: Any) -> Any:
         """Start a shell script in the sandbox, which may write to the project."""
         allow = ("--allow", self.site.project)
-        return self.spawn(str(NONO), "run", *allow, *flags, "--", "/bin/sh", "-c", script, **options)
+        return self.nono("run", *allow, *flags, "--", "/bin/sh", "-c", script, **options)
+
+    def nono(self, *arguments: Argument, **options: Any) -> Any:
+        """Start nono."""
+        return self.spawn(self.program, *arguments, **options)
 
     def shell(self) -> Any:
         """Start a shell with job control, as users have one."""
