@@ -59,6 +59,8 @@ def _prepare(
     nofile: int | None = None,
     timeout: int | str | None = None,
     timeout_grace: int | str | None = None,
+    trace_exec: bool = False,
+    exec_allow: Sequence[str | bytes | os.PathLike[str]] = (),
     profile: str | bytes | os.PathLike[str] | None = None,
     ledger: str | bytes | os.PathLike[str] | None = None,
     audit_sign_key: str | None = None,
@@ -122,6 +124,9 @@ def _prepare(
         timeout: seconds that it may last before all of it is sent SIGTERM, or as on the command line:
             ``"500ms"``, ``"10m"``.
         timeout_grace: seconds that it then has to end before all of it is killed, likewise; 5 by default.
+        trace_exec: see every program that is executed, and record its digest.
+        exec_allow: besides, kill what executes another program than the command, one of these SHA-256
+            digests, one of these as they are now, or one in these directories.
         profile: the name of a profile, or the path of a profile file.
         ledger: the ledger; by default the key's own in the state directory.
         audit_sign_key: reference of the ledger's key; by default the host key.
@@ -200,6 +205,8 @@ def _prepare(
             timeout=timeout,
             timeout_grace=timeout_grace,
         ),
+        trace_exec=trace_exec,
+        exec_allow=_encoded("exec_allow", exec_allow),
         profile=_encoded_one(profile),
         ledger=_encoded_one(ledger),
         key=audit_sign_key,

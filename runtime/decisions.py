@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FILE = "file"
 NETWORK = "network"
 UNIX_SOCKET = "unix-socket"
+EXEC = "exec"
 
 MAX_RECORDED = 64
 """Refusals of one launch that become entries, each of another subject."""

@@ -21,14 +21,14 @@ from runtime.capabilities import Access
 from runtime.complaints import FileComplaint, NetworkComplaint
 from runtime.file_refusals import FileJudge
 from runtime.grant_request import GrantRequest
-from runtime.refusals import DECIDED, EXEC, NOT_GRANTED, REFUSED, Finding
+from runtime.refusals import DECIDED, EXEC, NOT_COVERED, NOT_GRANTED, REFUSED, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from runtime.capabilities import CapabilitySet
     from runtime.complaints import Complaint
-    from runtime.refusals import Enforced
+    from runtime.refusals import Enforced, Refusal
 
 
 def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Finding]:
@@ -39,7 +39,9 @@ def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Findin
         complaints: what was read from its standard error.
     """
     decided = [
-        Finding(DECIDED, refusal.what, refusal.subject, None, REFUSED, refusal.reason)
+        Finding(
+            DECIDED, refusal.what, refusal.subject, None, REFUSED, refusal.reason, _flags_of_decided(refusal)
+        )
         for refusal in enforced.refusals
     ]
     judge = FileJudge(enforced)
@@ -70,6 +72,13 @@ def of_exec(path: bytes, capabilities: CapabilitySet) -> Finding | None:
     return Finding(
         EXEC, "file", obstacle.path, Access.READ, obstacle.cause, obstacle.reason, _flags_of(obstacle)
     )
+
+
+def _flags_of_decided(refusal: Refusal) -> tuple[bytes, ...]:
+    # What else is said of an exec is of the image, and no rule would allow it.
+    if refusal.what != EXEC or refusal.reason != NOT_COVERED:
+        return ()
+    return b"--exec-allow", refusal.subject
 
 
 def _flags_of(obstacle: exec_obstacles.Obstacle) -> tuple[bytes, ...]:

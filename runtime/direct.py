@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _MEDIATED = "the calls are judged, and made, by its monitor"
 _GROUPED = "all that it starts is counted in a control group, which its monitor watches"
+_TRACED = "its monitor traces it"
 _TIMED = "its monitor keeps the time"
 _AFTERWARDS = "how it ended is what this is about"
 _FOOTER = "nono says it when the command has ended"
@@ -70,6 +71,8 @@ SUPERVISED_ALONE: Mapping[str, str] = MappingProxyType(
         "--allow-unix-socket-dir-bind": _MEDIATED,
         "--allow-unix-socket-subtree-bind": _MEDIATED,
         "--protect-metadata": _MEDIATED,
+        "--trace-exec": _TRACED,
+        "--exec-allow": _TRACED,
         "--status-fd": _AFTERWARDS,
         "--diagnostics": _FOOTER,
         "--no-diagnostics": _FOOTER,
@@ -450,6 +453,8 @@ def require_direct(resolution: Resolution) -> None:
             raise refused(limits.flag_of(limits.name_of(member)))
     if resolution.ports.listens:
         raise refused("--listen-port" if resolution.ports.listen else "--open-port")
+    if resolution.traces_execs:
+        raise refused("--exec-allow" if resolution.exec_allow else "--trace-exec")
     if resolution.asked_sockets():
         raise refused("--allow-unix-socket")
 

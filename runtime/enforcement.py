@@ -183,6 +183,7 @@ def prepare(
     metadata: bool = False,
     waived: Iterable[str] = (),
     outer: str | None = None,
+    traces_execs: bool = False,
 ) -> Prepared:
     """Make everything ready for ``restrict_self``, in the parent.
 
@@ -196,6 +197,7 @@ def prepare(
         metadata: whether the monitor is to change modes, owners, times and attributes of files.
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
+        traces_execs: whether every exec is traced, from which nothing must escape.
 
     Raises:
         EnforcementError: something required cannot be enforced here; the hint says what would help.
@@ -215,6 +217,7 @@ def prepare(
         listens=ports.listens,
         unix_sockets=bool(sockets),
         metadata=metadata,
+        traces_execs=traces_execs,
         keep=keep,
     )
     opened = tuple(open_grants)
@@ -271,6 +274,7 @@ def load_filter(
     listens: bool = False,
     unix_sockets: bool = False,
     metadata: bool = False,
+    traces_execs: bool = False,
     keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
@@ -285,6 +289,7 @@ def load_filter(
             listens=listens,
             unix_sockets=unix_sockets,
             metadata=metadata,
+            traces_execs=traces_execs,
             keep=keep,
         )
     except EnforcementError as error:

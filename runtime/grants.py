@@ -262,8 +262,12 @@ def _open(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
 
 def without_variable(request: GrantRequest | SocketRequest, workdir: bytes) -> bytes:
     """Expand ``$WORKDIR`` where a profile says it; on a command line the shell has done so."""
-    path = request.path
-    if request.source == PROFILE and (path == b"$WORKDIR" or path.startswith(b"$WORKDIR/")):
+    return workdir_expanded(request.path, workdir) if request.source == PROFILE else request.path
+
+
+def workdir_expanded(path: bytes, workdir: bytes) -> bytes:
+    """Return a profile's path with ``$WORKDIR`` as what it stands for."""
+    if path == b"$WORKDIR" or path.startswith(b"$WORKDIR/"):
         return workdir + path[len(b"$WORKDIR") :]
     return path
 

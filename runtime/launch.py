@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime.confinement import Confinement
     from runtime.dry_run import DryRun
+    from runtime.exec_rules import ExecRules
     from runtime.grants import Grants
     from runtime.host_process import HostProcess, HostSignals
     from runtime.pseudo_terminal import PseudoTerminal
@@ -202,6 +203,7 @@ class Launch:
         self._supervision: Supervision | None = None
         self._confinement: Confinement | None = None
         self._time_limit: TimeLimit | None = None
+        self._exec_rules: ExecRules | None = None
         self._released = False
         self._started = self._clock = 0
         self._ending: Ending | None = None
@@ -257,7 +259,7 @@ class Launch:
     @property
     def was_refused(self) -> bool:
         """Whether the monitor refused the command anything."""
-        return bool(self._decisions)
+        return any(each["verdict"] == "denied" for each in self._decisions)
 
     def enforced(self) -> Enforced | None:
         """Return what the command was launched inside of, for a diagnosis; None if it was not."""
@@ -276,6 +278,7 @@ class Launch:
             refusals=tuple(
                 Refusal(str(each["what"]), canonical.text_bytes(each["subject"]), str(each["reason"]))
                 for each in self._decisions
+                if each["verdict"] == "denied"
             ),
         )
 
@@ -316,6 +319,7 @@ class Launch:
         grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
+        self._exec_rules = self._resolution.exec_rules(capabilities)
         if own_file is not None:
             variables = self._write_capabilities(own_file, capabilities, grants, variables)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
@@ -327,6 +331,7 @@ class Launch:
             sockets=grants.sockets,
             metadata=self._request.protect_metadata,
             outer=self._request.outer_session(),
+            traces_execs=self._resolution.traces_execs,
         )
         self._cleanup.callback(prepared.close)
         # The ruleset has them, and a program can have many launches at once.
@@ -355,6 +360,7 @@ class Launch:
             achieved=achieved,
             limits=self._resolution.limits,
             pid=supervision.pid,
+            execs=self._exec_rules,
         )
         self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -505,6 +511,13 @@ class Launch:
             self.relay.hand_on()  # what there is room for, before an after-hook writes
         for note in ending.notes:
             self._notify(note)
+        if refused := ending.execs.get("execs_refused"):
+            what = (
+                "1 program that it started was"
+                if refused == 1
+                else f"{refused} programs that it started were"
+            )
+            self._notify(f"{what} refused before the first instruction, and killed (--exec-allow)")
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:
@@ -735,6 +748,7 @@ class Launch:
                 confinement=self._confinement,
                 time_limit=self._time_limit,
                 terminal=self._terminal,
+                exec_rules=self._exec_rules,
             )
         finally:
             os.close(descriptor)

@@ -14,7 +14,8 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 5. monitor: ``{"stopped": SIGNAL}`` when the command is stopped that has a terminal of its own; the launcher
    answers with one byte (:mod:`runtime.stopped_command`);
 6. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
-   end, the last being how often it refused; with ``{"ended_by", "notes"}`` where there were limits.
+   end, the last being how often it refused; with ``{"ended_by", "notes"}`` where there were limits, and
+   ``{"execs"}``, counts, where every exec was traced.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from runtime.offspring import Offspring, children, fence
 if TYPE_CHECKING:
     from runtime.confinement import Confinement
     from runtime.enforcement import Prepared
+    from runtime.exec_rules import ExecRules
+    from runtime.exec_tracing import ExecTracer
     from runtime.executable import Held
     from runtime.mediation import Handover, Mediation
     from runtime.pseudo_terminal import PseudoTerminal
@@ -93,6 +96,7 @@ def run(
     *,
     confinement: Confinement | None = None,
     time_limit: TimeLimit | None = None,
+    exec_rules: ExecRules | None = None,
 ) -> None:
     """Be the monitor; never returns.
 
@@ -104,9 +108,13 @@ def run(
         keep: further descriptors that monitor and child need.
         confinement: the control groups that hold the launch to its limits, None without any.
         time_limit: how long it may last, None without a limit.
+        exec_rules: what is asked of each exec, None where only the first is looked at.
     """
+    tracer = None if exec_rules is None else _tracer(exec_rules, channel)
     try:
-        _supervise(channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit)
+        _supervise(
+            channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit, tracer=tracer
+        )
     finally:
         os._exit(0)
 
@@ -120,6 +128,7 @@ def _supervise(
     *,
     confinement: Confinement | None,
     time_limit: TimeLimit | None,
+    tracer: ExecTracer | None,
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -145,7 +154,7 @@ def _supervise(
     if pid is None:
         return
     _leave_to_child(plan, pipes)
-    if not _seize(channel, pid):
+    if not _seize(channel, pid, tracer):
         return
     mediation: Mediation | None = None
     if handover is not None:
@@ -160,16 +169,27 @@ def _supervise(
     channel.send({"pid": pid})
     if not channel.is_acknowledged():
         os.kill(pid, signal.SIGKILL)
-    offspring = Offspring(pid, fenced=fenced, is_own=None if mediation is None else mediation.helpers.is_one)
-    offspring.ended = _pass_exec(channel, pid, held)
+    is_own = None if mediation is None else mediation.helpers.is_one
+    offspring = Offspring(pid, fenced=fenced, is_own=is_own, tracer=tracer)
+    offspring.ended = _pass_exec(channel, pid, held, tracer)
     if offspring.ended is None:
         if time_limit is not None:
             time_limit.begin(offspring.tell_to_end)
-        stops = _stops(channel, pid) if plan.terminal is not None else None
-        _await_end(channel, pid, offspring, confinement=confinement, time_limit=time_limit, stops=stops)
+        stops = None
+        if plan.terminal is not None:
+            stops = _stops(channel, pid, tracer)
+        _await_end(
+            channel,
+            pid,
+            offspring,
+            confinement=confinement,
+            time_limit=time_limit,
+            stops=stops,
+            reacts=tracer is not None,
+        )
     # Before the command is killed, for the user waits; and after it, should nono be killed meanwhile.
     _give_back(channel, plan)
-    _end(channel, offspring, mediation, confinement, time_limit)
+    _end(channel, offspring, mediation, confinement, time_limit=time_limit, tracer=tracer)
     _give_back(channel, plan)
 
 
@@ -178,7 +198,9 @@ def _end(
     offspring: Offspring,
     mediation: Mediation | None,
     confinement: Confinement | None,
+    *,
     time_limit: TimeLimit | None,
+    tracer: ExecTracer | None,
 ) -> None:
     """Kill what is left, and say how all of it ended."""
     if mediation is not None:
@@ -190,8 +212,10 @@ def _end(
         said["notes"] = [*said.get("notes", ()), why]
     channel.send(
         said
+        | ({} if tracer is None else {"execs": tracer.document()})
         | {
-            "decisions": 0 if mediation is None else mediation.decisions.count,
+            "decisions": (0 if mediation is None else mediation.decisions.count)
+            + (0 if tracer is None else tracer.told + tracer.untold),
             "left": 0 if offspring.gone else len(children()),
             "max_rss_bytes": usage.max_rss_bytes,
             "status": status,
@@ -242,10 +266,11 @@ def _give_back(channel: Channel, plan: child.Plan) -> None:
         plan.terminal.give_back_for()
 
 
-def _seize(channel: Channel, pid: int) -> bool:
-    """Trace the child until its exec; return False, and tell the launcher, where it cannot be."""
+def _seize(channel: Channel, pid: int, tracer: ExecTracer | None) -> bool:
+    """Trace the child until its exec, or for good; return False, and tell the launcher, if it cannot be."""
+    more = 0 if tracer is None else tracer.OPTIONS
     try:
-        syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL)
+        syscalls.ptrace_seize(pid, syscalls.PTRACE_O_TRACEEXEC | syscalls.PTRACE_O_EXITKILL | more)
     except OSError as error:
         # A child that could not restrict itself has said so, and may be gone before it is traced.
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -256,10 +281,18 @@ def _seize(channel: Channel, pid: int) -> bool:
     return True
 
 
-def _stops(channel: Channel, pid: int) -> Stops:
+def _stops(channel: Channel, pid: int, tracer: ExecTracer | None) -> Stops:
     from runtime.stopped_command import Stops  # noqa: PLC0415  # the launcher has imported it
 
-    return Stops(pid, lambda number: channel.send({"stopped": number}))
+    return Stops(pid, lambda number: channel.send({"stopped": number}), tracer)
+
+
+def _tracer(rules: ExecRules, channel: Channel) -> ExecTracer:
+    from runtime import exec_tracing  # noqa: PLC0415  # the launcher has imported it; most launches need it not
+
+    return exec_tracing.ExecTracer(
+        rules, lambda data: channel.send({"decision": data}), is_wanted=channel.is_open
+    )
 
 
 def _handover(prepared: Prepared) -> Handover | None:
@@ -294,7 +327,9 @@ def _start(
     return pid
 
 
-def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Usage] | None:
+def _pass_exec(
+    channel: Channel, pid: int, held: Held, tracer: ExecTracer | None
+) -> tuple[int, syscalls.Usage] | None:
     """Wait for the exec stop, judge the image, let go; return how the child ended if it did before."""
     while True:
         _, status, usage = syscalls.wait4(pid, 0)
@@ -308,7 +343,10 @@ def _pass_exec(channel: Channel, pid: int, held: Held) -> tuple[int, syscalls.Us
                 continue
             # Whoever wants to write to a file of the chain would otherwise wait until the command ends.
             held.end_leases()
-            syscalls.ptrace_detach(pid)
+            if tracer is None:
+                syscalls.ptrace_detach(pid)
+            else:
+                tracer.begin(pid)
             channel.send({"image": None})
             return None
         event = status >> 16
@@ -324,10 +362,11 @@ def _await_end(
     confinement: Confinement | None,
     time_limit: TimeLimit | None,
     stops: Stops | None,
+    reacts: bool,
 ) -> None:
     """Wait until the command ends, a limit ends it, or the launcher is gone.
 
-    What ends or stops meanwhile is taken care of.
+    What ends or stops meanwhile is taken care of: at once where ``reacts``, since what is traced waits.
     """
     poll = select.poll()
     poll.register(channel.launcher, select.POLLIN)
@@ -360,7 +399,7 @@ def _await_end(
         if stops is not None:
             stops.look()
         # What ends in crowds is reaped in crowds: the command decides how often, and the time is ours.
-        if not more:
+        if not more and not reacts:
             urgent.poll(_REAP_PAUSE_MS)
 
 

@@ -20,6 +20,8 @@ from runtime import landlock_rules, syscalls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.exec_tracing import ExecTracer
+
 KILL_SECONDS = 10.0
 KILL_PAUSE = 0.002
 """How long, and how often, what a command left is killed, in seconds."""
@@ -63,21 +65,35 @@ class Offspring:
         command: pid of the command.
         fenced: what :func:`fence` returned.
         is_own: says of a process that was reaped whether it worked for this one, so is not the command's.
+        tracer: deals with what stops, where all of them are traced; None where only the command was.
 
     Attributes:
         ended: how the command ended, once it was reaped: wait status and what it used.
         gone: whether there are no children any more.
-        killed: how many of them :meth:`kill` ended; one whose own parent ignored SIGCHLD goes uncounted.
     """
 
-    def __init__(self, command: int, *, fenced: bool, is_own: Callable[[int], bool] | None = None) -> None:
+    def __init__(
+        self,
+        command: int,
+        *,
+        fenced: bool,
+        is_own: Callable[[int], bool] | None = None,
+        tracer: ExecTracer | None = None,
+    ) -> None:
         self._command = command
+        self._tracer = tracer
+        # What is traced is told of when it ends, and once more when its own parent has ended before it.
+        self._killed: set[int] = set()
         self._is_own = is_own
         self._fenced = fenced
         self._killing = False
         self.ended: tuple[int, syscalls.Usage] | None = None
         self.gone = False
-        self.killed = 0
+
+    @property
+    def killed(self) -> int:
+        """How many of them :meth:`kill` ended; one whose own parent ignored SIGCHLD goes uncounted."""
+        return len(self._killed)
 
     def reap(self) -> bool:
         """Reap what has ended; return whether there may be more: the command decides how much there is.
@@ -93,7 +109,10 @@ class Offspring:
                 return False
             if pid == 0:
                 return False
-            if os.WIFSTOPPED(status):
+            if os.WIFSTOPPED(status) and self._tracer is not None:
+                if not self._tracer.stopped(pid, status):
+                    return True
+            elif os.WIFSTOPPED(status):
                 stopped_by = os.WSTOPSIG(status)
                 with contextlib.suppress(OSError):  # killed meanwhile
                     # An event is no signal, and SIGTRAP is what an exec sends to whoever is traced.
@@ -102,8 +121,10 @@ class Offspring:
                 self.ended = status, usage
             elif self._is_own is not None and self._is_own(pid):
                 pass
+            elif self._tracer is not None and self._tracer.ended(pid):
+                pass  # a thread: its process is the one that counts
             elif self._killing and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
-                self.killed += 1
+                self._killed.add(pid)
         return True
 
     def tell_to_end(self) -> None:
@@ -115,6 +136,8 @@ class Offspring:
     def kill(self) -> tuple[int, syscalls.Usage]:
         """Kill all of them, reap them within a bounded while, and return how the command ended."""
         self._killing = True
+        if self._tracer is not None:
+            self._tracer.end()
         deadline = time.monotonic() + KILL_SECONDS
         while not self.gone:
             self._signal_all()

@@ -66,6 +66,8 @@ class Profile(NamedTuple):
         credentials: references of secrets, by the variable that each is put into.
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked.
+        trace_exec: whether every exec is seen.
+        exec_allow: digests, programs and directories, beside which no program may run.
         limits: what a launch is held to, by the names of the record: the lowest that a file says of each.
     """
 
@@ -80,6 +82,8 @@ class Profile(NamedTuple):
     credentials: Mapping[str, str]
     allow_commands: tuple[bytes, ...]
     block_commands: tuple[bytes, ...]
+    trace_exec: bool
+    exec_allow: tuple[bytes, ...]
     limits: Mapping[str, int]
 
     @property
@@ -171,6 +175,8 @@ def merge(chain: tuple[ProfileFile, ...]) -> Profile:
         credentials=credentials,
         allow_commands=tuple(dict.fromkeys(name for file in chain for name in file.allow_commands)),
         block_commands=tuple(dict.fromkeys(name for file in chain for name in file.block_commands)),
+        trace_exec=any(file.trace_exec for file in chain),
+        exec_allow=tuple(dict.fromkeys(rule for file in chain for rule in file.exec_allow)),
         limits=_lowest([file.limits for file in chain if file.limits]),
     )
 

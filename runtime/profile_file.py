@@ -56,6 +56,7 @@ SECTIONS = (
     "environment",
     "env_credentials",
     "commands",
+    "execs",
     "limits",
     "session_hooks",
 )
@@ -104,6 +105,8 @@ class ProfileFile(NamedTuple):
         credentials: references of secrets, by the variable that each is put into.
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked.
+        trace_exec: whether every exec is seen.
+        exec_allow: digests, programs and directories, beside which no program may run.
         limits: what a launch is held to, by the names of the record.
     """
 
@@ -124,6 +127,8 @@ class ProfileFile(NamedTuple):
     credentials: Mapping[str, str]
     allow_commands: tuple[bytes, ...]
     block_commands: tuple[bytes, ...]
+    trace_exec: bool
+    exec_allow: tuple[bytes, ...]
     limits: Mapping[str, int]
 
 
@@ -159,6 +164,7 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
     groups = reader.table(document.get("groups", {}), "groups", ("include", "exclude"))
     hooks = reader.table(document.get("session_hooks", {}), "session_hooks", ("before", "after"))
     commands = reader.table(document.get("commands", {}), "commands", ("allow", "block"))
+    execs = reader.table(document.get("execs", {}), "execs", ("trace", "allow"))
     blocks, asked_ports = reader.network(document.get("network", {}))
     return ProfileFile(
         name=_stem(path),
@@ -188,6 +194,8 @@ def read_profile_file(path: bytes, *, called: bytes, trusted: bool = False) -> P
         credentials=reader.credentials(document.get("env_credentials", {})),
         allow_commands=reader.commands("allow", commands.get("allow", [])),
         block_commands=reader.commands("block", commands.get("block", [])),
+        trace_exec=reader.flag(execs.get("trace", False), "execs.trace"),
+        exec_allow=reader.programs(execs.get("allow", [])),
         limits=reader.limits(document.get("limits", {})),
     )
 
@@ -436,6 +444,18 @@ class _Reader:
             return name
 
         return self._strings(value, f"commands.{kind}", "names", blocked_commands.MAX_NAMES, command)
+
+    def programs(self, value: Value) -> tuple[bytes, ...]:
+        if value == []:
+            return ()
+        from runtime import exec_rules  # noqa: PLC0415  # few profiles name any
+
+        def rule(item: Value, where: str) -> bytes:
+            if isinstance(item, str) and item.isascii() and exec_rules.is_digest(item.encode()):
+                return item.encode()
+            return self._granted_path(item, where)
+
+        return self._strings(value, "execs.allow", "programs", exec_rules.MAX_RULES, rule)
 
     def limits(self, value: Value) -> dict[str, int]:
         if value == {}:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runtime.capabilities import CapabilitySet
     from runtime.enforcement import Prepared
     from runtime.environment import Environment
+    from runtime.exec_rules import ExecRules
     from runtime.executable import Image
     from runtime.hooks import HookResult
     from runtime.redaction import Redactor
@@ -136,6 +137,7 @@ class LaunchRecord:
         achieved: Mapping[str, bool],
         limits: Mapping[str, int],
         pid: int,
+        execs: ExecRules | None = None,
     ) -> None:
         """Record what will run, and inside what.
 
@@ -150,6 +152,7 @@ class LaunchRecord:
             prepared=prepared,
             achieved=achieved,
             limits=limits,
+            execs=execs,
         )
         data["pid"] = pid
         self._require_room(data)
@@ -188,6 +191,7 @@ class LaunchRecord:
                 "decisions_dropped": max(0, ending.decisions - self._decisions),
                 "survivors": ending.survivors,
                 "survivors_left": ending.left,
+                **ending.execs,
             },
             "duration_us": duration_us,
             "ended": format_instant(time.time_ns()),
@@ -316,6 +320,7 @@ def start_data(
     prepared: Prepared,
     achieved: Mapping[str, bool],
     limits: Mapping[str, int],
+    execs: ExecRules | None = None,
 ) -> dict[str, Json]:
     """Return what the start of a launch says, all but the pid."""
     return {
@@ -331,6 +336,7 @@ def start_data(
         },
         "environment": variables.names(),
         "executable": images[0].document(),
+        "execs": {"tracing": "none"} if execs is None else execs.document(),
         "interpreters": [image.document() for image in images[1:]],
         "limits": dict(limits),
     }

@@ -27,6 +27,9 @@ PORT_CLOSED = "port-closed"
 CLOSED_CALL = "closed-call"
 REFUSED = "refused"
 
+NOT_COVERED = "no --exec-allow covers it"
+"""The reason of the one refusal of an exec that another rule would change."""
+
 
 class Refusal(NamedTuple):
     """One refusal that nono itself decided, as the record states it.

@@ -33,7 +33,7 @@ _BESIDE_A_MANIFEST = frozenset(
         *("command", "variables", "workdir", "config"),
         *("bypass_protection", "allow_writable_script", "allow_commands", "block_commands"),
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
-        *("limits", "protect_metadata"),  # which take away
+        *("limits", "protect_metadata", "trace_exec", "exec_allow"),  # which take away
     }
 )
 
@@ -62,6 +62,8 @@ class LaunchRequest(NamedTuple):
         block_commands: names of commands that are blocked besides the usual ones.
         credentials: references of secrets, by the variable of the command that each is put into.
         limits: what it is held to, by the names of the record (:mod:`runtime.limits`).
+        trace_exec: whether every exec is seen.
+        exec_allow: digests, programs and directories: no other program may run; every exec is seen then.
         profile: name of a profile, or path of a profile file.
         ledger: path of the ledger; None for the key's own in the state directory.
         key: reference of the signing key; None for the host key.
@@ -89,6 +91,8 @@ class LaunchRequest(NamedTuple):
     block_commands: tuple[bytes, ...] = ()
     credentials: Mapping[str, str] = _NONE
     limits: Mapping[str, int] = _NO_LIMITS
+    trace_exec: bool = False
+    exec_allow: tuple[bytes, ...] = ()
     profile: bytes | None = None
     ledger: bytes | None = None
     key: str | None = None
@@ -133,6 +137,10 @@ class LaunchRequest(NamedTuple):
             from runtime import limits  # noqa: PLC0415  # most launches have none
 
             limits.check(self.limits)
+        if self.exec_allow:
+            from runtime import exec_rules  # noqa: PLC0415  # likewise
+
+            exec_rules.check(self.exec_allow)
         if self.config is not None:
             self._require_manifest_alone()
 

@@ -36,6 +36,7 @@ from runtime.grants import (
     private_directory_grant,
     resolve,
     standard_stream_grants,
+    workdir_expanded,
 )
 from runtime.path_names import absolute, homes, shown
 from runtime.protected import Guard, Untouchable, own_code_paths
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime import hooks
     from runtime.capabilities import Network, Ports
+    from runtime.exec_rules import ExecRules
     from runtime.grant_request import SocketRequest
     from runtime.manifest import Manifest
     from runtime.profile import Profile
@@ -102,6 +104,8 @@ class Resolution:
         block_commands: names of commands that are blocked besides the usual ones.
         limits: what the launch is held to, by the names of the record: the lowest that is said of each.
         is_timed: whether one of them is how long it may last.
+        traces_execs: whether every exec is seen.
+        exec_allow: digests, programs and directories, of which one has to cover an image that runs.
         network: the network mode.
         ports: which, where that is ``ports``.
 
@@ -138,6 +142,7 @@ class Resolution:
         self._take_commands_and_references()
         self.is_timed = False
         self.limits = self._lowest_limits()
+        self._take_execs()
         self._require_recordable_sockets()
         self.network, self.ports = self._asked_network()
         if self._minimum is not None:
@@ -183,6 +188,31 @@ class Resolution:
                 self._notify(f"{what} limit is lower, and holds: {limits.words(member, held[member])}")
         self.is_timed = limits.TIMEOUT in held
         return held
+
+    def _take_execs(self) -> None:
+        """Take what is asked of execs by user and profile together: of rules each one counts."""
+        request, profile = self.request, self.profile
+        self.exec_allow = request.exec_allow
+        traced = request.trace_exec
+        if profile is not None:
+            said = (workdir_expanded(rule, self.workdir) for rule in profile.exec_allow)
+            self.exec_allow = tuple(dict.fromkeys((*said, *request.exec_allow)))
+            traced = traced or profile.trace_exec
+        self.traces_execs = traced or bool(self.exec_allow)
+
+    def exec_rules(self, capabilities: CapabilitySet) -> ExecRules | None:
+        """Return what is asked of each exec; None where they are not seen.
+
+        Raises:
+            LaunchError: a rule leads to no program, or the command could change what it covers.
+        """
+        if not self.traces_execs:
+            return None
+        # Both for the monitor as well, which imports nothing.
+        from runtime import exec_rules, exec_tracing  # noqa: F401, PLC0415  # few launches are traced
+
+        rules = exec_rules.resolve(self.exec_allow, workdir=self.workdir, capabilities=capabilities)
+        return exec_rules.ExecRules(rules if self.exec_allow else None)
 
     def _take_manifest(self) -> Manifest | None:
         if self.request.config is None:
@@ -251,6 +281,10 @@ class Resolution:
                 "allow": [canonical.text(name) for name in self.allow_commands],
                 "block": [canonical.text(name) for name in self.block_commands],
             }
+        if self.traces_execs:
+            besides["execs"] = {"tracing": "allow" if self.exec_allow else "trace"} | (
+                {"allow": [canonical.text(each) for each in self.exec_allow]} if self.exec_allow else {}
+            )
         if self.credentials:
             besides["credentials"] = [
                 {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Counts up whenever ``seccomp_rules`` changes its meaning: the name of the cached program depends on it.
 # (A digest of the rules themselves would cost the launch a quarter of a millisecond; a test pins it instead.)
-RULES_VERSION = 7
+RULES_VERSION = 8
 
 # The cache. One file for each set of rules, machine and kind of network:
 #     nono-filter-HASH.bpf SHA-256-OF-THE-PROGRAM LIBSECCOMP-STATE LIBSECCOMP-PATH\n
@@ -41,6 +41,7 @@ def load_or_build(
     listens: bool = False,
     unix_sockets: bool = False,
     metadata: bool = False,
+    traces_execs: bool = False,
     keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the BPF program for ``network`` and its lower-case hex SHA-256.
@@ -54,17 +55,24 @@ def load_or_build(
         listens: whether bind(2) and listen(2) go to whoever mediates them, where the network is ``ports``.
         unix_sockets: whether UNIX sockets can be made, and both calls and connect(2) go to whoever mediates.
         metadata: whether what changes modes, owners, times and attributes of files goes there as well.
+        traces_execs: whether nothing may get away from whoever traces it, or trace by itself.
         keep: whether what was built is put there; without, nothing is made or changed.
 
     Raises:
         EnforcementError: it must be built and cannot be.
     """
-    name = _cache_name(network, listens=listens, unix_sockets=unix_sockets, metadata=metadata)
+    kinds = {
+        "listens": listens,
+        "unix_sockets": unix_sockets,
+        "metadata": metadata,
+        "traces_execs": traces_execs,
+    }
+    name = _cache_name(network, **kinds)
     directory = _open_directory(cache_directory, make=keep)
     try:
         program = None if directory is None else _cached(directory, name)
         if program is None:
-            program, library = _build(network, listens=listens, unix_sockets=unix_sockets, metadata=metadata)
+            program, library = _build(network, **kinds)
             if keep and directory is not None:
                 with suppress(OSError):
                     _store(directory, name, program, library)
@@ -74,7 +82,7 @@ def load_or_build(
     return program, hashlib.sha256(program).hexdigest()
 
 
-def _build(network: Network, *, listens: bool, unix_sockets: bool, metadata: bool) -> tuple[bytes, str]:
+def _build(network: Network, **kinds: bool) -> tuple[bytes, str]:
     """Return the program, and the path of the libseccomp that made it."""
     try:
         from runtime import seccomp_rules  # noqa: PLC0415  # only a launch without a cached program pays for it
@@ -84,15 +92,17 @@ def _build(network: Network, *, listens: bool, unix_sockets: bool, metadata: boo
             hint="install libseccomp (Debian: libseccomp2, Fedora: libseccomp)",
         ) from error
     try:
-        program = seccomp_rules.build(network, listens=listens, unix_sockets=unix_sockets, metadata=metadata)
+        program = seccomp_rules.build(network, **kinds)
         return program, seccomp_rules.library()
     except OSError as error:
         raise EnforcementError(f"cannot build the system call filter: {error.strerror}") from error
 
 
-def _cache_name(network: Network, *, listens: bool, unix_sockets: bool, metadata: bool) -> bytes:
+def _cache_name(
+    network: Network, *, listens: bool, unix_sockets: bool, metadata: bool, traces_execs: bool
+) -> bytes:
     kind = str(network) + " listening" * listens + " with UNIX sockets" * unix_sockets
-    kind += " with metadata" * metadata
+    kind += " with metadata" * metadata + " traced" * traces_execs
     stated = f"{RULES_VERSION} {os.uname().machine} {kind}".encode()
     return b"nono-filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
 

@@ -64,6 +64,7 @@ _CLONE_NAMESPACES = (
     0x20000000,  # CLONE_NEWPID
     0x40000000,  # CLONE_NEWNET
 )
+_CLONE_UNTRACED = 0x00800000
 _CLONE_NEWTIME = 0x00000080  # to clone(2) these bits are the exit signal
 
 # asm-generic/ioctls.h: typing into a terminal, the console's own pasting, changing a line discipline.
@@ -170,7 +171,12 @@ class Rule(NamedTuple):
 
 
 def rules(
-    network: Network, *, listens: bool = False, unix_sockets: bool = False, metadata: bool = False
+    network: Network,
+    *,
+    listens: bool = False,
+    unix_sockets: bool = False,
+    metadata: bool = False,
+    traces_execs: bool = False,
 ) -> Iterator[Rule]:
     """Yield everything that the filter refuses or notifies; the rest is allowed.
 
@@ -179,9 +185,14 @@ def rules(
         listens: whether there are ports to listen on, where that is ``ports``.
         unix_sockets: whether some UNIX sockets are granted.
         metadata: whether modes, owners, times and attributes of files are changed by whoever mediates.
+        traces_execs: whether all of it is traced by the monitor, for which nothing else may trace.
     """
     for call in _NEVER:
         yield Rule(call, errno.EPERM)
+    if traces_execs:
+        yield Rule("ptrace", errno.EPERM)
+        # A process that is made so is not attached to its maker's tracer.
+        yield Rule("clone", errno.EPERM, (Comparison(0, "is", _CLONE_UNTRACED, _CLONE_UNTRACED),))
     for call in _ABSENT:
         yield Rule(call, errno.ENOSYS)
     yield from _namespace_rules()
@@ -298,7 +309,12 @@ def _closed_network_rules(network: Network, *, listens: bool, unix_sockets: bool
 
 
 def build(
-    network: Network, *, listens: bool = False, unix_sockets: bool = False, metadata: bool = False
+    network: Network,
+    *,
+    listens: bool = False,
+    unix_sockets: bool = False,
+    metadata: bool = False,
+    traces_execs: bool = False,
 ) -> bytes:
     """Return the BPF program of the rules; see :func:`rules`.
 
@@ -314,7 +330,10 @@ def build(
     built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
-    for rule in rules(network, listens=listens, unix_sockets=unix_sockets, metadata=metadata):
+    asked = rules(
+        network, listens=listens, unix_sockets=unix_sockets, metadata=metadata, traces_execs=traces_execs
+    )
+    for rule in asked:
         call = number(rule.call)
         if call is not None:
             arguments = [_argument(comparison) for comparison in rule.comparisons]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.exec_tracing import ExecTracer
+
 GO_ON = b"c"
 """What the launcher answers when the command is to go on."""
 
@@ -27,16 +29,23 @@ class Stops:
     Args:
         pid: its pid.
         tell: told the signal that stopped it.
+        tracer: the tracer of all that it starts, which alone sees its stops then; None without one.
     """
 
-    def __init__(self, pid: int, tell: Callable[[int], None]) -> None:
+    def __init__(self, pid: int, tell: Callable[[int], None], tracer: ExecTracer | None = None) -> None:
         self._pid = pid
         self._tell = tell
         self._is_answered = True
+        self._tracer = tracer
 
     def look(self) -> None:
         """Tell that it was stopped, once."""
-        if self._is_answered:
+        if self._is_answered and self._tracer is not None:
+            number = self._tracer.take_stop(self._pid)
+            if number:
+                self._is_answered = False
+                self._tell(number)
+        elif self._is_answered:
             with contextlib.suppress(ChildProcessError):  # it has ended
                 found = os.waitid(os.P_PID, self._pid, os.WSTOPPED | os.WNOHANG)
                 if found is not None:

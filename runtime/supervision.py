@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attest.named_tuples import NamedTuple
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime.confinement import Confinement
     from runtime.enforcement import Prepared
+    from runtime.exec_rules import ExecRules
     from runtime.executable import Held
     from runtime.host_process import HostMonitor, HostProcess, HostSignals
     from runtime.own_process import OwnMonitor, OwnProcess
@@ -73,6 +75,7 @@ class Ending(NamedTuple):
         decisions: how often the command was refused what the monitor decides on.
         ended_by: the limit that ended it, ``memory``, ``cpu-time`` or ``time-out``; None if it was none.
         notes: what the user should know of that, a sentence each.
+        execs: how many execs there were, by the names of the outcome; empty where they were not traced.
     """
 
     status: int
@@ -87,6 +90,7 @@ class Ending(NamedTuple):
     decisions: int = 0
     ended_by: str | None = None
     notes: Sequence[str] = ()
+    execs: Mapping[str, int] = MappingProxyType({})
 
     @property
     def exit(self) -> int | None:
@@ -210,6 +214,7 @@ class Supervision:
         confinement: Confinement | None = None,
         time_limit: TimeLimit | None = None,
         terminal: PseudoTerminal | None = None,
+        exec_rules: ExecRules | None = None,
     ) -> Supervision:
         """Start the monitor, which forks the child; returns once the child is there, traced and held.
 
@@ -258,7 +263,14 @@ class Supervision:
         channel = monitor.Channel(acknowledged, messages_end)
         try:
             started = process.start_monitor(
-                channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit
+                channel,
+                plan,
+                held,
+                pipes,
+                keep,
+                confinement=confinement,
+                time_limit=time_limit,
+                exec_rules=exec_rules,
             )
         except BaseException:
             for pipe in (acknowledge, messages, report, release, failure):
@@ -495,6 +507,7 @@ class Supervision:
             decisions=message["decisions"],
             ended_by=message.get("ended_by"),
             notes=tuple(message.get("notes", ())),
+            execs=message.get("execs", {}),
         )
 
     def _stop(self, number: int) -> None:

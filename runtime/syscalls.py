@@ -41,6 +41,7 @@ _PTRACE_DETACH = 17
 _PTRACE_GETEVENTMSG = 0x4201
 _PTRACE_SEIZE = 0x4206
 _PTRACE_SETOPTIONS = 0x4200
+_PTRACE_LISTEN = 0x4208
 PTRACE_O_TRACEFORK = 0x02
 PTRACE_O_TRACEVFORK = 0x04
 PTRACE_O_TRACECLONE = 0x08
@@ -168,6 +169,12 @@ _wait4.restype = ctypes.c_int
 _signalfd = _libc["signalfd"]
 _signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
 _signalfd.restype = ctypes.c_int
+
+_fstatfs = _libc["fstatfs"]
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_fstatfs.restype = ctypes.c_int
+# struct statfs of a 64-bit machine begins with the kind, as a long, and has fifteen of those in all.
+_statfs = (ctypes.c_long * 32)()
 
 # Made once: a command that makes orphans decides how often they are needed. Launches have one thread.
 _status = ctypes.c_int()
@@ -500,6 +507,15 @@ def ptrace_detach(pid: int, signal: int = 0) -> None:
     _checked(int(_ptrace(_PTRACE_DETACH, pid, None, signal)), "ptrace(DETACH)")
 
 
+def ptrace_listen(pid: int) -> None:
+    """Leave a tracee in its stop by job control until something comes of it (PTRACE_LISTEN).
+
+    Raises:
+        OSError: ESRCH when it is not such a tracee of this thread.
+    """
+    _checked(int(_ptrace(_PTRACE_LISTEN, pid, None, None)), "ptrace(LISTEN)")
+
+
 def ptrace_event_message(pid: int) -> int:
     """Return what the ptrace event is about: the new pid, or the former thread id (PTRACE_GETEVENTMSG).
 
@@ -582,6 +598,16 @@ def signalfd(signals: frozenset[int]) -> int:
             raise ValueError(f"no such signal: {number}")
         mask[(number - 1) // width] |= 1 << (number - 1) % width
     return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
+
+
+def file_system_magic(descriptor: int) -> int:
+    """Return the number of the kind of file system that a file lies on (fstatfs(2), linux/magic.h).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _checked(int(_fstatfs(descriptor, _statfs)), "fstatfs")
+    return _statfs[0] & 0xFFFFFFFF
 
 
 def read_signals(descriptor: int) -> list[SignalInfo]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NO_GRANTS = frozenset(
     {
         *("command", "variables", "workdir", "profile", "block_net", "allow_writable_script"),
-        *("block_commands", "limits"),  # which take away
+        *("block_commands", "limits", "trace_exec"),  # which take away
         *("audit", "ledger", "key", "key_passphrase_env", "labels", "outputs"),
         # They narrow a network, or are refused as wider than the profile's.
         *("connect_ports", "listen_ports", "open_ports"),
@@ -274,6 +274,8 @@ class Minimum:
             "credentials": profile.credentials.items() <= minimum.credentials.items(),
             "allow_commands": set(profile.allow_commands) <= set(minimum.allow_commands),
             "block_commands": True,
+            "trace_exec": True,
+            "exec_allow": not minimum.exec_allow or set(profile.exec_allow) <= set(minimum.exec_allow),
             "limits": True,  # of a chain the lowest hold
         }
         for field in profile._fields:

@@ -59,6 +59,7 @@ READY = b"ready"
 PRELOADED = (
     "runtime.cgroups",
     "runtime.confinement",
+    "runtime.exec_tracing",
     "runtime.mediation",
     "runtime.metadata_mediation",
     "runtime.monitor",

@@ -117,6 +117,12 @@ def recorded(said: Caveats) -> list[Caveat]:
             "launch.unattended",
             "nobody stayed: that the program ran, as what, and how it ended was not seen",
         ),
+        (
+            said.execs,
+            "execs.images",
+            "every exec was seen, of programs: not the code that shells, interpreters and libraries bring",
+        ),
+        (said.execs_untold, "execs.untold", "more programs ran than it names; the rest was counted"),
         (said.survivors, "process.survivors", "processes of the launch were still there at its end"),
     ):
         if count:

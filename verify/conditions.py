@@ -66,6 +66,7 @@ class Conditions:
         bypass: False: no protection was bypassed.
         executables: the program that was launched and each interpreter of it is one of these; what those
             started in turn is not recorded.
+        execs: what is seen of its execs at least: ``trace``, or ``allow``, limited to some programs.
         exit: the exit codes that it may have ended with.
         hooks: by name, the hook that it had, which succeeded.
         labels: what its labels contain.
@@ -83,6 +84,7 @@ class Conditions:
     attested: bool = False
     bypass: bool | None = None
     executables: tuple[FilePattern, ...] = ()
+    execs: str | None = None
     exit: frozenset[int] | None = None
     hooks: tuple[tuple[str, FilePattern], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
@@ -164,6 +166,11 @@ class Conditions:
                     which = f"{_shown(image['path'])} (sha256 {image['sha256'][:16]}…)"
                     yield Failure("policy.executable", f"runs {which}, which is none of those")
                     break
+        tracing = data.get("execs", {}).get("tracing", "none")
+        if self.execs is not None and tracing not in {"allow", self.execs}:
+            yield Failure(
+                "policy.execs", f"has as its tracing of execs {tracing}, which is less than {self.execs}"
+            )
         if self.network == "blocked" and not achieved["network"]:  # waived, so it is said and not enforced
             yield Failure("policy.network", "starts with a network that nothing blocks")
         if self.unix_sockets is False and not achieved["filter"]:

@@ -79,6 +79,9 @@ _NETWORK = b'"network":{'
 _SOCKETS = b',"unix_sockets":'
 _MAX_NETWORK = 65_535  # what an entry could hold
 
+# What is seen of execs, the stronger the higher.
+_TRACING = {"none": 0, "trace": 1, "allow": 2}
+
 _CLOSING = {entry.ATTESTATION, entry.LOST}
 
 
@@ -102,6 +105,8 @@ class Caveats:
     unchecked_image: int = 0
     survivors: int = 0
     direct: int = 0
+    execs: int = 0
+    execs_untold: int = 0
 
     def named(self) -> list[str]:
         """Return the names of those that are not 0."""
@@ -116,10 +121,11 @@ class Caveats:
 class _Said:
     """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
 
-    __slots__ = ("evidence", "hooks", "network", "outputs", "strategy", "unix_sockets")
+    __slots__ = ("evidence", "execs", "hooks", "network", "outputs", "strategy", "unix_sockets")
 
     def __init__(self, intent: dict[str, Json]) -> None:
         self.evidence = LaunchEvidence()
+        self.execs = _object(intent.get("execs", {"tracing": "none"}))
         self.hooks = _object(intent["hooks"])
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
@@ -421,12 +427,28 @@ class Launches:
         held = {image["held"] for image in images if isinstance(image, dict)}
         self.caveats.stat_only += "stat-only" in held
         self.caveats.by_path += "by-path" in held
+        self._execs(session, index, name, data)
         if self.watch is not None:
             self.watch.start(index, name, data, beside.get("capabilities"))
         if said.strategy == "direct":
             self.counts.complete += 1
             self.caveats.direct += 1
             self._close(index, name)
+
+    def _execs(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
+        """Hold what is seen of execs against what was asked: no less is seen, and no more may run."""
+        found = _object(data.get("execs", {"tracing": "none"}))
+        asked = self._said(session, name).execs
+        self.caveats.execs += found["tracing"] != "none"
+        if _TRACING[str(found["tracing"])] < _TRACING[str(asked["tracing"])]:
+            what = "sees or limits less of its execs than was asked for"
+            self._report(session, "launch.execs", what, index, name)
+        elif any(
+            _object(rule)["asked"] not in _list(asked.get("allow", []))
+            for rule in _list(found.get("allow", []))
+        ):
+            what = "allows programs that were not asked for"
+            self._report(session, "launch.execs", what, index, name)
 
     def _enforcement(self, index: int, name: str, data: dict[str, Json]) -> None:
         enforcement = data["enforcement"]
@@ -486,6 +508,8 @@ class Launches:
         if image == "different":
             self._findings.add("launch.image", "says that another program ran than was hashed", index, name)
         self.caveats.unchecked_image += image == "unchecked"
+        untold = counts.get("execs_untold", 0)
+        self.caveats.execs_untold += isinstance(untold, int) and untold > 0
         left = counts["survivors_left"]
         self.caveats.survivors += isinstance(left, int) and left > 0
         if self.watch is not None:

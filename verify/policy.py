@@ -164,6 +164,7 @@ def _conditions(table: dict[str, Any]) -> Conditions:
         executables=tuple(
             FilePattern(each.get("path"), each.get("sha256")) for each in table.get("executables", ())
         ),
+        execs=table.get("execs"),
         exit=frozenset(map(int, table["exit"])) if "exit" in table else None,
         hooks=tuple(
             (name, FilePattern(each.get("path"), each.get("sha256")))

@@ -45,6 +45,9 @@ def _conditions(asked: Conditions) -> Iterator[str]:
         yield f"ran and ended with exit code {_or(map(str, sorted(asked.exit)))}"
     if asked.executables:
         yield f"has as its program, and as each interpreter of it, {_or(map(_file, asked.executables))}"
+    if asked.execs is not None:
+        limited = ", and limited to some programs" if asked.execs == "allow" else ""
+        yield f"had every exec seen{limited}"
     if asked.profiles:
         yield f"had a profile, and each file of its chain is {_or(map(_file, asked.profiles))}"
     if asked.system_configurations:

@@ -18,7 +18,7 @@ from runtime.cli import say
 from runtime.cli.terminal import number
 from runtime.errors import UsageError
 from runtime.path_names import shown
-from runtime.refusals import DECIDED, INFERRED
+from runtime.refusals import DECIDED, EXEC, INFERRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +148,8 @@ def _line(finding: Finding) -> str:
     inferred = " (inferred from standard error)" if finding.certainty == INFERRED else ""
     if finding.what == "call":
         return f"{finding.reason}{inferred}"
+    if finding.what == EXEC:
+        return f"{shown(finding.subject)}: {finding.reason}"
     if finding.certainty == DECIDED:  # a verb, and what it was about
         verb, _, about = finding.subject.partition(b" ")
         return f"{shown(verb)} {shown(about)}: {finding.reason}"

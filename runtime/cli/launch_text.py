@@ -30,6 +30,7 @@ MAX_ROWS = 500
 WITHHELD = "withheld: its blob is not in the ledger, or is another"
 
 # What a line says, and its name, which is left out where it repeats the line above.
+_DIGEST_SHOWN = 16
 _Row = tuple[str, str]
 
 
@@ -213,6 +214,7 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
     for name, value in start["limits"].items():
         yield "limit", limits.words(name, value)
     yield from _enforcement(start["enforcement"])
+    yield from _execs(start.get("execs", {"tracing": "none"}))
     yield "pid", str(start["pid"])
 
 
@@ -232,6 +234,16 @@ def _enforcement(enforcement: dict[str, Any]) -> Iterator[_Row]:
     yield "filter", f"sha256 {enforcement['filter_sha256']}, Landlock ABI {enforcement['landlock_abi']}"
 
 
+def _execs(execs: dict[str, Any]) -> Iterator[_Row]:
+    if execs["tracing"] != "none":
+        limited = ", and only some programs allowed" if execs["tracing"] == "allow" else ""
+        yield "execs", f"every exec seen{limited}"
+    for rule in execs.get("allow", ()):
+        path = wording.text(rule["path"]) if "path" in rule else "whatever its path"
+        digest = f"  sha256 {rule['sha256']}" if "sha256" in rule else "  and all beneath it"
+        yield "", f"allowed {path}{digest}"
+
+
 def _hook_result(hook: dict[str, Any]) -> str:
     how = hook.get("error") or ("timed out" if hook["timed_out"] else _ending(hook))
     exported = f", exported {_names(hook['exported'])}" if hook["exported"] else ""
@@ -241,6 +253,10 @@ def _hook_result(hook: dict[str, Any]) -> str:
 
 def _decision(decision: dict[str, Any]) -> str:
     subject = wording.text(decision["subject"])
+    if (about := decision.get("exec")) is not None:
+        digest = f" sha256 {about['sha256'][:_DIGEST_SHOWN]}…" if "sha256" in about else ""
+        by = f" by {wording.text(about['parent']['path'])}" if "parent" in about else ""
+        return f"{decision['verdict']} {decision['what']} {subject}{digest}{by}: {decision['reason']}"
     return f"{decision['verdict']} {decision['what']} {subject} by {decision['by']}: {decision['reason']}"
 
 

@@ -52,7 +52,7 @@ Behind each line stands the file that says it. Of the variables that it sets, th
 
 --json writes {"name", "description", "chain": [{"name", "path", "sha256", "built_in"}], "network",
 "filesystem", "unix_sockets", "groups", "excluded_groups", "environment", "env_credentials", "commands",
-"session_hooks"}; "said_by" names the files that say a thing, "default" what holds without one.
+"execs", "session_hooks"}; "said_by" names the files that say a thing, "default" what holds without one.
 
 examples:
   nono profile show python-dev

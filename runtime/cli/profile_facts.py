@@ -82,6 +82,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
         for called in names:
             by = chain.that(lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands"))
             yield Fact("command", f"{rule} {shown(called)}", by)
+    yield from _execs(profile, chain)
     yield from _limits(profile, chain)
     for kind, hook in profile.hooks.items():
         required = ", required" if hook.required else ""
@@ -107,6 +108,13 @@ def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
     for name, value in variables.set_vars.items():
         by = chain.that(lambda file, it=name: it in file.variables.set_vars)[-1:]
         yield Fact("set", name.decode(), by, hashlib.sha256(value).hexdigest())
+
+
+def _execs(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
+    if profile.trace_exec:
+        yield Fact("execs", "traced", chain.that(lambda file: file.trace_exec))
+    for rule in profile.exec_allow:
+        yield Fact("execs", f"allow {shown(rule)}", chain.that(lambda file, it=rule: it in file.exec_allow))
 
 
 def _limits(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
@@ -215,6 +223,16 @@ def document(profile: Profile) -> dict[str, Any]:
                 for called in names
             ]
             for rule, names in (("allow", profile.allow_commands), ("block", profile.block_commands))
+        },
+        "execs": {
+            "allow": [
+                {
+                    "rule": canonical.text(rule),
+                    "said_by": [*chain.that(lambda file, it=rule: it in file.exec_allow)],
+                }
+                for rule in profile.exec_allow
+            ],
+            "trace": profile.trace_exec,
         },
         "limits": {
             member: {

@@ -52,6 +52,11 @@ Some commands are blocked by name: rm, dd, shred, wipefs, mkfs, fdisk, parted, s
 poweroff, sudo, su, doas, pkexec. This is advice at start-up, which any shell gets around; the sandbox is
 what holds.
 
+With --trace-exec every program that is executed is recorded, once for each that executed it. With
+--exec-allow what executes any other is killed before it runs: a PATH means that very file as it is now, a
+directory what lies in it, in which the command must not be able to write. It limits programs, not code: who
+may run a shell or an interpreter may have it do anything else. ptrace is refused: no debugger works inside.
+
 Ports are of TCP: with one, UDP, multipath TCP and all else of the network is closed. A port to connect to is
 open on every host: the kernel does not tell them apart. Names of hosts need port 53 (glibc is told to ask
 over TCP).
@@ -77,6 +82,7 @@ examples:
   nono run --read . -- make 2> make.log       what was refused to it stands at the end of the log
   nono run -p codex --env-credential openai_api_key -- codex
   nono run --env-credential-map file:///run/keys/npm NPM_TOKEN --allow . -- npm publish
+  nono run --allow . --exec-allow /usr/bin --exec-allow /usr/lib -- make    programs of the system alone
   nono run -p ~/.nono/build.json --output dist/tool.whl --label run=42 -- make release
   nono run --ledger /var/lib/ci/ci.db --audit-sign-key env://KEY -- ./job
 """
@@ -184,6 +190,21 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag, metavar=value, help=text)
 
 
+def _add_execs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("programs that it starts")
+    group.add_argument(
+        "--trace-exec", action="store_true", help="see every program that is executed, and record its digest"
+    )
+    group.add_argument(
+        "--exec-allow",
+        action="append",
+        default=[],
+        metavar="DIGEST|PATH",
+        help="besides, kill what executes another program than the command, one of this SHA-256, this one as"
+        " it is now, or one in this directory; it limits programs, not what a shell or an interpreter reads",
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``nono run``."""
     add_grant_arguments(parser).add_argument(
@@ -215,6 +236,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let mode, owner, times and attributes of files change only where the grants allow writing",
     )
+    _add_execs(parser)
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -425,6 +447,8 @@ def request_of(arguments: argparse.Namespace) -> LaunchRequest:
         credentials=_credentials(arguments),
         limits=_limits(arguments),
         protect_metadata=arguments.protect_metadata,
+        trace_exec=arguments.trace_exec,
+        exec_allow=tuple(os.fsencode(rule) for rule in arguments.exec_allow),
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
         key_passphrase_env=arguments.key_passphrase_env,

@@ -154,6 +154,9 @@ SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
     ("a decision that is not counted", "a refusal is slipped in", 1, "launch.counts", [INTENDED, STARTED, DECIDED, ENDED, ATTESTED]),
     ("a decision that is not there", "a refusal is left out", 1, "launch.counts", [INTENDED, STARTED, outcome(counts=counts(decisions=1)), ATTESTED]),
     ("a launch around itself", "a chain of launches without a first one", 1, "launch.nesting", [(entry.INTENT, changed(INTENT, outer_session=SESSION)), STARTED, ENDED, ATTESTED]),
+    ("execs that nobody saw", "what was to be traced was not", 1, "launch.execs", [(entry.INTENT, changed(INTENT, execs={"tracing": "trace"})), (entry.START, changed(START, execs={"tracing": "none"})), ENDED, ATTESTED]),
+    ("execs that nobody limited", "any program could run", 1, "launch.execs", [(entry.INTENT, changed(INTENT, execs={"allow": ["/x"], "tracing": "allow"})), (entry.START, changed(START, execs={"tracing": "trace"})), ENDED, ATTESTED]),
+    ("a program that nobody allowed", "one more could run", 1, "launch.execs", [(entry.INTENT, changed(INTENT, execs={"allow": ["/x"], "tracing": "allow"})), (entry.START, changed(START, execs={"allow": [{"asked": "/y", "path": "/y"}], "tracing": "allow"})), ENDED, ATTESTED]),
     ("a direct launch with an after-hook", "it promises what only a supervisor can keep", 1, "launch.direct", [(entry.INTENT, changed(hooked("after"), strategy="direct", outputs=[])), STARTED]),
     ("a direct launch with outputs", "it promises what only a supervisor can keep", 1, "launch.direct", [(entry.INTENT, changed(INTENT, strategy="direct")), STARTED]),
 ]  # fmt: skip

@@ -138,6 +138,7 @@ MUTATIONS = (
     unmet("a policy on one launch at least", "none is what was asked for", "policy.required", under(f"{_HEAD}[[require]]\nexit = [7]\n", one_launch())),
     Mutation("a policy on a set that was taken away", "what is not shown cannot be judged", 3, frozenset({"policy.undecided", "blob.withheld"}), under(every("network = 'blocked'"), withheld)),
     Mutation("a policy on networks", "the network was open", 1, frozenset({"policy.network", "launch.capabilities"}), under(every("network = 'blocked'"), one_launch(intent=OPEN, start=changed(START, capabilities={**CAPABILITIES, "network": {"mode": "all"}})))),
+    unmet("a policy on execs", "what it started in turn was not seen", "policy.execs", under(every("execs = 'trace'"))),
     Mutation("a policy on UNIX sockets", "a service of the host was within reach", 1, frozenset({"policy.socket", "launch.capabilities"}), under(every("unix_sockets = false"), one_launch(start=changed(START, capabilities={**CAPABILITIES, "unix_sockets": [{"access": "connect", "asked": "/run/x", "path": "/run/x", "source": "user", "type": "socket"}]})))),
     Mutation("a policy on writing", "more could be written than should be", 1, frozenset({"policy.write", "launch.capabilities"}), under(every("write_only_under = ['/w']"), one_launch(start=changed(START, capabilities=granting("/etc"))))),
     Mutation("a policy on attestations", "a launch that was lost, though accepted, is not attested", 3, frozenset({"policy.attested", "launch.unfinished"}), under(every("attested = true"), unfinished)),

@@ -27,7 +27,8 @@ X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
 MODES = list(Network)
 Kind: TypeAlias = tuple[Network, bool, bool, bool]
-# A network, whether there are ports to listen on, UNIX sockets, protected metadata: every filter.
+# A network, whether there are ports to listen on, UNIX sockets, protected metadata: every filter of what is
+# not traced.
 KINDS: list[Kind] = [
     (network, listens, sockets, metadata)
     for metadata in (False, True)
@@ -39,11 +40,21 @@ COMPILED = {
     kind: seccomp_rules.build(kind[0], listens=kind[1], unix_sockets=kind[2], metadata=kind[3])
     for kind in KINDS
 }
+TRACED = {
+    kind: seccomp_rules.build(
+        kind[0], listens=kind[1], unix_sockets=kind[2], metadata=kind[3], traces_execs=True
+    )
+    for kind in KINDS
+}
 
 
-def rules_of(kind: Kind) -> list[seccomp_rules.Rule]:
+def rules_of(kind: Kind, *, traced: bool = False) -> list[seccomp_rules.Rule]:
     network, listens, sockets, metadata = kind
-    return list(seccomp_rules.rules(network, listens=listens, unix_sockets=sockets, metadata=metadata))
+    return list(
+        seccomp_rules.rules(
+            network, listens=listens, unix_sockets=sockets, metadata=metadata, traces_execs=traced
+        )
+    )
 
 
 def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: int = NATIVE) -> int:
@@ -172,10 +183,11 @@ def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
         (
             seccomp_rules.NEWEST_KNOWN_CALL,
             *(tuple(rules_of(kind)) for kind in KINDS),
+            *(tuple(rules_of(kind, traced=True)) for kind in KINDS),
         )
     )
     digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    assert (seccomp_filter.RULES_VERSION, digest) == (7, "524ab9df542b184a")
+    assert (seccomp_filter.RULES_VERSION, digest) == (8, "d3d816f537c7ae75")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[3]])
@@ -196,6 +208,36 @@ def test_who_mediates_metadata_knows_what_is_notified_for_it() -> None:
     added = set(rules_of(kinds[0])) - set(rules_of(kinds[1]))
     notified = {seccomp_rules.number(rule.call) for rule in added if rule.error == seccomp_rules.NOTIFY}
     assert notified - {None} == set(metadata_mediation.CALLS)
+
+
+def test_what_is_traced_cannot_trace_and_makes_nothing_that_is_not() -> None:
+    """Without, debuggers work; and whatever else clone(2) is told, this one bit is enough."""
+    ptrace, clone = (seccomp_rules.number(name) for name in ("ptrace", "clone"))
+    assert ptrace is not None
+    assert clone is not None
+    untraced, thread = 0x00800000, 0x003D0F00
+    refused = ERRNO | errno.EPERM
+    for kind in KINDS:
+        usual, traced = COMPILED[kind], TRACED[kind]
+        for request in (0, 16, 0x4206):
+            arguments = (request, 1, 0, 0, 0, 0)
+            assert (verdict(usual, ptrace, arguments), verdict(traced, ptrace, arguments)) == (ALLOW, refused)
+        for flags in (untraced, untraced | thread, untraced | 17, untraced | 1 << 40, untraced | 17 << 32):
+            arguments = (flags, 0, 0, 0, 0, 0)
+            assert (verdict(usual, clone, arguments), verdict(traced, clone, arguments)) == (ALLOW, refused)
+        for flags in (thread, 17):
+            assert verdict(traced, clone, (flags, 0, 0, 0, 0, 0)) == ALLOW
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    number=st.one_of(st.sampled_from(NAMED), st.integers(0, 600)),
+    arguments=st.tuples(*[register] * 6),
+)
+def test_what_is_traced_has_two_rules_more(kind: Kind, number: int, arguments: tuple[int, ...]) -> None:
+    traced, usual = verdict(TRACED[kind], number, arguments), verdict(COMPILED[kind], number, arguments)
+    mine = {seccomp_rules.number("ptrace"), seccomp_rules.number("clone")}
+    assert traced == usual or (number in mine and traced == ERRNO | errno.EPERM)
 
 
 def test_an_open_network_refuses_less() -> None:

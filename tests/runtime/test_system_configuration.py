@@ -645,7 +645,7 @@ def test_a_new_field_of_a_request_counts_as_a_grant(desk: Desk) -> None:
     harmless = {
         "command", "variables", "workdir", "profile", "block_net", "allow_writable_script", "audit", "ledger",
         "key", "key_passphrase_env", "labels", "outputs", "connect_ports", "listen_ports", "open_ports",
-        "block_commands", "limits",
+        "block_commands", "limits", "trace_exec",
     }  # fmt: skip
     for name in ASKED._fields:
         changed: dict[str, Any] = {name: {"A": "env://B"} if name == "credentials" else (b"1",)}

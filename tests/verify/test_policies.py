@@ -348,6 +348,26 @@ def test_a_direct_launch_does_not_show_how_it_ended(
     assert bench.verify(path, "--policy", save(bench, policy_of("network = 'blocked'"))).status == 0
 
 
+def test_what_is_seen_of_execs(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    allowed = {"allow": [{"asked": "/usr", "path": "/usr"}], "tracing": "allow"}
+    for found, met in (
+        (None, []),
+        ({"tracing": "none"}, []),
+        ({"tracing": "trace"}, ["trace"]),
+        (allowed, ["trace", "allow"]),
+    ):
+        book, intent, start = new_book(), shapes.INTENT, shapes.START
+        if found is not None:
+            start = shapes.changed(start, execs=found)
+        if found == allowed:
+            intent = shapes.changed(intent, execs={"allow": ["/usr"], "tracing": "allow"})
+        book.launch(intent=intent, start=start)
+        path = bench.write(book)
+        for asked in ("trace", "allow"):
+            codes = bench.verify(path, "--policy", save(bench, policy_of(f"execs = '{asked}'"))).codes
+            assert codes == ([] if asked in met else ["policy.execs"]), (found, asked)
+
+
 def test_unix_sockets(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     """They lie in places as files do, and can be closed altogether."""
     granted = {"access": "connect", "asked": "/run/x", "source": "user", "type": "directory"}
@@ -760,7 +780,8 @@ def test_every_condition_is_explained(bench: Bench) -> None:
     """Each condition of the schema adds a sentence, so that none can be forgotten."""
     schema = json.loads(policy.schema_text())["$defs"]["conditions"]["properties"]
     samples = {
-        "attested": "true", "bypass": "false", "executables": "[{path = '/x'}]", "exit": "[0, 1, 2]",
+        "attested": "true", "bypass": "false", "executables": "[{path = '/x'}]", "execs": "'allow'",
+        "exit": "[0, 1, 2]",
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
         "system_configurations": f"['{'1' * 64}']",
