@@ -35,7 +35,7 @@ from runtime.supervision import FORWARDED
 from store.private_directories import make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from attest.canonical import Json
     from runtime.environment import Environment
@@ -132,8 +132,11 @@ class DirectLaunch(Launch):
         ask: Callable[[str], bytes] | None = None,
         silent: bool | None = False,
     ) -> None:
-        super().__init__(request, notify=notify, explain=explain, ask=ask, silent=silent)
+        super().__init__(request, notify=self._hold_back, explain=explain, ask=ask, silent=silent)
         self._asked = request
+        # Until it is known that no stream is the ledger or its key, nothing is said.
+        self._held_back: list[str] | None = []
+        self._tell = notify
         self._ask = ask
         self._has_writer = False
         self._written: tuple[bytes, tuple[int, ...]] | None = None
@@ -155,7 +158,7 @@ class DirectLaunch(Launch):
         _require_direct_fields(self._asked)
         if self._asked.key is not None:
             raise refused("--audit-sign-key")
-        with self._naming_failures(), self._cleanup:
+        with self._speaking(), self._naming_failures(), self._cleanup:
             if len(os.listdir("/proc/self/task")) > 1:
                 raise LaunchError(
                     "this process has other threads, which would end with it",
@@ -173,6 +176,25 @@ class DirectLaunch(Launch):
                 self._record_refusal(intent, error)
                 raise
         raise AssertionError("it has become the command")
+
+    def _hold_back(self, text: str) -> None:
+        if self._held_back is None:
+            self._tell(text)
+        else:
+            self._held_back.append(text)
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Say in the end what has not been said."""
+        try:
+            yield
+        finally:
+            self._speak()
+
+    def _speak(self) -> None:
+        texts, self._held_back = self._held_back or [], None
+        for text in texts:
+            self._tell(text)
 
     # --- 2 to 6 --------------------------------------------------------------------------------------
 
@@ -205,9 +227,10 @@ class DirectLaunch(Launch):
             limits=resolution.limits,
         )
         start["pid"] = os.getpid()
-        self._explain(self._plan(capabilities, images, variables, directory))
         os.chdir(directory)
         writer = self._begin_writing(intent, start) if self._request.audit else None
+        self._speak()
+        self._explain(self._plan(capabilities, images, variables, directory))
         achieved = {
             "exec-stop": False,
             "lease": all(image.leased for image in held.images),
@@ -293,6 +316,7 @@ class DirectLaunch(Launch):
                 message = said.get("error", "the process that was to become the command ended")
                 written.refusal(intent, said.get("code", "launch.interrupted"), message, lost=lost)
 
+        self._held_back = None  # the other one says that
         try:
             own_limits.lift()
             written = self._record_with(begin)
