@@ -77,6 +77,7 @@ SUPERVISED_ALONE: Mapping[str, str] = MappingProxyType(
         "--diagnostics": _FOOTER,
         "--no-diagnostics": _FOOTER,
         "--diagnostics-json": _FOOTER,
+        "--no-pty": "a direct launch has the caller's terminal as it is",
         "--dry-run": "what it shows is a supervised launch",
         "--json": "it is for a dry run",
     }

@@ -336,6 +336,10 @@ def test_it_was_never_taken_where_nothing_ran(terminals: Terminals) -> None:
         assert modes(terminal) == FRESH
 
 
+TRACED = pytest.mark.parametrize("traced", [(), ("--trace-exec",)], ids=["", "traced"])
+"""Who traces the command sees its stops in another way."""
+
+
 # --- job control ---------------------------------------------------------------------------------
 
 
@@ -357,9 +361,12 @@ def exit_code(job: Any) -> int:
     return code
 
 
-def test_a_key_stops_the_job_and_it_goes_on_in_front(job: Any, terminals: Terminals) -> None:
+@TRACED
+def test_a_key_stops_the_job_and_it_goes_on_in_front(
+    job: Any, terminals: Terminals, traced: tuple[str, ...]
+) -> None:
     before = modes(job)
-    start(job, "echo ready; cat; exit 5")
+    start(job, "echo ready; cat; exit 5", *traced)
     job.expect_exact("ready\r\n")
     for number in range(3):
         job.sendline(f"hello-{number}")
@@ -380,9 +387,10 @@ def test_a_key_stops_the_job_and_it_goes_on_in_front(job: Any, terminals: Termin
     assert terminals.site.record().outcome["exit"] == 5
 
 
+@TRACED
 @pytest.mark.parametrize("number", ["TSTP", "STOP", "TTIN"])
-def test_a_command_that_stops_itself_stops_the_job(job: Any, number: str) -> None:
-    start(job, f"echo ready; kill -{number} $$; echo again; exit 6")
+def test_a_command_that_stops_itself_stops_the_job(job: Any, number: str, traced: tuple[str, ...]) -> None:
+    start(job, f"echo ready; kill -{number} $$; echo again; exit 6", *traced)
     job.expect_exact("ready\r\n")
     job.expect_exact("Stopped")
     job.expect_exact(PROMPT)
@@ -548,11 +556,14 @@ def test_what_keeps_it_open_is_ended_with_the_command(terminals: Terminals) -> N
     assert terminals.site.processes() == []
 
 
-def test_a_command_that_stops_and_goes_on_without_end_ends(terminals: Terminals, job: Any) -> None:
+@TRACED
+def test_a_command_that_stops_and_goes_on_without_end_ends(
+    terminals: Terminals, job: Any, traced: tuple[str, ...]
+) -> None:
     """It stops the job once, and cannot fill the way to a nono that is stopped."""
     site = terminals.site
     script = f"echo ready; (while :; do kill -STOP $$; kill -CONT $$; done) & {FOR_EVER}"
-    start(job, script, "--timeout", "2s", "--timeout-grace", "200ms")
+    start(job, script, "--timeout", "2s", "--timeout-grace", "200ms", *traced)
     job.expect_exact("Stopped")
     wait_for(lambda: is_recorded(site), "the end of the record")
     assert site.record().outcome["ended_by"] == "time-out"
