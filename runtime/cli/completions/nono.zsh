@@ -556,6 +556,8 @@ _shtab_nono_shell_options=(
   "--timeout=[how long it may last, before all of it is sent TERM\: 90, 500ms, 10m, 2h]:DURATION:"
   "--timeout-grace=[how long it then has to end, before all of it is killed (default\: 5s)]:DURATION:"
   "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
+  "--trace-exec[see every program that is executed, and record its digest]"
+  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
   "--key-passphrase-env=[the variable that holds its passphrase (default\: ask on the terminal)]:NAME:_parameters -g '*export*'"
