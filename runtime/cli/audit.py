@@ -10,10 +10,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import NonoError
-from runtime.cli import audit_evidence, audit_export, audit_list, audit_send, audit_tail
-from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
+from runtime.cli import audit_evidence, audit_export, audit_list, audit_send, audit_stats, audit_tail
+from runtime.cli.audit_document import (
+    SCHEMAS,
+    launch_document,
+    ledger_document,
+    schema_text,
+    warn,
+    write_document,
+)
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
+from runtime.cli.painting import add_pager_argument, draws, is_terminal, write_pages
 from runtime.cli.subcommand import add_command
 from runtime.cli.terminal import Progress, number, write_lines
 from runtime.path_names import from_here, shown
@@ -32,6 +40,7 @@ examples:
   nono audit tail -f                   entries as they come
   nono audit show last                 all that is recorded about the newest one
   nono audit show 0192f3a4             … about the one whose session id begins so
+  nono audit stats --since 1w          what a week's launches came to
   nono audit evidence last -o x.jsonl  one launch, for somebody who does not get the ledger
   nono audit export --to csv           what is recorded, verified, for a spreadsheet
   nono audit snapshot evidence.db      all of the ledger in one file, while launches go on
@@ -42,13 +51,21 @@ What these commands show is what the ledger says. Whether it holds: nono-verify 
 _SHOW_EPILOG = """\
 SESSION is a session id, the beginning of one (4 digits or more), or "last".
 
---json writes {"ledger": …, "launch": … (both as list has them), "entries": [{"index", "leaf_sha256",
-"fault", "entry"}], "blobs": {SHA-256: value}}: each entry exactly as it is recorded, "fault" says why one
-is not of its schema, and a blob is null when it is withheld.
+On a terminal grants are a tree, and a long text comes page by page (PAGER, or less).
+
+--json writes one object, whose form nono audit schema show prints: each entry exactly as it is recorded,
+"fault" says why one is not of its schema, and a blob is null when it is withheld.
 
 examples:
   nono audit show last
   nono audit show 0192f3a4 --ledger ci.db --json
+"""
+
+_SCHEMA_EPILOG = """\
+JSON Schemas (draft 2020-12), for programs that read what nono audit list, show and stats write with --json.
+
+example:
+  nono audit schema list
 """
 
 _SNAPSHOT_EPILOG = """\
@@ -74,6 +91,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     showing.add_argument("session", metavar="SESSION", help="a session id, the beginning of one, or last")
     showing.add_argument("--json", action="store_true", help="write one JSON object")
+    add_pager_argument(showing)
+
+    counting = _command(
+        commands,
+        "stats",
+        "count launches, and draw when they were",
+        audit_stats.EPILOG,
+        audit_stats.run,
+        search=True,
+    )
+    audit_stats.add_arguments(counting)
+
+    forms = add_command(commands, "schema", "print the form of what --json writes", _SCHEMA_EPILOG, _schema)
+    forms.add_argument("name", metavar="NAME", choices=tuple(SCHEMAS), help=f"one of {', '.join(SCHEMAS)}")
 
     proving = _command(
         commands,
@@ -152,6 +183,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_document(
             {
+                "schema": SCHEMAS["show"],
                 "ledger": ledger_document(ledger),
                 "launch": launch_document(ledger, recorded.launch),
                 "entries": [
@@ -167,8 +199,19 @@ def _show(arguments: argparse.Namespace) -> int:
             }
         )
     else:
-        write_lines(launch_text.show(recorded, ledger.path))
+        # A tree, and how long ago, for people; what goes into a pipe stays one fact a line.
+        people = is_terminal()
+        lines = launch_text.show(recorded, ledger.path, tree=people and draws(), relative=people)
+        write_pages(lines, {}, pager=not arguments.no_pager)
     warn(ledger)
+    return 0
+
+
+# --- schema ---------------------------------------------------------------------------------------
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    write_lines(schema_text(arguments.name).splitlines())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,17 @@ from runtime.path_names import shown
 
 if TYPE_CHECKING:
     from store.index import IndexedState, LaunchRecord
+
+
+SCHEMAS = {name: f"urn:nono-attest:schema:v1:audit-{name}" for name in ("list", "show", "stats")}
+"""What each command's object says that its form is; ``nono audit schema`` prints it."""
+
+
+def schema_text(name: str) -> str:
+    """Return the JSON Schema of what one of :data:`SCHEMAS` writes."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas")
+    with open(os.path.join(path, f"audit-{name}.schema.json"), encoding="utf-8") as file:
+        return file.read()
 
 
 def ledger_document(ledger: IndexedState) -> dict[str, Any]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import heapq
 import shutil
 import sys
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
 from runtime.cli import complain
-from runtime.cli.audit_document import launch_document, ledger_document, warn, write_document
+from runtime.cli.ago import ago
+from runtime.cli.audit_document import SCHEMAS, launch_document, ledger_document, warn, write_document
+from runtime.cli.audit_stats import succeeded
 from runtime.cli.chosen_ledger import all_ledgers, chosen_index, chosen_ledger
+from runtime.cli.painting import BAD, HEADING, OPEN, add_pager_argument, is_terminal, write_pages
 from runtime.cli.search_terms import TIMES, add_search_arguments, criteria
-from runtime.cli.terminal import Progress, columns, write_lines
+from runtime.cli.terminal import Progress, columns
 from runtime.path_names import shown
 from store.errors import LedgerError
 
@@ -28,12 +32,11 @@ EPILOG = f"""\
 
 states: complete, running, unfinished (it never closed, and is not known to run), lost (found dead later)
 
---json writes {{"ledger": {{"host", "path", "origin", "size", "root", "consistent", "skipped"}}, "launches":
-[…]}}, newest first; with --all "ledgers": […] in place of "ledger". A launch has "origin" (its ledger's),
-"session", "state", "time", "command" (quoted for a shell), "program", "executable", "executable_sha256",
-one of "exit", "signal", "not_started", "duration_us", "labels", "entries", "decisions", "denied", and the
-index of its "first", "last", "intent", "start", "outcome", "attestation" and "lost" entries, or null. A path
-that is not UTF-8 is {{"base64": …}}.
+On a terminal failures are red and what has no end yet is yellow (not with NO_COLOR), times are how long ago
+(--utc: as they are recorded), and a long list comes page by page (PAGER, or less).
+
+--json writes one object, whose form nono audit schema list prints: "ledger" (with --all "ledgers") and
+"launches", newest first.
 
 "decisions" and "denied" count the decisions that are recorded. What the kernel refuses a command that runs is
 not recorded yet, so --denied finds the launches that nono refused.
@@ -78,6 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="at most the N newest (default: 50; 0: all)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object")
+    parser.add_argument(
+        "--utc", action="store_true", help="instants on a terminal too, where it is how long ago otherwise"
+    )
+    add_pager_argument(parser)
     add_search_arguments(parser)
 
 
@@ -144,23 +151,31 @@ def _write(
         described = [ledger_document(ledger) for ledger in ledgers]
         launches = [launch_document(ledger, launch) for ledger, launch in found]
         head = {"ledgers": described} if arguments.all else {"ledger": described[0]}
-        write_document({**head, "launches": launches})
+        write_document({"schema": SCHEMAS["list"], **head, "launches": launches})
     elif found:
-        write_lines(_table(found, several=arguments.all))
+        kinds = {0: HEADING}
+        for at, (_, launch) in enumerate(found, 1):
+            if launch.state in {"running", "unfinished"}:
+                kinds[at] = OPEN
+            elif not succeeded(launch):
+                kinds[at] = BAD
+        lines = _table(found, several=arguments.all, relative=is_terminal() and not arguments.utc)
+        write_pages(lines, kinds, pager=not arguments.no_pager)
     else:
         what = "no launches" if wanted == type(wanted)() else "no such launches"
         complain(f"{what} in {shown(ledgers[0].path) if len(ledgers) == 1 else f'{len(ledgers)} ledgers'}")
 
 
-def _table(found: list[_Found], *, several: bool) -> list[str]:
+def _table(found: list[_Found], *, several: bool, relative: bool) -> list[str]:
     from runtime.cli import launch_text  # noqa: PLC0415  # imports the index
 
-    headings = ("SESSION", "TIME (UTC)", "STATE", "RESULT", "DURATION", "COMMAND")
+    headings = ("SESSION", "WHEN" if relative else "TIME (UTC)", "STATE", "RESULT", "DURATION", "COMMAND")
+    now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = [("LEDGER", *headings) if several else headings]
     for ledger, launch in found:
         row = (
             launch.session[:_SESSION_SHOWN],
-            launch.time[:19].replace("T", " "),
+            ago(launch.time, now) if relative else launch.time[:19].replace("T", " "),
             launch.state,
             launch_text.result(launch) or "-",
             "-" if launch.duration_us is None else launch_text.duration(launch.duration_us),

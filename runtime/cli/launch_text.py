@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from attest import entry as entries
 from runtime import limits
 from runtime.capabilities import network_words, socket_words
+from runtime.cli.ago import ago
+from runtime.cli.grants_tree import grants_tree
 from runtime.cli.terminal import columns, shorten
 from runtime.path_names import shown
 from store.index import wording
@@ -34,20 +36,26 @@ _DIGEST_SHOWN = 16
 _Row = tuple[str, str]
 
 
-def show(recorded: RecordedLaunch, path: bytes) -> list[str]:
+def show(recorded: RecordedLaunch, path: bytes, *, tree: bool = False, relative: bool = False) -> list[str]:
     """Return the lines that describe a launch.
 
     Args:
         recorded: the launch, from the ledger.
         path: the ledger.
+        tree: whether the grants on files are drawn as a tree of directories, else one a line.
+        relative: whether it is said how long ago it was.
     """
     rows = [("session", recorded.launch.session), ("state", recorded.launch.state)]
     data: dict[str, list[dict[str, Any]]] = {}
     for item in recorded.entries:
         if item.fault is None:
             data.setdefault(item.entry.kind, []).append(item.entry.data)
-    rows += _limited(row for intent in data.get(entries.INTENT, ()) for row in _intent(intent, recorded))
-    rows += _limited(row for start in data.get(entries.START, ()) for row in _start(start, recorded))
+    rows += _limited(
+        row for intent in data.get(entries.INTENT, ()) for row in _intent(intent, recorded, relative=relative)
+    )
+    rows += _limited(
+        row for start in data.get(entries.START, ()) for row in _start(start, recorded, tree=tree)
+    )
     rows += _limited(("hook ran", _hook_result(result)) for result in data.get(entries.HOOK_RESULT, ()))
     rows += _limited(("decision", _decision(decision)) for decision in data.get(entries.DECISION, ()))
     rows += _limited(row for outcome in data.get(entries.OUTCOME, ()) for row in _outcome(outcome))
@@ -96,7 +104,7 @@ def result(launch: LaunchRecord) -> str:
     if launch.not_started is not None:
         return f"not started: {launch.not_started}"
     if launch.signal is not None:
-        return _signal(launch.signal)
+        return signal_words(launch.signal)
     return "" if launch.exit is None else f"exit {launch.exit}"
 
 
@@ -138,7 +146,7 @@ def _limited(rows: Iterator[_Row]) -> list[_Row]:
 # --- one kind of entry after another ------------------------------------------------------------
 
 
-def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
+def _intent(intent: dict[str, Any], recorded: RecordedLaunch, *, relative: bool) -> Iterator[_Row]:
     command = recorded.value(intent["command"])
     yield "command", WITHHELD if command is None else wording.command(command)
     user, host, supervisor = intent["user"], intent["host"], intent["supervisor"]
@@ -148,7 +156,7 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         "host",
         f"{wording.text(host['name'])}, kernel {host['kernel']}, Landlock ABI {host['landlock_abi']}",
     )
-    yield "asked at", recorded.launch.time
+    yield "asked at", recorded.launch.time + (f" ({ago(recorded.launch.time)})" if relative else "")
     yield "supervisor", f"nono {supervisor['version']}, pid {supervisor['pid']}, {intent['strategy']}"
     if "outer_session" in intent:
         yield "inside", f"session {intent['outer_session']}"
@@ -192,7 +200,7 @@ def _asked_besides(intent: dict[str, Any]) -> Iterator[_Row]:
         yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
 
 
-def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
+def _start(start: dict[str, Any], recorded: RecordedLaunch, *, tree: bool) -> Iterator[_Row]:
     yield "executable", _image(start["executable"])
     for image in start["interpreters"]:
         yield "interpreter", _image(image)
@@ -202,11 +210,15 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch) -> Iterator[_Row]:
         yield "granted", WITHHELD
     else:
         yield "granted", f"network {network_words(capabilities['network'])}"
-        for grant in capabilities["files"]:
-            yield (
-                "granted",
-                f"{grant['access']} {grant['type']} {wording.text(grant['path'])} ({grant['source']})",
+        files = [(wording.text(grant["path"]), grant) for grant in capabilities["files"]]
+        if tree:
+            named = (
+                (path, f"{grant['access']} {grant['type']} ({grant['source']})") for path, grant in files
             )
+            yield from (("granted", line) for line in grants_tree(named))
+        else:
+            for path, grant in files:
+                yield "granted", f"{grant['access']} {grant['type']} {path} ({grant['source']})"
         for grant in capabilities.get("unix_sockets", ()):
             yield "granted", _socket_grant(grant, grant["path"])
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
@@ -306,10 +318,11 @@ def _image(image: dict[str, Any]) -> str:
 
 
 def _ending(data: dict[str, Any]) -> str:
-    return _signal(data["signal"]) if "signal" in data else f"exit {data['exit']}"
+    return signal_words(data["signal"]) if "signal" in data else f"exit {data['exit']}"
 
 
-def _signal(number: int) -> str:
+def signal_words(number: int) -> str:
+    """Return a signal by its number, and its name where it has one here."""
     try:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import BinaryIO
 
 _GAP = "  "
@@ -74,21 +74,30 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:limit]}\N{HORIZONTAL ELLIPSIS} ({len(text) - limit} more characters)"
 
 
-def write_lines(lines: Iterable[str]) -> None:
+def encodable(line: str) -> str:
+    """Return a line made printable, with escapes for what standard output's encoding does not have."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return printable(line).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def write_lines(lines: Iterable[str], paint: Callable[[int, str], str] | None = None) -> None:
     """Write lines to standard output, each made printable, whatever its encoding.
 
     Where the caller closed standard output nobody wants to read it, and nothing is written.
+
+    Args:
+        lines: of any text.
+        paint: given the place and the printable text of each, returns what is written; for terminals.
 
     Raises:
         OutputError: it cannot be written.
     """
     if sys.stdout is None:
         return
-    encoding = sys.stdout.encoding or "utf-8"
     try:
-        for line in lines:
-            shown = printable(line).encode(encoding, "backslashreplace").decode(encoding)
-            sys.stdout.write(shown + "\n")
+        for at, line in enumerate(lines):
+            shown = encodable(line)
+            sys.stdout.write((shown if paint is None else paint(at, shown)) + "\n")
     except OSError as error:
         raise _given_up(error) from None
     flush()

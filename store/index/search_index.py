@@ -125,6 +125,26 @@ class SearchIndex:
 
         return self._attempt(ask)
 
+    def summed_up(
+        self,
+        ledger: IndexedState,
+        criteria: Criteria,
+        sum_up: Callable[[Iterator[LaunchRecord]], _Result],
+    ) -> _Result:
+        """Return what ``sum_up`` makes of the launches of a ledger, newest first, however many there are.
+
+        It is called again when the index turns out to be damaged and was made anew.
+        """
+
+        def ask() -> _Result:
+            with (
+                self._engine.connect() as connection,
+                contextlib.closing(_found(connection, self._id_of(ledger), criteria, None)) as found,
+            ):
+                return sum_up(found)
+
+        return self._attempt(ask)
+
     def count(self, ledger: IndexedState) -> int:
         """Return how many launches the ledger has."""
         query = select(func.count()).select_from(LAUNCH)

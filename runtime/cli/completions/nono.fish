@@ -61,7 +61,7 @@ function _shtab_nono_using
   test "$_shtab_nono_cmdpath" = "$argv"
 end
 
-set -g _shtab_nono_commands run shell wrap why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit evidence' 'audit tail' 'audit export' 'audit send' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
+set -g _shtab_nono_commands run shell wrap why profile 'profile list' 'profile show' 'profile validate' 'profile init' 'profile diff' 'profile groups' 'profile schema' audit 'audit list' 'audit show' 'audit stats' 'audit schema' 'audit evidence' 'audit tail' 'audit export' 'audit send' 'audit snapshot' ledger 'ledger path' 'ledger info' 'ledger prove' 'ledger init' 'ledger list' 'ledger roll' keygen key 'key show' 'key rotate' config 'config show' 'config check' 'config schema' doctor completion help
 set -g _shtab_nono_opts_with_value --account --allow --allow-command --allow-connect-port --allow-file --allow-unix-socket --allow-unix-socket-bind --allow-unix-socket-dir --allow-unix-socket-dir-bind --allow-unix-socket-subtree --allow-unix-socket-subtree-bind --audit-sign-key --block-command --bypass-protection --ca-file --command --config --controls --cores --cpu-time --diagnostics-json --entries --entry --env-credential --env-credential-map --exe --exe-sha256 --exec-allow --exit --extends --from-session --header-env --host --index --key-passphrase-env --kind --label --ledger --limit --listen --listen-port --max-file-size --max-processes --memory --name --new --new-key-passphrase-env --nofile --now --op --open-port --origin --otlp --out --output --path --policy --port --profile --public-key-file --read --read-file --reason --recent --region --require-label --require-output --session --shell --since --status-fd --timeout --timeout-grace --to --tsa-roots --unix-socket --unix-socket-bind --until --witness-policy --workdir --write --write-file -a -c -k -n -o -p -r -w
 
 complete -c nono -e
@@ -275,6 +275,8 @@ complete -c nono -n '_shtab_nono_using audit list' -l index -x -d 'an SQLAlchemy
 complete -c nono -n '_shtab_nono_using audit list' -l all -d 'of every ledger in nono'"'"'s state directory, and of other hosts that share the index'
 complete -c nono -n '_shtab_nono_using audit list' -l recent -l limit -x -d 'at most the N newest (default: 50; 0: all)'
 complete -c nono -n '_shtab_nono_using audit list' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using audit list' -l utc -d 'instants on a terminal too, where it is how long ago otherwise'
+complete -c nono -n '_shtab_nono_using audit list' -l no-pager -d 'never show a long text page by page (PAGER, or less)'
 complete -c nono -n '_shtab_nono_using audit list' -l since -x -d 'not before this'
 complete -c nono -n '_shtab_nono_using audit list' -l until -x -d 'before this; of a date: to the end of that day'
 complete -c nono -n '_shtab_nono_using audit list' -l today -d 'since midnight, UTC'
@@ -292,7 +294,29 @@ complete -c nono -n '_shtab_nono_using audit show' -s h -l help -d 'show this he
 complete -c nono -n '_shtab_nono_using audit show' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'
 complete -c nono -n '_shtab_nono_using audit show' -l index -x -d 'an SQLAlchemy URL of the index (default: $NONO_INDEX, or a file in the cache directory)'
 complete -c nono -n '_shtab_nono_using audit show' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using audit show' -l no-pager -d 'never show a long text page by page (PAGER, or less)'
 complete -c nono -n '_shtab_nono_using audit show; and test $_shtab_nono_npos -eq 0' -ka "last" -d 'a session id, the beginning of one, or last'
+complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a stats -d 'Count launches, and draw when they were.'
+complete -c nono -n '_shtab_nono_using audit stats' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using audit stats' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'
+complete -c nono -n '_shtab_nono_using audit stats' -l index -x -d 'an SQLAlchemy URL of the index (default: $NONO_INDEX, or a file in the cache directory)'
+complete -c nono -n '_shtab_nono_using audit stats' -l json -d 'write one JSON object'
+complete -c nono -n '_shtab_nono_using audit stats' -l no-pager -d 'never show a long text page by page (PAGER, or less)'
+complete -c nono -n '_shtab_nono_using audit stats' -l since -x -d 'not before this'
+complete -c nono -n '_shtab_nono_using audit stats' -l until -x -d 'before this; of a date: to the end of that day'
+complete -c nono -n '_shtab_nono_using audit stats' -l today -d 'since midnight, UTC'
+complete -c nono -n '_shtab_nono_using audit stats' -l command -x -d 'whose command, as it is shown, contains TEXT (in this very case)'
+complete -c nono -n '_shtab_nono_using audit stats' -l path -xka "(__fish_complete_path (commandline -ct))" -d 'with a grant (of the user or a profile) or an output that is PATH or lies beneath it'
+complete -c nono -n '_shtab_nono_using audit stats' -l exe -xka "(__fish_complete_path (commandline -ct))" -d 'that ran this executable: a path, or without a slash its name alone'
+complete -c nono -n '_shtab_nono_using audit stats' -l exe-sha256 -x -d 'that ran an executable whose SHA-256 is, or begins with, HEX'
+complete -c nono -n '_shtab_nono_using audit stats' -l session -x -d 'whose session id is, or begins with, ID'
+complete -c nono -n '_shtab_nono_using audit stats' -l label -x -d 'with this label; repeatable'
+complete -c nono -n '_shtab_nono_using audit stats' -l exit -x -d 'that ended with this exit code'
+complete -c nono -n '_shtab_nono_using audit stats' -l denied -d 'that were refused and not started, or have recorded refusals (those of the kernel are not yet)'
+complete -c nono -n '_shtab_nono_using audit stats' -l lost -d 'whose supervisor is gone before they ended (lost, unfinished)'
+complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a schema -d 'Print the form of what --json writes.'
+complete -c nono -n '_shtab_nono_using audit schema' -s h -l help -d 'show this help message and exit'
+complete -c nono -n '_shtab_nono_using audit schema; and test $_shtab_nono_npos -eq 0' -ka "list show stats" -d 'one of list, show, stats'
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a evidence -d 'Write one launch into a file that can be checked without the ledger.'
 complete -c nono -n '_shtab_nono_using audit evidence' -s h -l help -d 'show this help message and exit'
 complete -c nono -n '_shtab_nono_using audit evidence' -l ledger -xka "(__fish_complete_path (commandline -ct))" -d 'the ledger (default: the configured one, the only one in nono'"'"'s state directory, or that of the host key)'

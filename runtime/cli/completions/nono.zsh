@@ -32,9 +32,11 @@ _shtab_nono_audit_commands() {
     evidence:'Write one launch into a file that can be checked without the ledger.'
     export:'Write what is recorded in a form that other tools read, once it is verified.'
     list:'List launches, newest first.'
+    schema:'Print the form of what --json writes.'
     send:'Send what is recorded to an opentelemetry collector, once it is verified.'
     show:'Show all that is recorded about a launch.'
     snapshot:'Copy the ledger into one file.'
+    stats:'Count launches, and draw when they were.'
     tail:'Print the newest entries, and new ones.'
   )
   _describe 'nono audit commands' _commands
@@ -145,6 +147,8 @@ _shtab_nono_audit_list_options=(
   "--all[of every ledger in nono\'s state directory, and of other hosts that share the index]"
   {--recent=,--limit=}"[at most the N newest (default\: 50\; 0\: all)]:N:"
   "--json[write one JSON object]"
+  "--utc[instants on a terminal too, where it is how long ago otherwise]"
+  "--no-pager[never show a long text page by page (PAGER, or less)]"
   "--since=[not before this]:TIME:"
   "--until=[before this\; of a date\: to the end of that day]:TIME:"
   "--today[since midnight, UTC]"
@@ -161,6 +165,14 @@ _shtab_nono_audit_list_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_audit_list_defaults_added=0
+
+_shtab_nono_audit_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":one of list, show, stats:(list show stats)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_audit_schema_defaults_added=0
 
 _shtab_nono_audit_send_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -195,6 +207,7 @@ _shtab_nono_audit_show_options=(
   "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
   "--index=[an SQLAlchemy URL of the index (default\: \$NONO_INDEX, or a file in the cache directory)]:URL:"
   "--json[write one JSON object]"
+  "--no-pager[never show a long text page by page (PAGER, or less)]"
   ":a session id, the beginning of one, or last:(last)"
 )
 
@@ -209,6 +222,29 @@ _shtab_nono_audit_snapshot_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_audit_snapshot_defaults_added=0
+
+_shtab_nono_audit_stats_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
+  "--index=[an SQLAlchemy URL of the index (default\: \$NONO_INDEX, or a file in the cache directory)]:URL:"
+  "--json[write one JSON object]"
+  "--no-pager[never show a long text page by page (PAGER, or less)]"
+  "--since=[not before this]:TIME:"
+  "--until=[before this\; of a date\: to the end of that day]:TIME:"
+  "--today[since midnight, UTC]"
+  "--command=[whose command, as it is shown, contains TEXT (in this very case)]:TEXT:"
+  "--path=[with a grant (of the user or a profile) or an output that is PATH or lies beneath it]:PATH:_files"
+  "--exe=[that ran this executable\: a path, or without a slash its name alone]:FILE:_files"
+  "--exe-sha256[that ran an executable whose SHA-256 is, or begins with, HEX]:HEX:"
+  "--session=[whose session id is, or begins with, ID]:ID:"
+  "*--label=[with this label\; repeatable]:NAME[=VALUE]:"
+  "--exit=[that ended with this exit code]:CODE:"
+  "--denied[that were refused and not started, or have recorded refusals (those of the kernel are not yet)]"
+  "--lost[whose supervisor is gone before they ended (lost, unfinished)]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_audit_stats_defaults_added=0
 
 _shtab_nono_audit_tail_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -709,9 +745,11 @@ _shtab_nono_audit() {
         evidence) _arguments -C -s $_shtab_nono_audit_evidence_options ;;
         export) _arguments -C -s $_shtab_nono_audit_export_options ;;
         list) _arguments -C -s $_shtab_nono_audit_list_options ;;
+        schema) _arguments -C -s $_shtab_nono_audit_schema_options ;;
         send) _arguments -C -s $_shtab_nono_audit_send_options ;;
         show) _arguments -C -s $_shtab_nono_audit_show_options ;;
         snapshot) _arguments -C -s $_shtab_nono_audit_snapshot_options ;;
+        stats) _arguments -C -s $_shtab_nono_audit_stats_options ;;
         tail) _arguments -C -s $_shtab_nono_audit_tail_options ;;
       esac
   esac
