@@ -15,6 +15,7 @@ import time
 
 import appending
 import command_launch
+import exporting
 import library_launch
 import machine
 import opening
@@ -32,6 +33,7 @@ _MODULES = (
     library_launch,
     opening,
     verification,
+    exporting,
     appending,
     sharing,
     proving,

@@ -478,3 +478,79 @@ def test_what_cannot_be_meant_is_2(arguments: list[str]) -> None:
 def test_every_format_is_in_the_help() -> None:
     text = command.parser().format_help()
     assert all(f"\n  {name} " in text for name in formats.NAMES)
+
+
+# --- what an attacker would try -------------------------------------------------------------------
+
+
+def test_a_line_is_taken_for_its_format_whatever_its_entry_says(
+    bench: Bench, book: Book, shapes: Any
+) -> None:
+    """Names of other formats in a text of an entry do not make it one of those."""
+    book.launch(
+        intent=shapes.changed(
+            shapes.INTENT,
+            command=['"urn:nono-attest:export:v1"', '"class_uid"', '"resourceLogs"', "CEF:0|nono|"],
+        )
+    )
+    for form in LINES:
+        line = export(bench, book, form, "--with-proofs").splitlines(keepends=True)[-4]
+        status, document = check(bench, line)
+        assert (status, document["format"]) == (0, form)
+
+
+def test_the_largest_entries_there_can_be(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    book = new_book()
+    for text in ("\x7f" * 60_000, "\x80" * 30_000, "\U0001f600" * 15_000, '"' * 30_000, ";=" * 29_000):
+        book.launch(
+            intent=shapes.changed(shapes.INTENT, command=[text]),
+            start=shapes.changed(shapes.START, directory=text),
+        )
+    for form in LINES:
+        data = export(bench, book, form, "--with-proofs")
+        status, document = check(bench, data)
+        assert (status, document["lines"]["held"]) == (0, len(book.bodies)), document["findings"][:1]
+
+
+def test_what_no_key_could_be_is_no_fault(bench: Bench, book: Book) -> None:
+    """A ledger that does not hold may have anything in it that has its form."""
+    path = bench.write(book)
+    weak = "MCowBQYDK2VwAyEA" + "A" * 42 + "A="
+    genesis = re.sub('"public_key":"[^"]*"', f'"public_key":"{weak}"', book.bodies[0].decode())
+    bench.alter(path, ("UPDATE entry SET body = ? WHERE idx = 0", (genesis,)))
+    for form in LINES:
+        data = export_of(bench, path, form, "--unsafe-export-unverified", status=1)
+        assert b"failed" in data
+
+
+@pytest.mark.parametrize("form", LINES)
+def test_lines_that_are_none_are_said_and_nothing_more(bench: Bench, book: Book, form: str) -> None:
+    whole = export(bench, book, form, "--with-proofs").splitlines(keepends=True)
+    head, line = (whole[0] if form == "csv" else b""), whole[4]
+    for broken in (
+        b"\xff\xfe" + line,
+        line[: len(line) // 2] + b"\n",
+        line.replace(b'"', b""),
+        line.replace(b"0", b"00"),
+        b"[" * 100_000 + b"\n",
+        b'{"a":' * 50_000 + b"\n",
+        b'"' * 99_999 + b"\n",
+        b"=" * 100_000 + b"\n",
+        b"\\" * 100_001 + b"=\n",
+        b"9" * 100_000 + b"\n",
+        b"\0\n",
+        b"x" * (formats.MAX_LINE_BYTES + 10) + b"\n",
+    ):
+        status, document = check(bench, head + line + broken, "--from", form)
+        assert status in {1, 2}
+        assert {finding["code"] for finding in document["findings"]} <= {
+            "export.form", "export.changed", "export.unproven", "proof.root", "proof.signature", "proof.form",
+        }  # fmt: skip
+        assert document["lines"]["held"] >= 1
+
+
+def test_many_bad_lines_are_not_all_listed(bench: Bench, book: Book) -> None:
+    line = export(bench, book, "json-lines", "--with-proofs").splitlines(keepends=True)[4]
+    status, document = check(bench, line + b"{}\n" * 3_000)
+    assert status == 1
+    assert len(document["findings"]) < 1_100

@@ -187,3 +187,54 @@ def test_signatures_have_the_shape_of_the_profile_to_come(bench: Bench, book: Bo
     assert (
         attestation["signatures"][1]["value"] == attested["unmapped"]["entry"]["data"]["signatures"][0]["sig"]
     )
+
+
+def test_entries_of_another_launch_are_not_taken_for_its_own(bench: Bench, book: Book) -> None:
+    """Each of them is proven; but who asked for one launch did not ask for the other."""
+    from tests.verify.test_export_command import check
+
+    lines = export(bench, book, "ocsf", "--with-proofs").splitlines()
+    start, denied, other = (json.loads(lines[index]) for index in (2, 3, 8))
+    launch = denied["unmapped"]["nono"]["launch"]
+    own = {
+        "index": 3,
+        "inclusion": denied["unmapped"]["nono"]["inclusion"],
+        "entry": denied["unmapped"]["entry"],
+    }
+    for others in (
+        other["unmapped"]["nono"]["launch"],
+        [own, launch[1]],
+        [launch[0], own],
+        [launch[1], launch[0]],
+        launch + launch,
+        [],
+        launch[:1],
+    ):
+        changed = json.loads(json.dumps(denied))
+        changed["unmapped"]["nono"]["launch"] = others
+        assert check(bench, json.dumps(changed).encode())[0] == 1
+    del start
+
+
+def test_direct_launches_end_with_their_start(
+    bench: Bench, book: Book, shapes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from verify.exports import exporting
+
+    direct = shapes.changed(shapes.INTENT, strategy="direct", outputs=[])
+    for _ in range(3):
+        session = book.new_session()
+        book.add(entry.INTENT, session, direct)
+        book.add(entry.START, session, shapes.START)
+    kept: list[int] = []
+    follow = exporting._Export._follow
+
+    def watched(self: exporting._Export, block: Any) -> None:
+        follow(self, block)
+        kept.append(len(self._sessions))
+
+    monkeypatch.setattr(exporting._Export, "_follow", watched)
+    found = events(export(bench, book, "ocsf"))
+    assert found[-1]["type_uid"] == 100701
+    assert found[-1]["process"]["cmd_line"] == "make release"
+    assert kept == [0]

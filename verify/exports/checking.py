@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import canonical, note, tlog_proof, tree
+from attest import entry as entries
 from attest.checkpoint import Checkpoint, parse_text
 from attest.errors import MalformedError
 from attest.tlog_proof import TlogProof
@@ -140,9 +141,15 @@ class _Check:
         standing = Standing(head.origin, head.size, head.root.hex(), claim.verdict, claim.checkpoint)
         again = type(form)(View(standing))
         record, *others = (self._record(each) for each in claim.entries)
-        if others:
-            record.intent = others[0]
-            record.start = others[1] if len(others) > 1 else None
+        for other, name in zip(others, (entries.INTENT, entries.START), strict=False):
+            if (
+                other.document is None
+                or other.document["kind"] != name
+                or not _is_of_one_launch(other, record)
+            ):
+                return False
+        record.intent = others[0] if others else None
+        record.start = others[1] if len(others) > 1 else None
         lines = again.add(record).splitlines()
         if len(lines) != 1:
             return False
@@ -263,6 +270,14 @@ def _encoded(claim: Claim, each: Proven) -> bytes:
     if len(encoded) > tlog_proof.MAX_BYTES:
         raise MalformedError("longer than any proof")
     return encoded
+
+
+def _is_of_one_launch(other: Record, record: Record) -> bool:
+    """Return whether two entries are of one launch, the other one first."""
+    if other.document is None or record.document is None:
+        return False
+    session = record.document["session"]
+    return session is not None and other.document["session"] == session and other.index < record.index
 
 
 def _bytes(said: Any) -> bytes:

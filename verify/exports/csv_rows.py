@@ -10,7 +10,6 @@ holds the end of a line. The exact entry stands in the last column, as JSON in p
 from __future__ import annotations
 
 import base64
-import csv
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,8 @@ PROOF_COLUMNS = ("inclusion", "checkpoint")
 _FORMULA = re.compile("[\t\r\n]|[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _HIDDEN_FORMULA = re.compile("[;\t|](?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
 _PLAIN = re.compile('[A-Za-z0-9/{][A-Za-z0-9/{} .,:"\\[\\]_-]*')
+# The csv module takes no cell that is longer than some limit of the whole process.
+_CELL = re.compile('(?:"((?:[^"]|"")*+)"|([^",\r\n]*+))(,|$)')
 _IN_JSON = {";": "\\u003b", "|": "\\u007c"}
 
 
@@ -125,7 +126,15 @@ def _cells(line: bytes) -> list[str]:
     """Return the cells of one line; a byte order mark is passed over."""
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
-        rows = list(csv.reader([text], strict=True))
-    except (UnicodeDecodeError, csv.Error):
+    except UnicodeDecodeError:
         raise MalformedError("no row of CSV") from None
-    return rows[0] if rows else []
+    cells, at = list[str](), 0
+    while True:
+        found = _CELL.match(text, at)
+        if found is None:
+            raise MalformedError("no row of CSV")
+        quoted, plain, separator = found.groups()
+        cells.append(plain if quoted is None else quoted.replace('""', '"'))
+        at = found.end()
+        if not separator:
+            return cells

@@ -180,7 +180,9 @@ class _Export:
             others = [self._again(index, at_hand) for index in known]
             record.intent = others[0]
             record.start = others[1] if len(others) > 1 else None
-            if kind == entry.START and len(known) == 1:
+            if kind == entry.START and _is_direct(record.intent):
+                del self._sessions[session]
+            elif kind == entry.START and len(known) == 1:
                 known.append(record.index)
             elif kind in {entry.ATTESTATION, entry.LOST}:
                 del self._sessions[session]
@@ -192,6 +194,11 @@ class _Export:
             body = self._source.body(index) or b""
             found = at_hand[index] = Record(index, body, hash_leaf(body), self._read)
         return found
+
+
+def _is_direct(intent: Record) -> bool:
+    """Return whether a launch ends with its start."""
+    return intent.document is not None and intent.document["data"].get("strategy") == "direct"
 
 
 def _changed() -> NotCheckedError:

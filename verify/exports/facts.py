@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import entry
 from attest.canonical import decode_base64
+from attest.errors import NonoError
 from attest.keys import PublicKey
 from verify.exports.plain import command_line, shown
 
@@ -99,8 +100,11 @@ def _hook_result(data: dict[str, Any]) -> dict[str, Json]:
 
 
 def _key(data: dict[str, Any]) -> dict[str, Json]:
-    key = PublicKey.from_spki(decode_base64(data["public_key"]))
-    return {"key": key.fingerprint(), "reason": data.get("reason")}
+    try:
+        key = PublicKey.from_spki(decode_base64(data["public_key"])).fingerprint()
+    except NonoError:  # none that can be used, in a ledger that does not hold
+        key = ""
+    return {"key": key, "reason": data.get("reason")}
 
 
 def _attestation(data: dict[str, Any]) -> dict[str, Json]:

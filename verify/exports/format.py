@@ -91,7 +91,11 @@ class LineFormat(Format):
 
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:
-        """Return whether a file of this format can begin with this line."""
+        """Return whether a file of this format can begin with this line.
+
+        Raises:
+            MalformedError: it cannot.
+        """
         raise NotImplementedError
 
     def begin_reading(self, line: bytes) -> bool:

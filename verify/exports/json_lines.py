@@ -55,7 +55,7 @@ class JsonLines(LineFormat):
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:
         """Return whether this line names the format."""
-        return FORMAT.encode() in line
+        return strict_json.read_line(line).get("export") == FORMAT
 
     def read(self, line: bytes) -> Any:
         """Return the object on a line."""

@@ -199,7 +199,7 @@ class Ocsf(LineFormat):
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:
         """Return whether the line is an event of this mapping."""
-        return b'"class_uid"' in line and b'"attestation_list"' in line
+        return "class_uid" in strict_json.read_line(line)
 
     def read(self, line: bytes) -> Any:
         """Return the event on a line."""

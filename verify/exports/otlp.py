@@ -92,7 +92,7 @@ class Otlp(LineFormat):
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:
         """Return whether the line is one of logs of nono."""
-        return b'"resourceLogs"' in line and b'"nono.leaf_sha256"' in line
+        return "resourceLogs" in strict_json.read_line(line)
 
     def read(self, line: bytes) -> Any:
         """Return the logs on a line."""

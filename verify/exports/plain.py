@@ -7,7 +7,7 @@ same document, without a byte that a terminal obeys or a reader of lines takes f
 from __future__ import annotations
 
 import base64
-import re
+import json
 import shlex
 from typing import TYPE_CHECKING
 
@@ -18,24 +18,18 @@ from attest.fast_json import orjson
 if TYPE_CHECKING:
     from attest.canonical import Json
 
-_NOT_PLAIN = re.compile("[^ -~]")
-
 
 def ascii_json(data: bytes) -> bytes:
     """Return JSON text in printable ASCII: outside of strings it has nothing else."""
     if data.isascii() and b"\x7f" not in data:
         return data
-    return _NOT_PLAIN.sub(_escaped, data.decode("utf-8")).encode("ascii")
+    plain = json.dumps(orjson.loads(data), ensure_ascii=True, separators=(",", ":"))
+    return plain.encode("ascii").replace(b"\x7f", b"\\u007f")
 
 
 def document_json(document: object) -> bytes:
     """Return a document as JSON in printable ASCII, with its keys sorted."""
     return ascii_json(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
-
-
-def _escaped(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def entry_json(body: bytes) -> bytes:
