@@ -62,6 +62,7 @@ SUPERVISED_ALONE: Mapping[str, str] = MappingProxyType(
         "--cpu-time": _GROUPED,
         "--timeout": _TIMED,
         "--timeout-grace": _TIMED,
+        "--startup-timeout": _TIMED,
         "--listen-port": _MEDIATED,
         "--open-port": _MEDIATED,
         "--allow-unix-socket": _MEDIATED,

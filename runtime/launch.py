@@ -92,7 +92,7 @@ class LaunchResult(NamedTuple):
         executed_image: ``same`` as the one that was hashed, ``different``, or ``unchecked``.
         duration_us: microseconds between release and end.
         survivors: processes that it left and that were killed.
-        ended_by: the limit that ended it, ``memory``, ``cpu-time`` or ``time-out``; None if it was none.
+        ended_by: the limit that ended it (``memory``, ``cpu-time``, ``time-out``, …); None if it was none.
         limits: what it was held to, by the names of the record.
         outputs: what the outcome says about each declared output.
         ledger: path of the ledger, None without a record.
@@ -316,6 +316,7 @@ class Launch:
         exported = {} if self._hooks is None else self._hooks.before()
         own_file = self._capability_file()
         self._take_terminal()
+        self._require_terminal()
         grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
@@ -394,6 +395,21 @@ class Launch:
                 self._notify(f"the command shares the terminal: none can be made for it: {why}")
             else:
                 self._cleanup.callback(self._terminal.close)
+
+    def _require_terminal(self) -> None:
+        """Refuse a limit that only the relay of a terminal can hold, where there is none.
+
+        Raises:
+            LimitError: there is such a limit.
+        """
+        if self._resolution.must_begin and self._terminal is None:
+            from runtime.errors import LimitError  # noqa: PLC0415  # no launch that succeeds pays for it
+
+            raise LimitError(
+                "cannot hold the command to a start-up time-out: it has no terminal of its own, so nobody"
+                " sees whether it has begun (--startup-timeout)",
+                hint="leave its three streams to one terminal, or give it a time as a whole: --timeout",
+            )
 
     def _explained(self, error: ExecFailedError, path: bytes, capabilities: CapabilitySet) -> ExecFailedError:
         """Return the error with what stands in the way, as far as that can be seen."""
@@ -518,6 +534,8 @@ class Launch:
                 else f"{refused} programs that it started were"
             )
             self._notify(f"{what} refused before the first instruction, and killed (--exec-allow)")
+        if self._resolution.must_begin and ending.ended_by is not None and self._resolution.suggestion:
+            self._notify(self._resolution.suggestion)  # once more, where it explains something
         if ending.monitor_lost:
             self._notify("the monitor was lost, so the command was killed")
         if ending.image_reason is not None:

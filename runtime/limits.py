@@ -24,6 +24,7 @@ FILE_SIZE = "file_size_bytes"
 OPEN_FILES = "open_files"
 TIMEOUT = "timeout_ms"
 TIMEOUT_GRACE = "timeout_grace_ms"
+STARTUP_TIMEOUT = "startup_timeout_ms"
 
 _MOST_BYTES = (1 << 53) - 1  # what the record takes
 _MOST_PROCESSES = 1 << 22  # PID_MAX_LIMIT of the kernel
@@ -40,6 +41,7 @@ _TIME = re.compile(r"[1-9][0-9]{0,8}(?:ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|
 _COUNT = re.compile(r"[1-9][0-9]{0,9}")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MILLISECONDS = 1_000
+_MOST_MILLISECONDS = _MOST_SECONDS * _MILLISECONDS
 
 
 class _Kind(NamedTuple):
@@ -71,9 +73,13 @@ _KINDS = {
     "max_file_size": _Kind(FILE_SIZE, 1, _MOST_BYTES, _SIZE, _SIZE_FORM),
     # A dynamic loader needs one beside the standard streams.
     "nofile": _Kind(OPEN_FILES, 4, _MOST_FILES, _COUNT, "a whole number"),
-    "timeout": _Kind(TIMEOUT, 1, _MOST_SECONDS * _MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
-    "timeout_grace": _Kind(TIMEOUT_GRACE, 1, _MOST_SECONDS * _MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
+    "timeout": _Kind(TIMEOUT, 1, _MOST_MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
+    "timeout_grace": _Kind(TIMEOUT_GRACE, 1, _MOST_MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
+    "startup_timeout": _Kind(STARTUP_TIMEOUT, 1, _MOST_MILLISECONDS, _TIME, _TIME_FORM, _MILLISECONDS),
 }
+
+TIMED = frozenset({TIMEOUT, STARTUP_TIMEOUT})
+"""Which of them end a launch when a time is over."""
 
 NAMES = tuple(_KINDS)
 """What they are called: the keys of profiles and configuration, the parameters of ``launch()``."""
@@ -178,6 +184,8 @@ def words(member: str, value: int) -> str:
         return f"files of {_bytes(value)}"
     if member == TIMEOUT:
         return f"{time_words(value)} until it is told to end"
+    if member == STARTUP_TIMEOUT:
+        return f"{time_words(value)} until it must have written to its terminal"
     if member == TIMEOUT_GRACE:
         return f"{time_words(value)} from there until it is ended"
     return f"{value:,} open files in each process"

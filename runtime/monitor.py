@@ -391,9 +391,12 @@ def _await_end(
         more = offspring.reap()
         if channel.launcher in ready:
             answer = channel.answer()
-            if stops is None or not answer:
+            if not answer:
                 return  # it is gone, and then all of it ends
-            stops.heed(answer)
+            if time_limit is not None and time_limit.END in answer:
+                time_limit.end()
+            elif stops is not None:
+                stops.heed(answer)
         if command in ready:
             return
         if stops is not None:

@@ -50,6 +50,7 @@ _WINDOW_SIZE_BYTES = 8
 _PIECE_BYTES = 65_536
 # As much as the kernel holds of what was written to a pseudo-terminal (tty_buffer.c), and more.
 _MOST_LEFT_BYTES = 1 << 20
+_MOST_ECHOED = 8  # of one byte: a tab
 _LOOK_MS = 200
 _WAKE_SECONDS = 0.05
 _STREAMS = (0, 1, 2)
@@ -74,6 +75,7 @@ class PseudoTerminal:
         OSError: there can be none, or the user's own cannot be opened anew.
 
     Attributes:
+        has_shown: whether the command has written there, and more than may be the echo of what was typed.
         command_end: descriptor of the command's side; it stays open here, so that its end is not one of the
             command's to make.
     """
@@ -82,7 +84,8 @@ class PseudoTerminal:
         self._descriptors: list[int] = []
         self._changed = -1
         self._typed = self._written = b""
-        self._is_raw = self._is_gone = False
+        self._is_raw = self._is_gone = self.has_shown = False
+        self._typed_bytes = self._shown_bytes = 0
         self._is_in_front = _is_in_front()
         self._until: Sequence[int] = ()
         # What the monitor must know when this process is gone: whether the terminal is raw, and what it was.
@@ -316,6 +319,9 @@ class PseudoTerminal:
         except OSError:  # nothing is there
             return 0
         size = len(self._written)
+        self._shown_bytes += size
+        # What is typed comes back as well, and the command has no part in that.
+        self.has_shown = self.has_shown or self._shown_bytes > self._typed_bytes * _MOST_ECHOED
         self._write()
         return size
 
@@ -341,6 +347,7 @@ class PseudoTerminal:
             else:
                 self._lose()
             return
+        self._typed_bytes += len(self._typed)
         if self._typed:
             self._type()
         else:

@@ -103,7 +103,8 @@ class Resolution:
         allow_commands: names of commands that are not blocked.
         block_commands: names of commands that are blocked besides the usual ones.
         limits: what the launch is held to, by the names of the record: the lowest that is said of each.
-        is_timed: whether one of them is how long it may last.
+        is_timed: whether one of them is how long it may last, or be silent at its start.
+        must_begin: whether the latter.
         traces_execs: whether every exec is seen.
         exec_allow: digests, programs and directories, of which one has to cover an image that runs.
         network: the network mode.
@@ -140,7 +141,7 @@ class Resolution:
         self.redactor = Redactor(self.configuration.redaction, variables)
         self._refuse_secret_labels()
         self._take_commands_and_references()
-        self.is_timed = False
+        self.is_timed = self.must_begin = False
         self.limits = self._lowest_limits()
         self._take_execs()
         self._require_recordable_sockets()
@@ -174,7 +175,9 @@ class Resolution:
         from runtime import limits  # noqa: PLC0415  # most launches have none
 
         held = limits.lowest([asked, *around])
-        if limits.TIMEOUT not in held:
+        self.is_timed = not limits.TIMED.isdisjoint(held)
+        self.must_begin = limits.STARTUP_TIMEOUT in held
+        if not self.is_timed:
             if limits.TIMEOUT_GRACE in asked:
                 raise UsageError(
                     "there is no time-out that a grace could follow (--timeout-grace)",
@@ -186,7 +189,6 @@ class Resolution:
             if held[member] < value:
                 what = "the profile's" if self.manifest is None else "the manifest's"
                 self._notify(f"{what} limit is lower, and holds: {limits.words(member, held[member])}")
-        self.is_timed = limits.TIMEOUT in held
         return held
 
     def _take_execs(self) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runtime.own_process import OwnMonitor, OwnProcess
     from runtime.pseudo_terminal import PseudoTerminal
     from runtime.standard_error import Relay
-    from runtime.time_limit import TimeLimit
+    from runtime.time_limit import TimeLimit, Watch
 
 FORWARDED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals to the launcher that are meant for the command."""
@@ -73,7 +73,7 @@ class Ending(NamedTuple):
         left: processes that could not be ended.
         monitor_lost: whether the monitor ended first, so that the launcher did what is the monitor's.
         decisions: how often the command was refused what the monitor decides on.
-        ended_by: the limit that ended it, ``memory``, ``cpu-time`` or ``time-out``; None if it was none.
+        ended_by: the limit that ended it (``memory``, ``cpu-time``, ``time-out``, …); None if it was none.
         notes: what the user should know of that, a sentence each.
         execs: how many execs there were, by the names of the outcome; empty where they were not traced.
     """
@@ -390,13 +390,12 @@ class Supervision:
         is_init = self._monitor.reaps_strangers and os.getpid() == _INIT
         ending: Ending | None = None
         pause, deadline = _FIRST_PAUSE_SECONDS, None
-        overdue = None
-        if self._time_limit is not None:
-            overdue = time.monotonic() + self._time_limit.at_most_seconds + _PATIENCE_SECONDS
+        watch = self._begin_watch()
         while ending is None:
             if self.decisions and deadline is None:
                 deadline = time.monotonic() + pause
-            ready = dict(poll.poll(_wait_ms(deadline, overdue, longest=self._pause_ms(is_init=is_init))))
+            next_look = None if watch is None else watch.next()
+            ready = dict(poll.poll(_wait_ms(deadline, next_look, longest=self._pause_ms(is_init=is_init))))
             if deadline is not None and time.monotonic() >= deadline:
                 record()
                 pause, deadline = pause * _LONGER_PAUSES, None
@@ -406,10 +405,16 @@ class Supervision:
                 self._forward(signals.read())
             for each in relays:
                 each.serve(ready, poll)
-            ending = self._ended(ready, overdue, is_cancelled=signals.is_cancelled)
+            ending = self._ended(ready, watch, is_cancelled=signals.is_cancelled)
         return ending
 
-    def _ended(self, ready: Mapping[int, int], overdue: float | None, *, is_cancelled: bool) -> Ending | None:
+    def _begin_watch(self) -> Watch | None:
+        if self._time_limit is None:
+            return None
+        terminal = self._terminal
+        return self._time_limit.watch(lambda: terminal is None or terminal.has_shown, _PATIENCE_SECONDS)
+
+    def _ended(self, ready: Mapping[int, int], watch: Watch | None, *, is_cancelled: bool) -> Ending | None:
         """Return how the command has ended, or was ended now; None while it goes on."""
         if is_cancelled:
             return self._cancel()
@@ -417,8 +422,10 @@ class Supervision:
             return self._hear()
         if self._pidfd in ready:
             return self.end(_PATIENCE_SECONDS)
-        if overdue is not None and time.monotonic() >= overdue:
-            return self._end_late()
+        if watch is not None and self._time_limit is not None and watch.must_be_ended():
+            self._answer(self._time_limit.END)
+        if watch is not None and watch.is_overdue():  # and the monitor, which does nothing, has not noticed
+            return self.end()._replace(ended_by=watch.ended_by)
         return None
 
     def _pause_ms(self, *, is_init: bool) -> int | None:
@@ -427,11 +434,6 @@ class Supervision:
             None if self._terminal is None else self._terminal.pause_ms(),
         )
         return min((each for each in pauses if each is not None), default=None)
-
-    def _end_late(self) -> Ending:
-        """End a command whose time is over, which a monitor that does nothing has not noticed."""
-        assert self._time_limit is not None
-        return self.end()._replace(ended_by=self._time_limit.ENDED_BY)
 
     def _cancel(self) -> Ending:
         """Tell the command to end, give it a while, and kill it."""
@@ -513,9 +515,12 @@ class Supervision:
     def _stop(self, number: int) -> None:
         """Stop as the command did, and have it go on when this does."""
         if self._terminal is not None and self._acknowledge >= 0:
-            answer = self._terminal.suspend(number)
-            with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile
-                os.write(self._acknowledge, answer)
+            self._answer(self._terminal.suspend(number))
+
+    def _answer(self, said: bytes) -> None:
+        """Say something to the monitor."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile
+            os.write(self._acknowledge, said)
 
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:

@@ -232,7 +232,7 @@ class _UserReader(Reader):
             found = limits.asked(given)
         except UsageError as error:
             raise self.error(where, str(error), hint=error.hint) from None
-        if limits.TIMEOUT_GRACE in found and limits.TIMEOUT not in found:
+        if limits.TIMEOUT_GRACE in found and limits.TIMED.isdisjoint(found):
             raise self.error(where, "a timeout_grace without a timeout")
         return tuple(found.items())
 

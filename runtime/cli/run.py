@@ -132,6 +132,11 @@ _LIMITS = (
     ("--nofile", "N", "open files of each process"),
     ("--timeout", "DURATION", "how long it may last, before all of it is sent TERM: 90, 500ms, 10m, 2h"),
     ("--timeout-grace", "DURATION", "how long it then has to end, before all of it is killed (default: 5s)"),
+    (
+        "--startup-timeout",
+        "DURATION",
+        "how long an interactive command may show nothing at its start, before it is ended likewise",
+    ),
 )
 
 

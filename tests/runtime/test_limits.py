@@ -34,6 +34,7 @@ from tests.runtime import limit_values
         ("timeout", "500ms", 500),
         ("timeout", "10m", 600_000),
         ("timeout_grace", "1ms", 1),
+        ("startup_timeout", "10s", 10_000),
     ],
 )
 def test_what_a_text_means(name: str, text: str, value: int) -> None:
@@ -93,6 +94,7 @@ def test_of_several_the_lowest_holds() -> None:
         ("open_files", 1024, "1,024 open files in each process"),
         ("timeout_ms", 1_500, "1,500 ms until it is told to end"),
         ("timeout_grace_ms", 5_000, "5 s from there until it is ended"),
+        ("startup_timeout_ms", 2_000, "2 s until it must have written to its terminal"),
     ],
 )
 def test_how_they_are_said(member: str, value: int, said: str) -> None:

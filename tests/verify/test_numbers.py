@@ -24,7 +24,7 @@ def documents() -> dict[str, list[dict[str, Any]]]:
     from tests.verify import conftest as shapes
 
     limits = {"cpu_seconds": 1, "file_size_bytes": 2, "memory_bytes": 3, "open_files": 4, "processes": 5}
-    limits |= {"timeout_grace_ms": 6, "timeout_ms": 7}
+    limits |= {"timeout_grace_ms": 6, "timeout_ms": 7, "startup_timeout_ms": 8}
     image = shapes.START["executable"]
     blob = {"blob": {"sha256": "a" * 64, "size": 7}}
     hooks = {"before": shapes.HOOK, "after": shapes.HOOK}
