@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verify.reader import LedgerFile
+    from verify.report.page import Notes
     from verify.verdict import Verdict
 
 _LIMIT = 10_000
@@ -142,7 +143,7 @@ def _page(options: argparse.Namespace, verdict: Verdict, source: LedgerFile) -> 
         verdict,
         carried,
         bounds,
-        _head(source),
+        _notes(verdict, source),
         ledger=os.path.basename(options.ledger),
         made=format_instant(time.time_ns()),
     )
@@ -152,12 +153,16 @@ def _changed(options: argparse.Namespace) -> NotCheckedError:
     return NotCheckedError(f"{options.ledger} changed while it was read", code="input.changing")
 
 
-def _head(source: LedgerFile) -> bytes:
+def _notes(verdict: Verdict, source: LedgerFile) -> Notes:
+    from verify.report.page import Notes  # noqa: PLC0415  # as the page itself
+
     try:
         rows = source.heads()
+        handovers = tuple(source.checkpoint(epoch.first) for epoch in verdict.epochs[1:])
     except DamagedError:
-        return b""
-    return rows[0][1] if len(rows) == 1 and isinstance(rows[0][1], bytes) else b""
+        return Notes(b"")
+    head = rows[0][1] if len(rows) == 1 else b""
+    return Notes(head if isinstance(head, bytes) else b"", handovers)
 
 
 def _write(options: argparse.Namespace, page: bytes) -> None:

@@ -29,11 +29,6 @@ class Check {
     this.reason = "";
   }
 
-  /** The steps that found a fault. */
-  get faults() {
-    return this.steps.filter((step) => step.state === "fails");
-  }
-
   /**
    * Do one step; whatever stops it is what is wrong.
    * @param {string} title
@@ -76,6 +71,7 @@ async function checkCarried(carried, progress) {
   await check.step("the entries give the tree's root", () => computeRoot(check, carried));
   progress("the head");
   await check.step("the head is signed by the key in force, over that root", () => openHead(check, carried));
+  await check.step("each handover to another key is signed by both", () => openHandovers(check, carried));
   progress("the attestations");
   await check.step("each attestation is signed, and states what the entries say", () =>
     openAttestations(check, carried),
@@ -83,9 +79,10 @@ async function checkCarried(carried, progress) {
   progress("the values beside the entries");
   await check.step("the values beside the entries are those that they name", () => hashBlobs(carried));
   check.contradictions = await contradictions(check, carried, verdict);
+  // Of a ledger that held every step can be done: one that cannot has had something taken away from it.
   const [data] = check.steps;
-  if (verdict.exit !== 1) check.result = check.faults.length ? "disagrees" : "agrees";
-  else check.result = data?.state === "fails" ? "disagrees" : "failed";
+  if (verdict.exit !== 1) check.result = check.steps.every(({ state }) => state === "holds") ? "agrees" : "disagrees";
+  else check.result = data?.state === "holds" ? "failed" : "disagrees";
   if (check.contradictions.length) check.result = "disagrees";
   return check;
 }
@@ -128,7 +125,8 @@ async function computeRoot(check, carried) {
     parts.push({ first, height, root: fromHex(string(root)) });
   }
   check.tree = await Tree.over(size, parts);
-  return hexOf(check.tree.root);
+  const carries = `${carried.entries.length.toLocaleString("en")} of ${counted(size, "entry", "entries")}`;
+  return `${hexOf(check.tree.root)}, over ${carries}${subtrees.length ? " and the subtrees of the others" : ""}`;
 }
 
 /**
@@ -157,6 +155,24 @@ async function openHead(check, carried) {
     throw new Error("the entries are not those under the signed head");
   }
   return counted(head.size, "entry", "entries");
+}
+
+/**
+ * The checkpoints that are kept where another key came into force: without them anybody could have made an entry
+ * that hands over to a key of his own.
+ * @param {Check} check
+ * @param {Carried} carried
+ */
+async function openHandovers(check, carried) {
+  const notes = items(carried.document.handovers);
+  if (check.origin === null || check.tree === null) throw new OpenError("there is nothing to check them with");
+  for (const [at, { first }] of check.epochs.slice(1).entries()) {
+    const note = await openCheckpoint(plain(notes[at]), signersAt(check.epochs, first));
+    if (note.origin !== check.origin || note.size !== first || !same(note.root, await check.tree.node(0, first))) {
+      throw new Error(`the checkpoint of the handover at ${first} is another's`);
+    }
+  }
+  return counted(check.epochs.length - 1, "handover", "handovers");
 }
 
 /**

@@ -15,7 +15,7 @@ const BEGINNINGS = ["verified: ", "FAILED: ", "not checked: ", "intact, not met:
 async function contradictions(check, carried, verdict) {
   return [
     ...withItself(carried.document, verdict),
-    ...withTheLedger(check, verdict),
+    ...withTheLedger(check, carried, verdict),
     ...withThePins(check, verdict),
     ...(await withTheLaunches(carried, verdict)),
   ];
@@ -37,9 +37,12 @@ function* withItself(document, verdict) {
 
 /**
  * @param {Check} check
+ * @param {Carried} carried
  * @param {JsonObject} verdict
  */
-function* withTheLedger(check, verdict) {
+function* withTheLedger(check, carried, verdict) {
+  const whole = check.tree !== null && carried.entries.length === check.tree.size;
+  if (check.tree !== null && carried.document.whole !== whole) yield "it says otherwise whether this is all of it";
   if (check.origin !== null && verdict.origin !== check.origin) yield "it names another origin";
   if (check.tree !== null && verdict.root !== hexOf(check.tree.root)) yield "it names another root";
   if (check.head !== null && verdict.size !== check.head.size) yield "it names another size";

@@ -6,6 +6,7 @@
  */
 
 const SHOWN_GRANTS = 2_000;
+const DEEPEST = 64;
 
 /**
  * The file grants of a capability set.
@@ -16,7 +17,7 @@ function grantsTree(grants) {
   const root = { name: "/", grants: [], inside: new Map() };
   for (const grant of grants.slice(0, SHOWN_GRANTS).map(members)) {
     let branch = root;
-    for (const name of plain(grant.path).split("/").filter(Boolean).slice(0, 64)) {
+    for (const name of namesOf(plain(grant.path))) {
       let next = branch.inside.get(name);
       if (next === undefined) {
         next = { name, grants: [], inside: new Map() };
@@ -29,6 +30,16 @@ function grantsTree(grants) {
   const list = element("ul", { class: "tree" }, branchItem(root, ""));
   const left = grants.length - SHOWN_GRANTS;
   return left > 0 ? element("div", {}, list, element("p", {}, `and ${left} more`)) : list;
+}
+
+/**
+ * The names of a path; of a very long one the last is all the rest.
+ * @param {string} path
+ */
+function namesOf(path) {
+  const names = path.split("/").filter(Boolean);
+  if (names.length > DEEPEST) names.splice(DEEPEST - 1, names.length, names.slice(DEEPEST - 1).join("/"));
+  return names;
 }
 
 /**

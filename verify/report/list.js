@@ -65,7 +65,11 @@ class LaunchList {
     }
     const top = Math.max(0, Math.floor(this.grid.scrollTop / ROW) - BESIDE);
     const end = Math.ceil((this.grid.scrollTop + this.seen) / ROW) + BESIDE;
-    fill(this.rows, ...this.launches.slice(top, end).map((launch, at) => this.row(launch, top + at)));
+    const rows = this.launches.slice(top, end).map((launch, at) => this.row(launch, top + at));
+    const active = this.launches[this.active];
+    // The one that a screen reader is at is always there, wherever a mouse has scrolled to.
+    if (active !== undefined && (this.active < top || this.active >= end)) rows.push(this.row(active, this.active));
+    fill(this.rows, ...rows);
     if (this.launches.length) this.grid.setAttribute("aria-activedescendant", `row-${this.active}`);
     else this.grid.removeAttribute("aria-activedescendant");
   }

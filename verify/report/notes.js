@@ -15,22 +15,22 @@ const PAYLOAD_TYPE = "application/vnd.in-toto+json";
  */
 async function openCheckpoint(note, keys) {
   const blank = note.lastIndexOf("\n\n");
-  if (blank < 0 || !note.endsWith("\n")) throw new Error("the head is no signed note");
+  if (blank < 0 || !note.endsWith("\n")) throw new Error("it is no signed note");
   const text = note.slice(0, blank + 1);
   const lines = note.slice(blank + 2, -1).split("\n");
   const [origin, size, root, rest] = text.split("\n");
   if (rest !== "" || !origin || !size || !root || !/^(?:0|[1-9][0-9]{0,15})$/.test(size)) {
-    throw new Error("the head is no checkpoint: origin, size, root");
+    throw new Error("it is no checkpoint: origin, size, root");
   }
-  if (lines.length !== keys.length) throw new Error("the head has not the signatures of the key in force");
+  if (lines.length !== keys.length) throw new Error("it has not the signatures of the key in force");
   for (const [at, key] of keys.entries()) {
     const begin = `— ${origin} `;
     const line = lines[at] ?? "";
-    if (!line.startsWith(begin)) throw new Error("the head is signed under another name");
+    if (!line.startsWith(begin)) throw new Error("it is signed under another name");
     const blob = fromBase64(line.slice(begin.length));
     const id = await sha256(joined(utf8(`${origin}\n`), Uint8Array.of(1), key.raw));
-    if (!same(blob.subarray(0, 4), id.subarray(0, 4))) throw new Error("the head is signed by another key");
-    if (!(await key.signed(blob.subarray(4), utf8(text)))) throw new Error("the head's signature does not hold");
+    if (!same(blob.subarray(0, 4), id.subarray(0, 4))) throw new Error("it is signed by another key");
+    if (!(await key.signed(blob.subarray(4), utf8(text)))) throw new Error("its signature does not hold");
   }
   return { origin, size: Number(size), root: fromBase64(root) };
 }

@@ -20,6 +20,7 @@ async function openPage() {
   const carried = await readCarried(data);
   const check = await checkCarried(carried, (what) => fill(status, `checking ${what}…`));
   showCheck(check);
+  watchKnownKey(check);
   showLaunches(carried, check, await launchesOf(carried));
   document.documentElement.dataset.ready = "true";
 }

@@ -14,7 +14,7 @@ import html
 import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attest import __version__, canonical
 from verify import render
@@ -38,6 +38,7 @@ SCRIPTS = (
     "launches.js",
     "claims.js",
     "check.js",
+    "known.js",
     "verdict.js",
     "overview.js",
     "grants.js",
@@ -54,8 +55,20 @@ _PLACE = re.compile("@@([a-z]+)@@")
 _LINE_BYTES = 96
 
 
+class Notes(NamedTuple):
+    """The signed checkpoints that a page carries, as they are stored.
+
+    Attributes:
+        head: the head's; empty when there is none.
+        handovers: the one kept at each handover, in the order of the verdict's epochs after the first.
+    """
+
+    head: bytes
+    handovers: tuple[bytes, ...] = ()
+
+
 def write_page(
-    verdict: Verdict, carried: Carried, bounds: Bounds, head: bytes, *, ledger: str, made: str
+    verdict: Verdict, carried: Carried, bounds: Bounds, notes: Notes, *, ledger: str, made: str
 ) -> bytes:
     """Return the page.
 
@@ -63,14 +76,14 @@ def write_page(
         verdict: what the verification says.
         carried: what of the ledger is carried.
         bounds: what was asked for.
-        head: the head's signed note as it is stored.
+        notes: the signed checkpoints.
         ledger: the name of the ledger's file.
         made: when the page is made, as entries write instants.
     """
     style = _part("page.css")
     scripts = [_part(name) for name in SCRIPTS]
     blocks = {
-        "report": _as_json(_document(verdict, carried, bounds, head, ledger=ledger, made=made)),
+        "report": _as_json(_document(verdict, carried, bounds, notes, ledger=ledger, made=made)),
         "entries": _as_base64(carried.frames),
         "blobs": _as_base64(carried.blobs),
     }
@@ -91,7 +104,7 @@ def write_page(
 
 
 def _document(
-    verdict: Verdict, carried: Carried, bounds: Bounds, head: bytes, *, ledger: str, made: str
+    verdict: Verdict, carried: Carried, bounds: Bounds, notes: Notes, *, ledger: str, made: str
 ) -> dict[str, Json]:
     return {
         "schema": SCHEMA,
@@ -100,7 +113,8 @@ def _document(
         "ledger": canonical.text(os.fsencode(ledger)),
         "verdict": verdict.document(),
         "headline": render.printable(render.headline(verdict)),
-        "head": canonical.text(head),
+        "head": canonical.text(notes.head),
+        "handovers": [canonical.text(note) for note in notes.handovers],
         "bounds": bounds.document(),
         "whole": carried.whole,
         "launches": {"all": carried.launches, "asked": carried.asked, "carried": carried.carried},

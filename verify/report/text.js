@@ -40,9 +40,17 @@ function plain(value) {
   const made = members(value);
   if (typeof made.base64 === "string") return bytesInWords(made.base64);
   if (typeof made.redacted === "string") return `‹redacted: ${made.redacted}›`;
-  if (Array.isArray(made.parts)) return made.parts.map((part) => plain(part)).join("");
+  if (Array.isArray(made.parts)) return made.parts.map(plainPart).join("");
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   return "‹unreadable›";
+}
+
+/**
+ * A part of a value, which has no parts itself.
+ * @param {Json} part
+ */
+function plainPart(part) {
+  return "parts" in members(part) ? "‹unreadable›" : plain(part);
 }
 
 /** @param {string} base64 */

@@ -14,7 +14,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ ARGUMENTS = (
     "--disable-dev-shm-usage",
 )
 WAIT = 120_000  # milliseconds; on a machine that does much else too
+expect.set_options(timeout=WAIT)
 CHECKED = "html:not([data-check=none]):not([data-check=checking])"
 
 _BLOCK = re.compile(r'(<script type="[^"]*" id="nono-(\w+)"[^>]*>)([^<]*)(</script>)')

@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
 from attest.canonical import encode
+from attest.note import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +61,7 @@ def test_an_honest_page_agrees(reporter: Reporter, book: Book, opened: Opened) -
     report = reporter.of(book)
     opened.open(report).ready()
     assert (opened.result, opened.status, opened.alarm) == ("agrees", AGREES, "")
-    assert opened.steps.count("holds") == 6
+    assert opened.steps.count("holds") == 7
     assert "does not hold" not in opened.steps
     assert f"{len(book.bodies)} entries hashed" in opened.steps
     assert "3 attestations" in opened.steps
@@ -136,6 +138,13 @@ CLAIMS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no head": lambda said: said.update(head=""),
     "subtrees that are none": lambda said: said.update(subtrees=[[0, 0, "0" * 64]]),
     "a number of entries": lambda said: said.update(entries=said["entries"] + 1),
+    "no subtrees": lambda said: said.update(subtrees=None),
+    "no size": lambda said: said["verdict"].update(size=None),
+    "no root": lambda said: said["verdict"].update(root=None),
+    "no keys": lambda said: said["verdict"].update(epochs=[]),
+    "no verdict": lambda said: said.update(verdict=None),
+    "no numbers": lambda said: said.update(entries=0, bytes=0),
+    "no part of it": lambda said: said.update(whole=False),
     "another version": lambda said: said.update(schema="urn:nono-attest:schema:v1:rapport"),
 }
 
@@ -146,6 +155,86 @@ def test_a_verdict_that_was_changed_does_not_fit(
 ) -> None:
     opened.open(edited(reporter.of(book), CLAIMS[name]))
     assert_contradicted(opened)
+
+
+def test_a_part_cannot_be_made_the_whole(reporter: Reporter, varied: Book, opened: Opened) -> None:
+    """Somebody leaves out a launch, and all that says so."""
+    report = reporter.of(varied, "--limit", "4")
+
+    def whole(said: dict[str, Any]) -> None:
+        counts = said["verdict"]["launches"]
+        said.update(whole=True, launches={"all": 4, "asked": 4, "carried": 4})
+        counts.update(complete=counts["complete"] - 1)
+
+    opened.open(edited(report, whole))
+    assert_contradicted(opened, "whether this is all of it")
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_a_handover_that_the_old_key_did_not_sign_is_seen(
+    reporter: Reporter, new_book: Callable[[], Book], shapes: Any, opened: Opened, limit: int
+) -> None:
+    """A stranger goes on with the true beginning of a ledger, under a key of his own."""
+    honest = new_book()
+    honest.launch()
+    honest.hand_over(shapes.SUCCESSOR)
+    honest.launch()
+    pins = reporter.of(honest).document()["verdict"]["pins"]
+    book = new_book()
+    book.launch()
+    book.hand_over(shapes.STRANGER)
+    book.launch()
+    report = reporter.of(book, "--limit", str(limit))
+    assert opened.open(report).result == "agrees"
+    assert "1 handover" in opened.steps
+    own = book.note(book.kept[0], [shapes.STRANGER, shapes.STRANGER])
+    wrong = reporter.of(honest).document()["handovers"][0]
+    for notes in ([], [own], [wrong], [report.document()["head"]]):
+        document = report.document()
+        report.forge({**document, "handovers": notes})
+        opened.open(report.save())
+        assert_contradicted(opened, "each handover to another key is signed by both: does not hold")
+    assert pins[0]["met"] == "genesis"
+
+
+def test_direct_launches_are_counted_as_the_verifier_counts_them(
+    reporter: Reporter, new_book: Callable[[], Book], shapes: Any, opened: Opened
+) -> None:
+    book = new_book()
+    session = book.new_session()
+    book.add("launch.intent", session, shapes.changed(shapes.INTENT, strategy="direct", outputs=[]))
+    book.add("launch.start", session, shapes.START)
+    unfinished = book.new_session()
+    book.add("launch.intent", unfinished, shapes.INTENT)
+    opened.open(reporter.of(book)).ready()
+    assert (opened.result, opened.errors) == ("agrees", [])
+    assert "not watched (direct)" in opened.page.inner_text("#row-1")
+    assert "no end recorded" in opened.page.inner_text("#row-0")
+
+
+def test_a_key_that_the_reader_knows(reporter: Reporter, varied: Book, shapes: Any, opened: Opened) -> None:
+    opened.open(reporter.of(varied)).ready()
+    answer = opened.page.locator("#known-answer")
+    genesis, head, stranger = (key.public for key in (shapes.KEY, shapes.SUCCESSOR, shapes.STRANGER))
+    founded, signed = re.compile("^this key founded the ledger"), re.compile("^this key signed the head")
+    nothing = re.compile("^this is no fingerprint")
+    for text, words in (
+        (genesis.fingerprint(), founded), (genesis.fingerprint().upper(), founded),
+        (genesis.pem().decode(), founded),
+        (Verifier("x", genesis).vkey(), founded), (head.pem().decode(), signed),
+        (stranger.fingerprint(), re.compile("^THIS KEY IS NOT THE LEDGER'S")),
+        (stranger.pem().decode(), re.compile("^THIS KEY IS NOT THE LEDGER'S")),
+        ("<b>x</b>", nothing), ("ab" * 31, nothing), (genesis.pem().decode()[:-40], nothing), ("", ""),
+    ):  # fmt: skip
+        opened.page.fill("#known-key", text)
+        expect(answer).to_have_text(words)
+    assert not opened.errors
+
+
+def test_no_key_makes_a_page_good_that_is_not(reporter: Reporter, book: Book, opened: Opened) -> None:
+    opened.open(edited(reporter.of(book), lambda said: said["verdict"].update(root="0" * 64))).ready()
+    opened.page.fill("#known-key", book.key.public.fingerprint())
+    expect(opened.page.locator("#known-answer")).to_have_text("this page does not hold, whatever the key is")
 
 
 def test_a_failure_cannot_be_made_a_success(

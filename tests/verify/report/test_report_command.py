@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import os
 import re
+import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -292,6 +294,71 @@ def test_what_makes_no_sense_is_refused(
     assert status == 2
     assert output.startswith("not checked: ")
     assert not page.exists()
+
+
+WATCH = """
+import os, sys
+seen = []
+LOUD = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.fork")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+def hook(event, arguments):
+    if event.startswith(LOUD):
+        seen.append(event)
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+        seen.append(f"open {os.path.dirname(os.fsdecode(arguments[0]))}")
+    elif event in ("os.rename", "os.remove"):
+        seen.append(f"{event} {os.path.dirname(os.fsdecode(arguments[0]))}")
+from verify.cli import main
+sys.addaudithook(hook)
+status = main(sys.argv[1:])
+modules = {name.partition(".")[0] for name in sys.modules}
+print(*sorted({*seen}), *sorted(modules), sep="\\n", file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def test_it_reaches_no_network_starts_nothing_and_writes_the_page_alone(
+    bench: Bench, book: Book, tmp_path: Path
+) -> None:
+    page = tmp_path / "pages" / "page.html"
+    page.parent.mkdir()
+    words = ["report", bench.write(book), "-k", bench.path("key.pub"), "--html", str(page), "--overwrite"]
+    root = Path(carried.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", WATCH, *words], check=False, capture_output=True, text=True, cwd=root
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert [line for line in said if " " in line or "." in line] == [
+        f"open {page.parent}", f"os.remove {page.parent}", f"os.rename {page.parent}",
+    ]  # fmt: skip
+    assert not set(said) & {"runtime", "store", "ctypes", "subprocess", "ssl", "http", "sqlalchemy"}
+
+
+def test_a_living_ledger_is_reported_as_it_was_judged(
+    reporter: Reporter, bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer has it open, and writes between the replay and the second look."""
+    path = bench.write(book)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    (version,) = writer.execute("PRAGMA user_version").fetchone()
+    writer.execute(f"PRAGMA user_version = {version}")  # written, though it says the same
+    assert os.path.getsize(f"{path}-wal") > 0
+    size, more = len(book.bodies), book.new_session()
+
+    def and_write(*arguments: Any) -> Any:
+        index = book.add("launch.intent", more, {"late": True})
+        writer.execute("INSERT INTO entry VALUES (?, ?)", (index, book.bodies[index].decode()))
+        return carry(*arguments)
+
+    monkeypatch.setattr(carried, "carry", and_write)
+    status, output, page = reporter.command(path)
+    writer.close()
+    assert (status, f"{size} entries" in output) == (0, True)
+    found = re.search('id="nono-entries">([^<]*)<', page.read_text(encoding="utf-8"))
+    assert found is not None
+    assert b"late" not in gzip.decompress(base64.b64decode(found[1]))
 
 
 def test_a_name_cannot_leave_its_place(reporter: Reporter, bench: Bench, book: Book) -> None:
