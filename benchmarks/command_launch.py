@@ -96,14 +96,14 @@ def _in_toto(workspace: Workspace) -> Subject | Missing:
     except BenchmarkError as error:
         return Missing(name, str(error))
     key = os.path.join(workspace.directory("in-toto"), "key.pem")
-    _run([installed_command("nono"), "keygen", "--out", key], workspace.environment)
+    run_command([installed_command("nono"), "keygen", "--out", key], workspace.environment)
     argv = [program, "--step-name", "bench", "--signing-key", key]
     argv += ["--metadata-directory", workspace.directory("in-toto"), "--", TRUE]
     return _unless_it_fails(_command(name, argv, workspace.environment))
 
 
 def _command(name: str, argv: list[str], environment: Mapping[str, str]) -> Subject:
-    return Subject(name, lambda times: [_run(argv, environment) for _ in range(times)])
+    return Subject(name, lambda times: [run_command(argv, environment) for _ in range(times)])
 
 
 def _unless_it_fails(subject: Subject) -> Subject | Missing:
@@ -115,7 +115,7 @@ def _unless_it_fails(subject: Subject) -> Subject | Missing:
     return subject
 
 
-def _run(argv: list[str], environment: Mapping[str, str]) -> float:
+def run_command(argv: list[str], environment: Mapping[str, str]) -> float:
     """Run a command with its streams on /dev/null and return the seconds from spawn to wait.
 
     Raises:

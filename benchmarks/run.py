@@ -24,6 +24,7 @@ import report_page
 import searching
 import sharing
 import table
+import traced_execs
 import verification
 from measuring import BenchmarkError, Result
 from workspace import Workspace
@@ -39,6 +40,7 @@ _MODULES = (
     proving,
     searching,
     report_page,
+    traced_execs,
 )
 BENCHMARKS = {each.NAME: each for each in _MODULES}
 

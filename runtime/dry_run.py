@@ -84,6 +84,7 @@ def foresee(
         sockets=grants.sockets,
         metadata=request.protect_metadata,
         outer=request.outer_session(),
+        traces_execs=plan.execs is not None,
     )
     try:
         achievable = _tried(prepared)
@@ -106,6 +107,7 @@ def foresee(
         prepared=prepared,
         achieved=achievable,
         limits=plan.limits,
+        execs=plan.execs,
     )
     ledger = None if request.ledger is None else from_here(request.ledger)
     record: dict[str, Json] = {

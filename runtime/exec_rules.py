@@ -23,7 +23,7 @@ from attest import canonical
 from attest.named_tuples import NamedTuple
 from runtime import loaders
 from runtime.capabilities import Access, is_beneath
-from runtime.errors import LaunchError, UsageError
+from runtime.errors import EnforcementError, LaunchError, UsageError
 from runtime.path_names import absolute, homes, shown
 from runtime.refusals import NOT_COVERED
 
@@ -126,6 +126,23 @@ class ExecRules:
         if self.rules is None:
             return {"tracing": TRACE}
         return {"allow": [rule.document() for rule in self.rules], "tracing": ALLOW}
+
+    def require_held_images(self, cache_directory: bytes) -> None:
+        """Refuse a kernel that lets programs be written while they run: a digest would say nothing.
+
+        Args:
+            cache_directory: where the answer is kept, once a boot.
+
+        Raises:
+            EnforcementError: this is one; some of Linux 6.11 and 6.12 were.
+        """
+        from runtime import running_images  # noqa: PLC0415  # the zygote needs it not
+
+        if running_images.protected(cache_directory) is False:
+            raise EnforcementError(
+                "this kernel lets a program be written to while it runs, so that its digest says nothing",
+                hint="use another kernel than Linux 6.11 or 6.12, or leave out --trace-exec and --exec-allow",
+            )
 
     def take_command(self, sha256: str | None) -> None:
         """Allow the command itself, whose image has been found to be the one that was to run."""

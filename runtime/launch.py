@@ -94,6 +94,8 @@ class LaunchResult(NamedTuple):
         survivors: processes that it left and that were killed.
         ended_by: the limit that ended it (``memory``, ``cpu-time``, ``time-out``, …); None if it was none.
         limits: what it was held to, by the names of the record.
+        execs: how many execs there were, and were refused, by the names of the record; empty where they were
+            not traced.
         outputs: what the outcome says about each declared output.
         ledger: path of the ledger, None without a record.
         entries: where the record's entries stand in the ledger.
@@ -115,6 +117,7 @@ class LaunchResult(NamedTuple):
     entries: tuple[int, ...]
     ended_by: str | None = None
     limits: Mapping[str, int] = MappingProxyType({})
+    execs: Mapping[str, int] = MappingProxyType({})
     stdout: bytes | None = None
     stderr: bytes | None = None
     stdout_dropped: int = 0
@@ -132,6 +135,7 @@ class LaunchPlan(NamedTuple):
         dropped: names of variables that it would not get.
         credentials: variables that secrets are put into, and the references of those.
         limits: what it is held to, by the names of the record.
+        execs: what is asked of each exec, None where they are not seen.
     """
 
     capabilities: CapabilitySet
@@ -141,6 +145,7 @@ class LaunchPlan(NamedTuple):
     dropped: tuple[bytes, ...]
     credentials: tuple[tuple[str, str], ...]
     limits: Mapping[str, int]
+    execs: ExecRules | None = None
 
 
 class Launch:
@@ -297,6 +302,7 @@ class Launch:
             grants, held, variables, directory = self._resolve({})
             capabilities = self._resolution.capabilities(grants)
             self._resolution.require_unwritable_script(held, capabilities)
+            self._exec_rules = self._resolution.exec_rules(capabilities)
             variables = variables.with_own(capability_file.VARIABLE, _NOT_MADE)
             plan = self._plan(capabilities, held.hash_all(), variables, directory)
             from runtime import dry_run  # noqa: PLC0415  # no launch pays for it
@@ -325,6 +331,8 @@ class Launch:
             variables = self._write_capabilities(own_file, capabilities, grants, variables)
         with contextlib.suppress(OSError):  # without it the filter is built anew for each launch
             make_private(self._places.cache)
+        if self._exec_rules is not None:
+            self._exec_rules.require_held_images(self._places.cache)
         prepared = enforcement.prepare(
             capabilities,
             grants.opened,
@@ -470,6 +478,7 @@ class Launch:
             survivors=ending.survivors,
             ended_by=ending.ended_by,
             limits=self._resolution.limits,
+            execs=ending.execs,
             outputs=tuple(hashed),
             ledger=None if (ledger := self._recording.ledger) is None else ledger.path,
             entries=tuple(self._record.indices),
@@ -690,7 +699,8 @@ class Launch:
         names, credentials = tuple(sorted(variables.variables)), self._resolution.credentials
         secrets = tuple(sorted(credentials.items()))
         limits = self._resolution.limits
-        return LaunchPlan(capabilities, images, names, directory, variables.dropped, secrets, limits)
+        dropped, execs = variables.dropped, self._exec_rules
+        return LaunchPlan(capabilities, images, names, directory, dropped, secrets, limits, execs)
 
     def _capability_file(self) -> CapabilityFile | None:
         try:

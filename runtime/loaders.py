@@ -15,6 +15,7 @@ import struct
 _PT_DYNAMIC, _PT_INTERP = 2, 3
 _DT_NULL, _DT_SONAME = 0, 14
 _HEADER_BYTES = 64
+_SHORTEST_HEADER = 52
 # What a file that is no loader may make us read; real ones have a dozen segments, and some thirty tags.
 _MOST_SEGMENTS = 128
 _MOST_DYNAMIC_BYTES = 65_536
@@ -37,7 +38,7 @@ def is_loader(descriptor: int) -> bool:
 
 def _is_loader(descriptor: int) -> bool:
     header = os.pread(descriptor, _HEADER_BYTES, 0)
-    if not header.startswith(b"\x7fELF"):
+    if not header.startswith(b"\x7fELF") or len(header) < _SHORTEST_HEADER:
         return False
     wide, order = header[4] == 2, "<" if header[5] == 1 else ">"
     if wide:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime.cli.diagnosis_text import DiagnosticsFile
+    from runtime.exec_rules import ExecRules
     from runtime.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
@@ -560,6 +561,7 @@ def _status(result: LaunchResult) -> dict[str, Json]:
         "session": result.session,
         "survivors": result.survivors,
         **({"limits": dict(result.limits)} if result.limits else {}),
+        **result.execs,
         **({} if result.ended_by is None else {"ended_by": result.ended_by}),
         **ending,
     }
@@ -633,10 +635,18 @@ def plan_lines(plan: LaunchPlan) -> list[str]:
             for grant in plan.capabilities.unix_sockets
         ),
         *_limit_lines(plan.limits),
+        *_exec_lines(plan.execs),
         f"variables  {' '.join(shown(name) for name in plan.environment)}",
         f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
         *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
     ]
+
+
+def _exec_lines(rules: ExecRules | None) -> list[str]:
+    if rules is None:
+        return []
+    allowed = [f"program    {shown(rule.asked)}" for rule in rules.rules or ()]
+    return ["execs      every one is seen" + (", and limited to programs" if allowed else ""), *allowed]
 
 
 def _limit_lines(held: Mapping[str, int]) -> list[str]:

@@ -313,6 +313,7 @@ def test_tracing_costs_its_own_modules_and_nothing_is_imported_after_the_fork(
         "runtime.exec_tracing",
         "runtime.loaders",
         "runtime.refusals",
+        "runtime.running_images",
     }
 
 

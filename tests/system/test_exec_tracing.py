@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +153,35 @@ for number in range(60):
     assert ended.status == 0, ended.stderr
     entries = decided(site.record())
     assert [each["exec"]["sha256"] for each in entries] == ended.stdout.decode().split()
+
+
+def test_the_status_and_the_plan_have_what_the_record_has(site: Site) -> None:
+    _, status = site.status("--exec-allow", TRUE, "--", "/bin/sh", "-c", "/bin/true; /bin/ls; exit 0")
+    assert (status["execs"], status["execs_refused"], status["execs_untold"]) == (2, 1, 0)
+    planned = site.run("--dry-run", "--json", "--exec-allow", TRUE, "--", "/bin/true")
+    plan = json.loads(planned.stdout)
+    rule = {"asked": TRUE, "path": TRUE, "sha256": sha256(TRUE)}
+    assert plan["record"]["start"]["execs"] == {"allow": [rule], "tracing": "allow"}
+    assert plan["record"]["intent"]["execs"] == {"allow": [TRUE], "tracing": "allow"}
+    refused = site.run("--dry-run", "--exec-allow", "/no/such/program", "--", "/bin/true")
+    assert refused.status == 125
+    said = site.run("-v", "--exec-allow", TRUE, "--", "/bin/true").stderr
+    assert "every one is seen, and limited to programs" in said
+    assert f"program    {TRUE}" in said
+
+
+def test_a_program_of_python_asks_for_it_too(site: Site) -> None:
+    script = f"""
+import json, threading
+from runtime import launch
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+done = launch(["/bin/sh", "-c", "/bin/true; /bin/ls; exit 4"], exec_allow=[{TRUE!r}])
+print(json.dumps([done.exit, dict(done.execs)]))
+"""
+    ended = site.start("-I", "-c", script, program=(sys.executable,)).wait()
+    counts = {"execs": 2, "execs_refused": 1, "execs_untold": 0}
+    assert json.loads(ended.stdout) == [4, counts], ended.stderr
+    assert [each["verdict"] for each in decided(site.record())] == ["granted", "denied"]
 
 
 # --- what is refused --------------------------------------------------------------------------------
