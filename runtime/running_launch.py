@@ -68,7 +68,7 @@ class RunningLaunch:
         self._done = threading.Event()
         self._result: LaunchResult | None = None
         self._error: BaseException | None = None
-        self._tell_done: Callable[[], None] | None = None
+        self._waiting: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     # --- waiting ----------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class RunningLaunch:
         """Begin, wait for the end, and return the result; see :func:`runtime.launch`."""
         if threading.current_thread() is not threading.main_thread():
             self._work()
-            return self._outcome()
+            return self.result()
         self.start()
         return self.wait()
 
@@ -109,7 +109,7 @@ class RunningLaunch:
             self.cancel()
             self._done.wait()  # a second interrupt goes on at once; the thread goes on as well
             raise
-        return self._outcome()
+        return self.result()
 
     async def arun(self) -> LaunchResult:
         """Begin, and wait in an event loop; a callback is called there, and can be a coroutine function."""
@@ -129,27 +129,35 @@ class RunningLaunch:
     async def _until_done(self) -> LaunchResult:
         import asyncio  # noqa: PLC0415  # the caller's loop has it
 
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        cancelled: asyncio.CancelledError | None = None
+        while not self.is_done:
+            try:
+                await self.ended()
+            except asyncio.CancelledError as error:
+                self.cancel()
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return self.result()
+
+    async def ended(self) -> None:
+        """Wait until it has ended; to be cancelled here does not cancel the launch."""
+        import asyncio  # noqa: PLC0415  # the caller's loop has it
+
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def tell() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(ended.set)
 
         with self._lock:
-            self._tell_done = tell
-        if self._done.is_set():
-            ended.set()
-        cancelled: asyncio.CancelledError | None = None
-        while not ended.is_set():
-            try:
+            self._waiting.append(tell)
+        try:
+            if not self.is_done:
                 await ended.wait()
-            except asyncio.CancelledError as error:  # it is waited for all the same
-                self.cancel()
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        return self._outcome()
+        finally:
+            with self._lock:
+                self._waiting.remove(tell)
 
     def cancel(self) -> None:
         """End it: the command is told to end, and killed 5 seconds later; :meth:`wait` says how it ended."""
@@ -160,7 +168,13 @@ class RunningLaunch:
         """Whether it has ended, and its record is closed."""
         return self._done.is_set()
 
-    def _outcome(self) -> LaunchResult:
+    def result(self) -> LaunchResult:
+        """Return what it came to, once it is done.
+
+        Raises:
+            LaunchError: nothing was launched.
+            LedgerError: the record could not be begun or finished.
+        """
         if self._error is not None:
             raise self._error
         assert self._result is not None
@@ -177,8 +191,8 @@ class RunningLaunch:
             self._signals.close()
             self._done.set()
             with self._lock:
-                tell = self._tell_done
-            if tell is not None:
+                waiting = list(self._waiting)
+            for tell in waiting:
                 tell()
 
     def _launch(self) -> LaunchResult:

@@ -34,6 +34,7 @@ COMMANDS = {
     "run": "run a command inside the sandbox and record it",
     "shell": "an interactive shell inside the sandbox, recorded",
     "wrap": "become a command inside the sandbox, recorded up to its start",
+    "mcp": "offer agents one tool, which runs a command inside the sandbox and records it",
     "why": "whether a launch may do something, and what would change that",
     "profile": "what kinds of commands need: profiles and groups",
     "audit": "look at what was recorded",
@@ -72,7 +73,7 @@ _USAGE_STATUS = 2
 _LAUNCHING = frozenset({"run", "shell", "wrap"})
 """Whose exit codes are a launch's."""
 _WITH_THESE_EXIT_CODES = frozenset(
-    {"audit", "completion", "config", "help", "key", "keygen", "ledger", "profile"}
+    {"audit", "completion", "config", "help", "key", "keygen", "ledger", "mcp", "profile"}
 )
 _NAMES_OF_SOMETHING = {
     "audit_sign_key": "--audit-sign-key",

@@ -211,8 +211,8 @@ def _add_execs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``nono run``."""
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is asked of a launch, all but the command."""
     add_grant_arguments(parser).add_argument(
         "--allow-writable-script",
         action="store_true",
@@ -267,6 +267,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " exits 3 for this ledger from then on",
     )
     record.add_argument("--no-audit", action="store_true", help="record nothing")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``nono run``."""
+    add_launch_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be launched, and stop there")
     parser.add_argument(
         "--json",
@@ -540,7 +545,7 @@ def _ports(arguments: argparse.Namespace, flag: str) -> tuple[int, ...]:
 
 
 def _values(arguments: argparse.Namespace, flag: str) -> list[str]:
-    value = getattr(arguments, flag.removeprefix("--").replace("-", "_"))
+    value = getattr(arguments, flag.removeprefix("--").replace("-", "_"), None)
     return value if isinstance(value, list) else [] if value is None else [value]
 
 

@@ -18,6 +18,7 @@ _shtab_nono_commands() {
     key:'What a key is, and how another takes its place.'
     keygen:'Make a signing key.'
     ledger:'Where the ledger is, and what it says of itself.'
+    mcp:'Offer agents one tool, which runs a command inside the sandbox and records it.'
     profile:'What kinds of commands need: profiles and groups.'
     run:'Run a command inside the sandbox and record it.'
     shell:'An interactive shell inside the sandbox, recorded.'
@@ -307,7 +308,7 @@ _shtab_nono_doctor_defaults_added=0
 
 _shtab_nono_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "(*)::a command, and one beneath it:(run shell wrap why profile audit ledger keygen key config doctor completion help)"
+  "(*)::a command, and one beneath it:(run shell wrap mcp why profile audit ledger keygen key config doctor completion help)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -424,6 +425,56 @@ _shtab_nono_ledger_roll_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_ledger_roll_defaults_added=0
+
+_shtab_nono_mcp_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "*"{-a+,--allow=}"[read and write a directory and everything in it]:DIR:_files -/"
+  "*"{-r+,--read=}"[read a directory and everything in it, execute included]:DIR:_files -/"
+  "*"{-w+,--write=}"[write to a directory and everything in it]:DIR:_files -/"
+  "*--allow-file=[read and write one file]:FILE:_files"
+  "*--read-file=[read one file]:FILE:_files"
+  "*--write-file=[write to one file]:FILE:_files"
+  {--allow-cwd,--no-allow-cwd}"[read the working directory]"
+  {--block-net,--no-block-net}"[close the network (it is open by default)]"
+  "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
+  "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
+  "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
+  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:"
+  "*--allow-unix-socket-dir=[connect to the UNIX sockets in a directory]:DIR:_files -/"
+  "*--allow-unix-socket-subtree=[connect to the UNIX sockets beneath a directory, however deep]:DIR:_files -/"
+  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:"
+  "*--allow-unix-socket-dir-bind=[make and listen on UNIX sockets in a directory, too]:DIR:_files -/"
+  "*--allow-unix-socket-subtree-bind=[make and listen on UNIX sockets beneath a directory, too]:DIR:_files -/"
+  "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
+  "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
+  "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
+  "*--env-credential=[put the keyring\'s password for user NAME of service nono into the variable NAME, in upper case]:NAME[,NAME...]:"
+  "*--env-credential-map=[put a secret into the variable NAME\; REF is keyring\:\/\/SERVICE\/USER, file\:\/\/\/PATH or env\:\/\/NAME]:('REF', 'NAME'):"
+  "*--allow-command=[launch a command of this name although it is blocked, as rm and sudo are]:NAME:"
+  "*--block-command=[refuse a command of this name\; advice at start-up, which any shell gets around]:NAME:"
+  "--memory=[memory for all that it starts together, without swap\: 512M, 2G, or bytes]:SIZE:"
+  "--max-processes=[processes and threads, together]:N:"
+  "--cpu-time=[CPU time, together\: 90, 90s, 10m, 2h]:DURATION:"
+  "--max-file-size=[no file can be written beyond it]:SIZE:"
+  "--nofile=[open files of each process]:N:"
+  "--timeout=[how long it may last, before all of it is sent TERM\: 90, 500ms, 10m, 2h]:DURATION:"
+  "--timeout-grace=[how long it then has to end, before all of it is killed (default\: 5s)]:DURATION:"
+  "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
+  "--trace-exec[see every program that is executed, and record its digest]"
+  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
+  "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
+  "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
+  "--key-passphrase-env=[the variable that holds its passphrase (default\: ask on the terminal)]:NAME:_parameters -g '*export*'"
+  "*--label=[a word that the record carries]:K=V:"
+  "*--output=[a file whose digest is recorded at the end\; if it has none then (it is missing, \…) nono-verify exits 3 for this ledger from then on]:PATH:_files"
+  "--no-audit[record nothing]"
+  "--output-limit=[how much is returned of each of standard output and standard error (default\: 1M)]:SIZE:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_mcp_defaults_added=0
 
 _shtab_nono_profile_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -717,6 +768,7 @@ _shtab_nono() {
         key) _shtab_nono_key ;;
         keygen) _arguments -C -s $_shtab_nono_keygen_options ;;
         ledger) _shtab_nono_ledger ;;
+        mcp) _arguments -C -s $_shtab_nono_mcp_options ;;
         profile) _shtab_nono_profile ;;
         run) _arguments -C -s $_shtab_nono_run_options ;;
         shell) _arguments -C -s $_shtab_nono_shell_options ;;
