@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
 
+EXEC = "exec"
 FILE = "file"
 NETWORK = "network"
 UNIX_SOCKET = "unix-socket"
-EXEC = "exec"
 
 MAX_RECORDED = 64
 """Refusals of one launch that become entries, each of another subject."""
@@ -38,8 +38,8 @@ class RefusedError(OSError):
 
     Args:
         number: the errno that the command sees.
-        what: ``file``, ``network`` or ``unix-socket``.
-        subject: what it wanted, a verb and an address: ``connect /run/docker.sock``.
+        what: ``exec``, ``file``, ``network`` or ``unix-socket``.
+        subject: what it wanted: a path, or a verb and an address: ``connect /run/docker.sock``.
         reason: why not, and what would grant it, in one line of text.
     """
 
@@ -55,13 +55,15 @@ class Decisions:
 
     Args:
         send: takes the data of each ``decision``, once.
+        by: who decides, as the entries have it.
 
     Attributes:
         count: how many there were, whether or not they were sent.
     """
 
-    def __init__(self, send: Callable[[dict[str, Json]], None]) -> None:
+    def __init__(self, send: Callable[[dict[str, Json]], None], *, by: str = "policy") -> None:
         self.count = 0
+        self._by = by
         self._send = send
         self._known: set[tuple[str, bytes]] = set()
         self._room = MAX_TOLD_BYTES
@@ -74,7 +76,7 @@ class Decisions:
             return
         self._known.add(key)
         data: dict[str, Json] = {
-            "by": "policy",
+            "by": self._by,
             "reason": refusal.reason.encode("utf-8", "replace").decode()[:_MAX_REASON],
             "subject": canonical.text(refusal.subject),
             "verdict": "denied",

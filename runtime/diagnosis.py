@@ -1,10 +1,11 @@
 """Why a command may have failed: what was refused to it, and which flag would allow that.
 
-Three sources, in the order of what they are worth:
+Four sources, in the order of what they are worth:
 
 1. *decided*: what nono itself refused while the command ran;
 2. *exec*: the kernel's own answer to the exec of the command;
-3. *inferred*: what programs complained of on standard error (:mod:`runtime.complaints`).
+3. *kernel*: the kernel's own refusals, as far as its audit stream tells of them;
+4. *inferred*: what programs complained of on standard error (:mod:`runtime.complaints`).
 
 What is inferred is a question, not an answer: whoever wrote it may lie. Each is asked of the very capability
 set that was enforced, of the file's own permissions, and of the guard that judges grants. A flag is suggested
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from runtime import exec_obstacles, network_refusals
 from runtime.capabilities import Access
-from runtime.complaints import FileComplaint, NetworkComplaint
+from runtime.complaints import FileComplaint, NetworkComplaint, Refusing, Use
 from runtime.file_refusals import FileJudge
 from runtime.grant_request import GrantRequest
-from runtime.refusals import DECIDED, EXEC, NOT_COVERED, NOT_GRANTED, REFUSED, Finding
+from runtime.refusals import DECIDED, EXEC, KERNEL, NOT_COVERED, NOT_GRANTED, REFUSED, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from runtime.capabilities import CapabilitySet
     from runtime.complaints import Complaint
     from runtime.refusals import Enforced, Refusal
+
+# What a process wanted that lacked a right of Landlock. Making and removing lacks it of the directory.
+_USES = (
+    *(("fs.read", Use.READ), ("fs.execute", Use.EXECUTE), ("fs.ioctl", Use.WRITE), ("fs.refer", Use.WRITE)),
+    *(("fs.write", Use.WRITE), ("fs.truncate", Use.WRITE), ("fs.make", Use.WRITE), ("fs.remove", Use.WRITE)),
+)
 
 
 def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Finding]:
@@ -43,6 +50,7 @@ def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Findin
             DECIDED, refusal.what, refusal.subject, None, REFUSED, refusal.reason, _flags_of_decided(refusal)
         )
         for refusal in enforced.refusals
+        if refusal.by != KERNEL
     ]
     judge = FileJudge(enforced)
     found: dict[Hashable, Finding] = {}
@@ -55,8 +63,25 @@ def findings(enforced: Enforced, complaints: Iterable[Complaint]) -> list[Findin
             about = finding = network_refusals.of_call(complaint)
         if finding is not None:
             found[about] = finding
+    for refusal in enforced.refusals:
+        if refusal.by == KERNEL:
+            found.setdefault(*_of_kernel(refusal, judge))
     known = {finding.subject for finding in decided}
     return [*decided, *(finding for finding in found.values() if finding.subject not in known)]
+
+
+def _of_kernel(refusal: Refusal, judge: FileJudge) -> tuple[Hashable, Finding]:
+    """Return what the kernel says that it refused, with what would allow it as far as that can be said.
+
+    What programs complain of comes first: they look for much that they can do without.
+    """
+    use = next((use for right, use in _USES if refusal.reason.startswith(right)), None)
+    if use is not None and refusal.what in ("exec", "file"):
+        judged = judge.judge(FileComplaint(refusal.subject, use, Refusing.DENIED, named=True))
+        if judged is not None:
+            return judged[0], judged[1]._replace(certainty=KERNEL)
+    finding = Finding(KERNEL, refusal.what, refusal.subject, None, REFUSED, refusal.reason)
+    return finding, finding
 
 
 def of_exec(path: bytes, capabilities: CapabilitySet) -> Finding | None:

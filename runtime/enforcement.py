@@ -89,6 +89,7 @@ class Prepared(NamedTuple):
         sockets: the grants on UNIX sockets, with the directories that were judged.
         metadata: whether the monitor changes modes, owners, times and attributes of files, by the grants.
         written: then the grants for writing, with the files that were judged.
+        logged: whether the kernel tells its audit stream what it refuses.
     """
 
     ruleset: int
@@ -103,6 +104,7 @@ class Prepared(NamedTuple):
     sockets: tuple[OpenSocketGrant, ...] = ()
     metadata: bool = False
     written: tuple[OpenGrant, ...] = ()
+    logged: bool = False
 
     @property
     def mediates(self) -> bool:
@@ -365,7 +367,7 @@ def restrict_self(prepared: Prepared, offer: Callable[[int], None] | None = None
         step, calls = "give up privileges", ("capget", "capset", "prctl")
         left = privileges.renounce()
         step, calls = "restrict itself with Landlock", LANDLOCK_CALLS
-        syscalls.landlock_restrict_self(prepared.ruleset)
+        landlock_rules.restrict_self(prepared.ruleset, prepared.abi, logged=prepared.logged)
         # No port 0 is ever granted. Asked before there is a filter, which can have connecting notified.
         unconnected = prepared.network is not Network.PORTS or syscalls.connect_errno() == errno.EACCES
         if not unconnected and prepared.outer is not None:

@@ -56,6 +56,7 @@ _SCOPE_ABSTRACT_UNIX_SIGNAL = 1 << 0 | _SCOPE_SIGNAL
 # Refusals are the purpose of that domain, hundreds at once, and no news for an audit log (ABI 7).
 _ABI_LOG_FLAGS = 7
 _LOG_SAME_EXEC_OFF = 1 << 0
+_LOG_NEW_EXEC_ON = 1 << 1
 
 _FILE_READ = _READ_FILE | _EXECUTE
 _DIRECTORY_READ = _FILE_READ | _READ_DIR
@@ -186,6 +187,21 @@ def _allow_connecting(ruleset: int, port: int) -> None:
         syscalls.landlock_allow_port(ruleset, port, _CONNECT_TCP)
     except OSError as error:
         raise EnforcementError(f"cannot allow the port {port}: {error.strerror}") from error
+
+
+def restrict_self(ruleset: int, abi: int, *, logged: bool) -> None:
+    """Put the calling thread, and all that it starts, under a ruleset for good.
+
+    Args:
+        ruleset: its descriptor.
+        abi: what the running kernel knows.
+        logged: whether the kernel writes what it refuses into its audit stream, where that is on and the
+            kernel can (ABI 7): of programs that are executed later as well, which otherwise it does not.
+
+    Raises:
+        OSError: EPERM without no_new_privs and CAP_SYS_ADMIN, E2BIG beneath 16 layers.
+    """
+    syscalls.landlock_restrict_self(ruleset, _LOG_NEW_EXEC_ON if logged and abi >= _ABI_LOG_FLAGS else 0)
 
 
 def confine_sockets(directory: int) -> None:

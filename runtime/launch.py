@@ -36,6 +36,8 @@ from runtime import (
     executable,
     outputs,
     private_directory,
+    privileges,
+    syscalls,
 )
 from runtime.capabilities import CapabilitySet, Network
 from runtime.capability_file import Around, CapabilityFile
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from runtime.exec_rules import ExecRules
     from runtime.grants import Grants
     from runtime.host_process import HostProcess, HostSignals
+    from runtime.kernel_denials import KernelDenials
     from runtime.pseudo_terminal import PseudoTerminal
     from runtime.record import LaunchRecord
     from runtime.refusals import Enforced, Finding
@@ -281,7 +284,12 @@ class Launch:
             guard=lambda lifted: self._resolution.guard(closed, lifted=lifted),
             block_net=bool(self._request.block_net),
             refusals=tuple(
-                Refusal(str(each["what"]), canonical.text_bytes(each["subject"]), str(each["reason"]))
+                Refusal(
+                    str(each["what"]),
+                    canonical.text_bytes(each["subject"]),
+                    str(each["reason"]),
+                    str(each["by"]),
+                )
                 for each in self._decisions
                 if each["verdict"] == "denied"
             ),
@@ -345,6 +353,8 @@ class Launch:
         self._cleanup.callback(prepared.close)
         # The ruleset has them, and a program can have many launches at once.
         grants.close_files(but=prepared.written)
+        denials = self._hear_kernel()
+        prepared = prepared._replace(logged=denials is not None)
         self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
@@ -354,6 +364,8 @@ class Launch:
             self._take_relay()
         self._confine()
         supervision = self._begin(held, prepared, variables, directory, signals)
+        if denials is not None:
+            supervision.listen(denials)
         images = held.hash_all()
         achieved = supervision.achieved() | {
             "exec-stop": True,
@@ -381,6 +393,17 @@ class Launch:
             raise self._explained(error, held.executed.path, capabilities) from None
         self._ending = supervision.wait(signals, self._record_decisions, self.relay)
         return self._finish(self._ending, signals)
+
+    def _hear_kernel(self) -> KernelDenials | None:
+        """Return what hears of the kernel's own refusals, where it may be that it says them."""
+        if not (privileges.may_read_audit() and syscalls.audit_is_on()):
+            return None
+        from runtime import kernel_denials  # noqa: PLC0415  # where there is something to hear; before the fork
+
+        denials = kernel_denials.listen()
+        if denials is not None:
+            self._cleanup.callback(denials.close)
+        return denials
 
     def _take_relay(self) -> None:
         from runtime import standard_error  # noqa: PLC0415  # only where it was asked for
@@ -461,6 +484,8 @@ class Launch:
         duration_us = self._since_release()
         self._take_back_terminal()
         with self._saying_later():
+            assert self._supervision is not None
+            ending = self._supervision.hear_last(ending)
             self._record_decisions()
             hashed = self._hash_outputs()
             self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)

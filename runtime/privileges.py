@@ -17,6 +17,7 @@ from runtime import syscalls
 # linux/capability.h: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID.
 KEPT = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 _SETPCAP = 1 << 8
+_AUDIT_READ = 1 << 37
 
 
 class Privileges(NamedTuple):
@@ -35,6 +36,11 @@ class Privileges(NamedTuple):
     def cut(self) -> bool:
         """Whether nothing beyond ``KEPT`` is held, or can come back by an exec."""
         return self.no_new_privs and not self.held & ~KEPT
+
+
+def may_read_audit() -> bool:
+    """Return whether the calling thread may hear the kernel's audit stream (CAP_AUDIT_READ)."""
+    return bool(syscalls.capget()[0] & _AUDIT_READ)
 
 
 def bounding_set() -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runtime.protected import Guard
 
 DECIDED = "decided"
+KERNEL = "kernel"
 EXEC = "exec"
 INFERRED = "inferred"
 
@@ -32,24 +33,26 @@ NOT_COVERED = "no --exec-allow covers it"
 
 
 class Refusal(NamedTuple):
-    """One refusal that nono itself decided, as the record states it.
+    """One refusal, as the record states it.
 
     Attributes:
         what: ``file``, ``network``, ``unix-socket``, …
         subject: what was refused.
         reason: why.
+        by: ``policy`` when nono itself decided it, ``kernel`` when the kernel says that it did.
     """
 
     what: str
     subject: bytes
     reason: str
+    by: str = "policy"
 
 
 class Finding(NamedTuple):
     """One thing that was refused.
 
     Attributes:
-        certainty: ``decided``, ``exec`` or ``inferred``.
+        certainty: ``decided``, ``exec``, ``kernel`` or ``inferred``.
         what: ``file``, ``network`` or ``call``; of what nono decided, its own word.
         subject: the path, the port, or the kind of call.
         access: of a file, what was refused: ``read``, ``write`` or ``readwrite``.
@@ -78,7 +81,7 @@ class Enforced(NamedTuple):
         workdir: the working directory, in which it started if a grant covers it.
         guard: makes who judges grants, with the paths whose protection is lifted beside those of the launch.
         block_net: whether ``--block-net`` was given.
-        refusals: what nono itself refused while the command ran.
+        refusals: what the record says was refused while the command ran.
     """
 
     capabilities: CapabilitySet

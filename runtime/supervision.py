@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runtime.exec_rules import ExecRules
     from runtime.executable import Held
     from runtime.host_process import HostMonitor, HostProcess, HostSignals
+    from runtime.kernel_denials import KernelDenials
     from runtime.own_process import OwnMonitor, OwnProcess
     from runtime.pseudo_terminal import PseudoTerminal
     from runtime.standard_error import Relay
@@ -196,6 +197,7 @@ class Supervision:
         self._time_limit: TimeLimit | None = None
         self._terminal: PseudoTerminal | None = None
         self._decisions = 0
+        self._denials: KernelDenials | None = None
         self.decisions: list[dict[str, Json]] = []
         self.pid = 0
 
@@ -383,6 +385,8 @@ class Supervision:
         poll.register(signals.descriptor, select.POLLIN)
         poll.register(self._messages, select.POLLIN)
         poll.register(self._pidfd, select.POLLIN)
+        if self._denials is not None:
+            poll.register(self._denials.descriptor, select.POLLIN)
         relays = [each for each in (relay, self._terminal) if each is not None]
         for each in relays:
             each.register(poll)
@@ -405,8 +409,30 @@ class Supervision:
                 self._forward(signals.read())
             for each in relays:
                 each.serve(ready, poll)
+            if self._denials is not None and self._denials.descriptor in ready:
+                self._hear_kernel(self._denials, poll)
             ending = self._ended(ready, watch, is_cancelled=signals.is_cancelled)
         return ending
+
+    def listen(self, denials: KernelDenials) -> None:
+        """Take what the kernel says of the command, too."""
+        denials.begin(self.pid)
+        self._denials = denials
+
+    def _hear_kernel(self, denials: KernelDenials, poll: select.poll) -> None:
+        descriptor = denials.descriptor
+        denials.read()
+        self.decisions += denials.take()
+        if denials.descriptor < 0:
+            poll.unregister(descriptor)
+
+    def hear_last(self, ending: Ending) -> Ending:
+        """Return how the command ended, with the count of what the kernel says until now."""
+        if self._denials is None:
+            return ending
+        self._denials.read_last(likely=ending.exit != 0)
+        self.decisions += self._denials.take()
+        return ending._replace(decisions=ending.decisions + self._denials.count)
 
     def _begin_watch(self) -> Watch | None:
         if self._time_limit is None:

@@ -38,8 +38,8 @@ On a terminal failures are red and what has no end yet is yellow (not with NO_CO
 --json writes one object, whose form nono audit schema list prints: "ledger" (with --all "ledgers") and
 "launches", newest first.
 
-"decisions" and "denied" count the decisions that are recorded. What the kernel refuses a command that runs is
-not recorded yet, so --denied finds the launches that nono refused.
+"decisions" and "denied" count the decisions that are recorded. Of what the kernel refuses a command that runs
+a sample is, where its audit log is on and nono may read it; elsewhere --denied finds what nono refused.
 
 What is searched is an index, not evidence: nono audit show reads a launch from its ledger. Of a command the
 first 4,096 characters are searched, and grants that every launch gets by default are not. With an index that

@@ -18,7 +18,7 @@ from runtime.cli import say
 from runtime.cli.terminal import number
 from runtime.errors import UsageError
 from runtime.path_names import shown
-from runtime.refusals import DECIDED, EXEC, INFERRED
+from runtime.refusals import INFERRED, KERNEL, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ _MOST_FINDINGS = _MOST_LINES - 3
 _MOST_FLAGS_BYTES = 2_048
 _MOST_JSON_FINDINGS = 64
 
+_WHENCE = {INFERRED: " (inferred from standard error)", KERNEL: " (by the kernel's audit log)"}
 _HOW_TO_ASK = "was something refused? run it again with 2> FILE or through a pipe with --diagnostics"
 
 
@@ -145,12 +146,12 @@ def _say_footer(findings: Sequence[Finding], *, asks: bool) -> None:
 
 
 def _line(finding: Finding) -> str:
-    inferred = " (inferred from standard error)" if finding.certainty == INFERRED else ""
+    inferred = _WHENCE.get(finding.certainty, "")
     if finding.what == "call":
         return f"{finding.reason}{inferred}"
-    if finding.what == EXEC:
+    if finding.cause == REFUSED and finding.what in ("exec", "file"):
         return f"{shown(finding.subject)}: {finding.reason}"
-    if finding.certainty == DECIDED:  # a verb, and what it was about
+    if finding.cause == REFUSED:  # a verb, and what it was about
         verb, _, about = finding.subject.partition(b" ")
         return f"{shown(verb)} {shown(about)}: {finding.reason}"
     own_words = finding.what == "network" and finding.certainty == INFERRED

@@ -73,7 +73,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--denied",
         action="store_true",
-        help="that were refused and not started, or have recorded refusals (those of the kernel are not yet)",
+        help="that were refused and not started, or have recorded refusals (the kernel's where it says them)",
     )
     group.add_argument(
         "--lost", action="store_true", help="whose supervisor is gone before they ended (lost, unfinished)"

@@ -57,11 +57,11 @@ def test_nor_by_the_verifier(capsys: pytest.CaptureFixture[str], arguments: tupl
     assert re.search(r"\bNone\b", capsys.readouterr().out) is None
 
 
-def test_what_is_not_recorded_yet_is_not_promised(capfd: pytest.CaptureFixture[str]) -> None:
-    """No decision of the kernel is recorded: --denied finds the launches that nono refused."""
+def test_what_is_recorded_in_part_is_not_promised(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of the kernel's decisions a sample is recorded, and that where auditing is on alone."""
     listing = " ".join(help_of(capfd, "audit", "list").split())
     assert "that were refused and not started" in listing
-    assert "What the kernel refuses a command that runs is not recorded yet" in listing
+    assert "Of what the kernel refuses a command that runs a sample is" in listing
     assert "denied in the last" not in help_of(capfd, "audit")
     assert "decision" not in help_of(capfd, "audit", "tail")
 
