@@ -213,7 +213,7 @@ def test_a_blocked_network_on_an_older_kernel(
 def test_ports_that_landlock_does_not_hold_are_noticed(
     prepare: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda _: None)
+    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda *_: None)
     prepared = prepare(Network.PORTS, ports=Ports(connect=(443,)))
     said = str(in_child(lambda: enforcement.restrict_self(prepared)))
     assert "not enforced although required: network" in said
@@ -348,7 +348,7 @@ def test_the_probe_finds_what_this_kernel_has(cache: bytes) -> None:
 
 def test_the_probe_believes_attempts_not_announcements(cache: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that says yes to everything and enforces nothing (some emulations do)."""
-    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda _: None)
+    monkeypatch.setattr(syscalls, "landlock_restrict_self", lambda *_: None)
     monkeypatch.setattr(syscalls, "load_seccomp_filter", lambda _: None)
     if os.geteuid() == 0:
         monkeypatch.setattr(syscalls, "capset", lambda *_: None)
