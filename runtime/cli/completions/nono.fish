@@ -360,7 +360,7 @@ complete -c nono -n '_shtab_nono_using audit stats' -l exe-sha256 -x -d 'that ra
 complete -c nono -n '_shtab_nono_using audit stats' -l session -x -d 'whose session id is, or begins with, ID'
 complete -c nono -n '_shtab_nono_using audit stats' -l label -x -d 'with this label; repeatable'
 complete -c nono -n '_shtab_nono_using audit stats' -l exit -x -d 'that ended with this exit code'
-complete -c nono -n '_shtab_nono_using audit stats' -l denied -d 'that were refused and not started, or have recorded refusals (those of the kernel are not yet)'
+complete -c nono -n '_shtab_nono_using audit stats' -l denied -d 'that were refused and not started, or have recorded refusals (the kernel'"'"'s where it says them)'
 complete -c nono -n '_shtab_nono_using audit stats' -l lost -d 'whose supervisor is gone before they ended (lost, unfinished)'
 complete -c nono -n '_shtab_nono_using audit; and test $_shtab_nono_npos -eq 0' -a schema -d 'Print the form of what --json writes.'
 complete -c nono -n '_shtab_nono_using audit schema' -s h -l help -d 'show this help message and exit'

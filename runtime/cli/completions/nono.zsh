@@ -240,7 +240,7 @@ _shtab_nono_audit_stats_options=(
   "--session=[whose session id is, or begins with, ID]:ID:"
   "*--label=[with this label\; repeatable]:NAME[=VALUE]:"
   "--exit=[that ended with this exit code]:CODE:"
-  "--denied[that were refused and not started, or have recorded refusals (those of the kernel are not yet)]"
+  "--denied[that were refused and not started, or have recorded refusals (the kernel\'s where it says them)]"
   "--lost[whose supervisor is gone before they ended (lost, unfinished)]"
 )
 
