@@ -110,7 +110,7 @@ $(VENV)/.fuzz: $(VENV)/.test
 	@touch $@
 
 TIME ?= 60
-TARGET ?= note entry proof evidence policy witnesses ledger rows
+TARGET ?= note entry proof evidence export policy witnesses ledger rows
 
 fuzz: $(VENV)/.installed $(VENV)/.fuzz ## fuzz the parsers and the verifier; TIME=60 seconds a target, TARGET=…
 	@for target in $(TARGET); do \

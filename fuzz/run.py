@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 
-NAMES = ("note", "entry", "proof", "evidence", "policy", "witnesses", "ledger", "rows")
+NAMES = ("note", "entry", "proof", "evidence", "export", "policy", "witnesses", "ledger", "rows")
 MAX_MEGABYTES = 1_024
 """What the process may take; a parser that takes more is a fault."""
 

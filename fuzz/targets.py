@@ -31,11 +31,17 @@ from tests.gauntlet.proofs import BOOK, TRUE
 from tests.verify import evidence_of_a_book
 from tests.verify.conftest import KEY, Bench, run, session_id, three_launches
 from tests.verify.cosigning import A, B
+from tests.verify.exported import export
 from verify import NotCheckedError, Pin, policy, policy_words, verify_evidence, verify_proof, witness_policy
+from verify.exports import formats
+from verify.exports.checking import check_export
+from verify.exports.records import Standing, View
 from verify.numbers import has_only_integers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from verify.exports.format import LineFormat
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors"
 POLICIES = Path(__file__).parents[1] / "docs" / "policies"
@@ -341,6 +347,63 @@ def evidence_seeds() -> Iterable[bytes]:
         yield evidence_of_a_book.data_of(lines[:number] + lines[number + 1 :])
 
 
+# --- exports ----------------------------------------------------------------------------------------------
+
+
+def check_export_lines(data: bytes) -> bool:
+    """Lines of an export, from somebody else."""
+    try:
+        verdict = check_export(io.BytesIO(data), pins=[Pin(KEY.public)])
+    except NotCheckedError as error:
+        return _refused(error, "input.not_an_export")
+    assert verdict.exit in {0, 1, 2, 3}
+    if verdict.exit:
+        return False
+    assert verdict.form is not None
+    form, said = _said(verdict.form, data)
+    for each in said:
+        if form.claim(each).entries:  # else it tells of a finding, which nothing proves
+            assert canonical.encode(each) in _true_lines(verdict.form), "a line that nobody wrote"
+    return True
+
+
+def _said(name: str, data: bytes) -> tuple[LineFormat, list[Any]]:
+    """Return what the lines of an export say."""
+    form = formats.load_lines(name)(View(Standing(None, None, None, "verified")))
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    if form.begin_reading(data.split(b"\n")[0]):
+        lines = lines[1:]
+    return form, [form.read(line) for line in lines]
+
+
+@functools.cache
+def _exported(name: str) -> bytes:
+    """Return an export with proofs."""
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(directory)
+        return export(bench, three_launches(), name, "--with-proofs")
+
+
+@functools.cache
+def _true_lines(name: str) -> frozenset[bytes]:
+    """Return what true lines say; what the verification said may be any of its words."""
+    words = (b"verified", b"not-met", b"failed", b"not-checked")
+    return frozenset(
+        canonical.encode(each)
+        for word in words
+        for each in _said(name, _exported(name).replace(b"verified", word))[1]
+    )
+
+
+def export_seeds() -> Iterable[bytes]:
+    """Return exports, and what is left of one when it was cut."""
+    for name in formats.CHECKABLE:
+        data = _exported(name)
+        yield data[: 1 << 15].rpartition(b"\n")[0]
+        yield data.splitlines(keepends=True)[5]
+        yield data[: 1 << 12]
+
+
 # --- policies ---------------------------------------------------------------------------------------------
 
 
@@ -389,6 +452,7 @@ TARGETS = {
     "entry": Target(check_entry, entry_seeds, entry.MAX_BYTES + 64),
     "proof": Target(check_proof, proof_seeds, 1 << 17),
     "evidence": Target(check_evidence, evidence_seeds, 1 << 17),
+    "export": Target(check_export_lines, export_seeds, 1 << 16),
     "policy": Target(check_policy, policy_seeds, 1 << 14),
     "witnesses": Target(check_witnesses, witness_seeds, 1 << 14),
     "ledger": Target(check_ledger, ledger_seeds, 1 << 17, 20.0),

@@ -82,6 +82,12 @@ def test_proof(number: int, changes: list[Change]) -> None:
     TARGETS["proof"](changed("proof", number, changes))
 
 
+@settings(max_examples=400)
+@given(number=NUMBERS, changes=CHANGES)
+def test_export(number: int, changes: list[Change]) -> None:
+    TARGETS["export"](changed("export", number, changes))
+
+
 @settings(max_examples=200)
 @given(number=NUMBERS, changes=CHANGES)
 def test_evidence(number: int, changes: list[Change]) -> None:

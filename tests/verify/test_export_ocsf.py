@@ -150,6 +150,8 @@ def test_findings_are_events_too_and_a_made_up_one_is_not_taken(
     status, document = check(bench, data)
     assert (status, document["lines"]["findings"]) == (0, 1)
     head, _, last = data.strip().rpartition(b"\n")
+    status, document = check(bench, last)
+    assert (status, document["findings"][0]["code"]) == (2, "export.unproven")
     for changed in (
         last.replace(b"has no end", b"has an end", 1),
         last.replace(b"200401", b"200403"),

@@ -63,6 +63,7 @@ _LABELLED = {
 }
 
 _ESCAPES = {"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"}
+_KEY = re.compile("[A-Za-z0-9]{1,64}")
 _ESCAPED = re.compile(r"[\\=\n\r]")
 _UNESCAPED = {"\\\\": "\\", "\\=": "=", "\\n": "\n", "\\r": "\r", "\\|": "|"}
 _HEADER_PARTS = re.compile(r"(?<!\\)\|")
@@ -122,8 +123,8 @@ class Cef(LineFormat):
             keys.append(key)
         values.append(parts[-1])
         found = {key: re.sub(r"\\.", _unescaped, value) for key, value in zip(keys, values, strict=True)}
-        if len(found) != len(keys) or len(parts) < 2:
-            raise MalformedError("a key twice, or none")
+        if len(found) != len(keys) or len(parts) < 2 or not all(map(_KEY.fullmatch, keys)):
+            raise MalformedError("a key twice, or one that is none")
         return {"header": header, "extension": found}
 
     def claim(self, said: Any) -> Claim:

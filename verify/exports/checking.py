@@ -90,6 +90,8 @@ class _Check:
             raise NotCheckedError(f"the export cannot be read: {error.strerror}") from None
         if not self._lines:
             raise NotCheckedError("there is no line of an export in it", code="input.not_an_export")
+        if self._told == self._lines:
+            self._findings.add("export.unproven", "all of it tells of findings, which nothing proves")
         return self._verdict(name)
 
     def _line(self, number: int, line: bytes, form: LineFormat) -> None:
@@ -131,10 +133,12 @@ class _Check:
                 self._findings.add(finding.code, f"line {number}: {finding.message}")
             self._hint = self._hint or found.hint
             self._met |= {pin.fingerprint for pin in found.pins if pin.met}
+        if self._findings.counts[Severity.TAMPERED] > tampered:
+            return None
         head = parse_text(note.parse((claim.checkpoint or "").encode()).text)
         if self._newest is None or (head.origin == self._newest.origin and head.size > self._newest.size):
             self._newest = head
-        return head if self._findings.counts[Severity.TAMPERED] == tampered else None
+        return head
 
     def _says_the_same(self, form: LineFormat, said: Any, claim: Claim, head: Checkpoint) -> bool:
         """Return whether a line is what its format makes of the entries that it carries."""
