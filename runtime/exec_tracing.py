@@ -89,6 +89,8 @@ class ExecTracer:
         self._images: dict[int, _Image] = {}
         self._threads: dict[int, int] = {}
         self._stopped: dict[int, int] = {}
+        # What has executed something before its maker's own stop was seen to.
+        self._early: set[int] = set()
         self._known: set[tuple[_Image, _Image | None, bool]] = set()
         self._room = MAX_TOLD_BYTES
         self._kept: dict[tuple[int, int, int, int], tuple[str, bool]] = {}
@@ -144,15 +146,17 @@ class ExecTracer:
         """Forget what has ended; return whether it was a thread, beside the first of its process."""
         self._images.pop(pid, None)
         self._stopped.pop(pid, None)
+        self._early.discard(pid)
         return self._threads.pop(pid, None) is not None
 
     def _made(self, maker: int, made: int, event: int) -> None:
         process = self._threads.get(maker, maker)
         if event == syscalls.PTRACE_EVENT_CLONE and os.path.exists(b"/proc/%d/task/%d" % (process, made)):
             self._threads[made] = process
-        elif (image := self._images.get(process)) is not None:
-            # It may have stopped, gone on and executed something before its maker's own stop came.
-            self._images.setdefault(made, image)
+        elif made in self._early:
+            self._early.discard(made)
+        elif (image := self._images.get(process)) is not None and os.path.exists(b"/proc/%d" % made):
+            self._images[made] = image
 
     def _executed(self, pid: int) -> bool:
         # An exec by another thread than the first takes that one's number, and is its own no more.
@@ -174,6 +178,8 @@ class ExecTracer:
             self.refused += 1
             os.kill(pid, SIGKILL)  # which ends a stop, and lets nothing run on the way
         self._tell(pid, image, reason, granted=granted)
+        if pid not in self._images:
+            self._early.add(pid)
         self._images[pid] = image.path, image.sha256
         return not self._has_hashed
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime import exec_tracing
+from runtime import exec_rules, exec_tracing
 from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait_for
 
 if TYPE_CHECKING:
@@ -329,6 +329,22 @@ def test_an_image_that_cannot_be_read_is_recorded_without_a_digest_and_refused(s
     (site.project / "tool").chmod(0o755)
 
 
+def test_an_image_that_is_too_large_is_recorded_without_a_digest_and_refused(site: Site) -> None:
+    """To hash it would keep the launch waiting; it takes no room on a disk."""
+    shutil.copyfile(TRUE, site.project / "tool")
+    (site.project / "tool").chmod(0o755)
+    os.truncate(site.project / "tool", exec_rules.MAX_HASHED_BYTES + 1)
+    flags = ("--read", site.project, "--workdir", site.project)
+    assert site.shell("./tool; echo $?", *flags, "--trace-exec").stdout == b"0\n"
+    (entry,) = decided(site.record())
+    assert "sha256" not in entry["exec"]
+    assert "it has more than" in entry["reason"]
+    assert site.shell("./tool; echo $?", *flags, "--exec-allow", site.project).stdout == b"137\n"
+    named = site.shell("true", *flags, "--exec-allow", "tool")
+    assert named.status == 125
+    assert "it has more than" in named.stderr
+
+
 def test_of_scripts_the_interpreter_is_what_runs(site: Site) -> None:
     site.script("inner", 'echo "inner $0"')
     site.file("outer", "#!./inner\n", 0o755)
@@ -637,6 +653,62 @@ os._exit(0)
     for flags in ((), ("--trace-exec",)):
         assert python(site, script, *flags).status == 0
         assert site.record().outcome["counts"]["survivors"] == 6, flags
+
+
+def test_what_is_left_stopped_or_about_to_execute_is_ended_too(site: Site) -> None:
+    script = """
+import os, signal, time
+for number in range(4):
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        if number % 2:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while True:
+            if os.fork() == 0:
+                os.execv("/bin/true", ["true"])
+            os.wait()
+    if number % 2:
+        os.waitpid(pid, os.WUNTRACED)
+time.sleep(0.2)
+os._exit(0)
+"""
+    for flags in (("--trace-exec",), ("--exec-allow", LS)):
+        assert python(site, script, *flags).status == 0
+        counts = site.record().outcome["counts"]
+        assert counts["survivors"] >= 4
+        assert counts["survivors_left"] == 0
+
+
+def test_threads_that_come_and_go_leave_nothing_with_the_tracer(site: Site) -> None:
+    """Thousands of them; what executes in between is still said to be executed by who did it."""
+    script = f"""
+import os, subprocess, threading
+for number in range(3000):
+    thread = threading.Thread(target=int)
+    thread.start()
+    if number % 500 == 0:
+        subprocess.run([{TRUE!r}], check=True)
+    thread.join()
+"""
+    ended = python(site, script, "--trace-exec")
+    assert ended.status == 0, ended.stderr
+    (entry,) = decided(site.record())
+    assert (entry["subject"], entry["exec"]["parent"]["path"]) == (TRUE, PYTHON)
+
+
+def test_nono_wrap_inside_of_a_traced_launch_is_seen_like_any_other(site: Site) -> None:
+    inner = site.base / "inner"
+    inner.mkdir()
+    places = " ".join(f"XDG_{name}_HOME={inner}" for name in ("STATE", "CONFIG", "CACHE"))
+    environment = os.path.dirname(os.path.dirname(NONO))
+    ended = site.shell(
+        f"{places} {NONO} wrap -- {TRUE} && echo done",
+        "--trace-exec", "--allow", inner, "--read", environment, *site.python_grants(),
+    )  # fmt: skip
+    assert ended.stdout == b"done\n", ended.stderr
+    seen = [(each["subject"], each["exec"]["parent"]["path"]) for each in decided(site.record())]
+    assert (seen[0], seen[-1]) == ((PYTHON, SH), (TRUE, PYTHON))  # between them what looks for libseccomp
 
 
 def test_when_the_tracer_dies_all_that_it_traced_dies(site: Site) -> None:
