@@ -142,3 +142,9 @@ class UnresolvedPathError(NonoError):
     """A path leads nowhere that could be judged."""
 
     default_code = "why.path"
+
+
+class CollectorError(NonoError):
+    """What was sent did not get to the collector, or cannot be sent to it."""
+
+    default_code = "otlp.undelivered"

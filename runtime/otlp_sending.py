@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from attest import __version__
-from attest.errors import NonoError
+from runtime.errors import CollectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +37,6 @@ _AGAIN = frozenset({429, 502, 503, 504})
 _PATH = "/v1/logs"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{1,8192}")
-
-
-class CollectorError(NonoError):
-    """What was sent did not get to the collector, or cannot be sent to it."""
-
-    default_code = "otlp.undelivered"
 
 
 class Collector(NamedTuple):

@@ -67,6 +67,7 @@ def test_a_front_door_holds_no_code(name: str) -> None:
             assert node.name == "__getattr__", "the one function is the one that imports on demand"
         elif isinstance(node, ast.If):
             assert ast.unparse(node.test) == "TYPE_CHECKING"
+            assert not node.orelse, "what is done otherwise is code"
         else:
             assert isinstance(node, ast.Import | ast.ImportFrom)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.cli import complain
 from runtime.cli.chosen_ledger import chosen_ledger
+from runtime.errors import CollectorError
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     def guarded(act: Callable[[], object]) -> None:
         try:
             act()
-        except otlp_sending.CollectorError as error:
+        except CollectorError as error:
             raise NotCheckedError(str(error), code="export.undelivered") from None
 
     destination = export.Destination(

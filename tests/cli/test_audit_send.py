@@ -19,6 +19,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from runtime import cli, otlp_sending
+from runtime.errors import CollectorError
 from tests.cli.test_audit_export import ledger
 from verify.exports import otlp
 
@@ -300,7 +301,7 @@ def test_a_collector_that_says_nothing_is_given_up(
         to = otlp_sending.collector(f"http://127.0.0.1:{silent.getsockname()[1]}", {})
         sender = otlp_sending.Sender(to, otlp.BEGINNING, otlp.END, sleep=lambda _: None)
         sender.write(otlp.BEGINNING + b"{}" + otlp.END)
-        with pytest.raises(otlp_sending.CollectorError, match="timed out"):
+        with pytest.raises(CollectorError, match="timed out"):
             sender.finish()
         sender.close()
 

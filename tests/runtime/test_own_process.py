@@ -90,6 +90,25 @@ def test_a_process_with_other_threads_is_refused(host: Callable[..., Any]) -> No
     assert found == ["launch.threads", 0]
 
 
+def test_a_thread_that_begins_meanwhile_is_seen_before_the_fork(host: Callable[..., Any]) -> None:
+    """A hook or a keyring makes none here; should anything else, nothing is forked."""
+    found = host(
+        "from runtime import enforcement\n"
+        "prepare, done = enforcement.prepare, threading.Event()\n"
+        "def threaded(*arguments, **named):\n"
+        "    threading.Thread(target=done.wait).start()\n"
+        "    return prepare(*arguments, **named)\n"
+        "enforcement.prepare = threaded\n"
+        "try: launch(['/bin/true'], ledger='threaded.db')\n"
+        "except LaunchError as error: code = error.code\n"
+        "done.set()\n"
+        "say([code, os.path.abspath('threaded.db')])"
+    )
+    assert found[0] == "launch.threads"
+    (outcome,) = (entry for entry in entries(found[1]) if entry["kind"] == "launch.outcome")
+    assert outcome["data"]["not_started"]["code"] == "launch.threads"
+
+
 def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
     """Descriptors, children, signal handling, working directory, umask: all as before, after each way out."""
     found = host(

@@ -345,46 +345,24 @@ for _ in range(3):
     assert VARIABLE.encode() not in site.ledger().read_bytes()
 
 
-def test_a_process_with_threads_is_refused_before_a_secret_is_taken(site: Site) -> None:
+def test_from_python_by_many_threads_at_once(site: Site) -> None:
+    """What one launch took out of the environment is there for the others, and for nobody else."""
     code = """
 import os, threading
 from runtime import launch
-from runtime.errors import LaunchError
-done = threading.Event()
-thread = threading.Thread(target=done.wait)
-thread.start()
-try:
-    launch(["/bin/true"], credentials={"A": "env://SOURCE"})
-except LaunchError as error:
-    print(error.code, os.environ["SOURCE"])
-done.set()
-thread.join()
-print(launch(["/bin/true"], credentials={"A": "env://SOURCE"}).exit)
+ended = []
+def work():
+    ended.append(launch(["/bin/sh", "-c", 'test "$A" = "$EXPECTED" && test -z "$SOURCE"'],
+                        credentials={"A": "env://SOURCE"}).exit)
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(ended, "SOURCE" in os.environ)
 """
-    ended = launch_from_python(site, code, SOURCE=VARIABLE)
-    assert ended.stdout.decode() == f"launch.threads {VARIABLE}\n0\n", ended.stderr
-
-
-def test_a_thread_that_begins_meanwhile_is_seen_before_the_fork(site: Site) -> None:
-    """A hook or a keyring makes none here; should anything else, nothing is forked."""
-    code = """
-import threading
-from runtime import enforcement, launch
-from runtime.errors import LaunchError
-prepare, done = enforcement.prepare, threading.Event()
-def threaded(*arguments, **named):
-    threading.Thread(target=done.wait).start()
-    return prepare(*arguments, **named)
-enforcement.prepare = threaded
-try:
-    launch(["/bin/true"])
-except LaunchError as error:
-    print(error.code)
-done.set()
-"""
-    ended = launch_from_python(site, code)
-    assert ended.stdout == b"launch.threads\n", ended.stderr
-    assert site.record().outcome["not_started"]["code"] == "launch.threads"
+    ended = launch_from_python(site, code, SOURCE=VARIABLE, EXPECTED=VARIABLE)
+    assert ended.stdout == b"[0, 0, 0, 0, 0, 0] False\n", ended.stderr
+    assert len(site.records()) == 6
+    assert VARIABLE.encode() not in site.ledger().read_bytes()
 
 
 def test_an_inner_nono_takes_from_the_outer_ones_command(site: Site) -> None:
