@@ -38,6 +38,7 @@ def _prepare(
     workdir: str | bytes | os.PathLike[str] | None = None,
     block_net: bool | None = None,
     protect_metadata: bool = False,
+    capability_elevation: bool = False,
     connect_ports: Sequence[int] = (),
     listen_ports: Sequence[int] = (),
     open_ports: Sequence[int] = (),
@@ -99,6 +100,7 @@ def _prepare(
         workdir: the working directory; the current one by default.
         block_net: close the network; None for what the user has configured.
         protect_metadata: mode, owner, times and attributes of files change only where it may write.
+        capability_elevation: ask on the terminal about files that no grant covers.
         connect_ports: TCP ports to connect to, on any host; with any port of the three, all else of the
             network is closed.
         listen_ports: TCP ports to listen on, on any address of this host.
@@ -183,6 +185,7 @@ def _prepare(
         workdir=_encoded_one(workdir),
         block_net=block_net,
         protect_metadata=protect_metadata,
+        capability_elevation=capability_elevation,
         connect_ports=tuple(connect_ports),
         listen_ports=tuple(listen_ports),
         open_ports=tuple(open_ports),

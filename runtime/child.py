@@ -46,6 +46,7 @@ class Plan(NamedTuple):
         bounds: the resource limits that the launch asks for.
         standard_error: descriptor that becomes its standard error, -1 for nono's own.
         terminal: its own terminal, None where its streams are nono's.
+        own_session: whether it gets a session of its own, without a terminal.
     """
 
     prepared: Prepared
@@ -60,6 +61,7 @@ class Plan(NamedTuple):
     bounds: Sequence[tuple[int, int]] = ()
     standard_error: int = -1
     terminal: PseudoTerminal | None = None
+    own_session: bool = False
 
 
 def run(plan: Plan, report: int, release: int, failure: int, handover: Handover | None = None) -> None:
@@ -88,6 +90,8 @@ def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
     try:
         if plan.terminal is not None:
             plan.terminal.become_streams()
+        elif plan.own_session:
+            os.setsid()
         elif plan.own_group:
             os.setpgid(0, 0)
         os.fchdir(plan.directory)

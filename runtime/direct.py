@@ -74,6 +74,7 @@ SUPERVISED_ALONE: Mapping[str, str] = MappingProxyType(
         "--protect-metadata": _MEDIATED,
         "--trace-exec": _TRACED,
         "--exec-allow": _TRACED,
+        "--capability-elevation": "a person is asked, and what is granted is given, while the command runs",
         "--status-fd": _AFTERWARDS,
         "--diagnostics": _FOOTER,
         "--no-diagnostics": _FOOTER,

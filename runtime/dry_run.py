@@ -83,6 +83,7 @@ def foresee(
         keep=False,
         sockets=grants.sockets,
         metadata=request.protect_metadata,
+        opens=request.capability_elevation,
         outer=request.outer_session(),
         traces_execs=plan.execs is not None,
     )

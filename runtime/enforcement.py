@@ -22,7 +22,7 @@ from runtime.errors import EnforcementError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from runtime.capabilities import CapabilitySet, Ports
+    from runtime.capabilities import CapabilitySet, FileGrant, Ports
     from runtime.grants import OpenGrant
     from runtime.unix_sockets import OpenSocketGrant
 
@@ -90,6 +90,9 @@ class Prepared(NamedTuple):
         metadata: whether the monitor changes modes, owners, times and attributes of files, by the grants.
         written: then the grants for writing, with the files that were judged.
         logged: whether the kernel tells its audit stream what it refuses.
+        opens: whether a person may be asked about files that no grant covers.
+        granted: then all grants on files.
+        answers: the descriptor from which the monitor reads what was answered, -1 where nobody answers.
     """
 
     ruleset: int
@@ -105,17 +108,25 @@ class Prepared(NamedTuple):
     metadata: bool = False
     written: tuple[OpenGrant, ...] = ()
     logged: bool = False
+    opens: bool = False
+    granted: tuple[FileGrant, ...] = ()
+    answers: int = -1
 
     @property
     def mediates(self) -> bool:
         """Whether the monitor makes calls for the command."""
-        return self.ports.listens or bool(self.sockets) or self.metadata
+        return self.ports.listens or bool(self.sockets) or self.metadata or self.opens
 
     @property
     def mediated_descriptors(self) -> frozenset[int]:
         """The descriptors that the monitor judges by."""
+        answers = (self.answers,) if self.answers >= 0 else ()
         return frozenset(
-            (*(each.directory for each in self.sockets), *(each.descriptor for each in self.written))
+            (
+                *(each.directory for each in self.sockets),
+                *(each.descriptor for each in self.written),
+                *answers,
+            )
         )
 
     def close(self) -> None:
@@ -183,6 +194,7 @@ def prepare(
     executable_rules: Sequence[int] = (),
     sockets: tuple[OpenSocketGrant, ...] = (),
     metadata: bool = False,
+    opens: bool = False,
     waived: Iterable[str] = (),
     outer: str | None = None,
     traces_execs: bool = False,
@@ -197,6 +209,7 @@ def prepare(
         executable_rules: descriptors of files to be executed (the command, its interpreters).
         sockets: the grants on UNIX sockets, with the directories that were judged.
         metadata: whether the monitor is to change modes, owners, times and attributes of files.
+        opens: whether the monitor is to ask about files that no grant covers.
         waived: required features that a recorded override gives up.
         outer: the session of the launch around this one, to be named where the two are in each other's way.
         traces_execs: whether every exec is traced, from which nothing must escape.
@@ -209,7 +222,7 @@ def prepare(
     if metadata:
         required |= {"metadata"}
     on_wsl = False
-    if ports.listens or metadata:
+    if ports.listens or metadata or opens:
         from runtime import surroundings  # noqa: PLC0415  # few launches need a listener
 
         on_wsl = surroundings.wsl() is not None
@@ -220,6 +233,7 @@ def prepare(
         unix_sockets=bool(sockets),
         metadata=metadata,
         traces_execs=traces_execs,
+        opens=opens,
         keep=keep,
     )
     opened = tuple(open_grants)
@@ -235,9 +249,10 @@ def prepare(
         )
     except EnforcementError as error:
         raise explained(error, LANDLOCK_CALLS) from error.__cause__
-    return Prepared(
+    prepared = Prepared(
         ruleset, program, digest, abi, network, ports, required, outer, on_wsl, sockets, metadata, written
     )
+    return prepared._replace(opens=True, granted=capabilities.files) if opens else prepared
 
 
 def require_achieved(required: Iterable[str], achieved: Mapping[str, bool]) -> None:
@@ -277,6 +292,7 @@ def load_filter(
     unix_sockets: bool = False,
     metadata: bool = False,
     traces_execs: bool = False,
+    opens: bool = False,
     keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the filter's BPF program and its SHA-256, as ``seccomp_filter.load_or_build`` does.
@@ -292,6 +308,7 @@ def load_filter(
             unix_sockets=unix_sockets,
             metadata=metadata,
             traces_execs=traces_execs,
+            opens=opens,
             keep=keep,
         )
     except EnforcementError as error:
@@ -409,11 +426,12 @@ def nested(outer: str | None) -> EnforcementError:
     """
     around = "the sandbox around it" if outer is None else f"launch {outer} around it"
     return EnforcementError(
-        "a launch with ports to listen on, UNIX sockets or protected metadata cannot run inside of another:"
+        "a launch with ports to listen on, UNIX sockets, protected metadata or elevation cannot run inside of"
+        " another:"
         f" {around} does not let it mediate",
         code="enforcement.nested",
-        hint="start it further out, or leave out --listen-port, --open-port, --allow-unix-socket and "
-        "--protect-metadata",
+        hint="start it further out, or leave out --listen-port, --open-port, --allow-unix-socket,"
+        " --protect-metadata and --capability-elevation",
     )
 
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from attest.canonical import Json
     from runtime.confinement import Confinement
     from runtime.dry_run import DryRun
+    from runtime.elevation import Elevation
     from runtime.exec_rules import ExecRules
     from runtime.grants import Grants
     from runtime.host_process import HostProcess, HostSignals
@@ -210,6 +211,7 @@ class Launch:
         self._hooks: SessionHooks | None = None
         self._supervision: Supervision | None = None
         self._confinement: Confinement | None = None
+        self._elevation: Elevation | None = None
         self._time_limit: TimeLimit | None = None
         self._exec_rules: ExecRules | None = None
         self._released = False
@@ -347,6 +349,7 @@ class Launch:
             cache_directory=self._places.cache,
             sockets=grants.sockets,
             metadata=self._request.protect_metadata,
+            opens=self._request.capability_elevation,
             outer=self._request.outer_session(),
             traces_execs=self._resolution.traces_execs,
         )
@@ -355,6 +358,8 @@ class Launch:
         grants.close_files(but=prepared.written)
         denials = self._hear_kernel()
         prepared = prepared._replace(logged=denials is not None)
+        if self._request.capability_elevation:
+            prepared = prepared._replace(answers=self._elevate(capabilities).monitor_end)
         self._say_what_is_different(held, variables)
         if signals.interrupted():
             raise LaunchError("interrupted before the command began", code="launch.interrupted")
@@ -404,6 +409,23 @@ class Launch:
         if denials is not None:
             self._cleanup.callback(denials.close)
         return denials
+
+    def _elevate(self, capabilities: CapabilitySet) -> Elevation:
+        """Make ready to ask a person about files, and to record what is granted before it is given."""
+        from runtime import approver, elevation  # noqa: PLC0415  # imported with the request
+
+        def record(data: dict[str, Json]) -> bool:
+            try:
+                self._record.decisions([data])
+            except LedgerError:
+                return False
+            return True
+
+        asking = approver.TerminalApprover(capabilities, streams=self._process.streams)
+        guard = self._resolution.guard(self._recording.closed_files(self._request))
+        self._elevation = elevation.Elevation(asking, guard, record)
+        self._cleanup.callback(self._elevation.close)
+        return self._elevation
 
     def _take_relay(self) -> None:
         from runtime import standard_error  # noqa: PLC0415  # only where it was asked for
@@ -657,6 +679,10 @@ class Launch:
             from runtime import mediation, unix_mediation, waiting_connects  # noqa: F401, PLC0415  # see above
         elif self._resolution.ports.listens:
             from runtime import mediation  # noqa: PLC0415  # see above
+        if self._request.capability_elevation:
+            from runtime import approver, elevation, mediation, open_mediation  # noqa: F401, PLC0415  # see above
+
+            elevation.require_possible()
         if self._request.protect_metadata:
             from runtime import mediation, metadata_mediation  # noqa: F401, PLC0415  # see above
 
@@ -799,6 +825,7 @@ class Launch:
                 oom_score=oom_score,
                 relay=self.relay,
                 confinement=self._confinement,
+                elevation=self._elevation,
                 time_limit=self._time_limit,
                 terminal=self._terminal,
                 exec_rules=self._exec_rules,

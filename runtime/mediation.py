@@ -4,8 +4,8 @@ A TCP socket without a port listens on any when it is told to, and a UNIX socket
 Landlock nor a filter can see that. So the filter notifies these calls (seccomp_unotify(2)), and whoever holds
 its listener takes the very socket out of the process that asks, judges it, and makes the call on *that*. What
 is judged is what is bound or connected, whatever the process does meanwhile with its descriptors or its
-memory: the address is read once, and what is done is what was read. No call is ever let go on in the process,
-not even where the network is open: in the next moment its descriptor can be another socket.
+memory: the address is read once, and what is done is what was read. No such call is ever let go on in the
+process, not even where the network is open: in the next moment its descriptor can be another socket.
 
 The monitor does it in a thread of its own (:meth:`Handover.begin`), for it can be made to wait without end:
 by an address on a page of a file system that does not answer, or by a socket that lingers (SO_LINGER) and
@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
     from attest.canonical import Json
+    from runtime.capabilities import FileGrant
     from runtime.enforcement import Prepared
     from runtime.grants import OpenGrant
     from runtime.metadata_mediation import MetadataJudge
+    from runtime.open_mediation import OpenJudge
     from runtime.unix_mediation import SocketJudge
     from runtime.unix_sockets import OpenSocketGrant
 
@@ -64,6 +66,7 @@ _SEND = 0xC0182101
 _ID_VALID = 0x40082102
 _SET_FLAGS = 0x40082104
 _SYNC_WAKE_UP = 1
+_CONTINUE = 1
 
 _NUMBERS = {"x86_64": (42, 49, 50), "aarch64": (203, 200, 201)}.get(os.uname().machine, (-1, -1, -1))
 _CONNECT, _BIND, _LISTEN = _NUMBERS
@@ -86,6 +89,8 @@ class Mediated(NamedTuple):
         sockets: the grants on UNIX sockets, each with the directory that was judged.
         metadata: whether the monitor changes modes, owners, times and attributes of files.
         written: then the grants for writing, each with the file that was judged.
+        granted: all grants on files, where somebody is asked about what none of them covers.
+        answers: the descriptor from which it is read what was answered, -1 where nobody is asked.
     """
 
     network: Network = Network.PORTS
@@ -93,6 +98,8 @@ class Mediated(NamedTuple):
     sockets: tuple[OpenSocketGrant, ...] = ()
     metadata: bool = False
     written: tuple[OpenGrant, ...] = ()
+    granted: tuple[FileGrant, ...] = ()
+    answers: int = -1
 
 
 class _Call(NamedTuple):
@@ -139,7 +146,13 @@ class Handover:
     def of(cls, prepared: Prepared) -> Handover:
         """Return the one for a child that is prepared so."""
         mediated = Mediated(
-            prepared.network, prepared.ports, prepared.sockets, prepared.metadata, prepared.written
+            prepared.network,
+            prepared.ports,
+            prepared.sockets,
+            prepared.metadata,
+            prepared.written,
+            prepared.granted,
+            prepared.answers,
         )
         return cls(mediated, prepared.outer)
 
@@ -156,19 +169,25 @@ class Handover:
             raise enforcement.nested(self._outer)
         os.close(listener)
 
-    def begin(self, child: int, report: Callable[[dict[str, Json]], None]) -> Mediation:
+    def begin(
+        self,
+        child: int,
+        report: Callable[[dict[str, Json]], None],
+        ask: Callable[[dict[str, Json]], None] = lambda _: None,
+    ) -> Mediation:
         """Mediate for ``child`` from now on, in a thread of its own.
 
         Args:
             child: who offers.
             report: takes the data of a ``decision`` for what is refused.
+            ask: takes a question about a file that no grant covers.
 
         Raises:
             RuntimeError: there can be no such thread.
         """
         mediation = Mediation(Decisions(report), Helpers(), [])
         pidfd = os.pidfd_open(child)  # while it cannot have been reaped
-        _thread.start_new_thread(_mediate, (self, child, pidfd, mediation))
+        _thread.start_new_thread(_mediate, (self, child, pidfd, mediation, ask))
         return mediation
 
     def take(self, child: int) -> int | None:
@@ -195,7 +214,13 @@ class Handover:
             os.close(self._answer_end)
 
 
-def _mediate(handover: Handover, child: int, pidfd: int, mediation: Mediation) -> None:
+def _mediate(
+    handover: Handover,
+    child: int,
+    pidfd: int,
+    mediation: Mediation,
+    ask: Callable[[dict[str, Json]], None],
+) -> None:
     """Answer for ``child`` until nobody is left who could ask, in a thread that nothing else depends on.
 
     Whatever fails here ends the command: as long as the listener is open, nobody who asks goes on unjudged.
@@ -205,12 +230,13 @@ def _mediate(handover: Handover, child: int, pidfd: int, mediation: Mediation) -
         child: who asks, with all that it starts.
         pidfd: of it.
         mediation: told what is refused, and why this failed.
+        ask: takes questions to the launcher.
     """
     listener = handover.take(child)
     if listener is None:
         return
     try:
-        mediator = Mediator(listener, handover.mediated, mediation.decisions, mediation.helpers)
+        mediator = Mediator(listener, handover.mediated, mediation.decisions, mediation.helpers, ask)
         while mediator.serve():
             mediator.wait()
     except BaseException as error:  # noqa: BLE001  # whatever it is, the command must not outlive it
@@ -229,12 +255,20 @@ class Mediator:
         mediated: what is judged by.
         decisions: told what is refused.
         helpers: of the monitor.
+        ask: takes questions to the launcher.
 
     Attributes:
         listener: readable when somebody asks.
     """
 
-    def __init__(self, listener: int, mediated: Mediated, decisions: Decisions, helpers: Helpers) -> None:
+    def __init__(
+        self,
+        listener: int,
+        mediated: Mediated,
+        decisions: Decisions,
+        helpers: Helpers,
+        ask: Callable[[dict[str, Json]], None],
+    ) -> None:
         self.listener = listener
         self._decisions = decisions
         self._network = mediated.network
@@ -259,7 +293,17 @@ class Mediator:
         self._ready.register(listener, select.POLLIN)
         self._changed = select.poll()
         self._changed.register(listener, select.POLLIN)
-        self._changed.register(helpers.changed, select.POLLIN)
+        if self._connects is not None:
+            self._changed.register(helpers.changed, select.POLLIN)
+        self._opens: OpenJudge | None = None
+        self._open_calls: Container[int] = ()
+        if mediated.answers >= 0:
+            from runtime import open_mediation  # noqa: PLC0415  # the launcher has imported it
+
+            reply = open_mediation.Reply(listener, self._let_go_on, self._answer, self._require_waiting)
+            self._open_calls = open_mediation.CALLS
+            self._opens = open_mediation.OpenJudge(mediated.granted, mediated.answers, ask, decisions, reply)
+            self._changed.register(mediated.answers, select.POLLIN)
         # A host program's own default would make the command's sockets non-blocking.
         _socket.setdefaulttimeout(None)
         with suppress(OSError):  # before Linux 6.6 an answer just takes longer
@@ -278,15 +322,20 @@ class Mediator:
 
     def wait(self) -> None:
         """Return when somebody asks, nobody is left, or there is something else to look after."""
-        if self._connects is None:
-            self._ready.poll()
-            return
-        self._changed.poll(self._connects.patience_ms)
-        self._connects.look_after()
+        ready = self._changed.poll(None if self._connects is None else self._connects.patience_ms)
+        if self._opens is not None and self._opens.answers in dict(ready):
+            self._opens.hear()
+        if self._connects is not None:
+            self._connects.look_after()
 
     def _answer(self, request: int, error: int) -> None:
         with suppress(OSError):  # who asked was killed meanwhile
             fcntl.ioctl(self.listener, _SEND, _RESPONSE.pack(request, 0, -error, 0))
+
+    def _let_go_on(self, request: int) -> None:
+        """Let a call go on in the process, which decides nothing: it is held to what it was held to."""
+        with suppress(OSError):  # who asked was killed meanwhile
+            fcntl.ioctl(self.listener, _SEND, _RESPONSE.pack(request, 0, 0, _CONTINUE))
 
     def _serve_one(self) -> None:
         request = bytearray(_REQUEST.size)  # the kernel refuses one that is not zero
@@ -312,6 +361,9 @@ class Mediator:
         Returns:
             False where it is answered later, or was already.
         """
+        if self._opens is not None and kind in self._open_calls:
+            self._opens.serve(number, thread, kind, arguments)
+            return False
         if self._metadata is not None and kind in self._metadata_calls:
             self._metadata.serve(number, thread, kind, arguments)
             return True

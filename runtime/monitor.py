@@ -10,7 +10,8 @@ Protocol over two pipes, each message of the monitor one line of JSON:
 1. monitor: ``{"pid"}`` once the child is traced, or ``{"error", "code"}``;
 2. launcher: one byte, when it holds the child's pidfd;
 3. monitor: ``{"image": null | REASON}`` at the exec stop (not when exec failed);
-4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end;
+4. monitor: ``{"decision": DATA}`` for what it refuses, of each subject once, and not without end; and
+   ``{"ask": {"id", "path", "access", "made"}}`` where a person may be asked (:mod:`runtime.elevation`);
 5. monitor: ``{"stopped": SIGNAL}`` when the command is stopped that has a terminal of its own; the launcher
    answers with one byte (:mod:`runtime.stopped_command`);
 6. monitor: ``{"status", "user_us", "system_us", "max_rss_bytes", "survivors", "left", "decisions"}`` at the
@@ -159,7 +160,11 @@ def _supervise(
     mediation: Mediation | None = None
     if handover is not None:
         try:
-            mediation = handover.begin(pid, lambda data: channel.send({"decision": data}))
+            mediation = handover.begin(
+                pid,
+                lambda data: channel.send({"decision": data}),
+                lambda question: channel.send({"ask": question}),
+            )
         except RuntimeError:  # Python does not say why, and there is one reason
             why = f"cannot make a thread: {os.strerror(errno.EAGAIN)}"
             hint = enforcement.processes_hint(errno.EAGAIN)

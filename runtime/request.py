@@ -52,6 +52,7 @@ class LaunchRequest(NamedTuple):
         workdir: the working directory, None for the current one.
         block_net: whether the network is closed; None for what is configured.
         protect_metadata: whether mode, owner, times and attributes of files are changed by the grants alone.
+        capability_elevation: whether a person is asked about files that no grant covers.
         connect_ports: TCP ports that it may connect to.
         listen_ports: TCP ports that it may listen on.
         open_ports: TCP ports that it may connect to, and listen on for this host alone.
@@ -81,6 +82,7 @@ class LaunchRequest(NamedTuple):
     workdir: bytes | None = None
     block_net: bool | None = None
     protect_metadata: bool = False
+    capability_elevation: bool = False
     connect_ports: tuple[int, ...] = ()
     listen_ports: tuple[int, ...] = ()
     open_ports: tuple[int, ...] = ()

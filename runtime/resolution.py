@@ -278,6 +278,8 @@ class Resolution:
             besides["unix_sockets"] = [
                 socket_document(each.path, each.reach, each.source, bind=each.bind) for each in asked
             ]
+        if self.request.capability_elevation:
+            besides["capability_elevation"] = True
         if self.allow_commands or self.block_commands:
             besides["commands"] = {
                 "allow": [canonical.text(name) for name in self.allow_commands],

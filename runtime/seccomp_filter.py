@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Counts up whenever ``seccomp_rules`` changes its meaning: the name of the cached program depends on it.
 # (A digest of the rules themselves would cost the launch a quarter of a millisecond; a test pins it instead.)
-RULES_VERSION = 8
+RULES_VERSION = 9
 
 # The cache. One file for each set of rules, machine and kind of network:
 #     nono-filter-HASH.bpf SHA-256-OF-THE-PROGRAM LIBSECCOMP-STATE LIBSECCOMP-PATH\n
@@ -42,6 +42,7 @@ def load_or_build(
     unix_sockets: bool = False,
     metadata: bool = False,
     traces_execs: bool = False,
+    opens: bool = False,
     keep: bool = True,
 ) -> tuple[bytes, str]:
     """Return the BPF program for ``network`` and its lower-case hex SHA-256.
@@ -56,6 +57,7 @@ def load_or_build(
         unix_sockets: whether UNIX sockets can be made, and both calls and connect(2) go to whoever mediates.
         metadata: whether what changes modes, owners, times and attributes of files goes there as well.
         traces_execs: whether nothing may get away from whoever traces it, or trace by itself.
+        opens: whether the calls that open a file go there as well.
         keep: whether what was built is put there; without, nothing is made or changed.
 
     Raises:
@@ -66,6 +68,7 @@ def load_or_build(
         "unix_sockets": unix_sockets,
         "metadata": metadata,
         "traces_execs": traces_execs,
+        "opens": opens,
     }
     name = _cache_name(network, **kinds)
     directory = _open_directory(cache_directory, make=keep)
@@ -99,10 +102,10 @@ def _build(network: Network, **kinds: bool) -> tuple[bytes, str]:
 
 
 def _cache_name(
-    network: Network, *, listens: bool, unix_sockets: bool, metadata: bool, traces_execs: bool
+    network: Network, *, listens: bool, unix_sockets: bool, metadata: bool, traces_execs: bool, opens: bool
 ) -> bytes:
     kind = str(network) + " listening" * listens + " with UNIX sockets" * unix_sockets
-    kind += " with metadata" * metadata + " traced" * traces_execs
+    kind += " with metadata" * metadata + " traced" * traces_execs + " asking" * opens
     stated = f"{RULES_VERSION} {os.uname().machine} {kind}".encode()
     return b"nono-filter-" + hashlib.sha256(stated).hexdigest()[:32].encode() + b".bpf"
 

@@ -16,6 +16,8 @@ Choices that the tables do not explain:
   decides, and does it.
 - Where metadata is protected, the calls that change a file's mode, owner, times or attributes are notified:
   ``metadata_mediation`` makes them. Those of them that are so new that nothing depends on them are absent.
+- Where a person may be asked, the calls that open a file are notified: ``open_mediation`` lets them go on, or
+  opens what was granted.
 - System calls newer than this module are ENOSYS, as on an older kernel: a deny list that lets unknown
   calls pass would open by itself at the next kernel update.
 """
@@ -139,6 +141,7 @@ _METADATA = (
     *("utime", "utimes", "futimesat", "utimensat"),
     *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
 )
+_OPENING = ("open", "creat", "openat", "openat2")
 _METADATA_ABSENT = ("setxattrat", "removexattrat", "file_setattr")
 
 
@@ -177,6 +180,7 @@ def rules(
     unix_sockets: bool = False,
     metadata: bool = False,
     traces_execs: bool = False,
+    opens: bool = False,
 ) -> Iterator[Rule]:
     """Yield everything that the filter refuses or notifies; the rest is allowed.
 
@@ -186,6 +190,7 @@ def rules(
         unix_sockets: whether some UNIX sockets are granted.
         metadata: whether modes, owners, times and attributes of files are changed by whoever mediates.
         traces_execs: whether all of it is traced by the monitor, for which nothing else may trace.
+        opens: whether whoever mediates sees each file that is opened.
     """
     for call in _NEVER:
         yield Rule(call, errno.EPERM)
@@ -206,6 +211,8 @@ def rules(
     yield from _socket_rules(network, listens=listens, unix_sockets=unix_sockets)
     if metadata:
         yield from _metadata_rules()
+    for call in _OPENING if opens else ():
+        yield Rule(call, NOTIFY)
 
 
 def _metadata_rules() -> Iterator[Rule]:
@@ -315,6 +322,7 @@ def build(
     unix_sockets: bool = False,
     metadata: bool = False,
     traces_execs: bool = False,
+    opens: bool = False,
 ) -> bytes:
     """Return the BPF program of the rules; see :func:`rules`.
 
@@ -331,7 +339,12 @@ def build(
     # A binary tree over the numbers rather than a list: every call that is allowed pays for the search.
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
     asked = rules(
-        network, listens=listens, unix_sockets=unix_sockets, metadata=metadata, traces_execs=traces_execs
+        network,
+        listens=listens,
+        unix_sockets=unix_sockets,
+        metadata=metadata,
+        traces_execs=traces_execs,
+        opens=opens,
     )
     for rule in asked:
         call = number(rule.call)

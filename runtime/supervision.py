@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from attest.canonical import Json
     from runtime.confinement import Confinement
+    from runtime.elevation import Elevation
     from runtime.enforcement import Prepared
     from runtime.exec_rules import ExecRules
     from runtime.executable import Held
@@ -196,6 +197,7 @@ class Supervision:
         self._confinement: Confinement | None = None
         self._time_limit: TimeLimit | None = None
         self._terminal: PseudoTerminal | None = None
+        self._elevation: Elevation | None = None
         self._decisions = 0
         self._denials: KernelDenials | None = None
         self.decisions: list[dict[str, Json]] = []
@@ -217,6 +219,7 @@ class Supervision:
         time_limit: TimeLimit | None = None,
         terminal: PseudoTerminal | None = None,
         exec_rules: ExecRules | None = None,
+        elevation: Elevation | None = None,
     ) -> Supervision:
         """Start the monitor, which forks the child; returns once the child is there, traced and held.
 
@@ -246,6 +249,7 @@ class Supervision:
             own_group=process.own_group,
             standard_error=-1 if relay is None else relay.command_end,
             terminal=terminal,
+            own_session=elevation is not None,
         )
         pipes = (report_end, release_end, failure_end)
         keep = frozenset(
@@ -254,12 +258,9 @@ class Supervision:
                 directory,
                 *(image.descriptor for image in held.images),
                 *prepared.mediated_descriptors,
+                *(each.command_end for each in (relay, terminal) if each is not None),
             }
         )
-        if relay is not None:
-            keep |= {relay.command_end}
-        if terminal is not None:
-            keep |= {terminal.command_end}
         if confinement is not None:
             keep |= confinement.descriptors
         channel = monitor.Channel(acknowledged, messages_end)
@@ -283,6 +284,8 @@ class Supervision:
                 os.close(pipe)
         if relay is not None:
             relay.close_command_end()
+        if elevation is not None:
+            elevation.close_monitor_end()
         supervision = cls(
             started,
             acknowledge=acknowledge,
@@ -293,6 +296,9 @@ class Supervision:
         )
         supervision._confinement, supervision._time_limit = confinement, time_limit
         supervision._terminal = terminal
+        supervision._elevation = elevation
+        if elevation is not None:
+            elevation.report = supervision.note
         try:
             supervision._meet()
             if confinement is not None:
@@ -301,6 +307,10 @@ class Supervision:
             supervision.abandon()
             raise
         return supervision
+
+    def note(self, decision: dict[str, Json]) -> None:
+        """Keep the data of a decision until it is taken to be recorded."""
+        self.decisions.append(decision)
 
     def _meet(self) -> None:
         message = self._message()
@@ -387,7 +397,7 @@ class Supervision:
         poll.register(self._pidfd, select.POLLIN)
         if self._denials is not None:
             poll.register(self._denials.descriptor, select.POLLIN)
-        relays = [each for each in (relay, self._terminal) if each is not None]
+        relays = [each for each in (relay, self._terminal, self._elevation) if each is not None]
         for each in relays:
             each.register(poll)
         self._forward(signals.seen)
@@ -458,6 +468,7 @@ class Supervision:
         pauses = (
             _REAP_PAUSE_MS if is_init else None,
             None if self._terminal is None else self._terminal.pause_ms(),
+            None if self._elevation is None else self._elevation.pause_ms(),
         )
         return min((each for each in pauses if each is not None), default=None)
 
@@ -513,6 +524,10 @@ class Supervision:
             self._decisions += 1
             self.decisions.append(message["decision"])
             return None
+        if "ask" in message:
+            if self._elevation is not None:
+                self._elevation.hear(message["ask"])
+            return None
         if "image" in message:
             reason = message["image"]
             self._image = (SAME if reason is None else DIFFERENT), reason
@@ -532,7 +547,7 @@ class Supervision:
             max_rss_bytes=message["max_rss_bytes"],
             survivors=message["survivors"],
             left=message["left"],
-            decisions=message["decisions"],
+            decisions=message["decisions"] + (0 if self._elevation is None else self._elevation.count),
             ended_by=message.get("ended_by"),
             notes=tuple(message.get("notes", ())),
             execs=message.get("execs", {}),

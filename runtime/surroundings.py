@@ -16,7 +16,8 @@ WSL_NOTES = (
     "the kernel comes from Windows: for one with a newer Landlock run wsl --update there, or name your own "
     "in .wslconfig (kernel=, and lsm= in kernelCommandLine=)",
     "drives of Windows (/mnt/c) are a network file system, where a ledger is refused: keep it in the home",
-    "its kernels give no listener for --listen-port and --open-port (EBUSY): such a launch is refused (125)",
+    "its kernels give no listener for --listen-port, --open-port and --protect-metadata (EBUSY): such a "
+    "launch is refused (125)",
     "a grant for /init lets a command start programs of Windows, which no sandbox of Linux holds",
 )
 """What is different under WSL 2, a sentence each."""

@@ -63,6 +63,7 @@ PRELOADED = (
     "runtime.mediation",
     "runtime.metadata_mediation",
     "runtime.monitor",
+    "runtime.open_mediation",
     "runtime.outputs",
     "runtime.time_limit",
     "runtime.unix_mediation",

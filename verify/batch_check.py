@@ -19,7 +19,7 @@ from attest.fast_json import orjson
 from attest.named_tuples import NamedTuple
 from attest.tree import HASH_BYTES, hash_leaf
 from verify.findings import Findings
-from verify.launches import Launches
+from verify.launches import Launches, gives_file
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -73,7 +73,7 @@ class BatchCheck:
         first_time: the time of the first entry.
         last_time: the time of the last one.
         settled: the launches of which nothing is left to say.
-        decisions: position, session and number of the decisions of other launches.
+        decisions: position, session and number of the decisions of other launches that give no file.
         left: the positions of all other entries.
     """
 
@@ -170,7 +170,7 @@ class _Launch:
     def add(self, at: int, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey) -> None:
         """Take in an entry: its position, its index, and as :meth:`verify.launches.Launches.add` has it."""
         kind = document["kind"]
-        if kind == entry.DECISION:
+        if kind == entry.DECISION and not gives_file(document):
             self.decisions.append((at, document["seq"]))
         else:
             self.others.append(at)

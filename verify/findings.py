@@ -88,6 +88,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "launch.hook_failed": (_T, "a launch started although a before-hook failed that was required"),
     "launch.network": (_T, "the capability set has a wider network than was asked for"),
     "launch.unix_sockets": (_T, "the capability set has UNIX sockets that were not asked for"),
+    "launch.elevation": (_T, "a file was given that no grant covers, and nobody was to be asked about any"),
     "launch.output_digests": (_U, "an outcome has two digests of one output"),
     "launch.waived": (_N, "a feature of the sandbox was waived, and achieved all the same"),
     "launch.counts": (_T, "the outcome counts other decisions than are recorded"),

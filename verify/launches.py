@@ -121,7 +121,7 @@ class Caveats:
 class _Said:
     """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
 
-    __slots__ = ("evidence", "execs", "hooks", "network", "outputs", "strategy", "unix_sockets")
+    __slots__ = ("elevates", "evidence", "execs", "hooks", "network", "outputs", "strategy", "unix_sockets")
 
     def __init__(self, intent: dict[str, Json]) -> None:
         self.evidence = LaunchEvidence()
@@ -131,6 +131,7 @@ class _Said:
         self.strategy = intent["strategy"]
         self.network = _object(intent["network"])
         self.unix_sockets = _list(intent.get("unix_sockets", []))
+        self.elevates = "capability_elevation" in intent
 
 
 class _Session:
@@ -172,6 +173,12 @@ class _Session:
         self.broken = False
 
 
+def gives_file(decision: dict[str, Any]) -> bool:
+    """Return whether a decision gives the command a file that its grants do not."""
+    data = decision.get("data")
+    return data is not None and data["verdict"] == "granted" and data["what"] == "file"
+
+
 class Launches:
     """The sessions of a ledger, fed with its entries in order.
 
@@ -204,7 +211,8 @@ class Launches:
 
         Args:
             index: where it stands.
-            document: the entry; of a decision, kind, session and seq are enough.
+            document: the entry; of a decision that gives no file (:func:`gives_file`), kind, session and seq
+                are enough.
             leaf: its leaf hash.
             key: the key in force there, or None when that is not known.
         """
@@ -234,6 +242,9 @@ class Launches:
         session.last = index
         if kind == entry.DECISION:  # what there is most of, and it may stand anywhere behind the intent
             session.decisions += 1
+            if gives_file(document) and not self._said(session, name).elevates:
+                what = "gives a file, and nobody was to be asked about any"
+                self._findings.add("launch.elevation", what, index, name)
         elif kind in entry.KINDS:
             self._take(session, index, document, leaf)
 

@@ -243,6 +243,11 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         help="let mode, owner, times and attributes of files change only where the grants allow writing",
     )
     _add_execs(parser)
+    parser.add_argument(
+        "--capability-elevation",
+        action="store_true",
+        help="ask on the terminal about each file that no grant covers; the command gets no terminal",
+    )
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
     record.add_argument(
@@ -460,6 +465,7 @@ def request_of(arguments: argparse.Namespace) -> LaunchRequest:
         protect_metadata=arguments.protect_metadata,
         trace_exec=arguments.trace_exec,
         exec_allow=tuple(os.fsencode(rule) for rule in arguments.exec_allow),
+        capability_elevation=arguments.capability_elevation,
         ledger=_bytes(arguments.ledger),
         key=arguments.audit_sign_key,
         key_passphrase_env=arguments.key_passphrase_env,

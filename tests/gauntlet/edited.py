@@ -115,7 +115,7 @@ ROWS: list[tuple[str, str, str, Edit]] = [
     ("a time", "a launch is moved to another hour", "tree.root entry.time launch.statement", entry("04:00:08", "04:00:10", "idx = 7")),
     ("the digest of an executable", "another program is passed off as the one that ran", "tree.root launch.statement", entry("e" * 64, "0" * 64, "idx = 2")),
     ("the digest of an output", "another wheel is passed off as the one that was built", "tree.root launch.statement", entry("f" * 64, "0" * 64, "idx = 5")),
-    ("a decision turned round", "a refusal becomes a grant", "tree.root launch.statement", entry('"denied"', '"granted"', "idx = 3")),
+    ("a decision turned round", "a refusal becomes a grant", "tree.root launch.elevation launch.statement", entry('"denied"', '"granted"', "idx = 3")),
     ("a grant widened", "a launch seems to have been asked for more", "tree.root launch.statement", entry("/usr", "/etc", "idx = 1")),
     ("a capability set with its old digest", "the sandbox seems to have been another", "tree.root launch.statement launch.capabilities", entry('"path":"/usr"', '"path":"/etc"', "idx = 2")),
     ("a session relabelled", "a launch becomes another launch", "tree.root launch.statement", entry(ONE, NINE, "idx BETWEEN 1 AND 6")),

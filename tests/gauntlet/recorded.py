@@ -97,6 +97,11 @@ def with_sockets(*granted: dict[str, Any]) -> Entry:
     return start(capabilities=made, capabilities_sha256=hashlib.sha256(encode(made)).hexdigest())
 
 
+GIVEN: Entry = (
+    entry.DECISION,
+    changed(DECISION, by="person", subject="read /etc/shadow", verdict="granted", what="file"),
+)
+
 OUTPUT = {"path": "/w/a.whl", "sha256": "0" * 64, "size": 1}
 
 SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
@@ -140,6 +145,7 @@ SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
     ("a UNIX socket that nobody asked for", "the sandbox has a door that was not asked for", 1, "launch.unix_sockets", [INTENDED, with_sockets({**ASKED_SOCKET, "path": "/run/a"}), ENDED, ATTESTED]),
     ("a UNIX socket that can be made, asked for to connect to", "the command can stand in for a service", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "access": "bind", "path": "/run/a"}), ENDED, ATTESTED]),
     ("a directory of UNIX sockets, where one was asked for", "the sandbox has more doors than were asked for", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "type": "subtree", "path": "/run"}), ENDED, ATTESTED]),
+    ("a file given by a person, where nobody was to be asked", "the command got what no grant covers, and nobody asked for that to be possible", 1, "launch.elevation", [INTENDED, STARTED, GIVEN, outcome(counts=counts(decisions=1)), ATTESTED]),
     ("a network that was to be closed", "the sandbox is wider than what was asked for", 1, "launch.network", [INTENDED, OPENED, ENDED, ATTESTED]),
     ("a required feature that was not achieved", "the launch should have been refused", 1, "launch.enforcement", [INTENDED, enforcement(achieved=False, waived=[]), ENDED, ATTESTED]),
     ("a required feature that was waived", "honest, and less than what was required", 3, "launch.degraded", [INTENDED, enforcement(achieved=False, waived=["filter"]), ENDED, ATTESTED]),

@@ -243,6 +243,40 @@ def test_a_launch_that_protects_metadata_imports_nothing_after_the_fork(
     assert found["second"] == []
 
 
+# On a terminal at which another process says yes.
+AT_A_TERMINAL = """
+import fcntl, termios
+os.setsid()
+master, terminal = os.openpty()
+if os.fork() == 0:
+    os.close(terminal)
+    try:
+        while True:
+            if b"[y/N" in os.read(master, 4096):
+                os.write(master, b"y\\n")
+    finally:
+        os._exit(0)
+os.close(master)
+fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+with open("asked", "w") as file:
+    file.write("given")
+"""
+
+
+def test_a_launch_that_asks_a_person_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
+    """Likewise, also when somebody has answered."""
+    asking = WATCHED.replace('["/bin/true"]', '["/bin/true"], capability_elevation=True').replace(
+        '"sleep 600 & exit 3"]',
+        '"grep -q given " + os.getcwd() + "/asked || exit 4; sleep 600 & exit 3"], capability_elevation=True',
+    )
+    assert asking.count("capability_elevation") == 2
+    found = interpret("profile = None\n" + AT_A_TERMINAL + asking)
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []
+
+
 FAILING = """
 from runtime.cli import main
 os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY), 2) if to_a_file else None

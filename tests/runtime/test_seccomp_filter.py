@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime import metadata_mediation, seccomp_filter, seccomp_rules
+from runtime import metadata_mediation, open_mediation, seccomp_filter, seccomp_rules
 from runtime.capabilities import Network
 from runtime.errors import EnforcementError
 
@@ -26,35 +26,33 @@ ALLOW, KILL_PROCESS, ERRNO, NOTIFY = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
 MODES = list(Network)
-Kind: TypeAlias = tuple[Network, bool, bool, bool]
-# A network, whether there are ports to listen on, UNIX sockets, protected metadata: every filter of what is
-# not traced.
+Kind: TypeAlias = tuple[Network, bool, bool, bool, bool]
+# A network, whether there are ports to listen on, UNIX sockets, protected metadata, elevation: every filter
+# of what is not traced.
 KINDS: list[Kind] = [
-    (network, listens, sockets, metadata)
+    (network, listens, sockets, metadata, opens)
+    for opens in (False, True)
     for metadata in (False, True)
     for sockets in (False, True)
     for network, listens in (*((network, False) for network in Network), (Network.PORTS, True))
 ]
 PROGRAMS = {network: seccomp_rules.build(network) for network in Network}
-COMPILED = {
-    kind: seccomp_rules.build(kind[0], listens=kind[1], unix_sockets=kind[2], metadata=kind[3])
-    for kind in KINDS
-}
-TRACED = {
-    kind: seccomp_rules.build(
-        kind[0], listens=kind[1], unix_sockets=kind[2], metadata=kind[3], traces_execs=True
-    )
-    for kind in KINDS
-}
+
+
+def of(network: Network, listens: bool, sockets: bool) -> Kind:  # as the kinds are written
+    return network, listens, sockets, False, False
+
+
+def options(kind: Kind) -> dict[str, bool]:
+    return dict(zip(("listens", "unix_sockets", "metadata", "opens"), kind[1:], strict=True))
 
 
 def rules_of(kind: Kind, *, traced: bool = False) -> list[seccomp_rules.Rule]:
-    network, listens, sockets, metadata = kind
-    return list(
-        seccomp_rules.rules(
-            network, listens=listens, unix_sockets=sockets, metadata=metadata, traces_execs=traced
-        )
-    )
+    return list(seccomp_rules.rules(kind[0], traces_execs=traced, **options(kind)))
+
+
+COMPILED = {kind: seccomp_rules.build(kind[0], **options(kind)) for kind in KINDS}
+TRACED = {kind: seccomp_rules.build(kind[0], traces_execs=True, **options(kind)) for kind in KINDS}
 
 
 def verdict(program: bytes, number: int, arguments: tuple[int, ...], machine: int = NATIVE) -> int:
@@ -109,7 +107,7 @@ NAMED = sorted(
     {
         number
         for network in Network
-        for rule in rules_of((network, False, False, True))
+        for rule in rules_of((network, False, False, True, True))
         if (number := seccomp_rules.number(rule.call))
     }
 )
@@ -147,17 +145,21 @@ register = st.one_of(
     number=st.one_of(st.sampled_from(NAMED), st.integers(0, 600)),
     arguments=st.tuples(*[register] * 6),
 )
-@example(kind=(Network.ALL, False, True, False), number=41, arguments=(1, 2, 0, 0, 0, 0))
-@example(kind=(Network.BLOCKED, False, True, False), number=41, arguments=(1 << 32 | 2, 1, 0, 0, 0, 0))
-@example(kind=(Network.ALL, False, False, False), number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
-@example(kind=(Network.PORTS, True, False, False), number=41, arguments=(10, 1, 1 << 32 | 6, 0, 0, 0))
-@example(kind=(Network.PORTS, False, False, False), number=41, arguments=(2, 1, 262, 0, 0, 0))
+@example(kind=of(Network.ALL, False, True), number=41, arguments=(1, 2, 0, 0, 0, 0))
+@example(kind=of(Network.BLOCKED, False, True), number=41, arguments=(1 << 32 | 2, 1, 0, 0, 0, 0))
+@example(kind=of(Network.ALL, False, False), number=16, arguments=(0, 1 << 32 | 0x5412, 0, 0, 0, 0))
+@example(kind=of(Network.PORTS, True, False), number=41, arguments=(10, 1, 1 << 32 | 6, 0, 0, 0))
+@example(kind=of(Network.PORTS, False, False), number=41, arguments=(2, 1, 262, 0, 0, 0))
 @example(
-    kind=(Network.PORTS, False, False, False), number=44, arguments=(3, 0, 0, 1 << 32 | 0x20000000, 0, 0)
+    kind=of(Network.PORTS, False, False),
+    number=44,
+    arguments=(3, 0, 0, 1 << 32 | 0x20000000, 0, 0),
 )
-@example(kind=(Network.ALL, False, False, False), number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
+@example(kind=of(Network.ALL, False, False), number=41, arguments=(1 << 32 | 1, 1, 0, 0, 0, 0))
 @example(
-    kind=(Network.ALL, False, False, False), number=72, arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0)
+    kind=of(Network.ALL, False, False),
+    number=72,
+    arguments=(0, 1 << 32 | 1024, 1 << 32 | 1, 0, 0, 0),
 )
 def test_the_program_says_what_the_tables_say(kind: Kind, number: int, arguments: tuple[int, ...]) -> None:
     assert verdict(COMPILED[kind], number, arguments) in expected(kind, number, arguments)
@@ -187,12 +189,12 @@ def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
         )
     )
     digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    assert (seccomp_filter.RULES_VERSION, digest) == (8, "d3d816f537c7ae75")
+    assert (seccomp_filter.RULES_VERSION, digest) == (9, "1464443ba7e112f3")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[3]])
 def test_what_changes_metadata_is_notified_where_it_is_protected(kind: Kind) -> None:
-    without = (*kind[:3], False)
+    without = (*kind[:3], False, kind[4])
     for rule in set(rules_of(kind)) - set(rules_of(without)):
         number = seccomp_rules.number(rule.call)
         if number is None:
@@ -204,7 +206,7 @@ def test_what_changes_metadata_is_notified_where_it_is_protected(kind: Kind) -> 
 
 
 def test_who_mediates_metadata_knows_what_is_notified_for_it() -> None:
-    kinds = (Network.BLOCKED, False, False, True), (Network.BLOCKED, False, False, False)
+    kinds = (Network.BLOCKED, False, False, True, False), (Network.BLOCKED, False, False, False, False)
     added = set(rules_of(kinds[0])) - set(rules_of(kinds[1]))
     notified = {seccomp_rules.number(rule.call) for rule in added if rule.error == seccomp_rules.NOTIFY}
     assert notified - {None} == set(metadata_mediation.CALLS)
@@ -240,6 +242,14 @@ def test_what_is_traced_has_two_rules_more(kind: Kind, number: int, arguments: t
     assert traced == usual or (number in mine and traced == ERRNO | errno.EPERM)
 
 
+def test_who_mediates_opening_knows_what_is_notified_for_it() -> None:
+    for kind in (each for each in KINDS if each[4]):
+        added = set(rules_of(kind)) - set(rules_of((*kind[:4], False)))
+        assert {rule.error for rule in added} == {seccomp_rules.NOTIFY}
+        assert not any(rule.comparisons for rule in added)
+        assert {seccomp_rules.number(rule.call) for rule in added} - {None} == set(open_mediation.CALLS)
+
+
 def test_an_open_network_refuses_less() -> None:
     blocked, open_ = (set(seccomp_rules.rules(network)) for network in (Network.BLOCKED, Network.ALL))
     of_sockets = {"socket", "bind", "listen", "sendto", "sendmsg", "sendmmsg"}
@@ -254,7 +264,7 @@ def test_through_ports_there_is_tcp_alone(family: int, kind: int, protocol: int,
     """Written down by itself, not by the tables: what of socket(2) stays."""
     number = seccomp_rules.number("socket")
     assert number is not None
-    program = COMPILED[Network.PORTS, listens, False, False]
+    program = COMPILED[Network.PORTS, listens, False, False, False]
     passes = verdict(program, number, (family, kind, protocol, 0, 0, 0)) == ALLOW
     as_the_kernel_sees_them = (family & 0xFFFFFFFF, kind & 0xF, protocol & 0xFFFFFFFF)
     if passes:
@@ -276,9 +286,9 @@ def test_of_unix_sockets_there_are_streams_alone(
     number = seccomp_rules.number("socket")
     assert number is not None
     arguments = (family, kind, protocol, 0, 0, 0)
-    passes = verdict(COMPILED[network, False, True, False], number, arguments) == ALLOW
+    passes = verdict(COMPILED[network, False, True, False, False], number, arguments) == ALLOW
     if family & 0xFFFFFFFF != 1:
-        assert passes == (verdict(COMPILED[network, False, False, False], number, arguments) == ALLOW)
+        assert passes == (verdict(COMPILED[network, False, False, False, False], number, arguments) == ALLOW)
     elif passes:
         assert kind & 0xF in (1, 5)
     elif kind & 0xF in (1, 5):

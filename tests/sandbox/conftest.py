@@ -17,14 +17,17 @@ import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import pytest
+
+from attest import canonical
 
 # What mediates is loaded before the fork, as a launch does: who mediates may not read this checkout.
 from runtime import (
     enforcement,
     metadata_mediation,  # noqa: F401
+    open_mediation,  # noqa: F401
     syscalls,
     unix_mediation,  # noqa: F401
     unix_sockets,
@@ -55,6 +58,8 @@ NOBODY = 65534
 _PR_SET_DUMPABLE = 4
 Sockets: TypeAlias = "tuple[tuple[str, Reach, bool], ...]"
 """Grants on UNIX sockets in a box: a name in it, how far the grant reaches, whether sockets may be made."""
+Person: TypeAlias = "Callable[[bytes, str, bool], bool | None]"
+"""Who answers: of a path, the access, and whether it would be made."""
 _TIMEOUT_SECONDS = 30
 _REFUSALS = {1: "EPERM", 13: "EACCES", 18: "EXDEV", 38: "ENOSYS", 97: "EAFNOSUPPORT"}
 
@@ -136,6 +141,7 @@ class Box:
         sockets: Sockets = (),
         *,
         metadata: bool = False,
+        opens: bool = False,
     ) -> Iterator[enforcement.Prepared]:
         grants = merge([*self.default_grants(), *more])
         opened = [OpenGrant(grant, os.open(grant.path, os.O_PATH | os.O_CLOEXEC)) for grant in grants]
@@ -146,6 +152,7 @@ class Box:
             cache_directory=self.cache,
             sockets=granted,
             metadata=metadata,
+            opens=opens,
         )
         try:
             yield prepared
@@ -176,16 +183,34 @@ class Box:
         sockets: Sockets = (),
         *,
         metadata: bool = False,
+        person: Person | None = None,
     ) -> Outcome:
-        """Run the probe as this identity, in the sandbox that a launch would make."""
-        with self.prepared(network, more, ports, sockets, metadata=metadata) as prepared:
-            handover = Handover.of(prepared) if prepared.mediates else None
+        """Run the probe as this identity, in the sandbox that a launch would make.
 
-            def enter() -> None:
-                self._become()
-                enforcement.restrict_self(prepared, handover.offer if handover is not None else None)
+        ``person``: who says what of a path, the access and whether it would be made may be opened beside the
+        grants; None is no answer.
+        """
+        with self.prepared(
+            network, more, ports, sockets, metadata=metadata, opens=person is not None
+        ) as prepared:
+            reader, writer = os.pipe()
+            try:
+                if person is not None:
+                    prepared = prepared._replace(answers=reader)  # noqa: PLW2901  # what is closed is the same
+                handover = Handover.of(prepared) if prepared.mediates else None
 
-            return _in_child(enter, probe, None if handover is None else (self._become, handover))
+                def enter() -> None:
+                    self._become()
+                    enforcement.restrict_self(prepared, handover.offer if handover is not None else None)
+
+                def ask(question: dict[str, Any]) -> None:
+                    _answer(writer, question, person)
+
+                mediating = None if handover is None else (self._become, handover, ask)
+                return _in_child(enter, probe, mediating)
+            finally:
+                os.close(reader)
+                os.close(writer)
 
     def restricted(
         self, probe: Callable[[Callable[[], None]], object], more: tuple[FileGrant, ...] = ()
@@ -263,15 +288,15 @@ class Box:
 def _in_child(
     enter: Callable[[], None],
     probe: Callable[[], object],
-    mediating: tuple[Callable[[], None], Handover] | None = None,
+    mediating: tuple[Callable[[], None], Handover, Callable[[dict[str, Any]], None]] | None = None,
 ) -> Outcome:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         if mediating is not None:
-            become, handover = mediating
+            become, handover, ask = mediating
             become()
-            _monitor(handover, lambda: _child(reader, writer, enter, probe))
+            _monitor(handover, ask, lambda: _child(reader, writer, enter, probe))
         _child(reader, writer, enter, probe)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
@@ -287,7 +312,18 @@ def _in_child(
     return Outcome(**said)
 
 
-def _monitor(handover: Handover, child: Callable[[], NoReturn]) -> NoReturn:
+def _answer(writer: int, question: dict[str, Any], person: Person | None) -> None:
+    """Answer as a launcher would, at once."""
+    assert person is not None
+    granted = person(canonical.text_bytes(question["path"]), str(question["access"]), bool(question["made"]))
+    if granted is not None:
+        answer = {"closed": False, "granted": granted, "id": question["id"]}
+        os.write(writer, json.dumps(answer).encode() + b"\n")
+
+
+def _monitor(
+    handover: Handover, ask: Callable[[dict[str, Any]], None], child: Callable[[], NoReturn]
+) -> NoReturn:
     """Do what a monitor does, until the command has ended; then end like it."""
     status = 1
     try:
@@ -298,7 +334,7 @@ def _monitor(handover: Handover, child: Callable[[], NoReturn]) -> NoReturn:
             child()
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
-        helpers = handover.begin(pid, lambda _: None).helpers
+        helpers = handover.begin(pid, lambda _: None, ask).helpers
         offspring = Offspring(pid, fenced=False, is_own=helpers.is_one)
         poll = select.poll()
         poll.register(syscalls.signalfd(frozenset({int(signal.SIGCHLD)})), select.POLLIN)

@@ -288,7 +288,9 @@ def test_the_descriptor_that_a_number_means_is_judged_and_not_its_number(box: Bo
         thread = threading.Thread(target=swap)
         thread.start()
         refused = worked = 0
-        for _ in range(400):
+        for number in range(20_000):
+            if number >= 400 and worked and refused:
+                break
             try:
                 os.chmod("file", 0o601, dir_fd=shared)
                 worked += 1
@@ -301,7 +303,7 @@ def test_the_descriptor_that_a_number_means_is_judged_and_not_its_number(box: Bo
     assert box.outside(lambda: os.chmod(path, 0o644)).worked
     outcome = box.inside(probe, metadata=True)
     assert isinstance(outcome.value, list), outcome
-    assert sum(outcome.value) == 400
+    assert sum(outcome.value) >= 400
     assert outcome.value[0], "the probe never asked for what is granted"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
 
@@ -331,7 +333,9 @@ def test_a_path_that_is_rewritten_meanwhile_leads_to_one_file(box: Box) -> None:
         thread = threading.Thread(target=swap)
         thread.start()
         counts = [0, 0]
-        for _ in range(600):
+        for number in range(20_000):
+            if number >= 600 and all(counts):
+                break
             result = libc.syscall(ctypes.c_long(NAMES["fchmodat"] or 0), AT_FDCWD, text, 0o601)
             counts[result != 0] += 1
         stopped.set()
@@ -340,7 +344,7 @@ def test_a_path_that_is_rewritten_meanwhile_leads_to_one_file(box: Box) -> None:
 
     outcome = box.inside(probe, metadata=True)
     assert isinstance(outcome.value, list), outcome
-    assert sum(outcome.value) == 600
+    assert sum(outcome.value) >= 600
     assert outcome.value[0], "the probe never asked for what is granted"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
 

@@ -330,7 +330,7 @@ def test_what_needs_a_supervisor_is_refused_by_name(site: Site, flag: str) -> No
         "--audit-sign-key": ["env://KEY"], "--output": ["made"], "--memory": ["64M"],
         "--max-processes": ["9"], "--cpu-time": ["9"], "--listen-port": ["3047"], "--open-port": ["3047"],
         "--status-fd": ["1"], "--diagnostics-json": ["file"], "--diagnostics": [], "--no-diagnostics": [],
-        "--no-pty": [],
+        "--no-pty": [], "--capability-elevation": [],
         "--dry-run": [], "--json": [], "--protect-metadata": [], "--timeout": ["9"], "--timeout-grace": ["9"],
         "--trace-exec": [], "--exec-allow": ["/usr"],
     }  # fmt: skip

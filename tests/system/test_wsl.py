@@ -63,7 +63,7 @@ def on_wsl(
 def test_the_doctor_says_so_and_no_variable_makes_it(site: Site) -> None:
     ended = on_wsl(site, NONO, "doctor")
     assert b"WSL           version 2\n" in ended.stdout, ended.stderr
-    assert b"give no listener for --listen-port and --open-port" in ended.stdout
+    assert b"give no listener for --listen-port, --open-port and --protect-metadata" in ended.stdout
     assert json.loads(on_wsl(site, NONO, "doctor", "--json").stdout)["wsl"] == 2
     pretended = {"WSL_DISTRO_NAME": "Debian", "WSL_INTEROP": "/run/WSL/8_interop"}
     assert (

@@ -129,6 +129,25 @@ def test_unix_sockets_as_they_were_asked_for(
     assert bench.verify(bench.write(book)).codes == []
 
 
+@pytest.mark.parametrize("verdict", ["granted", "denied"])
+def test_files_that_somebody_was_asked_about(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, verdict: str
+) -> None:
+    book = new_book()
+    asked = shapes.changed(
+        shapes.DECISION, by="person", subject="read /srv/data", verdict=verdict, what="file"
+    )
+    counts = {**shapes.OUTCOME["counts"], "decisions": 2}
+    session = book.new_session()
+    book.add(entry.INTENT, session, {**shapes.INTENT, "capability_elevation": True})
+    book.add(entry.START, session, shapes.START)
+    book.add(entry.DECISION, session, asked)
+    book.add(entry.DECISION, session, asked)
+    book.add(entry.OUTCOME, session, shapes.changed(shapes.OUTCOME, counts=counts))
+    book.attest(session)
+    assert bench.verify(bench.write(book)).codes == []
+
+
 def test_sessions_interleave(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     book = new_book()
     sessions = [book.new_session() for _ in range(3)]
