@@ -11,7 +11,7 @@ SOURCES := $(shell find attest docs/man runtime store verify migrations scripts 
 
 UV_COMPILE := $(abspath $(BIN)/uv) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
-.PHONY: help demo test test-here lint format generated bench gauntlet vectors fuzz install clean pins system-packages
+.PHONY: help demo test test-here lint format generated bench load gauntlet vectors fuzz install clean pins system-packages
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -124,6 +124,11 @@ $(VENV)/.bench: $(VENV)/.test
 
 bench: $(VENV)/.installed $(VENV)/.bench ## measure ours against peers, in one run
 	$(BIN)/python benchmarks/run.py
+
+MINUTES ?= 10
+
+load: $(VENV)/.installed ## launch 24 commands at once for MINUTES=10 from one program; all is recorded, nothing grows
+	$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 
 pins: $(VENV)/.installed ## pin the newest versions of what pipelines install
 	$(PIP) install uv

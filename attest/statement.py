@@ -53,6 +53,14 @@ class LaunchEvidence:
         self.last = index
         self.state(index, entry, leaf)
 
+    def copy(self) -> LaunchEvidence:
+        """Return another one, of the same entries."""
+        other = LaunchEvidence()
+        other.edge, other.first, other.last = self.edge.copy(), self.first, self.last
+        other._session, other._executable, other._outputs = self._session, self._executable, self._outputs
+        other._leaves, other._summary = dict(self._leaves), dict(self._summary)
+        return other
+
     def state(self, index: int, entry: Entry, leaf: bytes) -> None:
         """Take in what the statement says of an entry, for a caller that has the session's tree itself."""
         if self.first < 0:

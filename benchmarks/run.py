@@ -16,6 +16,8 @@ import time
 import appending
 import command_launch
 import exporting
+import launch_rate
+import library_large
 import library_launch
 import machine
 import opening
@@ -32,6 +34,8 @@ from workspace import Workspace
 _MODULES = (
     command_launch,
     library_launch,
+    library_large,
+    launch_rate,
     opening,
     verification,
     exporting,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def host(landlock_abi: int) -> dict[str, Json]:
     """Return host name, boot, kernel release and Landlock ABI (0: none)."""
     names = os.uname()
     return {
-        "boot_id": _read("/proc/sys/kernel/random/boot_id"),
+        "boot_id": supervisor().boot_id,
         "kernel": names.release,
         "landlock_abi": landlock_abi,
         "name": canonical.text(os.fsencode(names.nodename)),
@@ -32,7 +33,12 @@ def host(landlock_abi: int) -> dict[str, Json]:
 
 
 def supervisor() -> Supervisor:
-    """Return what tells this process from every other one."""
+    """Return what tells this process from every other one; it is asked of the kernel once."""
+    return _supervisor(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _supervisor(_pid: int) -> Supervisor:
     return Supervisor(
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         pid_namespace=str(os.stat("/proc/self/ns/pid").st_ino),
@@ -50,6 +56,9 @@ def supervisor_document() -> dict[str, Json]:
         "start_time": this.start_time,
         "version": __version__,
     }
+
+
+os.register_at_fork(after_in_child=_supervisor.cache_clear)
 
 
 def ledger_name() -> str:

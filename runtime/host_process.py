@@ -33,15 +33,22 @@ if TYPE_CHECKING:
 _RESOURCES = 16  # RLIM_NLIMITS
 _END_SECONDS = 10.0
 
+# A launch that is being prepared holds a hundred descriptors, and one that runs a dozen.
+_MOST_PREPARING = 8
+
+_preparing = threading.BoundedSemaphore(_MOST_PREPARING)
 _secrets = threading.Lock()
+_ballast = out_of_memory.SharedBallast()
 
 
-def _renew_lock() -> None:
-    global _secrets  # noqa: PLW0603  # another thread of the parent may have held it
+def _after_fork() -> None:
+    global _preparing, _secrets, _ballast  # noqa: PLW0603  # a thread of the parent may have held the locks
+    _preparing = threading.BoundedSemaphore(_MOST_PREPARING)
     _secrets = threading.Lock()
+    _ballast = out_of_memory.SharedBallast()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class HostSignals:
@@ -102,9 +109,12 @@ class HostProcess:
         self.limits: tuple[own_limits.Limit, ...] = ()
         self._signals = signals
         self._standing: Standing | None = None
+        self._turn: threading.BoundedSemaphore | None = None
 
-    def enter(self, _: contextlib.ExitStack) -> None:
-        """Look at what this process is: as that the command is started."""
+    def enter(self, cleanup: contextlib.ExitStack) -> None:
+        """Wait until not too many are being prepared, and look at what this process is."""
+        self._take_turn()
+        cleanup.callback(self._give_turn)
         self._standing = Standing.of_this_thread()
         self.limits = tuple((number, *syscalls.getrlimit(number)) for number in range(_RESOURCES))
 
@@ -144,11 +154,27 @@ class HostProcess:
 
     @contextlib.contextmanager
     def as_before(self) -> Iterator[None]:
-        """Change nothing for a hook: nothing was changed."""
-        yield
+        """Let others be prepared while a hook runs, which can take its time."""
+        had = self._turn is not None
+        self._give_turn()
+        try:
+            yield
+        finally:
+            if had:
+                self._take_turn()
+
+    def _take_turn(self) -> None:
+        self._turn = _preparing
+        self._turn.acquire()
+
+    def _give_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
 
     def take_place(self, _: contextlib.ExitStack) -> int:
         """Return the score of the command when memory runs out: the first one; nothing of this changes."""
+        self._give_turn()
         return out_of_memory.HIGHEST
 
     def start_monitor(
@@ -181,6 +207,7 @@ class HostMonitor:
 
     Attributes:
         pid: its pid.
+        ballast: memory that the launches of this process hold together.
         reaps_strangers: never: the children of this process are its own.
     """
 
@@ -189,6 +216,7 @@ class HostMonitor:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.pid = answer.pid
+        self.ballast = _ballast
 
     def kill(self) -> None:
         """Kill it, if it has not ended."""

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LIMIT_SECONDS = 5.0
+
+_TARGET = 3
+_PROGRAM = """\
+import json, sys
+sys.path[:], names = json.loads(sys.argv[1])
+from runtime.keyring_access import answer
+answer(int(sys.argv[2]), names)
+"""
 
 _MAX_ANSWER_BYTES = 1 << 18
 _MAX_REASON = 200
@@ -87,10 +96,13 @@ def _shown(word: str) -> str:
 def _ask(names: Sequence[tuple[str, str]]) -> dict[str, object] | None:
     """Return the helper's answer, None when it gave none in time."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    helper = os.fork()
-    if helper == 0:
-        _answer(writer, names)
-    os.close(writer)
+    try:
+        helper = _fork(writer, names) if len(os.listdir("/proc/self/task")) == 1 else _spawn(writer, names)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
     try:
         data = _read_until(reader, time.monotonic() + LIMIT_SECONDS, len(names) * _MAX_ANSWER_BYTES)
     finally:
@@ -110,6 +122,31 @@ def _ask(names: Sequence[tuple[str, str]]) -> dict[str, object] | None:
     return answer if isinstance(answer, dict) else {}
 
 
+def _fork(writer: int, names: Sequence[tuple[str, str]]) -> int:
+    helper = os.fork()
+    if helper == 0:
+        answer(writer, names)
+    return helper
+
+
+def _spawn(writer: int, names: Sequence[tuple[str, str]]) -> int:
+    """Start the helper by exec: in a program with threads a fork could wait for a lock for ever.
+
+    It imports from where this process does, which nothing that is launched may write to; what is no absolute
+    path is left out.
+    """
+    told = json.dumps([[entry for entry in sys.path if entry.startswith("/")], list(names)])
+    target = _TARGET if writer != _TARGET else _TARGET + 1
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-c", _PROGRAM, told, str(target)],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, writer, target)],
+        setpgroup=0,
+        setsigmask=(),
+    )
+
+
 def _read_until(reader: int, deadline: float, most: int) -> bytes | None:
     poll = select.poll()
     poll.register(reader, select.POLLIN)
@@ -126,7 +163,7 @@ def _read_until(reader: int, deadline: float, most: int) -> bytes | None:
     return data
 
 
-def _answer(writer: int, names: Sequence[tuple[str, str]]) -> NoReturn:
+def answer(writer: int, names: Sequence[tuple[str, str]]) -> NoReturn:
     """Be the helper: ask the keyring and write one line of JSON."""
     status = 1
     try:

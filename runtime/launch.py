@@ -510,7 +510,13 @@ class Launch:
             ending = self._supervision.hear_last(ending)
             self._record_decisions()
             hashed = self._hash_outputs()
-            self._record.outcome(ending, outputs=hashed, started_ns=self._started, duration_us=duration_us)
+            self._record.outcome(
+                ending,
+                outputs=hashed,
+                started_ns=self._started,
+                duration_us=duration_us,
+                closing=self._hooks is None,
+            )
             self._close(ending)
             for relay in (self.relay, self._terminal):  # and the rest when no evidence waits for who reads it
                 if relay is not None:

@@ -12,8 +12,11 @@ is left to do.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
+import time
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +35,9 @@ _STEP_OF_A_HELPER = 400
 
 BALLAST_BYTES = 2 << 20
 """Enough to close a record with an output and a hook; each MiB costs a launch a quarter of a millisecond."""
+
+
+_SECONDS_BETWEEN = 1.0
 
 
 class Place:
@@ -117,8 +123,39 @@ class Ballast:
             self._descriptor = os.memfd_create("nono-ballast", os.MFD_CLOEXEC)
             os.posix_fallocate(self._descriptor, 0, BALLAST_BYTES)
 
-    def drop(self) -> None:
-        """Give it up; nothing happens the second time."""
+    def drop(self, status: int | None = None) -> None:  # noqa: ARG002  # it matters to the shared one
+        """Give it up; nothing happens the second time.
+
+        Args:
+            status: the wait status of the command, None where it is not at its end.
+        """
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class SharedBallast(Ballast):
+    """The ballast of a program that launches many commands: one for all of them, which stays.
+
+    It is given up when a command was killed, as whoever uses up the memory is, and taken again with the next
+    launch, but not within a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = float("-inf")
+        self._lock = _thread.allocate_lock()
+
+    def take(self) -> None:
+        """Take the memory, where it is not there and was not given up a moment ago."""
+        with self._lock:
+            now = time.monotonic()
+            if self._descriptor < 0 and now - self._taken >= _SECONDS_BETWEEN:
+                self._taken = now
+                super().take()
+
+    def drop(self, status: int | None = None) -> None:
+        """Give it up if a command was killed, as its wait status says."""
+        if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
+            with self._lock:
+                super().drop()

@@ -135,6 +135,7 @@ class OwnMonitor:
     """A monitor that this process has forked.
 
     Attributes:
+        ballast: memory that is held to be given up when the command has ended.
         reaps_strangers: whether, as the first process of a container, this one waits for what others leave.
     """
 
@@ -142,6 +143,7 @@ class OwnMonitor:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.ballast = out_of_memory.Ballast()
         self._others = offspring.children() - {pid}
 
     def kill(self) -> None:

@@ -174,6 +174,11 @@ def _target(path: bytes) -> bytes | None:
         return None
 
 
+def looks_the_same(seen: dict[bytes, bytes | None]) -> bool:
+    """Return whether each look that :func:`walk` has remembered finds now what it found then."""
+    return all(_target(path) == target for path, target in seen.items())
+
+
 def every_name(path: bytes, seen: dict[bytes, bytes | None] | None = None) -> tuple[bytes, ...]:
     """Return the names of the absolute ``path``: as written, after each symbolic link, at its end."""
     return walk(path, seen)[0]

@@ -30,7 +30,7 @@ from attest.named_tuples import NamedTuple
 from runtime.capabilities import PROFILE, SYSTEM, USER, Access, is_beneath
 from runtime.default_groups import DEFAULT_DENIALS
 from runtime.errors import GrantError, UsageError
-from runtime.path_names import every_name, homes, join, moved, normalise, shown, walk
+from runtime.path_names import every_name, homes, join, looks_the_same, moved, normalise, shown, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -259,6 +259,37 @@ def _never(path: bytes, seen: dict[bytes, bytes | None], *, writing_only: bool) 
     return Protected(path, tuple(map(_literal, (*names, *links))), writing_only=writing_only)
 
 
+class _Looked(NamedTuple):
+    """What is never grantable, and every look at the file system that this came from."""
+
+    untouchable: Untouchable
+    seen: dict[bytes, bytes | None]
+    never: _Map
+
+
+_looked: _Looked | None = None
+
+
+def _never_granted(untouchable: Untouchable, seen: dict[bytes, bytes | None]) -> _Map:
+    """Return where what is never grantable lies; where it lay the last time, if each look finds the same.
+
+    A map follows from the paths and from where each link on their way leads, and from nothing else.
+    """
+    global _looked  # noqa: PLW0603  # a program launches again and again, nono run once
+    last = _looked
+    if last is not None and last.untouchable == untouchable and looks_the_same(last.seen):
+        seen.update(last.seen)
+        return last.never
+    never = [_never(path, seen, writing_only=False) for path in untouchable.read_write]
+    never += [
+        _never(path, seen, writing_only=True)
+        for path in (*untouchable.write, *untouchable.obeyed, *_KERNEL_INTERFACES)
+    ]
+    found = _Map(never)
+    _looked = _Looked(untouchable, dict(seen), found)
+    return found
+
+
 def ledger_files(ledger: bytes) -> tuple[bytes, ...]:
     """Return the ledger's file and the files that SQLite keeps beside it.
 
@@ -326,12 +357,7 @@ class Guard:
     ) -> None:
         self._denials_of_groups = denials
         self._seen: dict[bytes, bytes | None] = {}
-        never = [_never(path, self._seen, writing_only=False) for path in untouchable.read_write]
-        never += [
-            _never(path, self._seen, writing_only=True)
-            for path in (*untouchable.write, *untouchable.obeyed, *_KERNEL_INTERFACES)
-        ]
-        self._never = _Map(never)
+        self._never = _never_granted(untouchable, self._seen)
         self._obeyed = frozenset(untouchable.obeyed)
         directories = homes() if home_directories is None else home_directories
         self._homes = {home: every_name(home, self._seen) for home in directories}

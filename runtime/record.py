@@ -11,11 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from attest import canonical, entry, envelope
+from attest.errors import MalformedError
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
 from runtime import enforcement, host, syscalls
 from runtime.capabilities import network_document
 from runtime.errors import LaunchError
+from store.errors import LedgerError
 from store.ledger import Draft
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from runtime.resolution import Resolution
     from runtime.shared_ledgers import SharedLedger
     from runtime.supervision import Ending
-    from store.ledger import Ledger
+    from store.ledger import Appended, Ledger
 
 SUPERVISED = "supervised"
 DIRECT = "direct"
@@ -176,7 +178,15 @@ class LaunchRecord:
         self._decisions += len(decided)
         self._kinds.add(entry.DECISION)
 
-    def outcome(self, ending: Ending, *, outputs: list[Json], started_ns: int, duration_us: int) -> None:
+    def outcome(
+        self,
+        ending: Ending,
+        *,
+        outputs: list[Json],
+        started_ns: int,
+        duration_us: int,
+        closing: bool = False,
+    ) -> None:
         """Record how the command ended.
 
         Args:
@@ -184,6 +194,7 @@ class LaunchRecord:
             outputs: what is said of each declared output.
             started_ns: Unix time of its release, in nanoseconds.
             duration_us: microseconds of CLOCK_BOOTTIME from there to its end.
+            closing: whether nothing comes between it and the attestation, so that one commit has both.
         """
         data: dict[str, Json] = {
             "counts": {
@@ -210,7 +221,8 @@ class LaunchRecord:
             data["exit"] = ending.exit
         else:
             data["signal"], data["core_dumped"] = ending.signal, ending.core_dumped
-        self._append(entry.OUTCOME, data)
+        if not (closing and self._close_with(data)):
+            self._append(entry.OUTCOME, data)
 
     def not_started(self, code: str, message: str, outputs: Sequence[bytes]) -> None:
         """Record that, and why, the command never ran."""
@@ -227,9 +239,37 @@ class LaunchRecord:
             },
         )
 
-    def attest(self) -> None:
-        """Sign the statement about the launch, and close the session with it."""
+    def _close_with(self, outcome: dict[str, Json]) -> bool:
+        """Write outcome and attestation in one commit; return False if they must be tried one by one."""
         if self._ledger is None or self._key is None:
+            return False
+        origin, key = self._ledger.origin, self._key
+
+        def attestation(appended: Appended) -> dict[str, Json]:
+            evidence = self._evidence.copy()
+            evidence.add(appended.index, appended.entry, appended.leaf)
+            return envelope.sign(canonical.encode(evidence.statement(origin)), key)
+
+        first = self._evidence.edge.size
+        drafts = [
+            Draft(entry.OUTCOME, self.session, first, outcome),
+            Draft(entry.ATTESTATION, self.session, first + 1, attestation),
+        ]
+        try:
+            written = self._ledger.append(drafts)
+        except (MalformedError, LedgerError) as error:
+            if isinstance(error, LedgerError) and error.code != "ledger.full":
+                raise
+            return False  # the outcome alone may fit: it is owed most
+        for appended in written:
+            self._evidence.add(appended.index, appended.entry, appended.leaf)
+            self.indices.append(appended.index)
+        self._kinds |= {entry.OUTCOME, entry.ATTESTATION}
+        return True
+
+    def attest(self) -> None:
+        """Sign the statement about the launch, and close the session with it, if that is not done."""
+        if self._ledger is None or self._key is None or entry.ATTESTATION in self._kinds:
             return
         payload = canonical.encode(self._evidence.statement(self._ledger.origin))
         self._append(entry.ATTESTATION, envelope.sign(payload, self._key))

@@ -64,6 +64,7 @@ class RunningLaunch:
         with _opening:
             open_missing_streams()
         self._signals = HostSignals()
+        self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
         self._result: LaunchResult | None = None
@@ -103,6 +104,8 @@ class RunningLaunch:
             LaunchError: nothing was launched.
             LedgerError: the record could not be begun or finished.
         """
+        if self._process != os.getpid():  # the thread is the parent's, and nothing would ever end here
+            raise LaunchError("the launch belongs to the process that this one was forked from")
         try:
             self._done.wait()
         except BaseException:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from store.errors import LedgerError
 from store.group_commit import GroupCommit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from store.ledger import Appended, Draft, Ledger
 
@@ -35,13 +36,35 @@ class _Open:
     Attributes:
         borrowers: how many launches use it.
         is_stale: whether no further one may.
+        process: the pid of who opened it.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, before: frozenset[int]) -> None:
         self.ledger = ledger
+        self.process = os.getpid()
+        self._identities = _identities(_descriptors() - before)
         self.group = GroupCommit(ledger)
         self.borrowers = 0
         self.is_stale = False
+
+    def has_its_descriptors(self) -> bool:
+        """Return whether nobody has closed them, so that what SQLite writes goes where it thinks."""
+        return _identities(self._identities.keys()) == self._identities
+
+
+def _descriptors() -> frozenset[int]:
+    return frozenset(map(int, os.listdir("/proc/self/fd")))
+
+
+def _identities(descriptors: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Return which files of a file system are behind descriptors; what is none of these is left out."""
+    found = {}
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                found[descriptor] = status.st_dev, status.st_ino
+    return found
 
 
 class SharedLedger:
@@ -65,7 +88,15 @@ class SharedLedger:
         return self._ledger.size
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
-        """Append entries; see :meth:`store.group_commit.GroupCommit.append`."""
+        """Append entries; see :meth:`store.group_commit.GroupCommit.append`.
+
+        Raises:
+            LedgerError: also where this is not the process that opened it (``ledger.forked``).
+        """
+        if self._opened is not None and self._opened.process != os.getpid():
+            raise LedgerError(
+                "the launch belongs to the process that this one was forked from", code="ledger.forked"
+            )
         try:
             return self._group.append(drafts)
         except LedgerError:
@@ -106,6 +137,14 @@ def borrow(slot: tuple[object, ...], opening: Callable[[], Ledger]) -> SharedLed
     # Held while one is opened: others want the same, and two at once could found two.
     with _lock:
         opened = _open.get(slot)
+        if opened is not None and not opened.has_its_descriptors():
+            # Not closed either: the numbers are somebody else's. SQLite keeps locks by them, for all of this
+            # process, so that nothing here can write to this ledger any more.
+            raise LedgerError(
+                f"this program has closed descriptors of {os.fsdecode(opened.ledger.path)}",
+                code="ledger.descriptors",
+                hint="a program that closes whatever is open, as daemons do, does so before its first launch",
+            )
         if opened is not None and (opened.is_stale or not _is_usable(opened)):
             opened.is_stale = True
             del _open[slot]
@@ -113,7 +152,8 @@ def borrow(slot: tuple[object, ...], opening: Callable[[], Ledger]) -> SharedLed
                 _close(opened)
             opened = None
         if opened is None:
-            opened = _Open(opening())
+            before = _descriptors()
+            opened = _Open(opening(), before)
         else:
             del _open[slot]
         _open[slot] = opened  # as the last one used

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attest.named_tuples import NamedTuple
-from runtime import child, monitor, offspring, out_of_memory, syscalls
+from runtime import child, monitor, offspring, syscalls
 from runtime.errors import EnforcementError, ExecFailedError, LaunchError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Supervision:
         self._failure = failure
         self._monitor = own_monitor
         self._pidfd = -1
-        self._ballast = out_of_memory.Ballast()
+        self._ballast = own_monitor.ballast
         self._image: tuple[str, str | None] = UNCHECKED, None
         self._confinement: Confinement | None = None
         self._time_limit: TimeLimit | None = None
@@ -535,7 +535,7 @@ class Supervision:
         if "stopped" in message:
             self._stop(message["stopped"])
             return None
-        self._ballast.drop()
+        self._ballast.drop(message.get("status", signal.SIGKILL))
         if "status" not in message:
             return self._take_over()
         return Ending(

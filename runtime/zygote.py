@@ -65,6 +65,7 @@ PRELOADED = (
     "runtime.monitor",
     "runtime.open_mediation",
     "runtime.outputs",
+    "runtime.stopped_command",
     "runtime.time_limit",
     "runtime.unix_mediation",
     "runtime.unix_sockets",

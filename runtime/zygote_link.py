@@ -148,6 +148,8 @@ class _Link:
     def __init__(self, standing: Standing) -> None:
         self.identity = standing.identity
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        status = os.fstat(self._control.fileno())
+        self._socket = status.st_dev, status.st_ino
         try:
             with theirs:
                 self._start(theirs.fileno())
@@ -206,6 +208,15 @@ class _Link:
             )
         self._control.settimeout(None)
 
+    @property
+    def is_intact(self) -> bool:
+        """Whether the control socket is what it was: a program can close whatever is open."""
+        try:
+            status = os.fstat(self._control.fileno())
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._socket
+
     def send(self, answers: int) -> None:
         """Send a call, whose packets lie in its socket already.
 
@@ -217,7 +228,10 @@ class _Link:
 
     def close(self) -> None:
         """Let the zygote end, once nothing that it has forked is left."""
-        self._control.close()
+        if self.is_intact:
+            self._control.close()
+        else:
+            self._control.detach()
 
 
 _UNCHANGEABLE = frozenset({signal.SIGKILL, signal.SIGSTOP})
@@ -241,7 +255,9 @@ os.register_at_fork(after_in_child=_after_fork)
 def _current(standing: Standing, not_this: _Link | None = None) -> _Link:
     global _link  # noqa: PLW0603  # the state of this module
     with _lock:
-        if _link is not None and (_link is not_this or _link.identity != standing.identity):
+        if _link is not None and (
+            _link is not_this or _link.identity != standing.identity or not _link.is_intact
+        ):
             _link.close()
             _link = None
         if _link is None:

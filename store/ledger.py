@@ -57,12 +57,20 @@ _MAX_NAMED = 3
 
 
 class Draft(NamedTuple):
-    """An entry that is still to get its index and its time."""
+    """An entry that is still to get its index and its time.
+
+    Attributes:
+        kind: its kind.
+        session: its session id, None for the ledger's own.
+        seq: its place in the session.
+        data: what it says; or what says so of the entry before it in the same commit, of which index and time
+            are known only there. That can be asked more than once, and changes nothing.
+    """
 
     kind: str
     session: str | None
     seq: int
-    data: dict[str, Json]
+    data: dict[str, Json] | Callable[[Appended], dict[str, Json]]
 
 
 class Appended:
@@ -331,7 +339,10 @@ class Ledger:
                 if check is not None:
                     check()
                 edge = self._edge.copy()
-                appended = [self._insert(edge, draft) for draft in drafts]
+                appended: list[Appended] = []
+                for draft in drafts:
+                    data = draft.data(appended[-1]) if callable(draft.data) else draft.data
+                    appended.append(self._insert(edge, draft, data))
                 head = checkpoint.Checkpoint(self.origin, edge.size, edge.root())
                 note, encoded = head.sign(keys), edge.encode()
                 if len(keys) > 1:
@@ -352,10 +363,10 @@ class Ledger:
             self._memory.write(head.size, head.root)
         return appended
 
-    def _insert(self, edge: tree.Edge, draft: Draft) -> Appended:
+    def _insert(self, edge: tree.Edge, draft: Draft, data: dict[str, Json]) -> Appended:
         # The clock may step back; the ledger's time does not.
         self._last_time = max(self._last_time, format_instant(time.time_ns()))
-        written, body = self._encode(draft)
+        written, body = self._encode(draft, data)
         leaf = tree.hash_leaf(body)
         index = edge.size
         self._db.execute("INSERT INTO entry VALUES (?, ?)", (index, body.decode()))
@@ -367,9 +378,9 @@ class Ledger:
             level += 1
         return Appended(index, written, leaf)
 
-    def _encode(self, draft: Draft) -> tuple[entry.Entry, bytes]:
+    def _encode(self, draft: Draft, asked: dict[str, Json]) -> tuple[entry.Entry, bytes]:
         """Return the entry and its bytes; what makes it too large is written beside it, largest first."""
-        data = dict(draft.data)
+        data = dict(asked)
         while True:
             written = entry.Entry(draft.kind, draft.session, draft.seq, self._last_time, data)
             try:

@@ -33,6 +33,21 @@ _SESSION_LENGTH = 32
 _MAX_AT_ONCE = 1_000
 
 
+# Of all sessions that this process keeps. A child of fork does not keep them: with its copy of a descriptor
+# it would hold the lock of a session whose supervisor is gone.
+_kept: set[int] = set()
+
+
+def _keep_none() -> None:
+    for descriptor in _kept:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _kept.clear()
+
+
+os.register_at_fork(after_in_child=_keep_none)
+
+
 class Supervisor(NamedTuple):
     """Who keeps a session's record.
 
@@ -109,6 +124,7 @@ class OpenSessions:
                 hint="make nono's state directory writable",
             ) from None
         self._own = path, descriptor
+        _kept.add(descriptor)
 
     def remember_temporary(self, path: bytes) -> None:
         """Remember the session's private temporary directory, for whoever finds the session abandoned.
@@ -126,6 +142,7 @@ class OpenSessions:
         if self._own is not None:
             path, descriptor = self._own
             self._own = None
+            _kept.discard(descriptor)
             if closed:
                 with contextlib.suppress(OSError):
                     os.unlink(path)

@@ -7,7 +7,7 @@ from runtime import launch
 
 def call() -> None:
     """Launch once."""
-    result = launch(["/bin/true"], block_net=True)
+    result = launch(["/bin/true"], block_net=True, capture=True)
     if result.exit_status != 0 or not result.entries:
         raise SystemExit(f"launch: {result}")
 

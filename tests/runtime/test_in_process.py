@@ -487,7 +487,105 @@ def test_streams_that_make_no_sense_are_refused(value: Mapping[str, object]) -> 
     assert caught.value.code == "usage.streams"
 
 
-OF_WHO_PREPARES = {"runtime.seccomp_rules", "runtime.socket_variables", "runtime.surroundings"}
+def test_a_child_of_the_host_keeps_no_session_of_it(host: Host) -> None:
+    """While it lives the next launch finds that the host is gone, and says so."""
+    begun = host.begin(
+        "running = start(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'], ledger='../l.db')\n"
+        "until(lambda: os.path.exists('ready'))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try: running.wait()\n"
+        "    except LaunchError: print('not mine', flush=True)\n"
+        "    os.close(1), os.close(2)\n"
+        "    time.sleep(60); os._exit(0)\n"
+        "say(child)\ntime.sleep(60)\n"
+    )
+    assert begun.stdout is not None
+    lines = sorted(begun.stdout.readline().strip() for _ in range(2))
+    assert lines[1] == b"not mine"
+    begun.kill()
+    begun.communicate(timeout=60)
+    try:
+        host.run("say(launch(['/bin/true'], ledger='../l.db').exit)")
+        assert sorted(host.sessions().values()) == [["intent", "start", "lost"], WHOLE]
+    finally:
+        os.kill(int(lines[0]), signal.SIGKILL)
+        _until_gone(int(lines[0]))
+
+
+def test_a_host_that_closes_what_is_open_is_told_and_nothing_is_written_elsewhere(host: Host) -> None:
+    found = host.run(
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "launch(['/bin/true'], audit=False)\n"
+        "os.closerange(3, 200)\n"
+        "theirs = [os.open('theirs', os.O_RDWR | os.O_CREAT) for _ in range(60)]\n"
+        "try: launch(['/bin/true'], ledger='../l.db')\n"
+        "except Exception as error: code = error.code\n"
+        "other = launch(['/bin/sh', '-c', 'exit 3'], audit=False).exit\n"
+        "alive = [os.fstat(number).st_ino for number in theirs]\n"
+        "say([code, other, len(set(alive)), os.path.getsize('theirs')])"
+    )
+    assert found == ["ledger.descriptors", 3, 1, 0]
+    host.run("say(launch(['/bin/true'], ledger='../l.db').exit)")
+    assert list(host.sessions().values()) == [WHOLE] * 2
+
+
+def test_a_host_that_masks_and_handles_everything(host: Host) -> None:
+    found = host.run(
+        "for number in signal.valid_signals():\n"
+        "    try: signal.signal(number, lambda *_: None)\n"
+        "    except OSError: pass\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "results = [launch(['/bin/sh', '-c', f'exit {n}'], ledger='../l.db').exit for n in range(3)]\n"
+        "running = start(['/bin/sleep', '600'], ledger='../l.db')\n"
+        "running.cancel()\n"
+        "try: ended = running.wait().ended_by\n"
+        "except LaunchError as error: ended = error.code\n"
+        "say([results, ended])"
+    )
+    assert found[0] == [0, 1, 2]
+    assert found[1] in ("cancelled", "launch.interrupted")
+
+
+def test_whatever_a_launch_can_be_asked_for_travels_to_its_monitor(host: Host) -> None:
+    """Mediation of sockets, ports and metadata, rules of execs, limits of time and resources: all at once."""
+    host.run(
+        "os.mkdir('sockets')\n"
+        "import socket\n"
+        "server = socket.socket(socket.AF_UNIX); server.bind('sockets/s'); server.listen()\n"
+        "threading.Thread(target=lambda: server.accept()[0].sendall(b'hello'), daemon=True).start()\n"
+        "os.mkdir('inside'); open('outside', 'w').close(); os.chmod('outside', 0o600)\n"
+        "script = (\n"
+        "    'import os, socket, subprocess\\n'\n"
+        "    's = socket.socket(socket.AF_UNIX); s.connect(\"sockets/s\"); print(s.recv(9).decode())\\n'\n"
+        "    'socket.create_server((\"127.0.0.1\", 0)) if 0 else None\\n'\n"
+        "    'print(subprocess.run([\"/bin/true\"]).returncode)\\n'\n"
+        "    'print(subprocess.run([\"/bin/echo\"]).returncode)\\n'\n"
+        "    'os.chmod(\"inside\", 0o711)\\n'\n"
+        "    'try: os.chmod(\"outside\", 0o644)\\n'\n"
+        "    'except OSError as error: print(error.errno)\\n'\n"
+        ")\n"
+        "result = launch([os.path.realpath(sys.executable), '-I', '-c', script], ledger='../l.db',\n"
+        "    read=[sys.base_prefix, '.'], allow=['inside'], allow_unix_socket_dir=['sockets'],\n"
+        "    open_ports=[3061], protect_metadata=True, exec_allow=['/bin/true'], timeout=60, nofile=64,\n"
+        "    input=b'', capture=True)\n"
+        "say([result.exit, result.stdout.decode(), result.stderr.decode()])\n"
+        "assert result.exit == 0, result\n"
+        "assert result.stdout.decode().split() == ['hello', '0', '-9', '1'], result\n"
+        "assert os.stat('outside').st_mode & 0o777 == 0o600\n"
+    )
+    start = host.entries()[2]["data"]
+    assert start["enforcement"]["achieved"]["metadata"] is True
+    assert {"timeout_ms", "open_files"} <= start["limits"].keys()
+    assert "decision" in next(iter(host.sessions().values()))
+
+
+OF_WHO_PREPARES = {
+    "runtime.running_images",
+    "runtime.seccomp_rules",
+    "runtime.socket_variables",
+    "runtime.surroundings",
+}
 """What modules of a monitor import in functions that only the launcher calls: its filter, its variables."""
 
 

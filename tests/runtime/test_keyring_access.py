@@ -77,6 +77,11 @@ loaded = sorted({"keyring", "subprocess", "threading"} & present)
 print(json.dumps({**said, "loaded": loaded}))
 """
 
+THREAD = """
+import threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+
 
 @pytest.fixture
 def resolve(tmp_path: Path) -> Any:  # a function with options
@@ -84,9 +89,18 @@ def resolve(tmp_path: Path) -> Any:  # a function with options
     key = tmp_path / "key.pem"
     key.write_bytes(KEY.pem())
 
-    def run(reference: str, back_end: str, *, without: str = "") -> dict[str, Any]:
+    def run(reference: str, back_end: str, *, without: str = "", threads: bool = False) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", CODE, ROOT, tmp_path, reference, without],
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                THREAD + CODE if threads else CODE,
+                ROOT,
+                tmp_path,
+                reference,
+                without,
+            ],
             env={
                 "HOME": str(tmp_path),
                 "KEY_FILE": str(key),
@@ -112,6 +126,13 @@ def test_a_key_in_a_keyring(resolve: Any, reference: str) -> None:
     assert said["key"] == KEY.public.fingerprint()
     # Whatever the library and its back end bring along stays in the helper.
     assert said["loaded"] == []
+
+
+def test_a_program_with_threads_is_not_forked_for_it(resolve: Any, tmp_path: Path) -> None:
+    assert resolve("keyring://nono/ci", "Plain", threads=True)["key"] == KEY.public.fingerprint()
+    said = resolve("keyring://nono/ci", "Failing", threads=True)
+    assert said["code"] == "key.keyring"
+    assert "RuntimeError: locked" in said["message"]
 
 
 def test_what_is_there_is_no_key(resolve: Any) -> None:

@@ -137,6 +137,7 @@ def drafts(
     if checked:
         now = format_instant(time.time_ns())
         for draft in made:
+            assert not callable(draft.data)
             schema.check_entry(Entry(draft.kind, draft.session, draft.seq, now, draft.data).document())
     return made
 

@@ -1,0 +1,90 @@
+"""Three hundred launches at once from one program: all recorded, the ledger verified, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tests.system.conftest import BIN
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Site
+
+LAUNCHES = 300
+
+HOST = f"""
+import gc, json, os, resource, threading, time
+from runtime import launch
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+def zygotes():
+    with open("/proc/self/task/%d/children" % os.getpid()) as file:
+        return file.read().split()
+
+def all_at_once(run):
+    # All of them run before the first one ends: each waits for a file that is made when the last has begun.
+    exits, failed = {{}}, []
+    def work(number):
+        try:
+            script = f": > begun/{{run}}.{{number}}; until [ -e go.{{run}} ]; do sleep 0.2; done"
+            command = ["/bin/sh", "-c", f"{{script}}; exit {{number % 100}}"]
+            exits[number] = launch(command, allow=["."], block_net=True, input=b"", capture=True)
+        except BaseException as error:
+            failed.append(repr(error))
+    threads = [threading.Thread(target=work, args=(number,)) for number in range({LAUNCHES})]
+    for thread in threads: thread.start()
+    begun = 0
+    end = time.monotonic() + 300
+    while begun < {LAUNCHES} and not failed and time.monotonic() < end:
+        begun = sum(name.startswith(f"{{run}}.") for name in os.listdir("begun"))
+        time.sleep(0.05)
+    open(f"go.{{run}}", "w").close()
+    for thread in threads: thread.join()
+    assert not failed, failed[:3]
+    assert begun == {LAUNCHES}, begun
+    assert all(exits[number].exit == number % 100 for number in range({LAUNCHES}))
+
+os.mkdir("begun")
+launch(["/bin/true"], block_net=True)
+all_at_once("a")
+gc.collect()
+first = descriptors(), resident()
+all_at_once("b")
+gc.collect()
+second = descriptors(), resident()
+print(json.dumps([first, second, threading.active_count(), zygotes()]))
+"""
+
+
+def test_three_hundred_at_once_are_all_recorded_and_leave_nothing(site: Site) -> None:
+    done = subprocess.run(
+        [BIN / "python", "-I", "-c", HOST],
+        env=site.environment,
+        cwd=site.project,
+        capture_output=True,
+        check=False,
+        timeout=580,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    (before, memory), (after, later), threads, children = json.loads(done.stdout)
+    assert before == after
+    assert later < memory * 1.1 + (8 << 20)
+    assert threads == 1
+    assert children == []
+    kinds = Counter(entry["kind"] for entry in site.entries())
+    assert kinds == {
+        "ledger.genesis": 1,
+        **dict.fromkeys(
+            ("launch.intent", "launch.start", "launch.outcome", "launch.attestation"), 2 * LAUNCHES + 1
+        ),
+    }
