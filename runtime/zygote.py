@@ -4,12 +4,12 @@ A process that has threads cannot safely run Python between fork and exec, and o
 every fork. So the first launch of a process starts this one (:mod:`runtime.zygote_link`), by exec: isolated,
 with a small heap and nothing of the caller's but the modules that nono itself runs there. It forks one
 process for each *call* that it is sent, a monitor mostly, and nothing else: it holds neither ledger nor key,
-reads no request, and the forked process reports to whoever asked.
+and what it forks reports to whoever asked.
 
 A call comes over the control socket as one descriptor, of a SEQPACKET socket pair in which everything else
 lies already:
 
-1. for :func:`run_call`, in packets: the numbers of the descriptors that come with each of them, then one
+1. in packets: the numbers of the descriptors that come with each of them, then one
    ``b"call"`` with the sealed memfd that holds the pickled call;
 2. from here: ``{"pid": N}`` with a pidfd of the forked process, or ``{"errno": N}``;
 3. from here, when that has ended and left processes behind, which are this one's then, as a subreaper, and
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -154,15 +155,20 @@ class Zygote:
         if len(descriptors) != 1:  # this process may open no more
             return True
         answers = socket.socket(fileno=descriptors[0])
+        received: dict[int, int] = {}
         try:
+            # Here, and not where it is needed: in a forked process each page that is touched is copied first.
+            call = _take(answers, received)
             pid = os.fork()
-        except OSError as error:
-            _tell(answers, {"errno": error.errno})
+        except Exception as error:  # noqa: BLE001  # one call that fails must not end the others
+            _tell(answers, {"errno": getattr(error, "errno", None) or errno.EINVAL})
             answers.close()
+            _close(received)
             return True
         if pid == 0:
             self._control.close()
-            run_call(answers)
+            run_call(answers, call, received)
+        _close(received)
         self._running[pid] = Forked(answers)
         try:
             pidfd = os.pidfd_open(pid)
@@ -264,36 +270,40 @@ def _member(enumeration: enum.EnumType, name: str) -> Any:  # its member
     return enumeration[name]
 
 
-def run_call(answers: socket.socket) -> NoReturn:
-    """Take a call from its socket, put everything in its place, and run it; never returns."""
-    try:
-        _run_call(answers)
-    finally:
-        os._exit(0)
-
-
-def _run_call(answers: socket.socket) -> None:
-    received: dict[int, int] = {}
+def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any]:
+    """Return the call that lies in a socket, with its descriptors by the numbers that they had."""
     while True:
         data, descriptors, _, _ = socket.recv_fds(
-            answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
         )
-        if data == CALL:
-            (memory,) = descriptors
-            break
-        if not data:
-            return
-        received.update(zip(json.loads(data), descriptors, strict=True))
-    answers.close()
-    with open(memory, "rb") as file:
-        call = _Unpickler(file).load()
-    _put_in_place(received)
-    syscalls.close_all_but(set(received))
-    os.umask(call["umask"])
-    for number in call["ignored"]:
-        with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
-            signal.signal(number, signal.SIG_IGN)
-    call["function"](*call["arguments"], **call["more"])
+        if data == CALL and len(descriptors) == 1:
+            with open(descriptors[0], "rb") as file:
+                call: dict[str, Any] = _Unpickler(file).load()
+            return call
+        numbers = json.loads(data)
+        received.update(zip(numbers, descriptors, strict=False))
+        if len(numbers) != len(descriptors):  # this process may open no more
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def _close(received: dict[int, int]) -> None:
+    for descriptor in received.values():
+        os.close(descriptor)
+
+
+def run_call(answers: socket.socket, call: dict[str, Any], received: dict[int, int]) -> NoReturn:
+    """Put everything in its place, and run the call; never returns."""
+    try:
+        answers.close()
+        _put_in_place(received)
+        syscalls.close_all_but(set(received))
+        os.umask(call["umask"])
+        for number in call["ignored"]:
+            with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
+                signal.signal(number, signal.SIG_IGN)
+        call["function"](*call["arguments"], **call["more"])
+    finally:
+        os._exit(0)
 
 
 def _put_in_place(received: dict[int, int]) -> None:
