@@ -143,6 +143,7 @@ class SharedBallast(Ballast):
 
     def __init__(self) -> None:
         super().__init__()
+        self._is_held = False
         self._taken = float("-inf")
         self._lock = _thread.allocate_lock()
 
@@ -150,12 +151,19 @@ class SharedBallast(Ballast):
         """Take the memory, where it is not there and was not given up a moment ago."""
         with self._lock:
             now = time.monotonic()
-            if self._descriptor < 0 and now - self._taken >= _SECONDS_BETWEEN:
-                self._taken = now
-                super().take()
+            if self._is_held or now - self._taken < _SECONDS_BETWEEN:
+                return
+            self._taken = now
+            with contextlib.suppress(OSError):
+                if self._descriptor < 0:
+                    self._descriptor = os.memfd_create("nono-ballast", os.MFD_CLOEXEC)
+                os.posix_fallocate(self._descriptor, 0, BALLAST_BYTES)
+                self._is_held = True
 
     def drop(self, status: int | None = None) -> None:
-        """Give it up if a command was killed, as its wait status says."""
+        """Give it up if a command was killed, as its wait status says; the descriptor stays."""
         if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
-            with self._lock:
-                super().drop()
+            with self._lock, contextlib.suppress(OSError):
+                if self._is_held:
+                    self._is_held = False
+                    os.ftruncate(self._descriptor, 0)
