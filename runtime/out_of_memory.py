@@ -144,6 +144,7 @@ class SharedBallast(Ballast):
     def __init__(self) -> None:
         super().__init__()
         self._is_held = False
+        self._identity: tuple[int, int] | None = None
         self._taken = float("-inf")
         self._lock = _thread.allocate_lock()
 
@@ -155,8 +156,9 @@ class SharedBallast(Ballast):
                 return
             self._taken = now
             with contextlib.suppress(OSError):
-                if self._descriptor < 0:
+                if not self._is_ours():
                     self._descriptor = os.memfd_create("nono-ballast", os.MFD_CLOEXEC)
+                    self._identity = _identity(self._descriptor)
                 os.posix_fallocate(self._descriptor, 0, BALLAST_BYTES)
                 self._is_held = True
 
@@ -164,6 +166,18 @@ class SharedBallast(Ballast):
         """Give it up if a command was killed, as its wait status says; the descriptor stays."""
         if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == SIGKILL:
             with self._lock, contextlib.suppress(OSError):
-                if self._is_held:
-                    self._is_held = False
+                if self._is_held and self._is_ours():
                     os.ftruncate(self._descriptor, 0)
+                self._is_held = False
+
+    def _is_ours(self) -> bool:
+        """Return whether the descriptor is what it was: a program can close whatever is open."""
+        return self._descriptor >= 0 and _identity(self._descriptor) == self._identity
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
