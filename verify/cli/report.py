@@ -79,7 +79,15 @@ def parser() -> Parser:
         "--limit", metavar="N", type=_limit, default=_LIMIT, help=f"at most the N newest; default: {_LIMIT}"
     )
     ledger.add_demands(found)
-    found.set_defaults(checkpoint=[], save_checkpoint=None, attest=None, attest_out=None)
+    found.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a signed checkpoint that the ledger must continue; can be given more than once",
+    )
+    # What belongs to a verification by itself.
+    found.set_defaults(save_checkpoint=None, attest=None, attest_out=None)
     return found
 
 

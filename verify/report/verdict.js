@@ -40,6 +40,7 @@ function showVerdict(carried) {
         (held) => /** @type {[string, ...Child[]]} */ (["remembered", recorded(rememberedWords(members(held)))]),
       ),
       ["witnessed", witnessedWords(members(verdict.witnessed))],
+      ...timestampRows(members(verdict.anchors)),
       ["policy", policyWords(members(verdict.policy))],
       ...items(verdict.required).map(
         (asked) => /** @type {[string, ...Child[]]} */ (["required", recorded(string(members(asked).what))]),
@@ -86,7 +87,24 @@ function rememberedWords(held) {
 /** @param {JsonObject} witnessed */
 function witnessedWords(witnessed) {
   const size = number(witnessed.size);
-  return size === null ? null : recorded(`${counted(size, "entry", "entries")} by ${items(witnessed.by).map(plain).join(", ")}`);
+  if (size === null) return null;
+  const by = items(witnessed.by).map(plain).join(", ");
+  return recorded(`${counted(size, "entry", "entries")} at ${string(witnessed.time)} by ${by}`);
+}
+
+const SHOWN_TIMESTAMPS = 5;
+
+/**
+ * @param {JsonObject} anchors
+ * @returns {[string, ...Child[]][]}
+ */
+function timestampRows(anchors) {
+  const holding = items(anchors.newest).map(members).filter(({ type, holds }) => type === "rfc3161" && holds === true);
+  return holding.slice(-SHOWN_TIMESTAMPS).map(({ covers, time, by }) => {
+    const size = number(members(covers).size);
+    const what = size === null ? `attestation ${string(members(covers).leaf)}` : counted(size, "entry", "entries");
+    return ["timestamped", recorded(`${what} at ${string(time)} by ${plain(by)}`)];
+  });
 }
 
 /** @param {JsonObject} policy */

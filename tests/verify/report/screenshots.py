@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parents[3] / "docs" / "report"
 COMMANDS = (
     ("pytest -q tests", "/usr/bin/pytest", 0.8), ("make release", "/usr/bin/make", 0.95),
-    ("npm run build", "/usr/bin/npm", 0.9), ("claude -p 'fix the failing test'", "/usr/bin/claude", 0.85),
+    ("npm run build", "/usr/bin/npm", 0.9), ("go test -run 'Test Parse' ./...", "/usr/bin/go", 0.85),
     ("cargo clippy --all-targets", "/usr/bin/cargo", 0.9), ("git push origin main", "/usr/bin/git", 0.6),
 )  # fmt: skip
 

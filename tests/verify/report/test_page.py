@@ -212,6 +212,49 @@ def test_direct_launches_are_counted_as_the_verifier_counts_them(
     assert "no end recorded" in opened.page.inner_text("#row-0")
 
 
+def test_what_the_verdict_rests_on_is_shown(
+    reporter: Reporter, bench: Bench, book: Book, opened: Opened
+) -> None:
+    files = {
+        "older.checkpoint": book.note(5),
+        "policy.toml": "version = 1\n[every]\nnetwork = 'blocked'\n",
+    }
+    for name, text in files.items():
+        with open(bench.path(name), "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    asked = ("--checkpoint", bench.path("older.checkpoint"), "--policy", bench.path("policy.toml"))
+    report = reporter.of(book, *asked, "--require-label", "run=7")
+    opened.open(report)
+    text = opened.page.inner_text("#verdict")
+    for said in (
+        "no older than the checkpoint that was remembered",
+        "5 entries in",
+        "(continued)",
+        "(met), sha256",
+    ):
+        assert said in text
+    assert (opened.result, opened.errors) == ("agrees", [])
+    stamps = [
+        {"type": "rfc3161", "holds": holds, "covers": covers, "time": "2027-01-01T00:00:00.000000Z", "by": by}
+        for holds, covers, by in (
+            (True, {"size": 7}, "CN=good"), (None, {"size": 8}, None),
+            (True, {"leaf": "ab" * 32}, "CN=\u202e"),
+        )
+    ]  # fmt: skip
+    seen = {"met": True, "size": 9, "time": "2027-02-01T00:00:00.000000Z", "by": ["w1", "w2"]}
+
+    def outsiders(said: dict[str, Any]) -> None:
+        said["verdict"].update(anchors={"count": 3, "newest": stamps}, witnessed=seen, freshness="witnessed")
+
+    text = opened.open(edited(report, outsiders)).page.inner_text("#verdict")
+    for said in (
+        "7 entries at 2027-01-01T00:00:00.000000Z by CN=good", f"attestation {'ab' * 32} at", "by CN=\\u202e",
+        "9 entries at 2027-02-01T00:00:00.000000Z by w1, w2", "a quorum of witnesses saw it",
+    ):  # fmt: skip
+        assert said in text
+    assert "8 entries at" not in text
+
+
 def test_a_key_that_the_reader_knows(reporter: Reporter, varied: Book, shapes: Any, opened: Opened) -> None:
     opened.open(reporter.of(varied)).ready()
     answer = opened.page.locator("#known-answer")

@@ -171,6 +171,7 @@ complete -c nono-verify -n '_shtab_nono_verify_using report' -l session -x -d 't
 complete -c nono-verify -n '_shtab_nono_verify_using report' -l witness-policy -xka "(__fish_complete_path (commandline -ct))" -d 'witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)'
 complete -c nono-verify -n '_shtab_nono_verify_using report' -l tsa-roots -xka "(__fish_complete_path (commandline -ct))" -d 'certificates (PEM) of timestamp authorities, one of which must have stamped the ledger'
 complete -c nono-verify -n '_shtab_nono_verify_using report' -l now -x -d 'judge ages as of this time (RFC 3339) in the place of now: cosignatures and timestamps that are later do not count; the ledger is checked with all of its entries'
+complete -c nono-verify -n '_shtab_nono_verify_using report' -l checkpoint -xka "(__fish_complete_path (commandline -ct))" -d 'a signed checkpoint that the ledger must continue; can be given more than once'
 complete -c nono-verify -n '_shtab_nono_verify_using report; and test $_shtab_nono_verify_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the ledger file'
 complete -c nono-verify -n '_shtab_nono_verify_using; and test $_shtab_nono_verify_npos -eq 0' -a trust -d 'The keys that nono-verify trusts when no other is named.'
 complete -c nono-verify -n '_shtab_nono_verify_using trust' -s h -l help -d 'show this help message and exit'

@@ -218,6 +218,7 @@ _shtab_nono_verify_report_options=(
   "--witness-policy=[witnesses and the quorum of them that must have cosigned the ledger (C2SP tlog-policy)]:FILE:_files"
   "--tsa-roots=[certificates (PEM) of timestamp authorities, one of which must have stamped the ledger]:FILE:_files"
   "--now=[judge ages as of this time (RFC 3339) in the place of now\: cosignatures and timestamps that are later do not count\; the ledger is checked with all of its entries]:T:"
+  "*--checkpoint=[a signed checkpoint that the ledger must continue\; can be given more than once]:FILE:_files"
   ":the ledger file:_files"
 )
 
