@@ -87,7 +87,7 @@ class PseudoTerminal:
         self._is_raw = self._is_gone = self.has_shown = False
         self._typed_bytes = self._shown_bytes = 0
         self._is_in_front = _is_in_front()
-        self._until: Sequence[int] = ()
+        self._until: dict[int, int] = {}
         # What the monitor must know when this process is gone: whether the terminal is raw, and what it was.
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         try:
@@ -146,13 +146,15 @@ class PseudoTerminal:
 
     # --- the user's terminal ------------------------------------------------------------------------
 
-    def begin(self, until: Sequence[int]) -> None:
+    def begin(self, command: int, monitor: int) -> None:
         """Take the user's terminal, if this is in its foreground; the command is about to run.
 
         Args:
-            until: descriptors of which one is readable when the command has ended.
+            command: pidfd of the command.
+            monitor: the end of a pipe whose other end the monitor has.
         """
-        self._until = until
+        # Of the pipe only its end counts: what the monitor says meanwhile is no reason to go on.
+        self._until = {command: select.POLLIN, monitor: 0}
         self._look()
         self._take_size()
 
@@ -236,8 +238,8 @@ class PseudoTerminal:
             os.setpgid(0, 0)
             syscalls.close_all_but(set(self._until))
             poll = select.poll()
-            for descriptor in self._until:
-                poll.register(descriptor, select.POLLIN)
+            for descriptor, events in self._until.items():
+                poll.register(descriptor, events)
             poll.poll()
             # Again and again: the first may come before the stop. The launcher ends this one.
             while os.getppid() == launcher:

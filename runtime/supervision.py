@@ -365,7 +365,7 @@ class Supervision:
             ExecFailedError: exec itself failed.
         """
         if self._terminal is not None:
-            self._terminal.begin((self._messages, self._pidfd))
+            self._terminal.begin(self._pidfd, self._messages)
         with contextlib.suppress(BrokenPipeError):  # killed meanwhile; how it ended is still to come
             os.write(self._release, b"\x01")
         problem = os.read(self._failure, 16)

@@ -378,3 +378,30 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
     }
     timed = set(interpret("launch(['/bin/true'], timeout=60)\n" + LOADED))
     assert timed - limited == {"runtime.time_limit"}
+
+
+def test_a_launch_with_a_terminal_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
+    """Also when it is stopped, and somebody waits for its end meanwhile."""
+    terminal = (
+        "profile = None\nimport runtime.launch\nfrom runtime import pseudo_terminal\n"
+        "module = sys.modules['runtime.launch']\n"
+        "os.setsid()\n"  # nobody else is to be stopped
+        # Standard error is what the processes report to.
+        "pseudo_terminal._STREAMS = (0, 1)\n"
+        "printed = os.dup(1)\nleader, follower = os.openpty()\nos.dup2(follower, 0), os.dup2(follower, 1)\n"
+        "class WithTerminal(module.Launch):\n"
+        "    def __init__(self, *arguments, **options):\n"
+        "        super().__init__(*arguments, **options, own_terminal=True)\n"
+        "    def _finish(self, *arguments):\n"
+        "        result = super()._finish(*arguments)\n"
+        "        assert self._terminal is not None and self._terminal.has_shown\n"
+        "        return result\n"
+        "module.Launch = WithTerminal\n"
+    )
+    stopping = WATCHED.replace('"/bin/true"', '"/bin/echo"').replace(
+        "sleep 600 & exit 3", "sleep 600 & tty; kill -TSTP $$; exit 3"
+    )
+    found = interpret(terminal + stopping.replace("print(json", "os.dup2(printed, 1); print(json"))
+    assert found["exit"] == 3
+    assert found["said"] == {"child": [], "launcher": [], "monitor": []}
+    assert found["second"] == []

@@ -14,12 +14,13 @@ import shutil
 import signal
 import sys
 import termios
+import time
 from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
 
-from tests.system.conftest import NONO, TIMEOUT_SECONDS, is_alive, missing, wait_for
+from tests.system.conftest import IS_ROOT, NONO, PYTHON, TIMEOUT_SECONDS, is_alive, missing, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,6 +194,29 @@ def test_all_that_is_written_comes_and_before_what_nono_says(terminals: Terminal
     numbers = [line for line in lines if line.isdigit()]
     assert numbers == [str(number) for number in range(1, 60_001)]
     assert lines.index("last") < next(i for i, line in enumerate(lines) if "recorded launch" in line)
+
+
+def test_what_is_written_comes_as_it_is(terminals: Terminals) -> None:
+    """Bytes of every value, from a command that has made its terminal raw."""
+    data = os.urandom(300_000)
+    terminals.site.file("data", data)
+    terminal = terminals.run("stty raw; printf begin:; cat data; printf :end")
+    terminal.expect_exact("begin:")
+    terminal.expect_exact(":end")
+    assert terminal.before == data
+    assert ended(terminal)[1] == 0
+
+
+def test_it_is_shared_where_it_cannot_be_opened_anew(terminals: Terminals) -> None:
+    """As after su(1): it is another user's, here nobody's; root opens it all the same."""
+    script = f'chmod 0 "$(tty)"; exec {NONO} run -- /bin/sh -c tty'
+    terminal = terminals.spawn("/bin/sh", "-c", script)
+    users = path_of(terminal)
+    said, status = ended(terminal)
+    assert status == 0
+    shares = b"the command shares the terminal: none can be made for it: permission denied" in said
+    assert shares is not IS_ROOT
+    assert (users.encode() in said.splitlines()) is shares
 
 
 def test_all_that_is_typed_comes(terminals: Terminals) -> None:
@@ -482,6 +506,38 @@ def test_how_a_stopped_command_ended_is_recorded_before_anybody_comes_back(
     job.expect_exact("code=137\r\n")
 
 
+def test_what_is_refused_to_the_rest_does_not_continue_a_stopped_job(job: Any, terminals: Terminals) -> None:
+    """What the monitor says of it waits."""
+    site = terminals.site
+    site.file("script.py", """if True:
+        import os, signal, socket, time
+        if os.fork():
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(3)
+        time.sleep(0.3)
+        for port in range(5101, 5120):
+            listening = socket.socket()
+            try:
+                listening.bind(("127.0.0.1", port)); listening.listen()
+            except OSError:
+                pass
+        open("tried", "w").close()
+        time.sleep(600)
+    """)  # fmt: skip
+    flags = " ".join((*site.python_grants(), "--listen-port", "5100", "--allow", "."))
+    job.sendline(f"{NONO} run -s {flags} -- {PYTHON} -I script.py")
+    job.expect_exact("Stopped")
+    (nono,) = _children(job.pid)
+    wait_for((site.project / "tried").exists, "what is refused")
+    time.sleep(0.5)  # for what must not happen
+    assert _state(nono) == "T"
+    job.sendline("fg")
+    job.expect_exact("run -s")
+    job.expect_exact(PROMPT)
+    assert exit_code(job) == 3
+    assert len([kind for kind in site.record().kinds if kind == "decision"]) > 0
+
+
 def test_a_time_out_ends_what_is_stopped(job: Any, terminals: Terminals) -> None:
     site = terminals.site
     start(job, "echo ready; kill -STOP $$", "--timeout", "2s", "--timeout-grace", "1s")
@@ -489,6 +545,11 @@ def test_a_time_out_ends_what_is_stopped(job: Any, terminals: Terminals) -> None
     wait_for(lambda: is_recorded(site), "the end of the record")
     assert site.record().outcome["ended_by"] == "time-out"
     job.expect_exact(PROMPT)
+
+
+def _state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def test_where_nobody_could_continue_it_a_key_does_not_stop_it(terminals: Terminals) -> None:
