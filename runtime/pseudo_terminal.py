@@ -40,7 +40,7 @@ from runtime import syscalls
 from runtime.stopped_command import GO_ON, WATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 # asm-generic/ioctls.h
 _TIOCGDEV = 0x80045432
@@ -382,16 +382,38 @@ class PseudoTerminal:
             interrupted: a descriptor that is readable when there is no time for a slow terminal; with None
                 nothing is waited for at all.
         """
-        left = _MOST_LEFT_BYTES  # what could not be ended may write for ever
-        while not self._is_gone:
-            if self._written:
-                self._write()
-            else:
-                left -= (size := self._read())
-                if not size or left <= 0:
+        with contextlib.nullcontext() if interrupted is None else self._as_written():
+            left = _MOST_LEFT_BYTES  # what could not be ended may write for ever
+            while not self._is_gone:
+                if self._written:
+                    self._write()
+                else:
+                    left -= (size := self._read())
+                    if not size or left <= 0:
+                        return
+                if self._written and not self._wait(interrupted):
                     return
-            if self._written and not self._wait(interrupted):
-                return
+
+    @contextlib.contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Have the terminal, which was given back, show the rest as it was written; keys are the user's."""
+        if not self._written or self._is_gone or not _is_in_front():
+            yield
+            return
+        try:
+            saved = termios.tcgetattr(0)
+            bare = [*saved]
+            bare[_OFLAG] &= ~termios.OPOST
+            termios.tcsetattr(0, termios.TCSANOW, bare)
+        except termios.error:
+            yield
+            return
+        try:
+            yield
+        finally:
+            with contextlib.suppress(termios.error):
+                if _is_in_front():
+                    termios.tcsetattr(0, termios.TCSANOW, saved)
 
     def _wait(self, interrupted: int | None) -> bool:
         """Wait until the terminal takes more; return False where that is not to be waited for."""

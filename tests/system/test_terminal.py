@@ -207,6 +207,21 @@ def test_what_is_written_comes_as_it_is(terminals: Terminals) -> None:
     assert ended(terminal)[1] == 0
 
 
+def test_what_is_left_when_it_has_ended_comes_as_it_is(terminals: Terminals) -> None:
+    """Though the terminal, which has shown nothing until then, is the user's again."""
+    site = terminals.site
+    data = bytes(range(256)) * 8_000
+    site.file("data", data)
+    terminal = terminals.run("stty raw; printf begin:; exec cat data", "--timeout", "1s")
+    wait_for(lambda: is_recorded(site), "the end of the record")
+    terminal.expect_exact("begin:")
+    terminal.expect_exact("nono: the command was ended")
+    assert len(terminal.before) > 4_096
+    assert terminal.before == data[: len(terminal.before)]
+    assert ended_keeping(terminal) == 143
+    assert modes(terminal) == FRESH
+
+
 def test_it_is_shared_where_it_cannot_be_opened_anew(terminals: Terminals) -> None:
     """As after su(1): it is another user's, here nobody's; root opens it all the same."""
     script = f'chmod 0 "$(tty)"; exec {NONO} run -- /bin/sh -c tty'
