@@ -193,6 +193,10 @@ class PseudoTerminal:
                     termios.tcsetattr(0, termios.TCSANOW, self._saved)
             self._set_raw(is_raw=False)
 
+    def leave_to_launcher(self) -> None:
+        """Have the monitor leave the terminal alone: it sees this process hang up, which is still there."""
+        self._shared[0] = False
+
     def suspend(self, number: int) -> bytes:
         """Stop this process's job, as the command has been stopped, until somebody continues it.
 

@@ -633,6 +633,8 @@ class Supervision:
     def _hang_up(self) -> None:
         """Let the monitor see that its launcher wants no more of this run."""
         if self._acknowledge >= 0:
+            if self._terminal is not None:
+                self._terminal.leave_to_launcher()
             os.close(self._acknowledge)
             self._acknowledge = -1
 
