@@ -73,15 +73,20 @@ _CLONE_NEWTIME = 0x00000080  # to clone(2) these bits are the exit signal
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 _TIOCSETD = 0x5423
+# linux/kd.h: what the keys of a console mean, and the strings of its function keys (KDSKBENT, KDSKBSENT,
+# KDSKBDIACR, KDSKBDIACRUC, KDSETKEYCODE). Whoever has it as a terminal may change them, for the next as well.
+_KEYS_OF_A_CONSOLE = (0x4B47, 0x4B49, 0x4B4B, 0x4BFB, 0x4B4D)
+_OF_TERMINALS = (_TIOCSTI, _TIOCLINUX, _TIOCSETD, *_KEYS_OF_A_CONSOLE)
 
 # linux/fcntl.h and asm-generic/fcntl.h
 _F_SETLEASE = 1024
 _F_WRLCK = 1
 
-# linux/fs.h, linux/fsverity.h, linux/fscrypt.h: flags and attributes of a file; and what seals or encrypts
-# one, or changes its generation, which no mediation knows.
+# linux/fs.h: flags and attributes of a file.
 _FS_IOC_SETFLAGS = 0x40086602
 _FS_IOC_FSSETXATTR = 0x401C5820
+# linux/fsverity.h, linux/fscrypt.h, linux/fs.h: what seals a file for good, encrypts a directory, or changes
+# a generation (two sizes). All take a descriptor for reading, and no mediation knows them.
 _CHANGES_OF_FILES = (0x40806685, 0x800C6613, 0x40087602, 0x40086604)
 
 # linux/btrfs.h: making, removing and locking subvolumes takes a descriptor for reading, unseen by Landlock.
@@ -104,6 +109,7 @@ _NETLINK_ROUTE = 0
 _SOCK_RAW = 3
 _SOCK_TYPE_MASK = 0xF
 _IPPROTO_TCP = 6
+_TCP_ULP = 31
 _MSG_FASTOPEN = 0x20000000
 
 # Refused whatever the arguments: EPERM, as the kernel says to those who may not.
@@ -202,7 +208,7 @@ def rules(
         yield Rule(call, errno.ENOSYS)
     yield from _namespace_rules()
     yield from _other_process_rules()
-    for request in (_TIOCSTI, _TIOCLINUX, _TIOCSETD, *_BTRFS_SUBVOLUMES):
+    for request in (*_OF_TERMINALS, *_BTRFS_SUBVOLUMES, *_CHANGES_OF_FILES):
         yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
     # A lease for writing takes no more than a descriptor for reading, and holds up whoever opens the file,
     # to read it as well, for up to 45 s. One for reading stays: nono itself holds programs still with it.
@@ -222,8 +228,6 @@ def _metadata_rules() -> Iterator[Rule]:
         yield Rule(call, errno.ENOSYS)
     for request in (_FS_IOC_SETFLAGS, _FS_IOC_FSSETXATTR):
         yield Rule("ioctl", NOTIFY, (Comparison(1, "is", request),))
-    for request in _CHANGES_OF_FILES:
-        yield Rule("ioctl", errno.EPERM, (Comparison(1, "is", request),))
 
 
 def _namespace_rules() -> Iterator[Rule]:
@@ -309,6 +313,9 @@ def _closed_network_rules(network: Network, *, listens: bool, unix_sockets: bool
         yield Rule("socket", errno.EACCES, (Comparison(0, "is", family), packets))
     if network is Network.BLOCKED:
         return
+    # What another protocol is put onto (SMC) connects without Landlock. ENOENT: there is none of that name.
+    above = (Comparison(1, "is", _IPPROTO_TCP), Comparison(2, "is", _TCP_ULP))
+    yield Rule("setsockopt", errno.ENOENT, above)
     # Nor of multipath TCP: of the protocols only 0, which means TCP, and TCP itself stay.
     for protocol in range(1, _IPPROTO_TCP):
         yield Rule("socket", errno.EPROTONOSUPPORT, (Comparison(2, "is", protocol),))

@@ -70,6 +70,7 @@ TOPICS = (
     "raw",
     "calls that nobody needs",
     "helpers of the kernel that run outside",
+    "devices",
     "set-uid programs",
 )
 """Their order on the page. Every one has a row."""

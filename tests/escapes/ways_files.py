@@ -375,6 +375,32 @@ _SUBVOLUMES = tuple(
     )
 )
 
+_SEALS = tuple(
+    Way(
+        _READ,
+        f"seal-{name}",
+        f"{what} a directory or file that is granted for reading",
+        ("ioctl", "{readable}", request),
+        outside="EFAULT",
+        # Most file systems have no such call, or have it switched off.
+        lacking=("ENOTTY", "EOPNOTSUPP", "EPERM"),
+    )
+    for name, what, request in (
+        ("verity", "make unchangeable, for good,", "0x40806685"),
+        ("encrypt", "have encrypted", "0x800c6613"),
+        ("version", "change the generation of", "0x40087602"),
+    )
+)
+_LEASES = (
+    Way(
+        _READ,
+        "lease-for-writing",
+        "hold up whoever opens a file that is granted for reading, by a lease",
+        ("lock", "write-lease", "{readable}/file"),
+        _REFUSED,
+    ),
+)
+
 _PROTECTED = ("--protect-metadata",)
 _METADATA = tuple(
     Way(
@@ -427,6 +453,8 @@ WAYS = (
     *_DESCRIPTORS,
     *_NODES,
     *_SUBVOLUMES,
+    *_SEALS,
+    *_LEASES,
     *_METADATA,
     *_FLAGS,
 )

@@ -293,6 +293,23 @@ _THINGS = (
     ),
 )
 
+_KEYS = tuple(
+    Way(
+        _TERMINAL,
+        f"console-{name}",
+        f"change {what} of the console, for whoever types there next",
+        ("ioctl-of-standard-input", request),
+        outside="ENOTTY",
+        stdin="terminal",
+    )
+    for name, what, request in (
+        ("key", "what a key means", "0x4b47"),
+        ("string", "the string of a function key", "0x4b49"),
+        ("accents", "the accents", "0x4b4b"),
+        ("accents-2", "the accents, by the newer call,", "0x4bfb"),
+        ("code", "the code of a key", "0x4b4d"),
+    )
+)
 _TERMINAL_WAYS = tuple(
     Way(
         _TERMINAL,
@@ -324,5 +341,6 @@ WAYS = (
     *_OWN_FILTER,
     *_THINGS,
     *_TERMINAL_WAYS,
+    *_KEYS,
 )
 """The rows."""

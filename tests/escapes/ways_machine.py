@@ -17,6 +17,12 @@ _RUN_BY_THE_KERNEL = (
     ("/proc/sys/kernel/hostname", "sysctl", "a setting of the kernel"),
     ("/sys/kernel/mm/transparent_hugepage/enabled", "sysfs", "a setting of the kernel in /sys"),
     ("/dev/kmsg", "kernel-log", "the log of the kernel"),
+    ("/proc/sys/vm/drop_caches", "caches", "what is kept in memory"),
+    ("/proc/sys/kernel/randomize_va_space", "randomisation", "where programs lie in memory"),
+    ("/sys/fs/cgroup/cgroup.procs", "cgroup", "which control group a process is in"),
+    ("/sys/kernel/tracing/trace_marker", "tracing", "what is traced"),
+    ("/sys/kernel/tracing/kprobe_events", "probes", "where the kernel is probed"),
+    ("/sys/power/state", "power", "whether the machine sleeps"),
 )
 _KERNEL_FILES = tuple(
     Way(
@@ -48,5 +54,26 @@ _KERNEL_MEMORY = tuple(
     )
 )
 
-WAYS = (*_KERNEL_FILES, *_KERNEL_MEMORY)
+# Nodes that lead past the file system, to the machine or to other programs. Not every machine has each.
+_NODES = (
+    *("/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/loop0", "/dev/loop-control", "/dev/mapper/control"),
+    *("/dev/fuse", "/dev/net/tun", "/dev/kvm", "/dev/vhost-net", "/dev/vhost-vsock", "/dev/userfaultfd"),
+    *("/dev/ptmx", "/dev/pts/ptmx", "/dev/tty0", "/dev/console", "/dev/uinput", "/dev/input/event0"),
+    *("/dev/hidraw0", "/dev/tpm0", "/dev/dri/card0", "/dev/snd/controlC0", "/dev/cpu/0/msr", "/dev/rtc0"),
+    *("/dev/autofs", "/dev/btrfs-control", "/dev/mem", "/dev/nvram"),
+)
+_DEVICES = tuple(
+    Way(
+        "devices",
+        f"device{node.removeprefix('/dev').replace('/', '-')}",
+        f"open `{node}`",
+        ("open", node, "0", "0"),
+        ("EACCES", "ENOENT"),
+        ordinary=("EACCES", "EPERM"),
+        lacking=("ENOENT", "ENXIO", "ENODEV", "EIO", "EBUSY", "EPERM", "ENOMEDIUM", "EINVAL"),
+    )
+    for node in _NODES
+)
+
+WAYS = (*_KERNEL_FILES, *_KERNEL_MEMORY, *_DEVICES)
 """The rows."""

@@ -153,6 +153,19 @@ _OF_PORTS = (
     ),
 )
 
+_ABOVE = tuple(
+    Way(
+        _NETWORK,
+        f"upper-layer-{name}",
+        f"put {name.upper()} onto a socket of TCP, with one port granted",
+        ("upper-layer", name, "{port}"),
+        ("ENOENT",),
+        lacking=("ENOENT", "EOPNOTSUPP", "EPERM", "EINVAL", "EEXIST"),
+        flags=("--allow-connect-port", "{port}"),
+    )
+    for name in ("smc", "tls", "mptcp")
+)
+
 _FAMILIES = (
     ("vsock", "vsock-stream", "a stream socket to the host of a virtual machine", "40", _STREAM, "0", ()),
     (
@@ -326,5 +339,5 @@ _STANDARD = (
     ),
 )
 
-WAYS = (*_CONNECTING, *_OF_PORTS, *_SOCKETS, *_ROUTES, *_UNIX_WAYS, *_STANDARD)
+WAYS = (*_CONNECTING, *_OF_PORTS, *_ABOVE, *_SOCKETS, *_ROUTES, *_UNIX_WAYS, *_STANDARD)
 """The rows."""

@@ -30,6 +30,18 @@ OPEN = (
         "inotify takes no right of Landlock, and tools that watch files need it",
     ),
     Open(
+        "hold-a-lock",
+        "lock a file that is granted for reading, against others that lock it (`flock`)",
+        ("lock", "advisory", "{readable}/file"),
+        "such locks bind who asks for them; nono's own lie where no command reads",
+    ),
+    Open(
+        "take-a-lease-for-reading",
+        "hold up whoever opens a file of the same user for writing, by a lease",
+        ("lock", "lease", "{readable}/file"),
+        "nono itself holds programs still with one, inside as well",
+    ),
+    Open(
         "read-a-command-line",
         "read the command line of a process outside",
         ("proc", "read", "/proc/{victim}/cmdline"),

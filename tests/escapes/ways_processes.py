@@ -70,6 +70,9 @@ _HARMLESS = {
     "affinity": (_LIMITS, "set where {} runs", ("EPERM",)),
     "environ": (_PROC, "read the environment of {}", ("EACCES",)),
     "mem": (_PROC, "read the memory of {}", ("EACCES",)),
+    "exe": (_PROC, "open the program of {}, to write to it later", ("EACCES",)),
+    "cwd": (_PROC, "open the directory of {}", ("EACCES",)),
+    "root": (_PROC, "open the root of {}", ("EACCES",)),
     "descriptor": (_DESCRIPTORS, "take a descriptor of {}", ("EPERM",)),
 }
 _SUPERVISOR = tuple(
@@ -196,6 +199,25 @@ _PROC_WAYS = (
             lacking=("ENOENT",),
         )
         for name in _WRITTEN_IN_PROC
+    ),
+)
+
+_OF_A_PIDFD = (
+    Way(
+        _DESCRIPTORS,
+        "pidfd-namespace",
+        "take a descriptor of the mount namespace of a process outside, by its pidfd",
+        ("namespace-of", "{victim}", "0xff03"),
+        ends=("EACCES", "EPERM"),
+        lacking=("ENOTTY",),
+    ),
+    Way(
+        _MEMORY,
+        "share-core",
+        "have a process outside run beside oneself on a core, to listen to it",
+        ("share-core", "{victim}"),
+        ends=("EPERM", "EINVAL", "ENODEV"),
+        lacking=("EINVAL", "ENODEV"),
     ),
 )
 
@@ -330,6 +352,7 @@ WAYS = (
     *_PROC_WAYS,
     *_MEMORY_WAYS,
     *_SHARED,
+    *_OF_A_PIDFD,
     *_LEAVING,
 )
 """The rows."""

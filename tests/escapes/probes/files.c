@@ -2,6 +2,7 @@
 #include "probe.h"
 
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -311,6 +312,26 @@ static void any_ioctl(char **argument)
 	must(syscall(SYS_ioctl, descriptor, number(argument[1]), 1L), "ioctl");
 }
 
+static void ioctl_of_standard_input(char **argument)
+{
+	must(syscall(SYS_ioctl, 0L, number(argument[0]), 1L), "ioctl");
+}
+
+/* lock HOW PATH: hold up whoever else locks a file that can only be read, or writes to it. */
+static void lock(char **argument)
+{
+	int descriptor = sure(open(argument[1], O_RDONLY), "open");
+
+	if (strcmp(argument[0], "advisory") == 0)
+		must(flock(descriptor, LOCK_EX | LOCK_NB), "flock");
+	else if (strcmp(argument[0], "lease") == 0)
+		must(fcntl(descriptor, F_SETLEASE, F_RDLCK), "F_SETLEASE");
+	else if (strcmp(argument[0], "write-lease") == 0)
+		must(fcntl(descriptor, F_SETLEASE, F_WRLCK), "F_SETLEASE");
+	else
+		broken(argument[0]);
+}
+
 /* watch DIRECTORY: be told the names of what is made in it. */
 static void watch(char **argument)
 {
@@ -372,6 +393,8 @@ const struct probe file_probes[] = {
 	{ "inherited", 1, inherited },
 	{ "inode-flags", 2, inode_flags },
 	{ "ioctl", 2, any_ioctl },
+	{ "ioctl-of-standard-input", 1, ioctl_of_standard_input },
+	{ "lock", 2, lock },
 	{ "watch", 1, watch },
 	{ "metadata", 2, metadata },
 	{ "map", 1, map_it },

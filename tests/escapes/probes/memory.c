@@ -161,6 +161,21 @@ static void enter(char **argument)
 	must(syscall(SYS_setns, process, (int)number(argument[1])), "setns");
 }
 
+/* namespace-of PID REQUEST: a descriptor of a namespace of its, by its pidfd. */
+static void namespace_of(char **argument)
+{
+	int process = sure(syscall(SYS_pidfd_open, (pid_t)number(argument[0]), 0), "pidfd_open");
+
+	must(syscall(SYS_ioctl, process, number(argument[1]), 0L), "ioctl");
+}
+
+/* share-core PID: have it run beside oneself on a core, by prctl. */
+static void share_core(char **argument)
+{
+	must(prctl(62 /* PR_SCHED_CORE */, 1 /* CREATE */, 0, 0, 0), "PR_SCHED_CORE_CREATE");
+	must(prctl(62, 2 /* SHARE_TO */, number(argument[0]), 0, 0), "PR_SCHED_CORE_SHARE_TO");
+}
+
 /* shared-memory ID */
 static void shared_memory(char **argument)
 {
@@ -221,6 +236,8 @@ const struct probe memory_probes[] = {
 	{ "migrate-pages", 1, migrate_pages },
 	{ "proc", 2, proc },
 	{ "enter", 2, enter },
+	{ "namespace-of", 2, namespace_of },
+	{ "share-core", 1, share_core },
 	{ "shared-memory", 1, shared_memory },
 	{ "message-queue", 1, message_queue },
 	{ "semaphore", 1, semaphore },

@@ -65,6 +65,16 @@ static void fast_open(char **argument)
 		broken(how);
 }
 
+/* upper-layer NAME: put another protocol onto TCP. */
+static void upper_layer(char **argument)
+{
+	struct sockaddr_in address = loopback(argument[1]);
+	int descriptor = must(socket(AF_INET, SOCK_STREAM, 0), "socket");
+
+	must(connect(descriptor, (struct sockaddr *)&address, sizeof address), "connect");
+	must(setsockopt(descriptor, IPPROTO_TCP, 31 /* TCP_ULP */, argument[0], strlen(argument[0])), "TCP_ULP");
+}
+
 /* datagram FAMILY PORT */
 static void datagram(char **argument)
 {
@@ -198,6 +208,7 @@ const struct probe network_probes[] = {
 	{ "connect", 2, connecting },
 	{ "connect6", 1, connecting_6 },
 	{ "fast-open", 2, fast_open },
+	{ "upper-layer", 2, upper_layer },
 	{ "datagram", 2, datagram },
 	{ "socket", 3, any_socket },
 	{ "listen", 2, listening },
