@@ -17,7 +17,67 @@ _TERMINAL = "terminal injection"
 _INHERITED = "inherited descriptors"
 _LIMITS = "priorities and limits of the supervisor"
 
+_EXEC = "memfd and loader exec"
+_IDENTITY = "tests/runtime/test_executable.py"
+_TRACING = "tests/system/test_exec_tracing.py"
+
 SCENARIOS = (
+    Scenario(
+        _BETWEEN,
+        "program-mapped",
+        "change a program through a shared mapping, under the very same state",
+        "who has it mapped is a writer, and it is not run",
+        f"{_IDENTITY}::test_a_shared_mapping_is_a_writer",
+    ),
+    Scenario(
+        _BETWEEN,
+        "program-rewritten",
+        "open a program for writing, or truncate it, after it was hashed",
+        "whoever does waits, and is seen",
+        f"{_IDENTITY}::test_a_later_writer_is_seen_and_waits",
+    ),
+    Scenario(
+        _BETWEEN,
+        "program-exchanged",
+        "have another image run than the one that was hashed",
+        "it is killed before its first instruction",
+        f"{_IDENTITY}::test_another_image_is_seen",
+    ),
+    Scenario(
+        _EXEC,
+        "exec-allow-memfd",
+        "run a program that is in no file, with `--exec-allow`",
+        "refused, and recorded",
+        f"{_TRACING}::test_a_copy_in_memory_is_seen_and_refused",
+    ),
+    Scenario(
+        _EXEC,
+        "exec-allow-loader",
+        "have the loader load a program, with `--exec-allow`",
+        "refused, and recorded",
+        f"{_TRACING}::test_a_loader_is_seen_and_refused_wherever_it_lies",
+    ),
+    Scenario(
+        _EXEC,
+        "exec-allow-removed",
+        "run a file that was removed, with `--exec-allow`",
+        "refused, and recorded",
+        f"{_TRACING}::test_a_file_that_was_removed_is_seen_and_refused",
+    ),
+    Scenario(
+        _EXEC,
+        "exec-allow-untraced",
+        "make a process that is not traced, with `--exec-allow`",
+        "refused",
+        f"{_TRACING}::test_no_process_is_made_that_is_not_traced_and_none_traces",
+    ),
+    Scenario(
+        _FLOOD,
+        "flood-kernel",
+        "be refused by the kernel thousands of times, where its audit log is read",
+        "64 of them are recorded, the rest is counted",
+        "tests/system/test_kernel_denials.py::test_a_flood_leaves_a_short_record_and_an_outcome",
+    ),
     Scenario(
         _BETWEEN,
         "script-replaced",

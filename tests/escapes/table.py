@@ -75,4 +75,11 @@ TOPICS = (
 )
 """Their order on the page. Every one has a row."""
 
-__all__ = ["HERE", "OPEN", "SCENARIOS", "TOPICS", "WAYS"]
+OF_AN_AGENT = tuple(
+    next(way for way in HERE if way.topic == topic)
+    for topic in TOPICS
+    if any(way.topic == topic for way in HERE)
+)
+"""Those that are tried once more in the profile of an agent."""
+
+__all__ = ["HERE", "OF_AN_AGENT", "OPEN", "SCENARIOS", "TOPICS", "WAYS"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,12 @@ def test_a_way_out(arena: Arena, way: Way, record_property: Callable[[str, objec
         proved = "only root gets further outside; refused inside as well"
     record_property("proved", proved)
     assert arena.inside(way) in way.ends
+
+
+@pytest.mark.parametrize("way", table.OF_AN_AGENT, ids=lambda way: way.name)
+def test_an_agent_in_its_profile_gets_no_further(arena: Arena, way: Way) -> None:
+    """What the profile grants besides, and mediates, opens none of them. The first of each topic is tried."""
+    assert arena.inside(dataclasses.replace(way, flags=(*way.flags, "-p", "claude-code"))) in way.ends
 
 
 @pytest.mark.parametrize("way", table.OPEN, ids=lambda way: way.name)

@@ -258,6 +258,14 @@ _MEMORY_WAYS = (
     ),
     Way(
         _MEMORY,
+        "memory-reap",
+        "take the memory of a process outside away by `process_mrelease(2)`",
+        ("reap", "{victim}"),
+        outside="EINVAL",
+        lacking=("ENOSYS",),
+    ),
+    Way(
+        _MEMORY,
         "memory-move-pages",
         "ask where the pages of a process outside lie, by `move_pages(2)`",
         ("move-pages", "{victim}"),

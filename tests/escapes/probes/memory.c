@@ -93,6 +93,14 @@ static void advise(char **argument)
 	must(syscall(SYS_process_madvise, descriptor, &remote, 1, 20 /* MADV_COLD */, 0), "process_madvise");
 }
 
+/* reap PID */
+static void reap(char **argument)
+{
+	int descriptor = sure(syscall(SYS_pidfd_open, (pid_t)number(argument[0]), 0), "pidfd_open");
+
+	must(syscall(SYS_process_mrelease, descriptor, 0), "process_mrelease");
+}
+
 /* take-descriptor PID DESCRIPTOR */
 static void take_descriptor(char **argument)
 {
@@ -229,6 +237,7 @@ const struct probe memory_probes[] = {
 	{ "write-memory", 2, write_memory },
 	{ "proc-memory", 3, proc_memory },
 	{ "advise", 2, advise },
+	{ "reap", 1, reap },
 	{ "take-descriptor", 2, take_descriptor },
 	{ "compare", 1, compare },
 	{ "robust-list", 1, robust_list },
