@@ -40,6 +40,8 @@ ALLOW = "allow"
 
 MAX_RULES = 256
 MAX_RULE_BYTES = 4_096
+MAX_RULES_BYTES = 24_576
+"""What all of them may come to in the record, whose entries have an end."""
 MAX_HASHED_BYTES = 1 << 29
 """The largest image that is hashed; while one is, nothing else of its launch is seen to."""
 
@@ -185,10 +187,10 @@ def check(asked: Sequence[bytes]) -> None:
     """Refuse what no rule can be made of, without looking at any file.
 
     Raises:
-        UsageError: too many, too long, empty, or with a NUL.
+        UsageError: too many, too long, empty, or with a NUL (``usage.exec``).
     """
-    if len(asked) > MAX_RULES:
-        raise UsageError(f"more than {MAX_RULES} times {_FLAG}", code="usage.exec")
+    if len(asked) > MAX_RULES or sum(map(len, asked)) > MAX_RULES_BYTES:
+        raise _too_many()
     for each in asked:
         if not each or b"\0" in each or len(each) > MAX_RULE_BYTES:
             raise UsageError(
@@ -209,8 +211,12 @@ def resolve(asked: Sequence[bytes], *, workdir: bytes, capabilities: CapabilityS
     Raises:
         LaunchError: a path that leads to no program, to a script or to a loader (``exec.rule``); a directory
             in which the command may write (``exec.writable``).
+        UsageError: they are more than the record takes (``usage.exec``).
     """
-    return tuple(dict.fromkeys(_rule(each, workdir, capabilities) for each in asked))
+    rules = tuple(dict.fromkeys(_rule(each, workdir, capabilities) for each in asked))
+    if sum(len(canonical.encode(rule.document())) for rule in rules) > MAX_RULES_BYTES:
+        raise _too_many()
+    return rules
 
 
 def _rule(asked: bytes, workdir: bytes, capabilities: CapabilitySet) -> Rule:
@@ -296,6 +302,14 @@ def _require_unwritable(directory: bytes, capabilities: CapabilitySet) -> None:
                 code="exec.writable",
                 hint="allow single programs, by their path or their digest",
             )
+
+
+def _too_many() -> UsageError:
+    return UsageError(
+        f"more rules of {_FLAG} than the record takes",
+        code="usage.exec",
+        hint="a directory is for many programs in one place",
+    )
 
 
 def _no_program(asked: bytes, why: str, hint: str | None = None) -> LaunchError:

@@ -139,10 +139,6 @@ class LaunchRequest(NamedTuple):
             from runtime import limits  # noqa: PLC0415  # most launches have none
 
             limits.check(self.limits)
-        if self.exec_allow:
-            from runtime import exec_rules  # noqa: PLC0415  # likewise
-
-            exec_rules.check(self.exec_allow)
         if self.config is not None:
             self._require_manifest_alone()
 

@@ -201,6 +201,10 @@ class Resolution:
             self.exec_allow = tuple(dict.fromkeys((*said, *request.exec_allow)))
             traced = traced or profile.trace_exec
         self.traces_execs = traced or bool(self.exec_allow)
+        if self.exec_allow:
+            from runtime import exec_rules  # noqa: PLC0415  # few launches have rules
+
+            exec_rules.check(self.exec_allow)
 
     def exec_rules(self, capabilities: CapabilitySet) -> ExecRules | None:
         """Return what is asked of each exec; None where they are not seen.

@@ -153,6 +153,24 @@ def test_what_no_rule_can_be_made_of_is_refused_before_any_file_is_looked_at() -
             exec_rules.check(asked)
         assert caught.value.code == "usage.exec"
     exec_rules.check((b"/usr",) * 256)
+    with pytest.raises(UsageError):
+        exec_rules.check((b"/" + b"x" * 200,) * 200)
+
+
+def test_rules_that_no_entry_could_hold_are_refused(tmp_path: Path) -> None:
+    """Each is short as it is typed, and long as it is recorded."""
+    deep = tmp_path.joinpath(*["d" * 200] * 10)
+    deep.mkdir(parents=True)
+    links = []
+    for number in range(30):
+        (deep / str(number)).mkdir()
+        (tmp_path / f"l{number}").symlink_to(deep / str(number))
+        links.append(b"l%d" % number)
+    here = os.fsencode(tmp_path)
+    assert len(exec_rules.resolve(links[:5], workdir=here, capabilities=NOTHING)) == 5
+    with pytest.raises(UsageError) as caught:
+        exec_rules.resolve(links, workdir=here, capabilities=NOTHING)
+    assert caught.value.code == "usage.exec"
 
 
 def test_a_digest_is_of_all_of_a_file_and_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
