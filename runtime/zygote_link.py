@@ -306,7 +306,15 @@ def call(
                 with theirs:
                     _send_packets(ours, placed, memory)
                     link.send(theirs.fileno())
+                ours.settimeout(_START_SECONDS)
                 answer = _await(ours)
+            except TimeoutError:
+                ours.close()
+                raise LaunchError(
+                    "the process that starts commands does not answer",
+                    code="launch.zygote",
+                    hint="is it stopped? a program that is started again has another one",
+                ) from None
             except (ConnectionError, EOFError):
                 ours.close()
                 continue

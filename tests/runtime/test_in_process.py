@@ -322,6 +322,42 @@ def test_a_zygote_that_is_killed_while_commands_run_takes_none_with_it(host: Hos
     assert list(host.sessions().values()) == [WHOLE] * 3
 
 
+def test_a_zygote_that_is_killed_with_a_call_before_it_is_replaced(host: Host) -> None:
+    """The call lies in its socket, and nobody knows whether it was taken: it is made again, and runs once."""
+    found = host.run(
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "(first,) = zygotes()\n"
+        "os.kill(first, signal.SIGSTOP)\n"
+        "running = start(['/bin/sh', '-c', 'echo x >> ran'], allow=['.'], ledger='../l.db')\n"
+        "import sqlite3\n"
+        "connection = sqlite3.connect('../l.db')\n"
+        "until(lambda: connection.execute('SELECT count(*) FROM entry').fetchone() == (6,))\n"
+        "time.sleep(0.5)\n"
+        "os.kill(first, signal.SIGKILL)\n"
+        "say([running.wait().exit, open('ran').read(), zygotes() != [first]])"
+    )
+    assert found == [0, "x\n", True]
+    assert list(host.sessions().values()) == [WHOLE] * 2
+
+
+def test_a_zygote_that_is_stopped_holds_no_launch_up_for_ever(host: Host) -> None:
+    found = host.run(
+        "from runtime import zygote_link\n"
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "zygote_link._START_SECONDS = 0.5\n"
+        "(first,) = zygotes()\n"
+        "os.kill(first, signal.SIGSTOP)\n"
+        "try: launch(['/bin/sh', '-c', ': > ran'], allow=['.'], ledger='../l.db')\n"
+        "except LaunchError as error: code = error.code\n"
+        "os.kill(first, signal.SIGCONT)\n"
+        "zygote_link._START_SECONDS = 30\n"
+        "exit = launch(['/bin/sh', '-c', 'exit 4'], ledger='../l.db').exit\n"
+        "say([code, os.path.exists('ran'), exit])"
+    )
+    assert found == ["launch.zygote", False, 4]
+    assert list(host.sessions().values()) == [WHOLE, ["intent", "outcome", "attestation"], WHOLE]
+
+
 def test_the_zygote_ends_with_its_host(host: Host) -> None:
     begun = host.begin("launch(['/bin/true'], ledger='../l.db')\nsay(zygotes())")
     out, _ = begun.communicate(timeout=60)
