@@ -14,7 +14,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from store.errors import LedgerError
 from store.group_commit import GroupCommit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from store.ledger import Appended, Draft, Ledger
 
@@ -39,32 +38,38 @@ class _Open:
         process: the pid of who opened it.
     """
 
-    def __init__(self, ledger: Ledger, before: frozenset[int]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.process = os.getpid()
-        self._identities = _identities(_descriptors() - before)
+        self._held = _held(ledger.path)
         self.group = GroupCommit(ledger)
         self.borrowers = 0
         self.is_stale = False
 
     def has_its_descriptors(self) -> bool:
         """Return whether nobody has closed them, so that what SQLite writes goes where it thinks."""
-        return _identities(self._identities.keys()) == self._identities
+        left = {file for descriptor, file in self._held.items() if _file(descriptor) == file}
+        # Others can have had a file open as well when it was looked at: that they have closed it is theirs.
+        return left == set(self._held.values())
 
 
-def _descriptors() -> frozenset[int]:
-    return frozenset(map(int, os.listdir("/proc/self/fd")))
-
-
-def _identities(descriptors: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Return which files of a file system are behind descriptors; what is none of these is left out."""
-    found = {}
-    for descriptor in descriptors:
+def _held(path: bytes) -> dict[int, tuple[int, int]]:
+    """Return the descriptors of this process that are a ledger's file, or that of SQLite's locks."""
+    files = set()
+    for suffix in (b"", b"-shm"):
         with contextlib.suppress(OSError):
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode):
-                found[descriptor] = status.st_dev, status.st_ino
-    return found
+            status = os.stat(path + suffix)
+            files.add((status.st_dev, status.st_ino))
+    found = {descriptor: _file(descriptor) for descriptor in map(int, os.listdir("/proc/self/fd"))}
+    return {descriptor: file for descriptor, file in found.items() if file is not None and file in files}
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class SharedLedger:
@@ -152,8 +157,7 @@ def borrow(slot: tuple[object, ...], opening: Callable[[], Ledger]) -> SharedLed
                 _close(opened)
             opened = None
         if opened is None:
-            before = _descriptors()
-            opened = _Open(opening(), before)
+            opened = _Open(opening())
         else:
             del _open[slot]
         _open[slot] = opened  # as the last one used

@@ -566,6 +566,26 @@ def test_a_host_that_closes_what_is_open_is_told_and_nothing_is_written_elsewher
     assert list(host.sessions().values()) == [WHOLE] * 2
 
 
+def test_what_other_threads_open_meanwhile_is_not_taken_for_the_ledgers(host: Host) -> None:
+    """Files that are open when a ledger is opened, the ledger itself among them, and closed afterwards."""
+    found = host.run(
+        "from runtime import shared_ledgers\n"
+        "from store.ledger import Ledger\n"
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "shared_ledgers.close_idle()\n"
+        "opening, theirs = Ledger.open.__func__, []\n"
+        "def busy(*arguments, **options):\n"
+        "    theirs.extend(os.open(name, os.O_RDONLY) for name in ('../l.db', '/etc/passwd', '/etc/group'))\n"
+        "    return opening(*arguments, **options)\n"
+        "Ledger.open = classmethod(busy)\n"
+        "first = launch(['/bin/true'], ledger='../l.db').exit\n"
+        "for number in theirs[1:]: os.close(number)\n"
+        "os.dup2(os.open('/dev/null', os.O_RDONLY), theirs[0])\n"
+        "say([first, len(theirs), launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit])"
+    )
+    assert found == [0, 3, 3]
+
+
 def test_a_host_that_masks_and_handles_everything(host: Host) -> None:
     found = host.run(
         "for number in signal.valid_signals():\n"
