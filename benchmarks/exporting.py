@@ -31,9 +31,9 @@ _OTHERS = {
 }
 _PER_LAUNCH = 50
 _SIZE, _QUICK_SIZE = 100_000, 10_000
-_SMALL, _LARGE = 10_000, 1_000_000
+_SMALL, _LARGE = 100_000, 1_000_000
 _JSON_LINES_A_SECOND, _OCSF_A_SECOND = 50_000, 15_000
-_FLAT = 1.2
+_FLAT = 1.15
 
 
 def measure(workspace: Workspace, *, quick: bool) -> Result:

@@ -61,7 +61,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--unsafe-plain-http", action="store_true", help="http:// to another host")
     export.add_choice_flags(parser)
-    parser.set_defaults(to="otlp", out=None, overwrite=False, controls=None, region="", account="")
+    parser.set_defaults(
+        to="otlp", out=None, overwrite=False, controls=None, print_controls=None, region="", account=""
+    )
     parser.epilog = _EPILOG
 
 

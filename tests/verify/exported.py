@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from tests.verify.conftest import run
+from tests.verify.conftest import PUBLISHED, run
 
 if TYPE_CHECKING:
     from tests.verify.conftest import Bench, Book
@@ -24,3 +25,18 @@ def export_of(bench: Bench, ledger: str, form: str, *arguments: str, status: int
     assert ended == status, said
     with open(out, "rb") as file:
         return file.read()
+
+
+def check(bench: Bench, data: bytes, *arguments: str, key: str = "key.pub") -> tuple[int, dict[str, Any]]:
+    """Run ``export-check``, which must say the same in both formats and be of its schema."""
+    path = bench.path("checked.export")
+    with open(path, "wb") as file:
+        file.write(data)
+    asked = ["export-check", path, "-k", bench.path(key), *arguments]
+    status, text = run(asked)
+    again, output = run([*asked, "--format", "json"])
+    document = json.loads(output)
+    PUBLISHED[document["schema"]].validate(document)
+    assert status == again == document["exit"]
+    assert all(line.isprintable() for line in text.split("\n"))
+    return status, document

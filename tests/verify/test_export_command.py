@@ -16,7 +16,7 @@ import pytest
 import verify
 from attest import canonical, checkpoint, entry, note, proof, tree
 from tests.verify.conftest import PUBLISHED, run
-from tests.verify.exported import export, export_of
+from tests.verify.exported import check, export, export_of
 from tests.verify.hostile_texts import BYTES, TEXTS, hostile_book
 from verify.cli import export as command
 from verify.exports import csv_rows, exporting, facts, formats
@@ -33,21 +33,6 @@ linux = pytest.mark.skipif(
 )
 MAIN = "import sys; from verify.cli import main; sys.exit(main(sys.argv[1:]))"
 RECORD = PUBLISHED["urn:nono-attest:schema:v1:export-record"]
-
-
-def check(bench: Bench, data: bytes, *arguments: str, key: str = "key.pub") -> tuple[int, dict[str, Any]]:
-    """Run ``export-check``, which must say the same in both formats and be of its schema."""
-    path = bench.path("checked.export")
-    with open(path, "wb") as file:
-        file.write(data)
-    asked = ["export-check", path, "-k", bench.path(key), *arguments]
-    status, text = run(asked)
-    again, output = run([*asked, "--format", "json"])
-    document = json.loads(output)
-    PUBLISHED[document["schema"]].validate(document)
-    assert status == again == document["exit"]
-    assert all(line.isprintable() for line in text.split("\n"))
-    return status, document
 
 
 # --- what is written ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from attest import canonical, entry
-from tests.verify.exported import export, export_of
+from tests.verify.exported import check, export, export_of
 from tests.verify.hostile_texts import hostile_book
 
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def test_decisions_about_networks(
 def test_findings_are_events_too_and_a_made_up_one_is_not_taken(
     bench: Bench, book: Book, shapes: Any
 ) -> None:
-    from tests.verify.test_export_command import check
-
     book.add(entry.INTENT, book.new_session(), shapes.INTENT)
     data = export(bench, book, "ocsf", "--with-proofs", status=3)
     found = events(data)[-1]
@@ -193,10 +191,8 @@ def test_signatures_have_the_shape_of_the_profile_to_come(bench: Bench, book: Bo
 
 def test_entries_of_another_launch_are_not_taken_for_its_own(bench: Bench, book: Book) -> None:
     """Each of them is proven; but who asked for one launch did not ask for the other."""
-    from tests.verify.test_export_command import check
-
     lines = export(bench, book, "ocsf", "--with-proofs").splitlines()
-    start, denied, other = (json.loads(lines[index]) for index in (2, 3, 8))
+    denied, other = (json.loads(lines[index]) for index in (3, 8))
     launch = denied["unmapped"]["nono"]["launch"]
     own = {
         "index": 3,
@@ -215,7 +211,6 @@ def test_entries_of_another_launch_are_not_taken_for_its_own(bench: Bench, book:
         changed = json.loads(json.dumps(denied))
         changed["unmapped"]["nono"]["launch"] = others
         assert check(bench, json.dumps(changed).encode())[0] == 1
-    del start
 
 
 def test_direct_launches_end_with_their_start(

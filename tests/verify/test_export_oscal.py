@@ -196,6 +196,16 @@ def test_a_table_of_ones_own(bench: Bench, book: Book) -> None:
     assert states(found) == {"m.1": ("satisfied", "pass")}
 
 
+def test_the_table_is_written_to_be_changed(bench: Bench, book: Book) -> None:
+    status, text = run(["export", "--print-controls"])
+    assert status == 0
+    table = bench.path("printed.toml")
+    with open(table, "w", encoding="utf-8") as file:
+        file.write(text)
+    path = bench.write(book)
+    assert export_of(bench, path, "oscal", "--controls", table) == export_of(bench, path, "oscal")
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

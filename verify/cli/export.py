@@ -13,7 +13,7 @@ from verify.cli.failures import not_checked
 from verify.cli.parsing import Parser, moment
 from verify.cli.streams import complain, write, write_bytes
 from verify.errors import NotCheckedError, UsageError
-from verify.exports import exporting, formats
+from verify.exports import controls, exporting, formats
 from verify.exports.records import Options
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ _EXAMPLES = """\
   nono-verify export ledger.db -k ci.pub --to csv --kind launch.intent --kind launch.outcome
   nono-verify export ledger.db -k ci.pub --to parquet --region eu-central-1 --out lake
   nono-verify export ledger.db -k ci.pub --to oscal --out assessment.json
+  nono-verify export --print-controls > mine.toml
   nono-verify export ledger.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
 
 HINT = "to export it all the same, each record marked: --unsafe-export-unverified"
@@ -96,7 +97,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     written.add_argument(
         "--controls",
         metavar="FILE",
-        help="of oscal: the controls that it speaks of, a copy of verify/exports/controls.toml",
+        help="of oscal: the controls that it speaks of, a table as --print-controls writes it",
+    )
+    written.add_argument(
+        "--print-controls", action=_PrintControls, nargs=0, help="write the table of controls, and do no more"
     )
     written.add_argument(
         "--region",
@@ -213,6 +217,15 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
     return verdict.exit
 
 
+class _PrintControls(argparse.Action):
+    """Write the verifier's own table of controls, to be changed and named with ``--controls``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        """Write it and leave."""
+        write(controls.own_text())
+        parser.exit()
+
+
 def _part(text: str) -> str:
     """Return a part of a path of the layout, for argparse."""
     if not re.fullmatch("[A-Za-z0-9_-]{1,64}", text):
@@ -232,6 +245,8 @@ def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
         raise UsageError(f"--to {options.to} makes a directory: --out DIRECTORY, which must not exist")
     if options.controls is not None and options.to != "oscal":
         raise UsageError("--controls is about --to oscal")
+    if options.out is not None and "\0" in options.out:
+        raise UsageError("--out: nothing can have a name with a NUL character")
     if options.overwrite and options.out is None:
         raise UsageError("--overwrite is about --out FILE")
 
@@ -264,9 +279,8 @@ def _write(
         raise NotCheckedError(
             f"{options.out} exists already", code="export.exists", hint="name another file, or --overwrite"
         ) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file can have such a name"
-        raise NotCheckedError(f"cannot write {options.out}: {reason}", code="export.unwritable") from None
+    except OSError as error:
+        raise _unwritable(options.out, error) from None
 
 
 def _write_directory(path: str, export_to: Callable[[str], int]) -> int:
@@ -280,9 +294,12 @@ def _write_directory(path: str, export_to: Callable[[str], int]) -> int:
             return export_to(directory)
     except FileExistsError:
         raise NotCheckedError(f"{path} exists already", code="export.exists", hint="name another") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "nothing can have such a name"
-        raise NotCheckedError(f"cannot write {path}: {reason}", code="export.unwritable") from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: str, error: OSError) -> NotCheckedError:
+    return NotCheckedError(f"cannot write {path}: {error.strerror or error}", code="export.unwritable")
 
 
 def _within(asked: exporting.Asked, directory: str) -> exporting.Asked:

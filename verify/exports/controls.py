@@ -75,6 +75,12 @@ def read(path: str | None) -> tuple[Framework, ...]:
         raise NotCheckedError(f"{shown} is no table of controls: {error}", code="controls.form") from None
 
 
+def own_text() -> str:
+    """Return the table that comes with the verifier, as it stands in its file."""
+    with open(_OWN, encoding="utf-8") as file:
+        return file.read()
+
+
 class _FormError(Exception):
     """What is wrong with a table."""
 
