@@ -54,6 +54,7 @@ def hostile_book() -> Book:
                 outputs=[text, BYTES],
                 host={**INTENT["host"], "name": text},
                 profile=[{"name": text, "sha256": "a" * 64}],
+                capability_elevation=True,
             ),
         )
         for what in ("approval", "exec", "file", "network", "unix-socket", "url"):
