@@ -83,6 +83,8 @@ _KINDS = {
 }
 _TIME = 0x00000080
 _USER = 0x10000000
+# Where the system gives them to root alone, or has none left.
+_NO_USER_NAMESPACES = ("EPERM", "EACCES", "ENOSPC")
 _NAMESPACE_WAYS = (
     *(
         Way(
@@ -111,13 +113,21 @@ _NAMESPACE_WAYS = (
         "unshare-user",
         "unshare the user namespace, which takes no root",
         ("call", "{call:unshare}", hex(_USER)),
+        lacking=_NO_USER_NAMESPACES,
     ),
-    Way(_NAMESPACES, "clone-user", "clone into a new user namespace", ("clone-flags", hex(_USER))),
+    Way(
+        _NAMESPACES,
+        "clone-user",
+        "clone into a new user namespace",
+        ("clone-flags", hex(_USER)),
+        lacking=_NO_USER_NAMESPACES,
+    ),
     Way(
         _NAMESPACES,
         "clone-user-with-a-dirty-register",
         "the same, with bits above those of the flags",
         ("clone-flags", hex(1 << 32 | _USER)),
+        lacking=_NO_USER_NAMESPACES,
     ),
     Way(
         _NAMESPACES,
@@ -125,13 +135,14 @@ _NAMESPACE_WAYS = (
         "clone into a new user namespace by `clone3(2)`",
         ("clone3", hex(_USER)),
         ends=("ENOSYS",),
+        lacking=_NO_USER_NAMESPACES,
     ),
     Way(
         _NAMESPACES,
         "user-namespace-capability",
         "have every capability, in a user namespace of one's own",
         ("user-namespace-capability",),
-        lacking=("EPERM",),
+        lacking=_NO_USER_NAMESPACES,
     ),
     Way(
         _NAMESPACES,
@@ -152,7 +163,7 @@ _NAMESPACE_WAYS = (
         "mount-in-a-user-namespace",
         "the same, as root of a user namespace",
         ("user-namespace", "{granted}"),
-        lacking=("EPERM",),
+        lacking=_NO_USER_NAMESPACES,
     ),
 )
 

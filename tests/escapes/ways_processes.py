@@ -75,8 +75,17 @@ _HARMLESS = {
     "root": (_PROC, "open the root of {}", ("EACCES",)),
     "descriptor": (_DESCRIPTORS, "take a descriptor of {}", ("EPERM",)),
 }
+# Where Yama lets only parents trace, an ordinary user does not get at these outside either.
+_TRACED = frozenset(("mem", "descriptor"))
 _SUPERVISOR = tuple(
-    Way(topic, f"{who}-{how}", said.format(name), ("supervisor", who, how), ends=ends)
+    Way(
+        topic,
+        f"{who}-{how}",
+        said.format(name),
+        ("supervisor", who, how),
+        ends=ends,
+        ordinary=ends if how in _TRACED else (),
+    )
     for who, name in _SUPERVISORS.items()
     for how, (topic, said, ends) in _HARMLESS.items()
 )
