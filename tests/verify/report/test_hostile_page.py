@@ -113,6 +113,25 @@ def test_a_search_for_hostile_text_finds_it_as_text(
     assert "<img src=x onerror=" in opened.page.inner_text("#row-0")
 
 
+def test_a_path_of_many_names_is_shown_to_its_end(
+    reporter: Reporter, new_book: Callable[[], Book], shapes: Any, opened: Opened
+) -> None:
+    book = new_book()
+    long, longer = "/" + "/".join("q" * 100), "/" + "/".join("q" * 100) + "/end"
+    grant = {"access": "readwrite", "asked": "x", "source": "user", "type": "directory"}
+    capabilities = {
+        "files": [{**grant, "path": long}, {**grant, "path": longer}],
+        "network": {"mode": "blocked"},
+    }
+    digest = shapes.hashlib.sha256(shapes.encode(capabilities)).hexdigest()
+    book.launch(start=shapes.changed(shapes.START, capabilities=capabilities, capabilities_sha256=digest))
+    opened.open(reporter.of(book)).ready()
+    opened.page.click("#row-0")
+    opened.page.wait_for_selector("#proof svg")
+    names = opened.page.locator("#detail .tree .path").all_text_contents()
+    assert ["".join(names).count("q"), names[-1].endswith("/end")] == [63 + 37 + 37, True]
+
+
 @pytest.mark.parametrize(
     "fragment",
     ["#<img src=x onerror=alert(1)>", "#__proto__", "#constructor", "#" + "0" * 32, "#%00", "#check-status"],
@@ -150,6 +169,11 @@ def test_entries_of_no_form_leave_a_page_that_can_be_read(
         session = f"0192{number:08x}70008{'f' * 15}"
         entry = {"v": 1, "kind": kind, "session": session, "seq": 0, "time": "x", "data": data}
         book.bodies.append(json.dumps(entry).encode())
+    deep = '{"parts":[' * 5_000 + "]}" * 5_000
+    head = '{"v":1,"seq":0,"time":"x","session":'
+    book.bodies.append(f'{head}"deep","kind":"launch.intent","data":{{"command":[{deep}]}}}}'.encode())
+    book.bodies.append(f'{head}"{"s" * 60_000}","kind":"launch.lost","data":{{}}}}'.encode())
+    count = len(ODD) + 3
     stray = {"v": 1, "kind": "ledger.key", "session": None, "seq": 0, "time": "", "data": {"public_key": "x"}}
     book.bodies.append(json.dumps(stray).encode())
     book.bodies += [b"{", b"[]", b"null", b"", b'{"session": 7, "kind": [], "time": {}}', b"no UTF-8"]
@@ -162,8 +186,8 @@ def test_entries_of_no_form_leave_a_page_that_can_be_read(
     opened.ready()
     assert opened.result == "failed"
     assert opened.errors == []
-    assert opened.page.inner_text("#count") == f"{len(ODD) + 1} launches of {len(ODD) + 1}"
-    for at in range(len(ODD) + 1):
+    assert opened.page.inner_text("#count") == f"{count} launches of {count}"
+    for at in range(count):
         opened.page.click(f"#row-{at}")
         opened.page.wait_for_selector("#proof > *")
         opened.page.click("#detail-close")
