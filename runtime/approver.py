@@ -4,10 +4,9 @@ An :class:`Approver` is asked one question at a time and is never waited for: it
 and a time after which no answer is a refusal. The only one so far asks on the terminal of nono's own session
 (:class:`TerminalApprover`). It must be a terminal that the command has not: one that can write to it could
 show what it likes around the question, and one that reads from it could take the answer away. So the command
-gets a session of its own, without any terminal, and the launch is refused where one of its standard streams
-is one, or where a grant reaches the terminal's file. A command that has a pseudo-terminal of its own, which
-nono hands on, is the other arrangement in which it cannot answer itself; that needs an approver that holds
-the relay back while it asks, and there is none yet.
+has either a terminal of its own, whose relay (:mod:`runtime.pseudo_terminal`) is held back while somebody is
+asked; or a session of its own, without any terminal. The launch is refused where one of its standard streams
+is the terminal all the same, or where a grant reaches the terminal's file.
 
 What is shown is escaped, and of a bounded length; what was typed before the question is thrown away.
 """
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runtime.capabilities import CapabilitySet
+    from runtime.pseudo_terminal import PseudoTerminal
 
 PERSON = "person"
 POLICY = "policy"
@@ -111,6 +111,7 @@ class TerminalApprover:
     Args:
         capabilities: what the command may do without being asked about.
         streams: the descriptors that become its standard streams.
+        relay: what hands on between its own terminal and this one, None where it has none.
         seconds: how long a person has.
 
     Raises:
@@ -122,17 +123,19 @@ class TerminalApprover:
         capabilities: CapabilitySet,
         *,
         streams: Sequence[int] = (0, 1, 2),
+        relay: PseudoTerminal | None = None,
         seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._seconds = seconds
+        self._relay = relay
         self._deadline: float | None = None
         self._typed = b""
         self._shown = False
         self._poll: select.poll | None = None
-        if any(os.isatty(number) for number in streams):
+        if relay is None and any(os.isatty(number) for number in streams):
             raise _error(
                 "the command shares the terminal: it could answer for you",
-                "redirect its three standard streams, for instance: </dev/null 2>&1 | cat",
+                "leave all three of its streams to the terminal, without --no-pty; or redirect all three",
             )
         try:
             self._terminal = os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -163,6 +166,8 @@ class TerminalApprover:
         self._shown = False
         with contextlib.suppress(OSError, termios.error):
             if self._is_in_the_foreground():
+                if self._relay is not None:
+                    self._relay.hold()
                 termios.tcflush(self._terminal, termios.TCIFLUSH)
                 self._shown = os.write(self._terminal, data := text.encode()) == len(data)
         if self._poll is not None:
@@ -201,6 +206,8 @@ class TerminalApprover:
             self._deadline = None
             if self._poll is not None:
                 self._poll.unregister(self._terminal)
+            if self._relay is not None:
+                self._relay.resume()
         return decided
 
     def _read(self) -> Answer | None:

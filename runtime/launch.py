@@ -421,7 +421,7 @@ class Launch:
                 return False
             return True
 
-        asking = approver.TerminalApprover(capabilities, streams=self._process.streams)
+        asking = approver.TerminalApprover(capabilities, streams=self._process.streams, relay=self._terminal)
         guard = self._resolution.guard(self._recording.closed_files(self._request))
         self._elevation = elevation.Elevation(asking, guard, record)
         self._cleanup.callback(self._elevation.close)

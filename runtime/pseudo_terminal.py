@@ -50,6 +50,8 @@ _WINDOW_SIZE_BYTES = 8
 _PIECE_BYTES = 65_536
 # As much as the kernel holds of what was written to a pseudo-terminal (tty_buffer.c), and more.
 _MOST_LEFT_BYTES = 1 << 20
+# DECSTR (xterm's control sequences): colours, scrolled region and cursor, as they are at first; and text.
+_SOFT_RESET = b"\x1b[!p\x1b[0m\x0f"
 _MOST_ECHOED = 8  # of one byte: a tab
 _LOOK_MS = 200
 _WAKE_SECONDS = 0.05
@@ -87,6 +89,8 @@ class PseudoTerminal:
         self._is_raw = self._is_gone = self.has_shown = False
         self._typed_bytes = self._shown_bytes = 0
         self._is_in_front = _is_in_front()
+        self._is_held = False
+        self._poll: select.poll | None = None
         self._until: dict[int, int] = {}
         # What the monitor must know when this process is gone: whether the terminal is raw, and what it was.
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
@@ -161,7 +165,7 @@ class PseudoTerminal:
     def _look(self) -> None:
         """See whether this is in the foreground, and take the terminal if it is."""
         self._is_in_front = _is_in_front()
-        if self._is_gone:
+        if self._is_gone or self._is_held:
             return
         if not self._is_in_front:
             self._set_raw(is_raw=False)  # whoever is there has it now
@@ -192,6 +196,27 @@ class PseudoTerminal:
                 if _is_in_front():
                     termios.tcsetattr(0, termios.TCSANOW, self._saved)
             self._set_raw(is_raw=False)
+
+    def hold(self) -> None:
+        """Hand nothing on, and give the terminal back, while somebody is asked on it.
+
+        What the command has set of it is reset, as far as that can be, so that the question is seen.
+        """
+        self._is_held = True
+        with contextlib.suppress(OSError):
+            if _is_in_front():
+                os.write(self._sink, _SOFT_RESET)
+        self.give_back()
+
+    def resume(self) -> None:
+        """Go on, and have a command that fills the screen draw it again."""
+        self._is_held = False
+        self._look()
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._own, termios.TIOCSWINSZ, b"\1\0" * 2 + b"\0" * 4)
+        self._take_size()
+        if self._poll is not None:
+            self.register(self._poll)
 
     def leave_to_launcher(self) -> None:
         """Have the monitor leave the terminal alone: it sees this process hang up, which is still there."""
@@ -265,7 +290,12 @@ class PseudoTerminal:
                 with contextlib.suppress(KeyError):
                     poll.unregister(descriptor)
             return
+        self._poll = poll
         poll.register(self._changed, select.POLLIN)
+        if self._is_held:
+            for descriptor in (self._own, self._source, self._sink):
+                poll.register(descriptor, 0)
+            return
         own = (0 if self._written else select.POLLIN) | (select.POLLOUT if self._typed else 0)
         poll.register(self._own, own)
         poll.register(self._sink, select.POLLOUT if self._written and self._may_write() else 0)
@@ -284,6 +314,11 @@ class PseudoTerminal:
             self._heed([info.signal for info in syscalls.read_signals(self._changed)])
         if (ready.get(self._source, 0) | ready.get(self._sink, 0)) & (select.POLLHUP | select.POLLERR):
             self._lose()
+        if not self._is_held:
+            self._relay(ready)
+        self.register(poll)
+
+    def _relay(self, ready: Mapping[int, int]) -> None:
         if ready.get(self._own, 0) & select.POLLIN:
             self._read()
         elif ready.get(self._sink, 0) & select.POLLOUT:
@@ -294,16 +329,22 @@ class PseudoTerminal:
             self._type()
         elif ready.get(self._source, 0) & select.POLLIN:
             self._take_typed()
-        self.register(poll)
 
     def _heed(self, signals: Sequence[int]) -> None:
-        if signal.SIGTSTP in signals:  # from somebody else than a key: it is for the command
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._own, _TIOCSIG, signal.SIGTSTP)
+        if signal.SIGTSTP in signals:  # the terminal is not raw, or it is from somebody else than a key
+            self.press(signal.SIGTSTP)
         if signal.SIGCONT in signals:
             self._look()
         if signals:
             self._take_size()
+
+    def press(self, number: int) -> bool:
+        """Have the key that means a signal pressed on the command's terminal; return whether there is one."""
+        try:
+            fcntl.ioctl(self._own, _TIOCSIG, number)
+        except OSError:  # none means that signal, or the terminal is gone
+            return False
+        return True
 
     def _may_write(self) -> bool:
         if self._is_in_front:

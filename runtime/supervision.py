@@ -566,7 +566,10 @@ class Supervision:
     def _forward(self, seen: Sequence[syscalls.SignalInfo]) -> None:
         for info in seen:
             with contextlib.suppress(ProcessLookupError):  # it has ended, and what it left is being killed
-                if info.code == syscalls.SI_KERNEL and self._has_it_from_the_terminal(info.signal):
+                if info.code == syscalls.SI_KERNEL and (
+                    self._has_it_from_the_terminal(info.signal)
+                    or (self._terminal is not None and self._terminal.press(info.signal))
+                ):
                     continue
                 signal.pidfd_send_signal(self._pidfd, info.signal)
 
