@@ -246,7 +246,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capability-elevation",
         action="store_true",
-        help="ask on the terminal about each file that no grant covers; the command has a terminal of its own, or none",
+        help="ask on the terminal about each file that no grant covers; the command has another one, or none",
     )
     record = parser.add_argument_group("record")
     record.add_argument("--ledger", metavar="FILE", help="the ledger (default: the key's own)")
