@@ -239,7 +239,11 @@ def _rule(asked: bytes, workdir: bytes, capabilities: CapabilitySet) -> Rule:
         finally:
             os.close(handle)
     except OSError as error:
-        raise _no_program(asked, os.strerror(error.errno or errno.EIO)) from None
+        raise _no_program(
+            asked,
+            os.strerror(error.errno or errno.EIO),
+            "name a program or a directory that can be read, or a SHA-256 as 64 small hex digits",
+        ) from None
 
 
 def _digest_of(asked: bytes, path: bytes) -> str:
@@ -253,7 +257,7 @@ def _digest_of(asked: bytes, path: bytes) -> str:
                 "allow the interpreter; rules are about programs, not about what they read",
             )
         if header != b"\x7fELF":
-            raise _no_program(asked, "it is no program")
+            raise _no_program(asked, "it is no program", "name an ELF executable, or a directory of them")
         if loaders.is_loader(descriptor):
             raise _no_program(
                 asked, "it is a loader, which would run any file", "allow the programs that are meant"

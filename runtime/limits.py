@@ -123,7 +123,9 @@ def _number(kind: _Kind, value: object, called: str, *, typed: bool) -> int:
     if isinstance(value, str) and (typed or kind.text is not _COUNT):
         if not kind.text.fullmatch(value):
             raise UsageError(
-                f"{called}: {bounded(value)!r} is not a limit", code="usage.limit", hint=f"write {kind.form}"
+                f"{called}: {bounded(value)!r} is not a limit",
+                code="usage.limit",
+                hint=f"write {kind.form}; a plain number is {_bounds(kind)}",
             )
         found = _of_text(value, kind.scale)
     elif type(value) is int:
@@ -144,10 +146,11 @@ def _of_text(text: str, scale: int) -> int:
 
 def _require_within(kind: _Kind, value: int, called: str) -> None:
     if not kind.least <= value <= kind.most:
-        least, most = -(-kind.least // kind.scale), kind.most // kind.scale
-        raise UsageError(
-            f"{called}: out of its bounds", code="usage.limit", hint=f"from {least:,} to {most:,}"
-        )
+        raise UsageError(f"{called}: out of its bounds", code="usage.limit", hint=_bounds(kind))
+
+
+def _bounds(kind: _Kind) -> str:
+    return f"from {-(-kind.least // kind.scale):,} to {kind.most // kind.scale:,}"
 
 
 def check(limits: Mapping[str, int]) -> None:

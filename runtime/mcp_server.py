@@ -107,15 +107,16 @@ class ExecServer:
             "nono", version=__version__, on_list_tools=self._list, on_call_tool=self._call
         )
 
-    def serve(self, leave: Callable[[], NoReturn]) -> None:
+    def serve(self, leave: Callable[[int], NoReturn]) -> None:
         """Serve over standard input and output until the client is gone, or this is told to end.
 
         Args:
-            leave: ends the process: what reads standard input waits in a thread, perhaps for ever.
+            leave: ends the process, with an exit code: what reads standard input waits in a thread, perhaps
+                for ever.
         """
         asyncio.run(self._serve(leave))
 
-    async def _serve(self, leave: Callable[[], NoReturn]) -> None:
+    async def _serve(self, leave: Callable[[int], NoReturn]) -> None:
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, told.set)
@@ -128,9 +129,21 @@ class ExecServer:
         while self._running:
             await next(iter(self._running)).ended()
             await asyncio.sleep(0)
-        if serving.done():
-            serving.result()
-        leave()
+        leave(self._status(serving.exception()) if serving.done() else 0)
+
+    def _status(self, error: BaseException | None) -> int:
+        """Return the exit code for how the client was served to the end."""
+        if error is None:
+            return 0
+        # The package's writer and reader are a group of tasks.
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if not isinstance(error, OSError):
+            raise error
+        if isinstance(error, BrokenPipeError):  # it hung up before its answer
+            return 0
+        self._notify(f"nono: the client cannot be answered: {error.strerror}")
+        return 1
 
     async def _serve_streams(self) -> None:
         async with stdio_server() as (reader, writer):

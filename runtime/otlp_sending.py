@@ -83,6 +83,8 @@ def collector(
         host, port = parts.hostname, parts.port
     except ValueError:
         raise _usage(f"{url!r} is no URL") from None
+    if port == 0:
+        raise _usage("the port of a collector is from 1 to 65535")
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
         raise _usage("the URL of a collector is https://HOST[:PORT][/PATH]")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

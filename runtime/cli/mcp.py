@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from runtime.cli import run as launching
 from runtime.cli import say
-from runtime.errors import LaunchError
+from runtime.errors import LaunchError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from typing import NoReturn
+
+    from runtime.request import LaunchRequest
 
 EPILOG = """\
 Started by a client of the Model Context Protocol, which speaks over standard input and output. The tool is
 exec: a command, what it reads, a time-out; its exit code or signal and its output come back. Grants, limits,
 network, profile and record are said here, and are the same for every call: no call can widen them. Calls run
 at the same time, each is a launch with a record of its own, and one that is cancelled ends its command. When
-the client hangs up, or on INT, TERM or HUP, what still runs is ended, and its record closed.
+the client hangs up, or on INT, TERM or HUP, what still runs is ended, and its record closed. A profile, a
+manifest or a configuration that no call could use is refused before the first; each call has no terminal, so
+there is no --startup-timeout.
 
 The protocol needs the package mcp: pip install 'nono-attest[mcp]'.
 
@@ -43,6 +49,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until the client is gone, and return the exit code."""
     from runtime import limits  # noqa: PLC0415  # the parser does without
 
+    if arguments.startup_timeout is not None:
+        raise UsageError(
+            "--startup-timeout is about what is shown on a terminal, and a call has none",
+            hint="give each call a time as a whole: --timeout DURATION",
+        )
+    if sys.stdin is None or sys.stdout is None:
+        raise LaunchError(
+            "the client is spoken to over standard input and output, and one of them is closed",
+            code="mcp.streams",
+            hint="let a client of the protocol start it: nono mcp --help",
+        )
     arguments.command = []
     request = launching.request_of(arguments)
     called = {"max_file_size": arguments.output_limit}
@@ -55,12 +72,24 @@ def run(arguments: argparse.Namespace) -> int:
             code="mcp.missing",
             hint="pip install 'nono-attest[mcp]', into the environment that nono is installed in",
         ) from None
+    _require_usable(request)
+    if sys.stdin.isatty():
+        say("nono: waiting for a client of the Model Context Protocol on standard input; Ctrl-C ends it")
     ExecServer(request, output_limit, say).serve(_leave)
     return 0
 
 
-def _leave() -> NoReturn:
+def _require_usable(request: LaunchRequest) -> None:
+    """Refuse now what would be refused at each call, where the agent alone hears of it."""
+    from runtime.resolution import Places, Resolution  # noqa: PLC0415  # the server has it
+
+    with contextlib.ExitStack() as cleanup:
+        any_call = request._replace(command=(b"true",))
+        Resolution(any_call, Places.of_user(), notify=lambda _: None, cleanup=cleanup)
+
+
+def _leave(status: int) -> NoReturn:
     from runtime import shared_ledgers  # noqa: PLC0415  # the server has it
 
     shared_ledgers.close_idle()
-    os._exit(0)
+    os._exit(status)

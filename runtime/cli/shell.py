@@ -84,11 +84,15 @@ def own_shell(tell: Callable[[str], object]) -> str:
     known = _known_shells()
     database = _of_user_database()
     named = os.environ.get("SHELL", "")
+    if named and (named in known or (database is not None and named == database)):
+        return named
+    taken = database if database in known else _LAST
     if named:
-        if named in known or (database is not None and named == database):
-            return named
-        tell(f"nono: SHELL is {shown(os.fsencode(named))}, which is neither yours nor one of {_SHELLS}")
-    return database if database in known else _LAST
+        tell(
+            f"nono: SHELL is {shown(os.fsencode(named))}, which is neither yours nor one of {_SHELLS}, so"
+            f" {taken} is launched (--shell names another)"
+        )
+    return taken
 
 
 def _known_shells() -> frozenset[str]:

@@ -7,7 +7,7 @@ import argparse
 from runtime.cli import complain, say
 from runtime.cli import run as supervised
 from runtime.direct import DirectLaunch, refused
-from runtime.errors import LaunchError
+from runtime.errors import LaunchError, UsageError
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -72,6 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     _require_offered(arguments)
     launch: DirectLaunch | None = None
     try:
+        if arguments.command in ([], ["--"]):
+            raise UsageError(
+                "no command", code="usage.command", hint="nono wrap [FLAGS] -- COMMAND [ARGUMENT...]"
+            )
         launch = DirectLaunch(
             supervised.request_of(arguments),
             notify=supervised.notify,

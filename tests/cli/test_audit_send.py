@@ -258,6 +258,7 @@ def test_tls_is_checked(ledger: Path, tmp_path: Path, capfd: Capture, host: str)
         (["--otlp", "ftp://h"], "the URL of a collector is"),
         (["--otlp", "collector"], "the URL of a collector is"),
         (["--otlp", "https://h:99999"], "is no URL"),
+        (["--otlp", "http://localhost:0"], "from 1 to 65535"),
         (["--otlp", "https://u:s3cr3t@h"], "neither user nor query"),
         (["--otlp", "https://h/?key=s3cr3t"], "neither user nor query"),
         (["--otlp", "http://192.0.2.1"], "without TLS anybody"),

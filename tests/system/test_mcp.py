@@ -185,3 +185,49 @@ def test_without_its_package_it_says_how_to_get_it(site: Site) -> None:
         "nono: the Model Context Protocol needs a package that is not installed: mcp"
     )
     assert "pip install 'nono-attest[mcp]'" in ended.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_said_in_words(site: Site, closed: str) -> None:
+    ended = site.start(program=("/bin/sh", "-c", f'exec "$0" mcp </dev/null {closed}', NONO)).wait()
+    assert ended.status == 1
+    assert ended.lines == [
+        "nono: the client is spoken to over standard input and output, and one of them is closed",
+        "nono: hint: let a client of the protocol start it: nono mcp --help",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sink", "status", "words"),
+    [
+        (">/dev/full", 1, "nono: the client cannot be answered: No space left on device\n"),
+        ("| /bin/true", 0, ""),
+    ],
+)
+def test_a_client_that_does_not_take_its_answer_ends_the_server(
+    site: Site, sink: str, status: int, words: str
+) -> None:
+    ping = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    # Asked again and again: whoever is behind the pipe is gone at the latest when it is waited for.
+    script = f"""{{ while echo '{ping}'; do :; done; }} 2>&- | {{ "$0" mcp; echo $? >status; }} {sink}"""
+    ended = site.start(program=("/bin/sh", "-c", script, NONO)).wait()
+    assert (site.project / "status").read_text() == f"{status}\n"
+    assert ended.stderr == words
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (("-p", "no-such"), 1, "no-such"),
+        (("--config", "no-such.json"), 1, "no-such.json"),
+        (("--startup-timeout", "3s"), 2, "a call has none"),
+    ],
+)
+def test_what_no_call_could_use_is_refused_before_the_first(
+    site: Site, flags: tuple[str, ...], status: int, words: str
+) -> None:
+    ended = site.start(program=("/bin/sh", "-c", 'exec "$0" mcp "$@" </dev/null', NONO, *flags)).wait()
+    assert ended.status == status
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.lines) <= 2

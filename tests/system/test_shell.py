@@ -67,7 +67,8 @@ def test_what_the_environment_names_has_to_be_a_shell(site: Site, named: str) ->
     assert ended.status == 6
     login = OWN if OWN in ("/bin/bash", "/bin/sh", "/bin/zsh", "/usr/bin/zsh", "/usr/bin/bash") else "/bin/sh"
     assert _argv(site)[0] == login.encode()
-    assert ("which is neither yours nor one of /etc/shells" in ended.stderr) is bool(named)
+    told = f"which is neither yours nor one of /etc/shells, so {login} is launched"
+    assert (told in ended.stderr) is bool(named)
     assert "\x1b" not in ended.stderr
     assert piped(site, "exit 6", "-s", shell=named).stderr == ""
 

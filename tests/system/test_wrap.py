@@ -449,3 +449,10 @@ def has_child_or_is_command(pid: int) -> bool:
             return name.read().strip() in {"sh", "sleep"}
     except OSError:
         return not is_alive(pid)
+
+
+@pytest.mark.parametrize("words", [[], ["--"]])
+def test_without_a_command_it_says_how_it_is_called(site: Site, words: list[str]) -> None:
+    ended = site.start(program=(NONO, "wrap", *words)).wait()
+    assert ended.status == 125
+    assert ended.lines == ["nono: no command", "nono: hint: nono wrap [FLAGS] -- COMMAND [ARGUMENT...]"]

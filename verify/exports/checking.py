@@ -248,6 +248,8 @@ def _recognised(line: bytes) -> str:
     Raises:
         NotCheckedError: none whose lines can be checked.
     """
+    if not line:
+        raise NotCheckedError("the file is empty", code="input.not_an_export")
     for name in formats.CHECKABLE:
         try:
             if formats.load_lines(name).is_first_line(line):
