@@ -94,6 +94,8 @@ def collector(
             "without TLS anybody on the way can read and change what is sent",
             "https://, or --unsafe-plain-http",
         )
+    if parts.scheme == "http" and ca_file is not None:
+        raise _usage("the certificates of --ca-file are for https://, and this is http://")
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
             raise _usage(f"{name!r} is no header that can be set")

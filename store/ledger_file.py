@@ -76,6 +76,8 @@ def check_regular(path: bytes) -> os.stat_result:
         LedgerError: there is none: missing, a symbolic link, a directory, a FIFO, a device.
     """
     shown = os.fsdecode(path)
+    if not shown.isprintable():  # a line feed would begin a line that looks like one of ours
+        shown = repr(shown)
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -83,7 +85,7 @@ def check_regular(path: bytes) -> os.stat_result:
     except OSError as error:
         raise LedgerError(f"cannot read {shown}: {error.strerror}", code="ledger.unreadable") from None
     except ValueError:  # a NUL
-        raise LedgerError(f"no file can be named {shown!r}", code="ledger.missing") from None
+        raise LedgerError(f"no file can be named {shown}", code="ledger.missing") from None
     if stat.S_ISLNK(status.st_mode):
         raise LedgerError(f"{shown} is a symbolic link", code="ledger.symlink", hint="name the file itself")
     if not stat.S_ISREG(status.st_mode):

@@ -276,7 +276,11 @@ def stats_text(stats: Stats, *, draw: bool) -> tuple[list[str], dict[int, str]]:
             ("from", f"{_second(stats.first)} to {_second(stats.last)} UTC"),
             ("states", ", ".join(f"{stats.states[name]:,} {name}" for name in _STATES)),
             ("results", _results(stats, launch_text.signal_words)),
-            ("denied", f"{number(stats.refusals, 'decision', 'decisions')} in {stats.denied:,} launches"),
+            (
+                "denied",
+                f"{number(stats.refusals, 'decision', 'decisions')}"
+                f" in {number(stats.denied, 'launch', 'launches')}",
+            ),
             ("durations", _durations(stats.durations, launch_text.duration)),
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from runtime.cli import run as launching
@@ -37,6 +38,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``nono mcp``."""
     launching.add_launch_arguments(parser)
+    # Known, to be refused in words. argparse shows its actions nowhere else.
+    (useless,) = [each for each in parser._actions if each.dest == "startup_timeout"]  # noqa: SLF001  # see above
+    useless.help = SUPPRESS
     parser.add_argument(
         "--output-limit",
         metavar="SIZE",

@@ -287,7 +287,7 @@ def test_stats_in_words(four: Home) -> None:
     assert words["launches"] == "4"
     assert words["states"] == "3 complete, 0 running, 1 unfinished, 0 lost"
     assert words["results"] == "1 exit 0, 1 exit 4, 1 not started: executable.missing"
-    assert words["denied"] == "1 decision in 1 launches"
+    assert words["denied"] == "1 decision in 1 launch"
     assert words["durations"] == "median 1.5 ms, 90 % below 1.5 ms, longest 1.5 ms, together 3.0 ms"
     assert re.search(r"^echo +3 +1$", out, re.MULTILINE)
     assert re.search(r"^make +1 +1$", out, re.MULTILINE)
@@ -300,6 +300,13 @@ def test_stats_are_of_the_launches_that_are_asked_for(four: Home) -> None:
     status, out, err = four.run("stats", "--command", "nothing")
     assert (status, out) == (0, "")
     assert err == f"nono: no such launches in {four.ledger}\n"
+
+
+def test_the_name_of_a_ledger_begins_no_line_of_its_own(home: Home) -> None:
+    status, _, said = home.run("stats", "--ledger", "x\nnono: verified")
+    assert status == 1
+    assert len(said.splitlines()) == 1
+    assert "x\\nnono: verified" in said
 
 
 def test_stats_of_a_ledger_without_launches(home: Home) -> None:

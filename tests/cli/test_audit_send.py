@@ -264,6 +264,7 @@ def test_tls_is_checked(ledger: Path, tmp_path: Path, capfd: Capture, host: str)
         (["--otlp", "http://192.0.2.1"], "without TLS anybody"),
         (["--otlp", "http://localhost.example"], "without TLS anybody"),
         (["--otlp", "https://h", "--ca-file", "/missing"], "cannot be used"),
+        (["--otlp", "http://localhost", "--ca-file", "/missing"], "are for https://"),
         (["--otlp", "https://h", "--header-env", "authorization"], "HEADER=VARIABLE"),
         (["--otlp", "https://h", "--header-env", "a b=HOME"], "HEADER=VARIABLE"),
         (["--otlp", "https://h", "--header-env", "x=NOT_THERE"], "NOT_THERE for the header x is not set"),

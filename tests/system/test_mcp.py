@@ -231,3 +231,9 @@ def test_what_no_call_could_use_is_refused_before_the_first(
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(ended.lines) <= 2
+
+
+def test_what_is_refused_is_not_offered(site: Site) -> None:
+    said = site.start(program=(NONO, "mcp", "--help")).wait().stdout.decode()
+    assert "--timeout DURATION" in said
+    assert "--startup-timeout DURATION" not in said

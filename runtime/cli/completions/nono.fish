@@ -245,7 +245,6 @@ complete -c nono -n '_shtab_nono_using mcp' -l max-file-size -x -d 'no file can 
 complete -c nono -n '_shtab_nono_using mcp' -l nofile -x -d 'open files of each process'
 complete -c nono -n '_shtab_nono_using mcp' -l timeout -x -d 'how long it may last, before all of it is sent TERM: 90, 500ms, 10m, 2h'
 complete -c nono -n '_shtab_nono_using mcp' -l timeout-grace -x -d 'how long it then has to end, before all of it is killed (default: 5s)'
-complete -c nono -n '_shtab_nono_using mcp' -l startup-timeout -x -d 'how long an interactive command may show nothing at its start, before it is ended likewise'
 complete -c nono -n '_shtab_nono_using mcp' -l protect-metadata -d 'let mode, owner, times and attributes of files change only where the grants allow writing'
 complete -c nono -n '_shtab_nono_using mcp' -l trace-exec -d 'see every program that is executed, and record its digest'
 complete -c nono -n '_shtab_nono_using mcp' -l exec-allow -x -d 'besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory; it limits programs, not what a shell or an interpreter reads'

@@ -462,7 +462,6 @@ _shtab_nono_mcp_options=(
   "--nofile=[open files of each process]:N:"
   "--timeout=[how long it may last, before all of it is sent TERM\: 90, 500ms, 10m, 2h]:DURATION:"
   "--timeout-grace=[how long it then has to end, before all of it is killed (default\: 5s)]:DURATION:"
-  "--startup-timeout=[how long an interactive command may show nothing at its start, before it is ended likewise]:DURATION:"
   "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
   "--trace-exec[see every program that is executed, and record its digest]"
   "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
