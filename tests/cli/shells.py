@@ -73,7 +73,7 @@ class Terminal:
         environment = {**VARIABLES, "HOME": str(home), "TERM": "dumb"}
         self._child = pexpect.spawn(
             shell, arguments, cwd=str(home), env=environment, encoding="utf-8", echo=False,
-            dimensions=(1000, 400), timeout=TIMEOUT_SECONDS,
+            dimensions=(1000, 400), timeout=TIMEOUT_SECONDS, use_poll=True,
         )  # fmt: skip
         self._child.sendline("source ./setting")
         self._child.expect(f"{_READY}> ")

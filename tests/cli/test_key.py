@@ -270,6 +270,7 @@ def terminal(home: Path) -> Callable[..., pexpect.spawn[str]]:
             cwd="/",
             encoding="utf-8",
             timeout=30,
+            use_poll=True,
         )
 
     return spawn

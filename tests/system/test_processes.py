@@ -120,7 +120,13 @@ def test_stop_and_continue_do_not_end_a_launch(site: Site) -> None:
 
 def spawn(site: Site, *arguments: str) -> pexpect.spawn:
     return pexpect.spawn(
-        str(NONO), list(arguments), env=site.environment, cwd=str(site.project), timeout=20, encoding="utf-8"
+        str(NONO),
+        list(arguments),
+        env=site.environment,
+        cwd=str(site.project),
+        timeout=20,
+        encoding="utf-8",
+        use_poll=True,
     )
 
 
@@ -172,6 +178,7 @@ def test_a_stop_at_the_terminal_and_fg(site: Site) -> None:
         cwd=str(site.project),
         timeout=20,
         encoding="utf-8",
+        use_poll=True,
     )
     shell.expect("prompt> ")
     shell.sendline(f"{NONO} run --allow {site.project} -- /bin/sh -c '{script}'")

@@ -72,6 +72,7 @@ class Terminals:
             env={**self.site.environment, "PS1": PROMPT, "TERM": "dumb"},
             cwd=str(self.site.project),
             timeout=TIMEOUT_SECONDS,
+            use_poll=True,  # whoever runs the tests may have many files open
             preexec_fn=_heed_keys,
             **options,
         )

@@ -55,7 +55,8 @@ class JsonLines(LineFormat):
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:
         """Return whether this line names the format."""
-        return strict_json.read_line(line).get("export") == FORMAT
+        # As it was written, whatever became of the rest: what is wrong with that is a finding.
+        return line.startswith(_BEGINNING) or strict_json.read_line(line).get("export") == FORMAT
 
     def read(self, line: bytes) -> Any:
         """Return the object on a line."""
