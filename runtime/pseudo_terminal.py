@@ -234,22 +234,32 @@ class PseudoTerminal:
         """
         return GO_ON if self._stop_job(number) or number != signal.SIGSTOP else WATCH
 
-    def _stop_job(self, number: int) -> bool:
-        """Stop until somebody continues this; return whether it was stopped, which it cannot always be."""
+    def _stop_job(self, number: int, *, also_in_front: bool = True) -> bool:
+        """Stop until somebody continues this; return whether it was stopped, which it cannot always be.
+
+        Args:
+            number: the signal that does it.
+            also_in_front: whether to stop where the job has got the terminal meanwhile; without, it goes on.
+        """
         self.give_back()
         syscalls.read_signals(self._changed)
         by_key = number if number in {signal.SIGTTIN, signal.SIGTTOU} else signal.SIGTSTP
         waker = self._fork_waker()
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {by_key})
-            os.kill(0, by_key)  # and whoever else is of the job: what called this, say
+            # Looked at once more, since a waker takes a while to fork: who was brought to the front meanwhile
+            # would be stopped there, and its user would have to do so again.
+            goes_on = not also_in_front and _is_in_front()
+            if not goes_on:
+                os.kill(0, by_key)  # and whoever else is of the job: what called this, say
             signal.pthread_sigmask(signal.SIG_BLOCK, {by_key})
         finally:
             if waker:
                 os.kill(waker, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(waker, 0)
-        was_stopped = any(info.signal == signal.SIGCONT for info in syscalls.read_signals(self._changed))
+        came = syscalls.read_signals(self._changed)
+        was_stopped = goes_on or any(info.signal == signal.SIGCONT for info in came)
         self._look()
         self._take_size()
         return was_stopped
@@ -356,7 +366,7 @@ class PseudoTerminal:
 
     def _await_front(self) -> None:
         """Stop, as the terminal is set to do with who writes in the background."""
-        if not self._stop_job(signal.SIGTTOU):
+        if not self._stop_job(signal.SIGTTOU, also_in_front=False):
             self._written = b""  # the kernel would not take it either, of who cannot be stopped
 
     def _read(self, most: int = _PIECE_BYTES) -> int:
