@@ -372,8 +372,9 @@ def test_a_command_cannot_stop_nono_with_the_terminal(site: Site, attack: str) -
 
     def job(*arguments: str) -> pexpect.spawn:
         return pexpect.spawn(
-            PYTHON, ["-I", "-c", JOB, *arguments], env=site.environment, cwd=site.project, encoding="utf-8"
-        )
+            PYTHON, ["-I", "-c", JOB, *arguments],
+            env=site.environment, cwd=site.project, encoding="utf-8", use_poll=True,
+        )  # fmt: skip
 
     outside = job("/bin/sh", "-c", f"{PYTHON} -I {command}; echo a shell goes on >&2")
     said = outside.expect([f"JOB stopped by {signal.SIGTTOU:d}", "JOB exited", pexpect.TIMEOUT], timeout=2)

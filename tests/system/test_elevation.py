@@ -39,8 +39,9 @@ class Terminal:
             ["-c", line],
             env=site.environment,
             cwd=str(site.project),
-            timeout=15,
+            timeout=60,
             encoding="utf-8",
+            use_poll=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else as the tests have it
         )
 
@@ -315,7 +316,7 @@ def test_within_another_launch(site: Site) -> None:
     flags = ("--read", venv, "--allow-file", "/dev/null", *site.python_grants(), "--protect-metadata")
     child: pexpect.spawn[str] = pexpect.spawn(
         str(NONO), ["run", *flags, "--", "/bin/sh", "-c", script],
-        env=site.environment, cwd=str(site.project), timeout=15, encoding="utf-8",
+        env=site.environment, cwd=str(site.project), timeout=60, encoding="utf-8", use_poll=True,
     )  # fmt: skip
     child.expect(pexpect.EOF)
     child.close()
@@ -379,7 +380,7 @@ def test_from_python(site: Site) -> None:
     out = site.base / "out"
     child: pexpect.spawn[str] = pexpect.spawn(
         "/bin/sh", ["-c", f"exec 9<>/dev/tty; exec {python} -I -c {script} {first} </dev/null >{out} 2>&1"],
-        env=site.environment, cwd=str(site.project), timeout=15, encoding="utf-8",
+        env=site.environment, cwd=str(site.project), timeout=60, encoding="utf-8", use_poll=True,
     )  # fmt: skip
     assert child.expect([ASKED, pexpect.EOF]) == 0, out.read_text()
     child.sendline("y")

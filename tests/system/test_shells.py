@@ -110,7 +110,7 @@ def test_a_shell_at_the_terminal(site: Site, name: str, startup: Path) -> None:
     path = shell(name)
     with pexpect.spawn(
         str(NONO), ["run", "--allow", ".", "--", path, "-i"],
-        env={**site.environment, "TERM": "dumb"}, cwd=str(site.project), timeout=30,
+        env={**site.environment, "TERM": "dumb"}, cwd=str(site.project), timeout=30, use_poll=True,
     ) as terminal:  # fmt: skip
         terminal.sendline("sleep 600 &")
         terminal.sendline("kill %1; echo $(expr 6 '*' 7)x")
