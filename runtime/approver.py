@@ -43,6 +43,7 @@ ANSWER_SECONDS = 60.0
 
 _TIOCGDEV = 0x80045432  # asm-generic/ioctls.h: which device a terminal is, also of /dev/tty
 _TERMINAL = b"/dev/tty"
+_SECONDS_TO_WRITE = 2.0
 _LONGEST_ANSWER = 64
 _YES = (b"y", b"yes")
 
@@ -169,9 +170,19 @@ class TerminalApprover:
                 if self._relay is not None:
                     self._relay.hold()
                 termios.tcflush(self._terminal, termios.TCIFLUSH)
-                self._shown = os.write(self._terminal, data := text.encode()) == len(data)
+                self._shown = self._write(text.encode())
         if self._poll is not None:
             self._poll.register(self._terminal, select.POLLIN)
+
+    def _write(self, data: bytes) -> bool:
+        """Write a question; return whether all of it got there. What the command wrote before may fill it."""
+        room = select.poll()
+        room.register(self._terminal, select.POLLOUT)
+        until = time.monotonic() + _SECONDS_TO_WRITE
+        while data and (left := until - time.monotonic()) > 0 and room.poll(left * 1_000):
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(self._terminal, data) :]
+        return not data
 
     def register(self, poll: select.poll) -> None:
         """Remember where to register the terminal, which is only read while a question is open."""
