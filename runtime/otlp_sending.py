@@ -7,11 +7,14 @@ Proxies of the environment are not used: what is sent goes to the host that was 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import json
 import re
+import socket
 import ssl
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -30,6 +33,7 @@ ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5
 MAX_WAIT_SECONDS = 15.0
 TIMEOUT_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 _MAX_ANSWER_BYTES = 1 << 16
 _AGAIN = frozenset({429, 502, 503, 504})
 """OTLP/HTTP, "Retryable Response Codes"."""
@@ -103,6 +107,13 @@ def collector(
             raise _usage(
                 f"the value for the header {name} is empty, too long, or has characters of no header"
             )
+    try:
+        host.encode("idna")
+        parts.path.encode("ascii")
+    except UnicodeError:
+        raise _usage(
+            "the URL of a collector has a host of DNS, and a path in ASCII: escape others as %XX"
+        ) from None
     path = _PATH if parts.path in {"", "/"} else parts.path
     try:
         tls = None if parts.scheme == "http" else ssl.create_default_context(cafile=ca_file)
@@ -201,8 +212,15 @@ class Sender:
             "User-Agent": f"nono/{__version__}",
         }
         self._connection.request("POST", self._to.path, body, headers)
-        response = self._connection.getresponse()
-        answer = response.read(_MAX_ANSWER_BYTES)
+        # A time-out is of each byte: this one is of the answer as a whole.
+        watch = threading.Timer(ANSWER_SECONDS, _cut_off, [self._connection.sock])
+        watch.daemon = True
+        watch.start()
+        try:
+            response = self._connection.getresponse()
+            answer = response.read(_MAX_ANSWER_BYTES)
+        finally:
+            watch.cancel()
         if not response.isclosed():  # there is more of it than anybody wants
             self.close()
         return response.status, response.getheader("Retry-After"), answer
@@ -211,7 +229,7 @@ class Sender:
         """Count a request that got through; what the collector did not take of it is an error."""
         count = len(self._waiting)
         self._waiting, self._bytes = [], 0
-        rejected, why = _partial_success(answer)
+        rejected, why = _partial_success(answer, count)
         self.delivered += max(0, count - rejected)
         if rejected:
             raise self._failed(f"it refused {rejected} records{f': {why}' if why else ''}")
@@ -222,13 +240,21 @@ class Sender:
         )
 
 
-def _partial_success(answer: bytes) -> tuple[int, str]:
+def _cut_off(connection: socket.socket | None) -> None:
+    if connection is not None:
+        with contextlib.suppress(OSError):  # it has just been closed
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _partial_success(answer: bytes, sent: int) -> tuple[int, str]:
     """Return how many records an ExportLogsServiceResponse says were refused, and why."""
     try:
         told = json.loads(answer).get("partialSuccess") or {}
-        return int(told.get("rejectedLogRecords") or 0), str(told.get("errorMessage") or "")[:200]
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return 0, ""  # an empty answer, or one that is not JSON, to a request that succeeded
+        rejected = int(told.get("rejectedLogRecords") or 0)
+        return min(max(rejected, 0), sent), str(told.get("errorMessage") or "")[:200]
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
+        # Empty, or no JSON: the request succeeded. What speaks of a part and cannot be read is no success.
+        return (sent, "its answer cannot be read") if b"partialSuccess" in answer else (0, "")
 
 
 def headers_from(environment: Mapping[str, str], named: Sequence[str]) -> dict[str, str]:

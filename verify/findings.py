@@ -54,14 +54,17 @@ CODES: dict[str, tuple[Severity, str]] = {
     # 4 Head and kept checkpoints
     "head.missing": (_T, "there is no head, or more than one row where it stands"),
     "head.form": (_T, "the head is not a checkpoint in its one form"),
-    "head.origin": (_T, "the head belongs to another ledger"),
+    "head.origin": (_T, "the head, or a line of an export, belongs to another ledger"),
     "head.signature": (_T, "the head is not signed by the key in force"),
     "head.beyond": (_T, "entries lie beyond the head"),
     "checkpoint.missing": (_T, "a handover or an anchored size has no kept checkpoint"),
     "checkpoint.form": (_T, "a kept checkpoint is not a checkpoint in its one form"),
     "checkpoint.origin": (_T, "a kept checkpoint belongs to another ledger"),
     "checkpoint.signature": (_T, "a kept checkpoint is not signed by the key in force at its size"),
-    "checkpoint.root": (_T, "a kept checkpoint has not the root of the entries that it covers"),
+    "checkpoint.root": (
+        _T,
+        "a kept checkpoint has not the root of the entries that it covers, or lines of an export have two",
+    ),
     "checkpoint.size": (_T, "a kept checkpoint is of another size than its row, or beyond the head"),
     "checkpoint.surplus": (_T, "a checkpoint is kept at a size that is neither a handover nor anchored"),
     # 5 Keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.server
 import ipaddress
@@ -9,6 +10,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,9 +186,50 @@ def test_what_the_collector_takes_only_a_part_of_is_said(
     status, _, err = send(capfd, "--otlp", receiver.url())
     assert status == 2
     assert "it refused 2 records: too \\x1b[31mold; 7 were delivered before that" in err
-    for answer in (b"", b"\xff", b"[]", b'{"partialSuccess":[1]}', b"[" * 60_000):
+    for answer in (b"", b"\xff", b"[]", b"[" * 60_000):
         receiver.answers = [(200, {}, answer)]
         assert send(capfd, "--otlp", receiver.url())[0] == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"partialSuccess":[1]}',
+        b'{"partialSuccess":{"rejectedLogRecords":"5x"}}',
+        b'{"partialSuccess":{"rejectedLogRecords":1e999}}',
+        b'{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"' + b"x" * 70_000 + b'"}}',
+    ],
+)
+def test_a_refusal_that_cannot_be_read_is_no_success(
+    ledger: Path, receiver: Receiver, capfd: Capture, answer: bytes
+) -> None:
+    receiver.answers = [(200, {}, answer)]
+    status, _, err = send(capfd, "--otlp", receiver.url())
+    assert status == 2
+    assert "its answer cannot be read" in err
+
+
+def test_a_collector_whose_answer_never_ends_is_given_up(
+    ledger: Path, receiver: Receiver, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and the whole never does."""
+    monkeypatch.setattr(otlp_sending, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(otlp_sending, "ATTEMPTS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as dripping:
+
+        def drip() -> None:
+            connection, _ = dripping.accept()
+            with connection, contextlib.suppress(OSError):
+                while True:
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        status, _, err = send(capfd, "--otlp", f"http://127.0.0.1:{dripping.getsockname()[1]}")
+        thread.join(10)
+    assert status == 2
+    assert "did not take the records" in err
 
 
 def test_nobody_there(ledger: Path, capfd: Capture) -> None:

@@ -51,6 +51,7 @@ ROWS = [
     Row("csv: a cell changed", "the view is told otherwise than the entry", 1, "export.changed", "csv", put(b'"make release"', b'"make test"')),
     Row("csv: a time changed", "the view is told otherwise than the entry", 1, "export.changed", "csv", put(b'"2026-', b'"2025-')),
     Row("csv: a column renamed", "a command is shown as a reason", 1, "export.form", "csv", put(b'"command"', b'"approved"')),
+    Row("csv: a column twice", "readers take one or the other", 1, "export.form", "csv", put(b'"command"', b'"decision"')),
     Row("cef: a value changed", "the view is told otherwise than the entry", 1, "export.changed", "cef", put(b"act=denied", b"act=granted")),
     Row("cef: a severity changed", "a refusal is told as nothing much", 1, "export.changed", "cef", put(b"decided|5|", b"decided|0|")),
     Row("cef: a key more", "what nobody recorded", 1, "export.changed", "cef", put(b" cs4=", b" nonoApproved=yes cs4=")),

@@ -15,7 +15,7 @@ import pytest
 
 import verify
 from attest import canonical, checkpoint, entry, note, proof, tree
-from tests.verify.conftest import PUBLISHED, run
+from tests.verify.conftest import INTENT, PUBLISHED, changed, run, three_launches
 from tests.verify.exported import check, export, export_of
 from tests.verify.hostile_texts import BYTES, TEXTS, hostile_book
 from verify.cli import export as command
@@ -539,3 +539,44 @@ def test_many_bad_lines_are_not_all_listed(bench: Bench, book: Book) -> None:
     status, document = check(bench, line + b"{}\n" * 3_000)
     assert status == 1
     assert len(document["findings"]) < 1_100
+
+
+# --- what does not belong together -------------------------------------------------------------------
+
+
+def test_lines_of_two_ledgers_of_one_key_are_not_one_export(bench: Bench, book: Book) -> None:
+    other = type(book)(name="other", nonce=b"\x09" * 32)
+    other.launch()
+    lines = export(bench, book, "json-lines", "--with-proofs")
+    others = export(bench, other, "json-lines", "--with-proofs")
+    assert check(bench, lines)[0] == check(bench, others)[0] == 0
+    status, said = check(bench, lines + others)
+    assert status == 1
+    assert {finding["code"] for finding in said["findings"]} == {"head.origin"}
+
+
+def test_lines_of_two_histories_of_one_size_are_not_one_export(bench: Bench) -> None:
+    one, other = three_launches(), three_launches()
+    for book, words in ((one, ["make"]), (other, ["make", "again"])):
+        session = book.new_session()
+        book.add(entry.INTENT, session, changed(INTENT, command=words))
+    lines, others = (export(bench, book, "json-lines", "--with-proofs", status=3) for book in (one, other))
+    status, said = check(bench, lines + others)
+    assert status == 1
+    assert "checkpoint.root" in {finding["code"] for finding in said["findings"]}
+
+
+@pytest.mark.parametrize("form", LINES)
+def test_a_first_line_that_is_none_is_a_finding_where_the_format_is_named(
+    bench: Bench, book: Book, form: str
+) -> None:
+    lines = export(bench, book, form, "--with-proofs").split(b"\n", 1)[1]
+    status, said = check(bench, b'"bad\n' + lines, "--from", form)
+    assert status == 1
+    assert "export.form" in {finding["code"] for finding in said["findings"]}
+
+
+def test_a_time_before_the_year_1000_is_a_time(bench: Bench, book: Book) -> None:
+    assert export(bench, book, "json-lines", "--since", "0900-01-01T00:00:00Z") == export(
+        bench, book, "json-lines"
+    )

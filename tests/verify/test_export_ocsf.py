@@ -10,9 +10,11 @@ import jsonschema_rs
 import pytest
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-from attest import canonical, entry
+from attest import canonical, checkpoint, entry, note, tree
 from tests.verify.exported import check, export, export_of
 from tests.verify.hostile_texts import hostile_book
+from verify.exports.ocsf import Ocsf
+from verify.exports.records import Record, Standing, View, reader_of_anything
 
 if TYPE_CHECKING:
     from tests.verify.conftest import Bench, Book
@@ -235,3 +237,20 @@ def test_direct_launches_end_with_their_start(
     assert found[-1]["type_uid"] == 100701
     assert found[-1]["process"]["cmd_line"] == "make release"
     assert kept == [0]
+
+
+def test_an_event_that_says_less_of_its_launch_than_the_ledger_is_found(bench: Bench, book: Book) -> None:
+    """Written anew without its intent and its start, a refusal would be an entry like any other."""
+    weakened = []
+    for line in export(bench, book, "ocsf", "--with-proofs").splitlines():
+        form = Ocsf(View(Standing(None, None, None, "verified")))
+        claim = form.claim(form.read(line))
+        head = checkpoint.parse_text(note.parse((claim.checkpoint or "").encode()).text)
+        said = claim.entries[0]
+        record = Record(said.at, said.body, tree.hash_leaf(said.body), reader_of_anything())
+        record.inclusion = list(said.inclusion or ())
+        standing = Standing(head.origin, head.size, head.root.hex(), "verified", claim.checkpoint)
+        weakened.append(Ocsf(View(standing)).add(record))
+    status, document = check(bench, b"".join(weakened))
+    assert status == 1
+    assert {finding["code"] for finding in document["findings"]} == {"export.changed"}

@@ -312,4 +312,4 @@ def _nowhere(_data: bytes) -> None:
 
 def _as_recorded(asked: datetime | None) -> str | None:
     """Return a time as entries have it."""
-    return None if asked is None else asked.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if asked is None else asked.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -64,6 +64,7 @@ _LABELLED = {
 
 _ESCAPES = {"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"}
 _KEY = re.compile("[A-Za-z0-9]{1,64}")
+_TWO_READINGS = re.compile(r"(?<!\\)(?:\\\\)+=")
 _ESCAPED = re.compile(r"[\\=\n\r]")
 _UNESCAPED = {"\\\\": "\\", "\\=": "=", "\\n": "\n", "\\r": "\r", "\\|": "|"}
 _HEADER_PARTS = re.compile(r"(?<!\\)\|")
@@ -115,6 +116,8 @@ class Cef(LineFormat):
         header = _HEADER_PARTS.split(text, 7)
         if len(header) != 8:
             raise MalformedError("no line of CEF")
+        if _TWO_READINGS.search(header[7]):
+            raise MalformedError("an equals sign behind an escaped backslash")
         parts = re.split(r"(?<!\\)=", header.pop())
         keys, values = [parts[0]], list[str]()
         for part in parts[1:-1]:

@@ -136,7 +136,16 @@ class _Check:
         if self._findings.counts[Severity.TAMPERED] > tampered:
             return None
         head = parse_text(note.parse((claim.checkpoint or "").encode()).text)
-        if self._newest is None or (head.origin == self._newest.origin and head.size > self._newest.size):
+        if self._newest is not None and head.origin != self._newest.origin:
+            self._findings.add("head.origin", f"line {number} is of another ledger than those before it")
+            return None
+        newest = self._newest
+        if newest is not None and head.size == newest.size and head.root != newest.root:
+            self._findings.add(
+                "checkpoint.root", f"line {number} is of another history: two roots over {head.size} entries"
+            )
+            return None
+        if self._newest is None or head.size > self._newest.size:
             self._newest = head
         return head
 
@@ -152,6 +161,8 @@ class _Check:
                 or not _is_of_one_launch(other, record)
             ):
                 return False
+        if form.FOLLOWS_SESSIONS and len(others) < _told_of_its_launch(record):
+            return False
         record.intent = others[0] if others else None
         record.start = others[1] if len(others) > 1 else None
         lines = again.add(record).splitlines()
@@ -284,6 +295,15 @@ def _is_of_one_launch(other: Record, record: Record) -> bool:
         return False
     session = record.document["session"]
     return session is not None and other.document["session"] == session and other.index < record.index
+
+
+def _told_of_its_launch(record: Record) -> int:
+    """Return how many entries of its launch an event at least speaks of: without them it would say less."""
+    document = record.document
+    if document is None or document["session"] is None or document["kind"] == entries.INTENT:
+        return 0
+    ran = document["kind"] == entries.OUTCOME and "not_started" not in document["data"]
+    return 2 if ran else 1
 
 
 def _bytes(said: Any) -> bytes:

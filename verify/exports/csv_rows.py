@@ -76,14 +76,16 @@ class CsvRows(LineFormat):
 
     def begin_reading(self, line: bytes) -> bool:
         """Take the columns' names from the first line, where it has them."""
+        self._read_columns: tuple[str, ...] = COLUMNS + PROOF_COLUMNS  # also where this line is none
         cells = _cells(line)
-        self._read_columns = tuple(cells) if cells[:1] == ["index"] else COLUMNS + PROOF_COLUMNS
+        if cells[:1] == ["index"]:
+            self._read_columns = tuple(cells)
         return cells[:1] == ["index"]
 
     def read(self, line: bytes) -> Any:
         """Return the cells of a row by their columns."""
-        cells = _cells(line)
-        if len(cells) != len(self._read_columns) or set(self._read_columns) - set(COLUMNS + PROOF_COLUMNS):
+        cells, names = _cells(line), set(self._read_columns)
+        if not len(cells) == len(self._read_columns) == len(names) or names - set(COLUMNS + PROOF_COLUMNS):
             raise MalformedError("not the cells of an exported row")
         found = dict(zip(self._read_columns, cells, strict=True))
         return {name: found.get(name, "") for name in COLUMNS + PROOF_COLUMNS}

@@ -95,7 +95,8 @@ class Queries:
 
     def __init__(self) -> None:
         self._counts = {name: _Count() for name in _COUNTED}
-        self._denied = self._granted = 0
+        self._denied = self._granted = self._dropped = 0
+        self._ended: dict[str, None] = {}  # whose statement is yet to come
         self.first = self.last = ""
         """The times of the first and the last entry, as entries have it."""
         self.entries = 0
@@ -121,6 +122,10 @@ class Queries:
         """
         if name in _COUNTED:
             what, command = _COUNTED[name]
+            if name == "launches.attested":
+                for session in self._ended:
+                    self._counts[name].add(session, good=False)
+                self._ended = {}
             count = self._counts[name]
             text = f"{count.good} of {count.of} {what}"
             met = None if not count.of else count.good >= count.of
@@ -158,8 +163,9 @@ class Queries:
     def decisions(self, _verdict: Verdict) -> Answer:
         """Return whether what was decided while commands ran is on record."""
         return Answer(
-            True if self._denied + self._granted else None,
-            f"{self._denied} refusals and {self._granted} grants while commands ran are on record",
+            False if self._dropped else True if self._denied + self._granted else None,
+            f"{self._denied} refusals and {self._granted} grants while commands ran are on record,"
+            f" {self._dropped} were dropped",
             (),
             "nono-verify export LEDGER --to csv --kind decision",
         )
@@ -185,20 +191,23 @@ class Queries:
             network = record.intent.document["data"]["network"]
         self._counts["network.restricted"].add(session, good=network is not None and network["mode"] != "all")
 
-    def outcome(self, _record: Record, session: str, data: dict[str, Any]) -> None:
+    def outcome(self, record: Record, session: str, data: dict[str, Any]) -> None:
         """Take in how it ended."""
+        self._dropped += data["counts"]["decisions_dropped"]
         if "not_started" in data:
             return
         self._counts["launches.timed"].add(session, good="started" in data and "ended" in data)
         self._counts["executables.unchanged"].add(session, good=data["executed_image"] == "same")
         for output in data["outputs"]:
             self._counts["outputs.hashed"].add(session, good="sha256" in output)
-        self._counts["launches.attested"].of += 1
+        if record.intent is not None:
+            self._ended[session] = None
 
-    def attestation(self, record: Record, _session: str, _data: dict[str, Any]) -> None:
-        """Take in a signed statement."""
-        if record.start is not None:
-            self._counts["launches.attested"].good += 1
+    def attestation(self, _record: Record, session: str, _data: dict[str, Any]) -> None:
+        """Take in a signed statement; of a launch whose end is asked about it is one."""
+        if session in self._ended:
+            del self._ended[session]
+            self._counts["launches.attested"].add(session, good=True)
 
     def decision(self, _record: Record, _session: str, data: dict[str, Any]) -> None:
         """Take in a decision."""
