@@ -294,11 +294,26 @@ def digest(descriptor: int, is_wanted: Callable[[], bool]) -> str:
 
 
 def _require_unwritable(directory: bytes, capabilities: CapabilitySet) -> None:
+    from runtime.mounts import Mounts  # noqa: PLC0415  # not for a launch without such a rule
+
+    try:
+        mounts = Mounts.read()
+    except OSError as error:
+        raise LaunchError(
+            f"{_FLAG} {shown(directory)}: what else shows it cannot be seen: {os.strerror(error.errno or 0)}",
+            code="exec.rule",
+            hint="/proc/self/mountinfo must be readable",
+        ) from None
+    # What is mounted twice can be written by its other name.
+    own, names = mounts.holding(directory), {directory}
+    if own is not None:
+        names.update(name for _, name in mounts.showing(own.device, own.inner(directory)))
     for grant in capabilities.files:
-        if grant.access.covers(Access.WRITE) and (
-            is_beneath(grant.path, directory)
-            or grant.path == directory
-            or (grant.directory and is_beneath(directory, grant.path))
+        if grant.access.covers(Access.WRITE) and any(
+            is_beneath(grant.path, name)
+            or grant.path == name
+            or (grant.directory and is_beneath(name, grant.path))
+            for name in names
         ):
             raise LaunchError(
                 f"{_FLAG} {shown(directory)}: the command may write to {shown(grant.path)},"

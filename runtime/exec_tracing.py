@@ -47,11 +47,13 @@ _MADE = frozenset({syscalls.PTRACE_EVENT_FORK, syscalls.PTRACE_EVENT_VFORK, sysc
 _STOPPING = frozenset({SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU})
 _MOST_KEPT = 4_096
 _RACY_NS = 2_000_000_000
-# linux/magic.h: file systems of this kernel's own, which set change times themselves.
+# linux/magic.h: file systems of this kernel's own, which set change times themselves, for a mapping as well.
+# Not those of memory, nor an overlay, whose upper layer may be one: what is written there through a page
+# that was read before leaves the times as they are.
 _SETS_CHANGE_TIMES = frozenset(
     {
-        *(0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x73717368, 0xE0F5E1E2),
-        *(0x9660, 0x2FC12FC1, 0xCA451A4E, 0x858458F6, 0x2011BAB0),
+        *(0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x73717368, 0xE0F5E1E2),
+        *(0x9660, 0xCA451A4E, 0x2011BAB0),
     }
 )
 _UNKNOWN_PATH = b"?"
@@ -169,7 +171,7 @@ class ExecTracer:
         self._has_hashed = False
         image = self._look(pid)
         if image is None:  # it is being killed, and runs nothing any more
-            syscalls.ptrace_cont(pid)
+            os.kill(pid, SIGKILL)
             return True
         granted, reason = self._rules.judge(image)
         if granted:
@@ -191,13 +193,13 @@ class ExecTracer:
         try:
             path = os.readlink(link)
         except FileNotFoundError:
-            return None
+            return _unseen(pid)
         except OSError as error:  # a path that is too long; an image that may not be read
             return self._unread(link, _UNKNOWN_PATH, os.strerror(error.errno or 0))
         try:
             descriptor = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except FileNotFoundError:
-            return None
+            return _unseen(pid)
         except OSError as error:
             return self._unread(link, path, os.strerror(error.errno or 0))
         try:
@@ -257,6 +259,13 @@ class ExecTracer:
         self._room -= size
         self.told += 1
         self._send(data)
+
+
+def _unseen(pid: int) -> SeenImage | None:
+    """Return None for a process that is being killed, and something for one that procfs hides (hidepid)."""
+    if os.path.exists(b"/proc/%d" % pid):
+        return None
+    return SeenImage(_UNKNOWN_PATH, is_linked=False, sha256=None, size=0, problem="hidepid", is_loader=False)
 
 
 def _parent_of(pid: int) -> int:

@@ -13,7 +13,7 @@ import os
 import struct
 
 _PT_DYNAMIC, _PT_INTERP = 2, 3
-_DT_NULL, _DT_SONAME = 0, 14
+_DT_NULL, _DT_SONAME, _DT_FLAGS_1, _DF_1_PIE = 0, 14, 0x6FFFFFFB, 0x08000000
 _HEADER_BYTES = 64
 _SHORTEST_HEADER = 52
 # What a file that is no loader may make us read; real ones have a dozen segments, and some thirty tags.
@@ -67,7 +67,11 @@ def _names_itself(descriptor: int, offset: int, length: int, *, wide: bool, orde
     if offset > os.fstat(descriptor).st_size:
         return False
     data = os.pread(descriptor, length, offset)
-    for tag, _ in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
-        if tag in (_DT_NULL, _DT_SONAME):
-            return bool(tag == _DT_SONAME)
-    return False
+    for tag, value in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
+        if tag == _DT_NULL:
+            break
+        if tag == _DT_SONAME:
+            return True
+        if tag == _DT_FLAGS_1 and value & _DF_1_PIE:
+            return False
+    return True

@@ -213,7 +213,8 @@ class MetadataJudge:
             raise _refusal(subject, "what procfs shows is changed for nobody")
         if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
             raise _refusal(subject, "a device is used, and never changed itself")
-        if not opened & os.O_PATH and opened & os.O_ACCMODE != os.O_RDONLY:
+        # The third access mode (open(2), "File access mode") is for ioctl(2) alone, and asks for no grant.
+        if not opened & os.O_PATH and opened & os.O_ACCMODE in (os.O_WRONLY, os.O_RDWR):
             with self._actor.acting_as(asking):
                 change(descriptor)
             return

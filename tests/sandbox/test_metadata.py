@@ -362,6 +362,20 @@ def test_a_hard_link_is_the_file_that_it_is_of(box: Box) -> None:
     assert box.inside(lambda: os.chmod(box.path("granted/linked"), 0o604), metadata=True).worked
 
 
+def test_a_descriptor_that_is_for_requests_alone_is_not_open_for_writing(box: Box) -> None:
+    """Access mode 3 of open(2) needs no grant of Landlock's."""
+    outside = box.path("outside/file")
+
+    def change() -> None:
+        descriptor = os.open(outside, os.O_ACCMODE)
+        try:
+            os.fchmod(descriptor, 0o604)
+        finally:
+            os.close(descriptor)
+
+    box.assert_closed(change, EPERM, metadata=True)
+
+
 @pytest.mark.parametrize(
     ("path", "refusal"),
     [

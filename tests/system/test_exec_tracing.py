@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +274,42 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert entry["exec"]["sha256"] == sha256(TRUE)
     assert entry["verdict"] == ("denied" if rules else "granted")
     assert "no path leads to it" in entry["reason"]
+
+
+def test_what_a_mapping_changes_in_memory_is_another_image(site: Site) -> None:
+    """A page that was read before is written without any time that changes: no digest of it may be kept."""
+    script = f"""
+import mmap, os, subprocess, sys, time
+name = sys.argv[1] + "/tool"
+allowed, other = (open(path, "rb").read() for path in ({LS!r}, {CAT!r}))
+assert len(other) <= len(allowed)
+with open(name, "wb") as file:
+    file.write(allowed)
+os.chmod(name, 0o755)
+time.sleep(2.5)  # until a time of change would be believed
+before = os.stat(name).st_ctime_ns
+codes = [subprocess.run([name, "--version"], stdout=subprocess.DEVNULL).returncode]
+with open(name, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+    for at in range(0, len(mapped), 4096):
+        mapped[at]
+    mapped[: len(other)] = other
+codes.append(subprocess.run([name, "--version"], stdout=subprocess.DEVNULL).returncode)
+print(codes, os.stat(name).st_ctime_ns == before)
+"""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:  # a file system of memory, as few are
+        outside = subprocess.run(
+            [sys.executable, "-c", script, directory], capture_output=True, text=True, check=True
+        )
+        assert outside.stdout == "[0, 0] True\n"
+        os.unlink(f"{directory}/tool")
+        ended = site.python(
+            f"import sys; sys.argv[1:] = [{directory!r}]\n{script}", "--allow", directory, "--exec-allow", LS
+        )
+    assert ended.stdout == b"[0, -9] True\n", ended.stderr
+    granted, denied = decided(site.record())
+    assert (granted["verdict"], granted["exec"]["sha256"]) == ("granted", sha256(LS))
+    assert denied["verdict"] == "denied"
+    assert denied["exec"]["sha256"] != sha256(LS)
 
 
 def test_a_file_that_was_removed_is_seen_and_refused(site: Site) -> None:
