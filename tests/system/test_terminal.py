@@ -509,7 +509,7 @@ def test_how_a_stopped_command_ended_is_recorded_before_anybody_comes_back(
 ) -> None:
     """The job is stopped, and what it launched is killed."""
     site = terminals.site
-    start(job, f"echo $$ > pid; echo ready; {FOR_EVER}")
+    start(job, "echo $$ > pid; echo ready; exec sleep 600")
     pid = command_pid(site)
     job.expect_exact("ready\r\n")
     job.send(CTRL_Z)
