@@ -6,10 +6,9 @@ erased is *withheld*: its digest does not let anybody guess it.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from attest import canonical
+from attest import canonical, hashing
 from attest.errors import MalformedError
 from attest.named_tuples import NamedTuple
 
@@ -39,9 +38,9 @@ class Blob(NamedTuple):
 
     def digest(self) -> bytes:
         """Return SHA-256(salt ‖ data), 32 bytes."""
-        digest = hashlib.sha256(self.salt)
-        digest.update(self.data)
-        return digest.digest()
+        taken = hashing.running(self.salt)
+        taken.update(self.data)
+        return hashing.finish(taken)
 
     def reference(self) -> dict[str, Json]:
         """Return what stands in the entry in the value's place."""

@@ -6,7 +6,13 @@ Every error carries a stable ``code`` (``area.reason``) for machines, a message 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+
+def files_hint(number: int | None) -> str | None:
+    """Return what to do where no file could be opened, by the errno ``number``; None if no limit is why."""
+    return "raise the limit of open files (ulimit -n)" if number == errno.EMFILE else None
 
 
 class NonoError(Exception):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from attest import hashing
 from attest.errors import KeyFormatError, SignatureError
 
 KEY_BYTES = 32
@@ -53,7 +53,7 @@ class PublicKey:
         raw: the 32 bytes of RFC 8032.
     """
 
-    __slots__ = ("_key", "raw")
+    __slots__ = ("_fingerprint", "_key", "raw")
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) != KEY_BYTES:
@@ -67,6 +67,7 @@ class PublicKey:
             )
         self.raw = raw
         self._key = Ed25519PublicKey.from_public_bytes(raw)
+        self._fingerprint: str | None = None
 
     @classmethod
     def from_spki(cls, der: bytes) -> PublicKey:
@@ -94,7 +95,9 @@ class PublicKey:
 
     def fingerprint(self) -> str:
         """Return the hex SHA-256 of the SubjectPublicKeyInfo."""
-        return hashlib.sha256(self.spki()).hexdigest()
+        if self._fingerprint is None:  # every attestation of a ledger asks for it
+            self._fingerprint = hashing.hexdigest(self.spki())
+        return self._fingerprint
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check a signature.

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 from typing import TYPE_CHECKING
 
-from attest import canonical
+from attest import canonical, hashing
 from attest.errors import MalformedError, SignatureError
 from attest.keys import PublicKey
 from attest.named_tuples import NamedTuple
@@ -103,7 +102,7 @@ def key_id(name: str, kind: bytes, key: PublicKey) -> bytes:
 
 @functools.lru_cache(maxsize=64)  # a writer asks for its own with each head that it signs
 def _key_id(name: str, kind: bytes, raw: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + kind + raw).digest()[:_KEY_ID_BYTES]
+    return hashing.digest(name.encode() + b"\n" + kind + raw)[:_KEY_ID_BYTES]
 
 
 def encode_vkey(name: str, kind: bytes, key: PublicKey) -> str:

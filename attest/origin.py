@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
+from attest import hashing
 from attest.errors import MalformedError
 
 NONCE_BYTES = 32
@@ -28,7 +27,7 @@ def derive(name: str, spki: bytes, nonce: bytes) -> str:
     check_name(name)
     if len(nonce) != NONCE_BYTES:
         raise MalformedError(f"a ledger's nonce is {NONCE_BYTES} bytes")
-    digest = hashlib.sha256(_CONTEXT + spki + nonce).hexdigest()
+    digest = hashing.hexdigest(_CONTEXT + spki + nonce)
     return f"{name}/{digest[:_ID_DIGITS]}"
 
 

@@ -130,6 +130,32 @@ def check_inclusion(leaf: bytes, index: int, head: Checkpoint, proof: Sequence[b
         raise ProofError("the proof leads to another root")
 
 
+def earlier_root(leaf: bytes, index: int, head: Checkpoint, proof: Sequence[bytes]) -> bytes:
+    """Return the root over the first ``index + 1`` leaves, to which a proof of inclusion leads as well.
+
+    What stands to the left of the way up is all that the smaller tree has; the rest came later.
+
+    Args:
+        leaf: the leaf hash.
+        index: where it stands.
+        head: size and root; its signature was verified, see the module.
+        proof: the hashes, which :func:`check_inclusion` accepted.
+
+    Raises:
+        ProofError: it accepts them not.
+    """
+    check_inclusion(leaf, index, head, proof)
+    first, last = index, head.size - 1
+    result = leaf
+    for sibling in proof:
+        if first & 1 or first == last:
+            result = hash_node(sibling, result)
+            while not first & 1 and first:
+                first, last = first >> 1, last >> 1
+        first, last = first >> 1, last >> 1
+    return result
+
+
 def check_consistency(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> None:
     """Check that the tree of ``new`` continues that of ``old`` (section 2.1.4.2).
 

@@ -76,14 +76,14 @@ def _bubblewrap(workspace: Workspace) -> Subject | Missing:
 
 def _nono_py(workspace: Workspace) -> Subject | Missing:
     if find_spec("nono_py") is None:
-        return Missing(NONO_PY, "not installed: pip install 'nono-attest[bench]'")
+        return Missing(NONO_PY, "not installed: pip install '.[bench]'")
     argv = [sys.executable, os.path.join(PROGRAMS, "nono_py_once.py"), *equal_grants.as_arguments()]
     return _unless_it_fails(_command(NONO_PY, argv, workspace.environment))
 
 
 def _sandlock(workspace: Workspace) -> Subject | Missing:
     if find_spec("sandlock") is None:
-        return Missing(SANDLOCK, "not installed: pip install 'nono-attest[bench]'")
+        return Missing(SANDLOCK, "not installed: pip install '.[bench]'")
     program = os.path.join(PROGRAMS, "sandlock_once.py")
     argv = [sys.executable, program, *equal_grants.as_arguments()]
     return _unless_it_fails(_command(SANDLOCK, argv, workspace.environment))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from runtime.default_groups import DEFAULT_GRANTS
+from runtime.capability.default_groups import DEFAULT_GRANTS
 
 
 def as_arguments() -> list[str]:

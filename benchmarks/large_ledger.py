@@ -18,8 +18,8 @@ from workspace import installed_command
 from attest import canonical, entry, envelope
 from attest.keys import SigningKey
 from attest.statement import LaunchEvidence
-from runtime.session import new_session_id
-from runtime.signing_key import read_file
+from runtime.capability.session import new_session_id
+from runtime.secrets.signing_key import read_file
 from store import Draft, Ledger
 
 if TYPE_CHECKING:

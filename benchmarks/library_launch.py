@@ -37,7 +37,7 @@ def compare(
         ours = stack.enter_context(Worker("nono_calls.py", environment=environment))
         subjects = [Subject(OURS, ours.sample)]
         if find_spec("nono_py") is None:
-            missing.append(Missing(NONO_PY, "not installed: pip install 'nono-attest[bench]'"))
+            missing.append(Missing(NONO_PY, "not installed: pip install '.[bench]'"))
         else:
             peer = Worker("nono_py_calls.py", *equal_grants.as_arguments(), environment=environment)
             subjects.append(Subject(NONO_PY, stack.enter_context(peer).sample))

@@ -43,7 +43,7 @@ def measure(workspace: Workspace, *, quick: bool) -> Result:
             for name, path in ((OURS, large), (SMALL, small))
         ]
         if find_spec("tlog_scales") is None:
-            missing.append(Missing(TLOG_SCALES, "not installed: pip install 'nono-attest[bench]'"))
+            missing.append(Missing(TLOG_SCALES, "not installed: pip install '.[bench]'"))
         else:
             tiles = os.path.join(directory, "tiles")
             _write_tiles(large, tiles)

@@ -1,8 +1,8 @@
 """``make bench``: ours against its peers, measured in turn, in one run.
 
 Prints the tables, writes every sample as JSON, and ends with 1 when a bar is missed, with 2 when something
-could not be measured. A peer that is not there is named with its reason. What is measured is what is
-installed beside this Python, so install the wheel first.
+could not be measured; the others are measured all the same. A peer that is not there is named with its
+reason. What is measured is what is installed beside this Python, so install the wheel first.
 """
 
 from __future__ import annotations
@@ -64,20 +64,24 @@ def main() -> int:
     print(f"{described['processor']}, {described['cores']} cores, Linux {described['kernel']}", end=", ")
     print(f"Python {described['python']}", end="\n\n")
     results: list[Result] = []
+    unmeasured: dict[str, str] = {}
     with Workspace() as workspace:
         os.chdir(workspace.path)
         for name in arguments.only or BENCHMARKS:
             try:
                 results.append(BENCHMARKS[name].measure(workspace, quick=arguments.quick))
             except BenchmarkError as error:
-                print(f"{name}: not measured: {error}", file=sys.stderr)
-                return 2
+                unmeasured[name] = str(error)
+                print(f"{name}: not measured: {error}", end="\n\n", file=sys.stderr, flush=True)
+                continue
             print("\n".join(table.lines(results[-1])), end="\n\n", flush=True)
         os.chdir("/")
     with open(output, "w", encoding="utf-8") as file:
-        document = {"began": begun, "quick": arguments.quick, "machine": described}
+        document = {"began": begun, "quick": arguments.quick, "machine": described, "unmeasured": unmeasured}
         json.dump({**document, "benchmarks": [_document(result) for result in results]}, file, indent=1)
         file.write("\n")
+    if unmeasured:
+        return 2
     return 1 if any(result.missed() for result in results) else 0
 
 

@@ -15,8 +15,8 @@ from workers import Worker
 from workspace import installed_command
 
 from attest import entry
-from runtime.session import new_session_id
-from runtime.signing_key import read_file
+from runtime.capability.session import new_session_id
+from runtime.secrets.signing_key import read_file
 from store import Draft, Ledger
 
 if TYPE_CHECKING:

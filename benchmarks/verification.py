@@ -59,7 +59,7 @@ def measure(workspace: Workspace, *, quick: bool) -> Result:
 
         subjects = [served(OURS, size, "nono_verifications.py", *large, str(size))]
         if find_spec("nono_py") is None:
-            missing.append(Missing(NONO_PY, "not installed: pip install 'nono-attest[bench]'"))
+            missing.append(Missing(NONO_PY, "not installed: pip install '.[bench]'"))
         else:
             log = peer_log.build(workspace, peer_size)
             subjects.append(served(NONO_PY, peer_size, "nono_py_verifications.py", log, str(peer_size)))

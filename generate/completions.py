@@ -14,19 +14,27 @@ import shtab
 
 from generate import parsers
 from runtime import cli as nono_cli
+from runtime.capability.tool_groups import GROUPS
+from runtime.policy.profile import built_in_names
 
 SHELLS = ("bash", "zsh", "fish")
 
-_FILES = frozenset({"ENTRY", "FILE", "KEY", "LEDGER", "NAME|FILE", "OLD", "PATH", "PROOF", "REF"})
+_FILES = frozenset(
+    {
+        *("DIGEST|PATH", "ENTRY", "FILE", "KEY", "LEDGER", "NAME|FILE", "OLD", "PATH", "PROOF", "REF"),
+        "SOCKET",
+    }
+)
 _DIRECTORIES = frozenset({"DIR"})
 _VARIABLES = frozenset({"--key-passphrase-env", "--new-key-passphrase-env"})
 _COMMAND = "-- COMMAND [ARGUMENT...]"
-_SESSION = "SESSION"
+_LAUNCHES = frozenset({"SESSION", "WHICH"})
 
 # bash: shtab's own do not quote, so a name with a space would be two.
 _FILE = {"bash": "_nono_files", "zsh": "_files", "fish": "(__fish_complete_path (commandline -ct))"}
 _DIRECTORY = {"bash": "_nono_dirs", "zsh": "_files -/", "fish": "(__fish_complete_directories)"}
 _VARIABLE = {"bash": "_nono_variables", "zsh": "_parameters -g '*export*'", "fish": "(set -nx)"}
+_PROFILE = {"bash": "_nono_profiles", "zsh": "_nono_profiles", "fish": "(_nono_profiles)"}
 _RUN = {"bash": "_nono_commands", "zsh": "_nono_delegate", "fish": "(_nono_delegate)"}
 
 _FLAG = re.compile("--?[a-z][a-z-]*")
@@ -76,18 +84,28 @@ def _say_what_completes(action: argparse.Action) -> None:
     found = None
     if _VARIABLES.intersection(action.option_strings):
         found = _VARIABLE
+    elif _is_profile(action):
+        found = _PROFILE
     elif action.metavar in _FILES:
         found = _FILE
     elif action.metavar in _DIRECTORIES:
         found = _DIRECTORY
     elif action.metavar == _COMMAND:
         found = _RUN
-    elif action.metavar == _SESSION:
+    elif action.metavar in _LAUNCHES:
         action.choices = ("last",)
+    elif action.metavar == "GROUP":
+        action.choices = tuple(GROUPS)
     elif action.metavar == "COMMAND":
         action.choices = tuple(nono_cli.COMMANDS)
     if found is not None:
         action.complete = found  # type: ignore[attr-defined]  # shtab's way to be told
+
+
+def _is_profile(action: argparse.Action) -> bool:
+    if action.option_strings:
+        return action.metavar == "PROFILE" or "--profile" in action.option_strings
+    return action.metavar in ("A", "B", "PROFILE")
 
 
 def _with_equals(script: str) -> str:
@@ -103,7 +121,7 @@ def _with_equals(script: str) -> str:
 
 def _own(name: str) -> str:
     with open(os.path.join(_HERE, name), encoding="utf-8") as file:
-        return file.read()
+        return file.read().replace("@PROFILES@", " ".join(map(os.fsdecode, built_in_names())))
 
 
 def _tidy(text: str) -> str:

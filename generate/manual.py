@@ -81,13 +81,22 @@ def _synopsis(path: str, parser: argparse.ArgumentParser, *, commands: bool) -> 
 
 
 def _positional(action: argparse.Action) -> str:
-    name = action.metavar if isinstance(action.metavar, str) else action.dest
     if action.nargs == argparse.REMAINDER:
-        return _text(name)
-    shown = _italic(name)
+        return _text(str(action.metavar))
+    shown = _value(action)
+    if action.nargs == argparse.ZERO_OR_MORE:
+        return f"[{shown}...]"
     if action.nargs == argparse.OPTIONAL:
         return f"[{shown}]"
     return f"{shown}..." if action.nargs == argparse.ONE_OR_MORE else shown
+
+
+def _value(action: argparse.Action) -> str:
+    """Return what stands for an action's value in its usage: a word for each, or all that there are."""
+    if action.metavar is None and action.choices is not None:
+        return "{" + ",".join(_bold(str(each)) for each in action.choices) + "}"
+    named = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+    return " ".join(_italic(each) for each in ([named] if isinstance(named, str) else named))
 
 
 def _commands(path: str, below: list[str], tree: parsers.Tree) -> Iterator[str]:
@@ -125,10 +134,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _invocation(action: argparse.Action) -> str:
     if not action.option_strings:
-        return _italic(action.metavar if isinstance(action.metavar, str) else action.dest)
-    value = ""
-    if action.nargs != 0:
-        value = " " + _italic(action.metavar if isinstance(action.metavar, str) else action.dest.upper())
+        return _value(action)
+    value = "" if action.nargs == 0 else f" {_value(action)}"
     return ", ".join(_bold(each) for each in action.option_strings) + value
 
 

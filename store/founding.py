@@ -17,11 +17,16 @@ from attest.instant import format_instant
 from store.errors import LedgerError
 from store.ledger_file import connect, make_durable, translate
 from store.network_file_systems import require_local
-from store.private_directories import make_private
+from store.private_directories import NOT_WRITABLE, make_private
 
 if TYPE_CHECKING:
     from attest.canonical import Json
     from attest.keys import SigningKey
+
+_ELSEWHERE = (
+    "XDG_STATE_HOME moves nono's own ledgers to a directory that you may write to,"
+    " and --ledger FILE names one elsewhere"
+)
 
 
 def found(
@@ -124,7 +129,9 @@ class Unlinked:
 
     def _unmade(self, error: OSError) -> LedgerError:
         return LedgerError(
-            f"cannot make a ledger at {os.fsdecode(self._path)}: {error.strerror}", code="ledger.create"
+            f"cannot make a ledger at {os.fsdecode(self._path)}: {error.strerror}",
+            code="ledger.create",
+            hint=_ELSEWHERE if error.errno in NOT_WRITABLE else None,
         )
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attest.errors import NonoError
 from store.errors import LedgerError
+from store.ledger_file import FREE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -112,6 +113,15 @@ class GroupCommit:
             raise mine.error
         assert mine.appended is not None
         return mine.appended
+
+    def is_free(self) -> bool:
+        """Return whether nobody writes for long, neither a thread of this process; as ``Ledger.is_free``."""
+        if not self._access.acquire(timeout=FREE_SECONDS):
+            return False
+        try:
+            return self._ledger.is_free()
+        finally:
+            self._access.release()
 
     def apart(self, work: Callable[[Ledger], _Result]) -> _Result:
         """Return what ``work`` makes of the ledger while nobody commits to it."""

@@ -33,7 +33,7 @@ import time
 from typing import TYPE_CHECKING
 
 from attest import blob, canonical, checkpoint, entry, tree
-from attest.errors import MalformedError, NonoError
+from attest.errors import MalformedError, NonoError, files_hint
 from attest.instant import format_instant
 from attest.named_tuples import NamedTuple
 from store import ledger_file
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from store.errors import TamperedLedgerError
 
 
+_NO_MORE = {errno.EMFILE, errno.ENFILE}
 _MAX_NAMED = 3
 """How many of the launches that still run a refusal names."""
 
@@ -178,7 +179,7 @@ class Ledger:
         identity = ledger_file.check_file(path)
         try:
             with contextlib.ExitStack() as undo:
-                turn = Turn(os.path.join(state, b"turns"), os.path.basename(path))
+                turn = Turn(os.path.join(state, b"turns"), os.path.basename(path), path + b"-wal")
                 undo.callback(turn.close)
                 turn.take()
                 connection = ledger_file.connect(path)
@@ -231,6 +232,25 @@ class Ledger:
                 "a genesis or a handover is not appended like another entry", code="ledger.kind"
             )
         return self._commit(drafts, (self._key,))
+
+    def is_free(self) -> bool:
+        """Return whether nobody else writes for long at this moment, after ``FREE_SECONDS`` at most.
+
+        What is appended then comes soon; for sure it is not, since another can begin meanwhile.
+        """
+        waits = ledger_file.FREE_SECONDS, ledger_file.BUSY_SECONDS
+        short, usual = (f"PRAGMA busy_timeout={seconds * 1_000:.0f}" for seconds in waits)
+        try:
+            self._db.execute(short)
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("ROLLBACK")
+            finally:
+                self._db.execute(usual)
+        except sqlite3.Error as error:
+            # Whatever else it is, appending says so.
+            return not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+        return True
 
     def hand_over(self, key: SigningKey, reason: str, *, unsafe_while_running: bool = False) -> Appended:
         """Hand the ledger over to ``key``: the entry, and a kept checkpoint that both keys sign.
@@ -425,7 +445,13 @@ class Ledger:
         for path in (self.path, self.path + b"-wal")[len(self._places) :]:
             try:
                 self._places.append(ledger_file.Place(path))
-            except OSError:
+            except OSError as error:
+                if error.errno in _NO_MORE:
+                    raise LedgerError(
+                        f"cannot look at {os.fsdecode(path)}: {error.strerror}",
+                        code="ledger.resources",
+                        hint=files_hint(error.errno),
+                    ) from None
                 raise self._replaced(path) from None
         if self._places[0].identity != self._identity:
             raise self._replaced(self.path)
@@ -655,6 +681,12 @@ class Ledger:
                     code="ledger.full",
                     hint="raise it (ulimit -f unlimited), or set it for the command: nono run -- sh -c "
                     "'ulimit -f N; exec COMMAND'",
+                ) from None
+            if error.errno in _NO_MORE:
+                raise LedgerError(
+                    f"cannot make room for the closing entries of {os.fsdecode(self.path)}: {error.strerror}",
+                    code="ledger.resources",
+                    hint=files_hint(error.errno),
                 ) from None
             raise LedgerError(
                 f"no room for the closing entries of {os.fsdecode(self.path)}: {error.strerror}",

@@ -20,6 +20,8 @@ from store.network_file_systems import require_local
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for the others before it gives up."""
+FREE_SECONDS = 0.25
+"""Who writes for longer than this keeps the ledger from others: a commit takes a few milliseconds."""
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -76,8 +78,10 @@ def check_regular(path: bytes) -> os.stat_result:
         LedgerError: there is none: missing, a symbolic link, a directory, a FIFO, a device.
     """
     shown = os.fsdecode(path)
-    if not shown.isprintable():  # a line feed would begin a line that looks like one of ours
-        shown = repr(shown)
+    if not (shown.isascii() and shown.isprintable()):  # a line feed would begin a line that looks like ours
+        from attest.printable_text import printable  # noqa: PLC0415  # most launches name plain paths alone
+
+        shown = printable(shown)
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -232,13 +236,17 @@ def tampered(path: bytes, why: str, *, code: str | None = None) -> TamperedLedge
     )
 
 
+NO_SPACE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""SQLite's words for a disk that is full; the second: for its shared memory, which readers need as well."""
+
+
 def translate(error: sqlite3.Error, path: bytes) -> LedgerError:
     """Return the error that says what SQLite's means for the user."""
     shown = os.fsdecode(path)
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_BUSY"):
         return LedgerError(f"{shown} is busy: no turn within {BUSY_SECONDS:.0f} s", code="ledger.busy")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")):  # the second: no room for its shared memory
+    if name.startswith(NO_SPACE):
         return LedgerError(
             f"no space left for {shown}", code="ledger.full", hint="free some space on that file system"
         )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+
+NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What the system says of a place where this user may write nothing."""
 
 
 def make_private(path: bytes) -> None:
@@ -22,6 +26,7 @@ def make_private(path: bytes) -> None:
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):  # what is no directory shows one level down
             os.mkdir(directory, 0o700)
+            os.chmod(directory, 0o700)  # whatever the umask takes from its owner
 
 
 def open_private(path: bytes) -> int:

@@ -189,7 +189,15 @@ class LedgerReader:
 
     def _unreadable(self, error: Exception) -> LedgerError:
         shown = os.fsdecode(self.path)
-        if getattr(error, "sqlite_errorname", "").startswith(_NEEDS_FILES_BESIDE_IT):
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(ledger_file.NO_SPACE):
+            return LedgerError(
+                f"cannot read {shown}: no space left for {os.path.basename(shown)}-shm, which a reader needs"
+                " beside it",
+                code="ledger.full",
+                hint=f"free some space on that file system; nono-verify {shown} reads it as it is",
+            )
+        if name.startswith(_NEEDS_FILES_BESIDE_IT):
             return LedgerError(
                 f"cannot read {shown}: who reads a ledger needs {os.path.basename(shown)}-wal and -shm beside"
                 " it, and you may not write them",

@@ -2,12 +2,13 @@
 # The tests use strace to inject faults, a C compiler for system calls that Python has no name for, openssl as
 # a timestamp authority, a PostgreSQL server of their own for the index, a network file system that root mounts
 # (sshfs), npm for what is published nowhere else, a browser for pages, the shells that command lines are completed in,
-# what reads manual pages, curl, and the programs that the built-in profiles are made for.
+# what reads manual pages, curl, jq for what documents show, and the programs that the built-in profiles are made for.
 missing=
 command -v strace >/dev/null || missing="$missing strace"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v npm >/dev/null || missing="$missing npm"
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
+command -v jq >/dev/null || missing="$missing jq"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 command -v curl >/dev/null || missing="$missing curl"
 command -v zsh >/dev/null || missing="$missing zsh"

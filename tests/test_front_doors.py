@@ -23,11 +23,11 @@ def body(name: str) -> list[ast.stmt]:
 
 
 def imported(name: str) -> list[str]:
-    """Return the names that a front door brings in, aside from ``__future__``."""
+    """Return the names that a front door brings in, aside from ``__future__`` and ``typing``."""
     return [
         alias.asname or alias.name
         for node in ast.walk(ast.Module(body(name), []))
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        if isinstance(node, ast.ImportFrom) and node.module not in {"__future__", "typing"}
         for alias in node.names
     ]
 

@@ -18,13 +18,13 @@ What is kept of all that is bounded: the newest anchors, counts, and the largest
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attest import canonical, note
+from attest import canonical, hashing, note
 from attest.errors import MalformedError, SignatureError
+from attest.named_tuples import NamedTuple
 from verify.witnessing import Witnessing, is_possible, written
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ _UNREAD = {
 """Why an anchor says nothing here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outsiders:
+class Outsiders(NamedTuple):
     """Whose word counts, and when it is asked for.
 
     Attributes:
@@ -257,7 +256,7 @@ class AnchorCheck:
         """
         covers = report.covers
         if isinstance(covers, int):
-            digest = hashlib.sha256(self._source.checkpoint(covers)).digest()
+            digest = hashing.digest(self._source.checkpoint(covers))
         else:
             digest = bytes.fromhex(covers)
         stated = authorities.check(evidence, digest)

@@ -16,7 +16,6 @@ MAX_ENTRIES = 2_048
 MAX_BYTES = 1 << 20
 """A batch is full with the entry that reaches one of these: so it has at most one entry's bytes more."""
 
-_ENOUGH_ENTRIES, _ENOUGH_BYTES = MAX_ENTRIES * 9 // 10, MAX_BYTES * 9 // 10
 _CLOSING = b'"kind":"launch.attestation"'
 _BEHIND_THE_KIND = 160  # bytes: kind, seq, session, time and v are the last members of an entry
 
@@ -44,11 +43,9 @@ class Batch(NamedTuple):
 
 
 def _is_full(bodies: list[bytes], size: int) -> bool:
-    """Return whether a batch should end: best behind a launch, so that launches are whole in their batch."""
+    """Return whether one that has enough should end: best behind a launch, so that launches are whole."""
     if size >= MAX_BYTES or len(bodies) >= MAX_ENTRIES:
         return True
-    if size < _ENOUGH_BYTES and len(bodies) < _ENOUGH_ENTRIES:
-        return False
     return _CLOSING in bodies[-1][-_BEHIND_THE_KIND:]
 
 
@@ -58,18 +55,20 @@ def batches(entries: Iterable[tuple[int, object]]) -> Iterator[Batch]:
     Raises:
         DamagedError: as ``entries`` does, behind a batch of what came before.
     """
-    first, bodies, size = 0, list[bytes](), 0
+    first, bodies, size, expected = 0, list[bytes](), 0, 0
+    enough_entries, enough_bytes = MAX_ENTRIES * 9 // 10, MAX_BYTES * 9 // 10
     damage = None
     try:
         for index, body in entries:
-            if bodies and (index != first + len(bodies) or _is_full(bodies, size)):
-                yield Batch(first, bodies)
-                bodies, size = [], 0
-            if not bodies:
-                first = index
+            has_enough = size >= enough_bytes or len(bodies) >= enough_entries
+            if index != expected or (has_enough and bodies and _is_full(bodies, size)):
+                if bodies:
+                    yield Batch(first, bodies)
+                first, bodies, size = index, [], 0
             data = body if type(body) is bytes else b""
             bodies.append(data)
             size += len(data)
+            expected = index + 1
     except DamagedError as error:
         damage = error
     if bodies:

@@ -10,7 +10,6 @@ is left to it as a whole. So every finding is made in one place and in the order
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attest import entry
@@ -62,12 +61,14 @@ class Settled(NamedTuple):
     caveats: list[str]
 
 
-@dataclass(slots=True)
 class BatchCheck:
-    """What was said of a batch.
+    """What was said of a batch: to begin with, nothing.
+
+    Args:
+        leaves: the leaf hash of each entry.
 
     Attributes:
-        leaves: the leaf hash of each entry.
+        leaves: as above.
         is_sound: every entry has its form, none is a genesis or a handover, and no time goes back; else
             nothing beside ``leaves`` counts.
         first_time: the time of the first entry.
@@ -77,13 +78,15 @@ class BatchCheck:
         left: the positions of all other entries.
     """
 
-    leaves: list[bytes]
-    is_sound: bool = True
-    first_time: str = ""
-    last_time: str = ""
-    settled: list[Settled] = field(default_factory=list)
-    decisions: list[tuple[int, str, int]] = field(default_factory=list)
-    left: list[int] = field(default_factory=list)
+    __slots__ = ("decisions", "first_time", "is_sound", "last_time", "leaves", "left", "settled")
+
+    def __init__(self, leaves: list[bytes]) -> None:
+        self.leaves = leaves
+        self.is_sound = True
+        self.first_time = self.last_time = ""
+        self.settled: list[Settled] = []
+        self.decisions: list[tuple[int, str, int]] = []
+        self.left: list[int] = []
 
     def encode(self) -> tuple[bytes, bytes]:
         """Return the leaf hashes, and the rest as JSON."""
@@ -94,16 +97,12 @@ class BatchCheck:
     @classmethod
     def decode(cls, leaves: bytes, rest: bytes) -> BatchCheck:
         """Return what was encoded."""
-        is_sound, first_time, last_time, settled, decisions, left = orjson.loads(rest)
-        return cls(
-            [leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES)],
-            is_sound,
-            first_time,
-            last_time,
-            [Settled(*each) for each in settled],
-            decisions,
-            left,
+        check = cls([leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES)])
+        check.is_sound, check.first_time, check.last_time, settled, check.decisions, check.left = (
+            orjson.loads(rest)
         )
+        check.settled = [Settled(*each) for each in settled]
+        return check
 
 
 def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | None) -> BatchCheck:
@@ -118,27 +117,34 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
     check = BatchCheck(list(map(hash_leaf, batch.bodies)))
     launches: dict[str, _Launch] = {}
     alone = _Alone(batch)
+    time = ""
     for at, body in enumerate(batch.bodies):
         document = forms.read(body) if len(body) <= entry.MAX_BYTES else None
-        if document is None or document["time"] < check.last_time or document["kind"] in _FOR_THE_REPLAY:
+        if document is None or document["time"] < time or document["kind"] in _FOR_THE_REPLAY:
             check.is_sound = False
             return check
-        check.last_time = document["time"]
-        check.first_time = check.first_time or check.last_time
-        session = document["session"]
-        if session is None:
-            check.left.append(at)
-            continue
+        time, kind, session = document["time"], document["kind"], document["session"]
+        check.first_time = check.first_time or time
         launch = launches.get(session)
         if launch is None:
-            launch = launches[session] = _Launch()
-            if document["kind"] == entry.INTENT:
+            if session is None:
+                check.left.append(at)
+                continue
+            launch = launches[session] = _Launch(session, batch.first, check.leaves)
+            if kind == entry.INTENT:
                 launch.begin(alone, terms.origin, required)
-        launch.add(at, batch.first + at, document, check.leaves[at], terms.key)
-    for session, launch in launches.items():
-        settled = launch.settled(session)
+        if kind == entry.DECISION and not gives_file(document["data"]):
+            launch.decisions.append(at)
+            launch.seqs.append(document["seq"])
+        else:
+            launch.add(at, document, terms.key, body)
+    check.last_time = time
+    for launch in launches.values():
+        settled = launch.settled()
         if settled is None:
-            check.decisions += [(at, session, seq) for at, seq in launch.decisions]
+            check.decisions += [
+                (at, launch.session, seq) for at, seq in zip(launch.decisions, launch.seqs, strict=True)
+            ]
             check.left += launch.others
         else:
             check.settled.append(settled)
@@ -148,16 +154,31 @@ def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | N
 class _Launch:
     """The entries of one session in a batch, and a machine for it alone until anything is found.
 
+    Args:
+        session: its id.
+        first: the index of the batch's first entry.
+        leaves: the leaf hashes of the batch.
+
     Attributes:
-        decisions: position and number of its decisions.
+        session: as above.
+        decisions: the positions of its decisions that give no file; whoever takes one in adds to it.
+        seqs: their numbers.
         others: the positions of its other entries.
     """
 
-    __slots__ = ("_findings", "_is_attested", "_machine", "decisions", "others")
+    __slots__ = (
+        *("_findings", "_first", "_is_attested", "_leaves", "_machine", "_taken"),
+        *("decisions", "others", "seqs", "session"),
+    )
 
-    def __init__(self) -> None:
-        self.decisions: list[tuple[int, int]] = []
+    def __init__(self, session: str, first: int, leaves: list[bytes]) -> None:
+        self.session = session
+        self.decisions: list[int] = []
+        self.seqs: list[int] = []
         self.others: list[int] = []
+        self._first = first
+        self._leaves = leaves
+        self._taken = 0  # how many of the decisions the machine has
         self._is_attested = False
         self._findings = Findings()
         self._machine: Launches | None = None
@@ -167,33 +188,48 @@ class _Launch:
         self._machine = Launches(alone, alone, self._findings, required)
         self._machine.origin = origin
 
-    def add(self, at: int, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey) -> None:
-        """Take in an entry: its position, its index, and as :meth:`verify.launches.Launches.add` has it."""
-        kind = document["kind"]
-        if kind == entry.DECISION and not gives_file(document):
-            self.decisions.append((at, document["seq"]))
-        else:
-            self.others.append(at)
-            self._is_attested = kind == entry.ATTESTATION
-        machine = self._machine
-        if machine is None:
+    def add(self, at: int, document: dict[str, Any], key: PublicKey, body: bytes) -> None:
+        """Take in an entry that is no such decision.
+
+        Args:
+            at: its position.
+            document: as :meth:`verify.launches.Launches.add` has it.
+            key: likewise.
+            body: likewise.
+        """
+        self.others.append(at)
+        self._is_attested = document["kind"] == entry.ATTESTATION
+        self._take_decisions()
+        if self._machine is None:
             return
         try:
-            machine.add(index, document, leaf, key)
+            self._machine.add(self._first + at, document, self._leaves[at], key, body)
         except _BesideError:
             self._machine = None
         if self._findings.codes:
             self._machine = None
 
-    def settled(self, session: str) -> Settled | None:
+    def _take_decisions(self) -> None:
+        """Let the machine have the decisions that came since its last entry."""
+        new = self.decisions[self._taken :]
+        if self._machine is None or not new:
+            return
+        indices, leaves = [self._first + at for at in new], [self._leaves[at] for at in new]
+        self._machine.add_decisions(indices, self.session, self.seqs[self._taken :], leaves)
+        self._taken = len(self.decisions)
+        if self._findings.codes:
+            self._machine = None
+
+    def settled(self) -> Settled | None:
         """Return the launch as settled, or None when the replay must see it."""
+        self._take_decisions()
         machine = self._machine
         if machine is None or not machine.counts.complete:
             return None
         met = () if machine.watch is None else machine.watch.met()
         return Settled(
             self.others[-1],
-            session,
+            self.session,
             self._is_attested,
             [number for number, (_, by) in enumerate(met) if by is not None],
             machine.caveats.named(),

@@ -123,6 +123,11 @@ def recorded(said: Caveats) -> list[Caveat]:
             "every exec was seen, of programs: not the code that shells, interpreters and libraries bring",
         ),
         (said.execs_untold, "execs.untold", "more programs ran than it names; the rest was counted"),
+        (
+            said.cut,
+            "launch.cut",
+            "the supervisor was lost meanwhile: what was refused or executed just before that may be missing",
+        ),
         (said.survivors, "process.survivors", "processes of the launch were still there at its end"),
     ):
         if count:

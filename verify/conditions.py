@@ -10,7 +10,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attest import canonical
@@ -29,8 +28,7 @@ class Failure(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilePattern:
+class FilePattern(NamedTuple):
     """A file by its path, its SHA-256 (hex), or both; with neither it is any."""
 
     path: str | None = None
@@ -57,8 +55,7 @@ _DEVICE_SOURCES = frozenset({"system", "group:devices"})
 _NO_CANONICAL_PARTS = frozenset({b"", b".", b".."})
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """What is asked of a launch; None, or an empty tuple, where nothing is.
 
     Attributes:
@@ -76,6 +73,7 @@ class Conditions:
         outputs: patterns, of each of which an output was hashed.
         profiles: what each file of the profile's chain is one of.
         system_configurations: hex digests, of which the host's configuration that was in force has one.
+        sysv_ipc: False: System V memory, semaphores and queues were closed.
         unix_sockets: False: no UNIX socket was granted.
         write_only_under: canonical paths; what was granted for writing is or lies in one of them.
         output_sha256: hex digest that an output has.
@@ -94,6 +92,7 @@ class Conditions:
     outputs: tuple[str, ...] = ()
     profiles: tuple[FilePattern, ...] = ()
     system_configurations: tuple[str, ...] = ()
+    sysv_ipc: bool | None = None
     unix_sockets: bool | None = None
     write_only_under: tuple[str, ...] = ()
     output_sha256: str | None = None
@@ -101,7 +100,8 @@ class Conditions:
     @property
     def about_capabilities(self) -> bool:
         """Whether the capability set is asked about."""
-        return bool(self.network or self.unix_sockets is False or self.about_places)
+        closed = self.unix_sockets is False or self.sysv_ipc is False
+        return bool(self.network or closed or self.about_places)
 
     @property
     def about_places(self) -> bool:
@@ -175,6 +175,8 @@ class Conditions:
             yield Failure("policy.network", "starts with a network that nothing blocks")
         if self.unix_sockets is False and not achieved["filter"]:
             yield Failure("policy.socket", "starts with UNIX sockets that nothing refuses")
+        if self.sysv_ipc is False and not achieved["filter"]:
+            yield Failure("policy.ipc", "starts with System V memory that nothing refuses")
         if self.about_places and not achieved["filesystem"]:
             yield Failure("policy.grant", "starts with grants that nothing enforces")
         if not self.about_capabilities:
@@ -191,6 +193,8 @@ class Conditions:
         if self.unix_sockets is False and (granted := capabilities.get("unix_sockets")):
             first = _shown(granted[0]["path"])
             yield Failure("policy.socket", f"grants UNIX sockets, which were to be closed: {first}")
+        if self.sysv_ipc is False and "ipc" in capabilities:
+            yield Failure("policy.ipc", "shares System V memory, semaphores and queues with what is outside")
         for grant in capabilities["files"] if self.about_places else ():
             if not _is_canonical(canonical.text_bytes(grant["path"])):
                 what = (

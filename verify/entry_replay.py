@@ -17,7 +17,7 @@ from verify.batch_check import Terms
 from verify.blobs import BlobCheck, BlobSource
 from verify.epochs import Epochs
 from verify.forms import Forms
-from verify.launches import BodySource, Launches
+from verify.launches import BodySource, Launches, gives_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +92,13 @@ class EntryReplay:
         self.time = time
         if index == 0 and kind != entry.GENESIS:
             self._findings.add("entry.genesis", "is not a genesis", 0)
-        if document["session"] is None:
+        if kind == entry.DECISION:
+            seq, gives = document["seq"], gives_file(document["data"])
+            self.launches.add_decision(index, document["session"], seq, leaf, gives=gives)
+        elif document["session"] is None:
             self._ledger_entry(index, kind, document["data"])
         else:
-            self.launches.add(index, document, leaf, self._key())
+            self.launches.add(index, document, leaf, self._key(), body)
 
     def _key(self) -> PublicKey | None:
         return None if self.epochs is None else self.epochs.all[-1].key
@@ -122,9 +125,8 @@ class EntryReplay:
         )
 
     def take_decision(self, index: int, session: str, seq: int, leaf: bytes) -> None:
-        """Take in a decision that has its form."""
-        document = {"kind": entry.DECISION, "session": session, "seq": seq}
-        self.launches.add(index, document, leaf, self._key())
+        """Take in a decision that has its form, and gives no file."""
+        self.launches.add_decision(index, session, seq, leaf, gives=False)
 
     def take_settled(self, settled: Settled, leaf: bytes) -> None:
         """Take in a launch that is settled, at the entry that closes it."""
@@ -161,7 +163,7 @@ class EntryReplay:
         # Of a known kind and of its schema it would not be here, so its kind is not known.
         add("entry.kind", "is of a kind that this verifier does not know", index, session)
         if session is not None:
-            self.launches.add(index, parsed.document(), leaf, None)
+            self.launches.add(index, parsed.document(), leaf, None, body)
 
     # --- 4 Head and kept checkpoints, who signed them -------------------------------------------------
 

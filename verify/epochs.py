@@ -8,8 +8,9 @@ later entry belongs to the new key's epoch.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from attest.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from verify.pins import Pin
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(NamedTuple):
     """The entries under one key.
 
     Attributes:
@@ -61,8 +61,7 @@ class Epochs:
         return [self.all[at - 1].key]
 
 
-@dataclass(frozen=True, slots=True)
-class Trusted:
+class Trusted(NamedTuple):
     """How a pin is met.
 
     Attributes:

@@ -18,8 +18,6 @@ attested launch can be left out. Of one without a statement the end can be, and 
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from typing import TYPE_CHECKING, BinaryIO
 
 from attest import canonical, checkpoint, evidence, note, proof, tree
@@ -42,37 +40,6 @@ if TYPE_CHECKING:
     from verify.epochs import Trusted
     from verify.launches import LaunchCounts
     from verify.pins import Pin
-
-
-def open_evidence(path: str) -> BinaryIO:
-    """Open a file for :func:`verify_evidence`.
-
-    Raises:
-        NotCheckedError: it cannot be read, or is no regular file: what cannot be read to its end within its
-            bounds, a pipe that nobody writes to for instance, is not waited for.
-    """
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
-        flags |= getattr(os, name, 0)
-    try:
-        _require_regular(path, os.stat(path))  # some devices mind being opened
-        with contextlib.ExitStack() as undo:
-            descriptor = os.open(path, flags)
-            undo.callback(os.close, descriptor)
-            _require_regular(path, os.fstat(descriptor))
-            undo.pop_all()
-    except OSError as error:
-        raise NotCheckedError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise NotCheckedError("a path with a NUL character names no file") from None
-    return open(descriptor, "rb")
-
-
-def _require_regular(path: str, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise NotCheckedError(f"{path} is a directory")
-    if not stat.S_ISREG(status.st_mode):
-        raise NotCheckedError(f"{path} is not a regular file")
 
 
 def verify_evidence(

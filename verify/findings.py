@@ -91,6 +91,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "launch.hook_failed": (_T, "a launch started although a before-hook failed that was required"),
     "launch.network": (_T, "the capability set has a wider network than was asked for"),
     "launch.unix_sockets": (_T, "the capability set has UNIX sockets that were not asked for"),
+    "launch.ipc": (_T, "the capability set shares what System V has, which was not asked for"),
     "launch.elevation": (_T, "a file was given that no grant covers, and nobody was to be asked about any"),
     "launch.output_digests": (_U, "an outcome has two digests of one output"),
     "launch.waived": (_N, "a feature of the sandbox was waived, and achieved all the same"),
@@ -144,6 +145,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "policy.remembered": (_U, "no remembered checkpoint was given that the ledger continues"),
     "policy.required": (_U, "no complete launch meets one of the policy's requirements"),
     "policy.socket": (_U, "a launch was granted a UNIX socket, which the policy forbids"),
+    "policy.ipc": (_U, "a launch shared what System V has, which the policy forbids"),
     "policy.undecided": (_U, "a launch does not show what the policy asks about"),
     "policy.write": (_U, "a launch was granted something for writing where the policy forbids it"),
     "require.label": (_U, "no complete launch with the required labels succeeded"),
@@ -160,7 +162,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "export.form": (_T, "a line of an export is not of the form of its format"),
     "export.changed": (_T, "a line of an export says something else than the entry that it carries"),
     # Why nothing was checked
-    "export.unproven": (_X, "a line of an export carries no proof"),
+    "export.unproven": (
+        _X,
+        "a line of an export carries no proof, or names an entry that no line before it carries",
+    ),
     "export.exists": (_X, "the file that an export is to be written to exists already"),
     "export.unwritable": (_X, "an export cannot be written"),
     "export.missing": (_X, "a library that a format needs is not installed"),
@@ -251,6 +256,9 @@ class Finding:
         }
 
 
+_NONE: dict[Severity, int] = dict.fromkeys(Severity, 0)
+
+
 class Findings:
     """The findings of one replay: bounded, and in index order when they are listed.
 
@@ -262,7 +270,7 @@ class Findings:
     __slots__ = ("_kept", "codes", "counts")
 
     def __init__(self) -> None:
-        self.counts: dict[Severity, int] = dict.fromkeys(Severity, 0)
+        self.counts = _NONE.copy()
         self.codes: set[str] = set()
         self._kept: list[Finding] = []
 

@@ -35,6 +35,16 @@ class GrowingTree:
         """The number of leaves."""
         return self.folded + len(self.leaves)
 
+    def add(self, leaves: Sequence[bytes]) -> None:
+        """Take in leaves."""
+        at = 0
+        while len(self.leaves) + len(leaves) - at >= TILE_WIDTH:
+            end = at + TILE_WIDTH - len(self.leaves)
+            self.leaves += leaves[at:end]
+            self.fold()
+            at = end
+        self.leaves += leaves[at:]
+
     def fold(self) -> bytes:
         """Take the 256 leaves in as one perfect subtree, and return its root."""
         root = node = perfect_root(self.leaves)

@@ -16,12 +16,10 @@ beside that an open session takes about a kilobyte, no matter how large its entr
 from __future__ import annotations
 
 import functools
-import hashlib
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attest import canonical, canonical_in_bulk, entry, envelope
+from attest import canonical, canonical_in_bulk, entry, envelope, hashing
 from attest.errors import MalformedError, NonoError
 from attest.statement import LaunchEvidence
 from attest.tree import TILE_WIDTH, hash_leaf
@@ -74,39 +72,51 @@ _PLACES = {
 MAX_REMEMBERED = 64
 """Of how many open sessions it is kept what their entries said."""
 
+# What stands before and behind the capability set of a start, and nowhere else in it.
+_DATA = b'{"data":{"capabilities":'
+_BEHIND_CAPABILITIES = b',"capabilities_sha256":"'
+
 # Where a capability set states its network. In canonical JSON no text holds these bytes: it escapes quotes.
 _NETWORK = b'"network":{'
 _SOCKETS = b',"unix_sockets":'
+_IPC = b'"ipc":"sysv",'
 _MAX_NETWORK = 65_535  # what an entry could hold
 
 # What is seen of execs, the stronger the higher.
 _TRACING = {"none": 0, "trace": 1, "allow": 2}
+_UNSEEN: dict[str, Json] = {"tracing": "none"}
 
 _CLOSING = {entry.ATTESTATION, entry.LOST}
+_NOTHING = Accepted()
 
 
-@dataclass(slots=True)
 class LaunchCounts:
     """How many launches ended how."""
 
-    complete: int = 0
-    running: int = 0
-    lost: int = 0
-    unfinished: int = 0
+    __slots__ = ("complete", "lost", "running", "unfinished")
+
+    def __init__(self) -> None:
+        self.complete = self.running = self.lost = self.unfinished = 0
 
 
-@dataclass(slots=True)
 class Caveats:
     """What was recorded and takes something away from what the record proves; each counts launches."""
 
-    stat_only: int = 0
-    by_path: int = 0
-    metadata: int = 0
-    unchecked_image: int = 0
-    survivors: int = 0
-    direct: int = 0
-    execs: int = 0
-    execs_untold: int = 0
+    __slots__ = (
+        "by_path",
+        "cut",
+        "direct",
+        "execs",
+        "execs_untold",
+        "metadata",
+        "stat_only",
+        "survivors",
+        "unchecked_image",
+    )
+
+    def __init__(self) -> None:
+        self.by_path = self.cut = self.direct = self.execs = self.execs_untold = 0
+        self.metadata = self.stat_only = self.survivors = self.unchecked_image = 0
 
     def named(self) -> list[str]:
         """Return the names of those that are not 0."""
@@ -121,16 +131,19 @@ class Caveats:
 class _Said:
     """What is asked of a session's entries once more: parts of the intent, and all that is stated."""
 
-    __slots__ = ("elevates", "evidence", "execs", "hooks", "network", "outputs", "strategy", "unix_sockets")
+    __slots__ = (
+        *("elevates", "evidence", "execs", "hooks", "ipc", "network", "outputs", "strategy", "unix_sockets"),
+    )
 
     def __init__(self, intent: dict[str, Json]) -> None:
         self.evidence = LaunchEvidence()
-        self.execs = _object(intent.get("execs", {"tracing": "none"}))
+        self.execs = _object(intent.get("execs", _UNSEEN))
         self.hooks = _object(intent["hooks"])
         self.outputs = intent["outputs"]
         self.strategy = intent["strategy"]
         self.network = _object(intent["network"])
         self.unix_sockets = _list(intent.get("unix_sockets", []))
+        self.ipc = intent.get("ipc")
         self.elevates = "capability_elevation" in intent
 
 
@@ -174,9 +187,8 @@ class _Session:
 
 
 def gives_file(decision: dict[str, Any]) -> bool:
-    """Return whether a decision gives the command a file that its grants do not."""
-    data = decision.get("data")
-    return data is not None and data["verdict"] == "granted" and data["what"] == "file"
+    """Return whether a decision with these data gives the command a file that its grants do not."""
+    return bool(decision["verdict"] == "granted" and decision["what"] == "file")
 
 
 class Launches:
@@ -194,7 +206,7 @@ class Launches:
         self, source: BodySource, blobs: Beside, findings: Findings, required: Required | None = None
     ) -> None:
         self.watch = None if required is None else Watch(required, findings)
-        self._accepted = Accepted() if required is None else required.accepted
+        self._accepted = _NOTHING if required is None else required.accepted
         self.counts = LaunchCounts()
         self.caveats = Caveats()
         self.origin: str | None = None
@@ -206,17 +218,22 @@ class Launches:
         self._remembered: dict[str, _Session] = {}
         self._closed = Seen()
 
-    def add(self, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None) -> None:
+    def add(
+        self, index: int, document: dict[str, Any], leaf: bytes, key: PublicKey | None, body: bytes
+    ) -> None:
         """Take in an entry of a session; it is of its schema, or of an unknown kind.
 
         Args:
             index: where it stands.
-            document: the entry; of a decision that gives no file (:func:`gives_file`), kind, session and seq
-                are enough.
+            document: the entry.
             leaf: its leaf hash.
             key: the key in force there, or None when that is not known.
+            body: the entry's bytes.
         """
         name, kind = document["session"], document["kind"]
+        if kind == entry.DECISION:
+            self.add_decision(index, name, document["seq"], leaf, gives=gives_file(document["data"]))
+            return
         session = self._open.get(name)
         if session is None:
             if kind not in entry.KINDS:
@@ -229,24 +246,70 @@ class Launches:
         if session.opaque and kind not in _CLOSING:
             return
         if document["seq"] != session.next:
-            what = f"should be number {session.next} of its session"
-            self._report(session, "launch.sequence", what, index, name)
+            self._skips(session, index, name)
         session.next += 1
         if kind in _CLOSING:
             self._end(session, index, document, leaf, key)
             return
+        session.tree.leaves.append(leaf)
+        if len(session.tree.leaves) == TILE_WIDTH:
+            session.tree.fold()
+        session.last = index
+        if kind in entry.KINDS:
+            self._take(session, index, document, leaf, body)
+
+    def add_decision(self, index: int, name: str, seq: int, leaf: bytes, *, gives: bool) -> None:
+        """Take in a decision: what there is most of, and it may stand anywhere behind the intent.
+
+        Args:
+            index: where it stands.
+            name: its session.
+            seq: its number.
+            leaf: its leaf hash.
+            gives: whether it gives a file (:func:`gives_file`).
+        """
+        session = self._open.get(name)
+        if session is None:
+            self._begin(index, name, entry.DECISION)
+            return
+        if session.opaque:
+            return
+        if seq != session.next:
+            self._skips(session, index, name)
+        session.next += 1
+        session.decisions += 1
         leaves = session.tree.leaves
         leaves.append(leaf)
         if len(leaves) == TILE_WIDTH:
             session.tree.fold()
         session.last = index
-        if kind == entry.DECISION:  # what there is most of, and it may stand anywhere behind the intent
-            session.decisions += 1
-            if gives_file(document) and not self._said(session, name).elevates:
-                what = "gives a file, and nobody was to be asked about any"
-                self._findings.add("launch.elevation", what, index, name)
-        elif kind in entry.KINDS:
-            self._take(session, index, document, leaf)
+        if gives and not self._said(session, name).elevates:
+            what = "gives a file, and nobody was to be asked about any"
+            self._findings.add("launch.elevation", what, index, name)
+
+    def add_decisions(self, indices: list[int], name: str, seqs: list[int], leaves: list[bytes]) -> None:
+        """Take in decisions that give no file, between which nothing of their session stands.
+
+        Args:
+            indices: where they stand.
+            name: their session.
+            seqs: their numbers.
+            leaves: their leaf hashes.
+        """
+        session = self._open.get(name)
+        numbers = [] if session is None else list(range(session.next, session.next + len(seqs)))
+        if session is None or session.opaque or seqs != numbers:
+            for index, seq, leaf in zip(indices, seqs, leaves, strict=True):
+                self.add_decision(index, name, seq, leaf, gives=False)
+            return
+        session.next += len(seqs)
+        session.decisions += len(seqs)
+        session.last = indices[-1]
+        session.tree.add(leaves)
+
+    def _skips(self, session: _Session, index: int, name: str) -> None:
+        what = f"should be number {session.next} of its session"
+        self._report(session, "launch.sequence", what, index, name)
 
     def has(self, name: str) -> bool:
         """Return whether an entry of this session was taken in."""
@@ -295,6 +358,7 @@ class Launches:
                 self._findings.add("launch.running", "began a launch that still runs", index, name)
             else:
                 self.counts.unfinished += 1
+                self.caveats.cut += session.phase is _Phase.STARTED
                 self._without_end("launch.unfinished", "began a launch that has no end", index, name)
             if self.watch is not None:
                 self.watch.close(index, name, attested=False, whole=False)
@@ -349,7 +413,9 @@ class Launches:
         except MalformedError:  # it was read as an entry, so the file was changed under our hands
             raise NotCheckedError("the ledger changes while it is read", code="input.changing") from None
 
-    def _take(self, session: _Session, index: int, document: dict[str, Any], leaf: bytes) -> None:
+    def _take(
+        self, session: _Session, index: int, document: dict[str, Any], leaf: bytes, body: bytes
+    ) -> None:
         """Take in an intent, a hook's result, a start or an outcome."""
         name, kind, data = document["session"], document["kind"], document["data"]
         has_place = self._check_place(session, kind, index, name)
@@ -367,7 +433,7 @@ class Launches:
         if kind == entry.INTENT:
             self._intent(session, index, name, data)
         elif kind == entry.START:
-            self._start(session, index, name, data)
+            self._start(session, index, name, data, body)
         else:
             self._outcome(session, index, name, data)
 
@@ -387,6 +453,7 @@ class Launches:
             self.attested.add(leaf)
         else:
             self.counts.lost += 1
+            self.caveats.cut += session.phase is _Phase.STARTED
             self._without_end("launch.lost", "says that its launch was lost", index, name)
             self._close(index, name)
 
@@ -400,7 +467,7 @@ class Launches:
         if self.watch is not None and session.stated[0] == index:
             self.watch.intent(index, name, data)
 
-    def _start(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
+    def _start(self, session: _Session, index: int, name: str, data: dict[str, Json], body: bytes) -> None:
         session.phase = _Phase.STARTED
         session.started = True
         said = self._said(session, name)
@@ -412,19 +479,15 @@ class Launches:
             what = "starts although the before-hook failed, which was required"
             self._report(session, "launch.hook_failed", what, index, name)
         beside = self._blobs.check(entry.START, data, index, name)
-        capabilities = (
-            beside["capabilities"]
-            if "capabilities" in beside
-            else canonical_in_bulk.encode(data["capabilities"])
-        )
-        if (
-            capabilities is not None
-            and hashlib.sha256(capabilities).hexdigest() != data["capabilities_sha256"]
-        ):
+        capabilities = beside["capabilities"] if "capabilities" in beside else _capabilities(body)
+        if capabilities is not None and hashing.hexdigest(capabilities) != data["capabilities_sha256"]:
             self._findings.add("launch.capabilities", "has a capability set of another SHA-256", index, name)
         elif capabilities is not None:
-            network, sockets = _last_members(capabilities)
-            if not _asked_for(said.unix_sockets, sockets):
+            network, sockets, shares = _last_members(capabilities)
+            if shares and said.ipc is None:
+                what = "shares System V memory, semaphores and queues, which was not asked for"
+                self._report(session, "launch.ipc", what, index, name)
+            elif not _asked_for(said.unix_sockets, sockets):
                 what = "has UNIX sockets that were not asked for"
                 self._report(session, "launch.unix_sockets", what, index, name)
             elif not _covers(said.network, network):
@@ -448,8 +511,10 @@ class Launches:
 
     def _execs(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         """Hold what is seen of execs against what was asked: no less is seen, and no more may run."""
-        found = _object(data.get("execs", {"tracing": "none"}))
         asked = self._said(session, name).execs
+        found = _object(data.get("execs", _UNSEEN))
+        if found is asked is _UNSEEN:
+            return
         self.caveats.execs += found["tracing"] != "none"
         if _TRACING[str(found["tracing"])] < _TRACING[str(asked["tracing"])]:
             what = "sees or limits less of its execs than was asked for"
@@ -473,6 +538,9 @@ class Launches:
                 self._findings.add(
                     "launch.enforcement", f"starts without {feature}, which was required", index, name
                 )
+        self.caveats.metadata += not achieved["metadata"]
+        if not waived:
+            return
         lacking = sorted(str(feature) for feature in waived if not achieved[str(feature)])
         if lacking:
             what = f"starts without {', '.join(lacking)}, by an override"
@@ -483,7 +551,6 @@ class Launches:
         needless = sorted(str(feature) for feature in waived if achieved[str(feature)])
         if needless:
             self._findings.add("launch.waived", f"waives {', '.join(needless)}, and has it", index, name)
-        self.caveats.metadata += not achieved["metadata"]
 
     def _outcome(self, session: _Session, index: int, name: str, data: dict[str, Json]) -> None:
         session.phase = _Phase.ENDED
@@ -560,19 +627,21 @@ class Launches:
     ) -> None:
         if key is None or self.origin is None:
             return  # the genesis entry is broken, which was reported
+        stated = None
+        if session.phase is _Phase.ENDED and not session.broken:
+            evidence = self._said(session, name).evidence
+            stated = canonical_in_bulk.encode(
+                evidence.statement_over(self.origin, session.last, session.tree.size, session.tree.root())
+            )
         try:
-            payload = envelope.verify(data, key)
+            payload = envelope.verify(data, key, stated)
         except NonoError as error:
             self._findings.add(
                 "launch.signature", f"has an attestation that does not hold: {error}", index, name
             )
             return
-        if session.phase is not _Phase.ENDED or session.broken:
-            return  # there is nothing, or more than one thing, that could have been stated; it was reported
-        stated = self._said(session, name).evidence.statement_over(
-            self.origin, session.last, session.tree.size, session.tree.root()
-        )
-        if payload != canonical_in_bulk.encode(stated):
+        # Without one there is nothing, or more than one thing, that could be stated; it was reported.
+        if stated is not None and payload != stated:
             self._findings.add("launch.statement", "states something else than the entries do", index, name)
 
     def _close(self, index: int, name: str, *, attested: bool = False, whole: bool = True) -> None:
@@ -593,28 +662,40 @@ def _has_two_digests(outputs: list[dict[str, Json]]) -> bool:
     return len(stated) != len({path for path, _ in stated})
 
 
-def _last_members(capabilities: bytes) -> tuple[dict[str, Json] | None, list[Json] | None]:
-    """Return network and UNIX sockets of a capability set, its last members; None for what cannot be read.
+def _capabilities(start: bytes) -> bytes:
+    """Return the bytes of the capability set that stands in a start, which is of its schema.
+
+    They are its canonical form already: members are sorted, so it is the first of the first, no text holds a
+    quotation mark that is not escaped, and nothing in the set has a member of the next one's name.
+    """
+    return start[len(_DATA) : start.rindex(_BEHIND_CAPABILITIES)]
+
+
+def _last_members(capabilities: bytes) -> tuple[dict[str, Json] | None, list[Json] | None, bool]:
+    """Return network and UNIX sockets of a capability set, its last members, and whether it has System V.
+
+    None for what cannot be read.
 
     A set that lies beside its entry can be too large to be parsed as a whole.
     """
     at = capabilities.rfind(_NETWORK)
     if at < 0:
-        return None, []
+        return None, [], False
+    shares = capabilities.endswith(_IPC, 0, at)
     if len(capabilities) - at > 2 * _MAX_NETWORK:
-        return None, None
+        return None, None, shares
     network, stated, sockets = capabilities[at + len(_NETWORK) - 1 :].partition(_SOCKETS)
     if not stated:
-        return _decoded(network[:-1]), []
+        return _decoded(network[:-1]), [], shares
     found = _decoded(b"{" + _SOCKETS[1:] + sockets)
     granted = None if found is None else found["unix_sockets"]
-    return _decoded(network), granted if isinstance(granted, list) else None
+    return _decoded(network), granted if isinstance(granted, list) else None, shares
 
 
 def _asked_for(asked: list[Json], granted: list[Json] | None) -> bool:
     """Return whether each grant on UNIX sockets is one that was asked for; its path alone is new."""
-    if granted is None:
-        return False
+    if not granted:
+        return granted is not None
     # What lies beside an entry need not have the form of its schema.
     stated = [each if isinstance(each, dict) else {} for each in granted]
     return all({name: said for name, said in each.items() if name != "path"} in asked for each in stated)

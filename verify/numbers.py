@@ -9,7 +9,6 @@ only there must be looked. A schema that says more than this module understands 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attest import schema
@@ -29,14 +28,22 @@ _NARROWING = frozenset(
 _ADMITTING = frozenset({"$ref", "properties", "items", "anyOf", "oneOf"})
 
 
-@dataclass(slots=True)
 class _Places:
     """The numbers at and below one place."""
 
-    number: bool = False
-    members: dict[str, _Places] = field(default_factory=dict)
-    items: _Places | None = None
-    rest: _Places | None = None
+    __slots__ = ("items", "members", "number", "rest")
+
+    def __init__(
+        self,
+        *,
+        members: dict[str, _Places] | None = None,
+        items: _Places | None = None,
+        rest: _Places | None = None,
+    ) -> None:
+        self.number = False
+        self.members = {} if members is None else members
+        self.items = items
+        self.rest = rest
 
     def any(self) -> bool:
         return bool(self.number or self.members or self.items or self.rest)
@@ -51,6 +58,11 @@ def has_only_integers(kind: str) -> Callable[[dict[str, Any]], bool]:
 @functools.cache
 def _common() -> dict[str, Any]:
     return schema.load(schema.COMMON)
+
+
+@functools.cache
+def _defined(name: str) -> _Places:
+    return _places(_common()["$defs"][name])
 
 
 def _places(node: Any) -> _Places:
@@ -69,7 +81,7 @@ def _places(node: Any) -> _Places:
     if (kind == "object" and others is None) or (others and "propertyNames" not in node):
         raise ValueError("an object schema that is not closed")
     if "$ref" in node:
-        _merge(found, _places(_common()["$defs"][node["$ref"].rpartition("/")[2]]))
+        _merge(found, _defined(node["$ref"].rpartition("/")[2]))
     for name, member in node.get("properties", {}).items():
         _merge(found, _Places(members={name: _places(member)}))
     if others:

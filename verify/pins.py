@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
 from attest.keys import PublicKey, is_key_text
+from attest.named_tuples import NamedTuple
 from attest.note import Verifier
+from verify import regular_files
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ _VERIFIER_KEY = re.compile(r"\s*[^+\s]+\+[0-9A-Fa-f]{8}\+\S*\s*")
 """What has the shape of a verifier key is one, well formed or not, and never the name of a file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(NamedTuple):
     """A key that is trusted.
 
     Attributes:
@@ -55,16 +55,7 @@ def read_file(path: str) -> Pin:
             code="key.format",
             hint=f"name its file, or put a public key into {KEY_VARIABLE}",
         )
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_KEY_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(
-            f"cannot read the key {path}: {error.strerror}", code="key.unreadable"
-        ) from None
-    except ValueError:
-        raise NotCheckedError("a path with a NUL character names no key", code="key.unreadable") from None
-    return parse(data, path)
+    return parse(regular_files.read_file(path, _MAX_KEY_BYTES, "key", "key.unreadable"), path)
 
 
 def parse(data: bytes, source: str) -> Pin:
@@ -97,7 +88,20 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Pin, ...]:
     value = environment.get(KEY_VARIABLE, "")
     if not value:
         return ()
-    # Whether such a file exists must not matter: the folder at hand may be the one that is being checked.
-    if value.lstrip().startswith(_PEM.decode()) or _VERIFIER_KEY.fullmatch(value):
+    named = file_named(environment)
+    if named is None:
         return (parse(os.fsencode(value), KEY_VARIABLE),)
-    return (read_file(value),)
+    try:
+        return (read_file(named),)
+    except NotCheckedError as error:
+        hint = error.hint or f"{KEY_VARIABLE} names it; -k FILE names another"
+        raise NotCheckedError(str(error), code=error.code, hint=hint) from None
+
+
+def file_named(environment: Mapping[str, str]) -> str | None:
+    """Return the path that :data:`KEY_VARIABLE` names, or None where it holds a key, or nothing."""
+    value = environment.get(KEY_VARIABLE, "")
+    # Whether such a file exists must not matter: the folder at hand may be the one that is being checked.
+    if not value or value.lstrip().startswith(_PEM.decode()) or _VERIFIER_KEY.fullmatch(value):
+        return None
+    return value

@@ -8,15 +8,16 @@ pass it, and nobody writes such a file on purpose.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
 
+from attest import hashing
+from attest.named_tuples import NamedTuple
+from verify import regular_files
 from verify.conditions import Conditions, FilePattern
 from verify.errors import NotCheckedError
 from verify.requirements import Accepted
@@ -37,8 +38,7 @@ _FORMS = {
 _HINT = "nono-verify policy schema prints what a policy can say"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What is required of a ledger.
 
     Attributes:
@@ -56,7 +56,7 @@ class Policy:
     sha256: str
     every: Conditions | None = None
     require: tuple[Conditions, ...] = ()
-    accepted: Accepted = field(default_factory=Accepted)
+    accepted: Accepted = Accepted()
     anchor_lag: int | None = None
     head_age: int | None = None
     remembered: bool = False
@@ -69,17 +69,7 @@ def read(path: str) -> Policy:
         NotCheckedError: it cannot be read (``policy.unreadable``), is no policy (``policy.form``), or
             requires nothing (``policy.empty``).
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(
-            f"cannot read the policy {path}: {error.strerror}", code="policy.unreadable"
-        ) from None
-    except ValueError:
-        raise NotCheckedError(
-            "a path with a NUL character names no policy", code="policy.unreadable"
-        ) from None
+    data = regular_files.read_file(path, MAX_BYTES, "policy", "policy.unreadable")
     return parse(data, path)
 
 
@@ -107,7 +97,7 @@ def parse(data: bytes, source: str) -> Policy:
         )
     return Policy(
         source=source,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashing.hexdigest(data),
         every=_conditions(document["every"]) if "every" in document else None,
         require=tuple(_conditions(each) for each in document.get("require", ())),
         accepted=Accepted(frozenset(accept.get("lost", ())), frozenset(accept.get("waived", ()))),
@@ -179,6 +169,7 @@ def _conditions(table: dict[str, Any]) -> Conditions:
             FilePattern(each.get("name"), each.get("sha256")) for each in table.get("profiles", ())
         ),
         system_configurations=tuple(table.get("system_configurations", ())),
+        sysv_ipc=table.get("sysv_ipc"),
         unix_sockets=table.get("unix_sockets"),
         write_only_under=tuple(table.get("write_only_under", ())),
     )

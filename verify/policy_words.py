@@ -69,6 +69,8 @@ def _about_capabilities(asked: Conditions) -> Iterator[str]:
         yield "had no network"
     if asked.unix_sockets is False:
         yield "was granted no UNIX socket"
+    if asked.sysv_ipc is False:
+        yield "shared no System V memory, semaphores or queues"
     if asked.no_grant_under:
         places = asked.no_grant_under
         yield f"was granted nothing in {_or(places)}, nor what holds {_it(places)}"

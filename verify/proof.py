@@ -35,21 +35,6 @@ if TYPE_CHECKING:
 _SHOWN_SIGNATURES = 4
 
 
-def read_file(path: str, limit: int) -> bytes:
-    """Return what a file holds, or its first ``limit + 1`` bytes.
-
-    Raises:
-        NotCheckedError: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise NotCheckedError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise NotCheckedError("a path with a NUL character names no file") from None
-
-
 def verify_proof(
     data: bytes, body: bytes, *, pins: Sequence[Pin] = (), origin: str | None = None
 ) -> ProofVerdict:

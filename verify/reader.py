@@ -9,9 +9,8 @@ How the file is opened:
 * ``-wal`` and nobody there (or no way to know): both files are copied to a private directory and read there.
 
 What may run: before anything of it is selected, the header, the encoding and ``sqlite_schema``, byte for
-byte, must be those of a ledger. Until then and afterwards SQLite is on a short lead: DEFENSIVE, no
-triggers, no views, an authorizer that lets it read five tables, limits on every size, and a bound on
-the steps that it may take.
+byte, must be those of a ledger. Until then and afterwards SQLite is on a short lead
+(:mod:`verify.hardened_connection`), with a bound on the steps that it may take.
 
 A process that itself has the ledger open for writing must not call this: closing a second descriptor
 of a file drops a process's POSIX locks on it.
@@ -23,22 +22,20 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
-import sys
-import tempfile
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote_from_bytes
 
 import apsw
 
 from attest import ledger_format
 from attest.blob import MAX_ROW_BYTES
+from verify import hardened_connection
 from verify.errors import NotCheckedError
 from verify.heap import HEAP
 from verify.locks import has_live_connection
 
 if TYPE_CHECKING:
+    import tempfile
     from collections.abc import Iterator
     from types import TracebackType
 
@@ -48,35 +45,8 @@ ATTEMPTS = 3
 _HEADER_BYTES = 100  # SQLite's "Database File Format", section 1.3
 _MAGIC = b"SQLite format 3\x00"
 _UTF8 = 1
-_TABLES = frozenset({"sqlite_master", "sqlite_schema", "entry", "tile", "head", "checkpoint", "blob"})
-_PRAGMAS = frozenset({"application_id", "user_version", "encoding", "integrity_check"})
 _STEPS_PER_CALL = 10_000
 _STEPS_FREE = 10_000_000
-
-_LIMITS = {
-    apsw.SQLITE_LIMIT_LENGTH: MAX_ROW_BYTES,
-    apsw.SQLITE_LIMIT_SQL_LENGTH: 4_096,
-    apsw.SQLITE_LIMIT_COLUMN: 16,
-    apsw.SQLITE_LIMIT_EXPR_DEPTH: 16,
-    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 2,
-    apsw.SQLITE_LIMIT_VDBE_OP: 25_000,
-    apsw.SQLITE_LIMIT_FUNCTION_ARG: 8,
-    apsw.SQLITE_LIMIT_ATTACHED: 0,
-    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 16,
-    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 8,
-    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
-    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
-_SWITCHES = {
-    apsw.SQLITE_DBCONFIG_DEFENSIVE: 1,
-    apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA: 0,
-    apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER: 0,
-    apsw.SQLITE_DBCONFIG_ENABLE_VIEW: 0,
-    apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: 0,
-    apsw.SQLITE_DBCONFIG_DQS_DML: 0,
-    apsw.SQLITE_DBCONFIG_DQS_DDL: 0,
-    apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: 1,
-}
 
 _OUT_OF_MEMORY = re.compile(r"code[ =](7|3082)\b")
 """SQLITE_NOMEM and SQLITE_IOERR_NOMEM, as ``integrity_check`` spells result codes."""
@@ -158,7 +128,7 @@ class LedgerFile:
     def _begin(self, opened: bytes) -> bool:
         """Connect, begin the snapshot, and return whether it is one of a ledger."""
         try:
-            self._db = _connect(opened, self.mode)
+            self._db = hardened_connection.connect(opened, self.mode)
             self._db.set_progress_handler(self._spend, _STEPS_PER_CALL)
             self._db.execute("BEGIN")
             return self._is_ours()
@@ -433,6 +403,8 @@ def _check_header(path: bytes, header: bytes) -> None:
 
 _SIZE_AT = 2
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
 
 def _look(path: bytes) -> _Trace:
     """Return what can be seen from outside of the file, its -wal and its -journal."""
@@ -460,97 +432,30 @@ def _is_live(path: bytes) -> bool:
 
 def _read_copy(path: bytes, trace: _Trace, header: bytes) -> LedgerFile | None:
     """Return the file as read from a private copy, or None when it changed while it was copied."""
+    from verify import private_copy  # noqa: PLC0415  # most ledgers have nothing beside them
+
     try:
-        directory = tempfile.TemporaryDirectory(prefix=b"nono-verify-", ignore_cleanup_errors=True)
+        directory = private_copy.make(path, sum(traits[_SIZE_AT] for traits in trace if traits is not None))
+    except private_copy.NoDirectoryError as error:
+        raise _no_room(path, str(error)) from None
+    except private_copy.NoSpaceError:
+        raise NotCheckedError(
+            f"{_shown(path)} has a -wal beside it and is too large to be copied",
+            code="input.too_large",
+            hint="take a copy with: nono audit snapshot FILE",
+        ) from None
     except OSError as error:
-        raise _no_room(path, error) from None
-    target = os.path.join(directory.name, b"ledger.db")
+        if error.errno in _NO_ROOM:
+            raise _no_room(path, str(error.strerror)) from None
+        raise _not_readable(path, error) from None
     with contextlib.ExitStack() as stack:
         stack.callback(directory.cleanup)
-        try:
-            total = sum(traits[_SIZE_AT] for traits in trace if traits is not None)
-            if total > shutil.disk_usage(directory.name).free:
-                raise NotCheckedError(
-                    f"{_shown(path)} has a -wal beside it and is too large to be copied",
-                    code="input.too_large",
-                    hint="take a copy with: nono audit snapshot FILE",
-                )
-            for suffix in (b"", b"-wal"):
-                _copy(path + suffix, target + suffix)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}:
-                raise _no_room(path, error) from None
-            raise _not_readable(path, error) from None
         if _look(path) != trace:
             return None
+        target = os.path.join(directory.name, private_copy.LEDGER)
         copy = LedgerFile(path, "copy", trace, target, header, directory=directory)
         stack.pop_all()
         return copy
-
-
-def _copy(source: bytes, target: bytes) -> None:
-    """Copy a regular file, its holes left out: a sparse giant must not fill the disk."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(source, "rb", opener=lambda path, _: os.open(path, flags)) as file, open(target, "xb") as out:
-        size = os.fstat(file.fileno()).st_size
-        at = 0
-        while at < size:
-            end = size
-            if hasattr(os, "SEEK_DATA"):
-                try:
-                    at = file.seek(at, os.SEEK_DATA)
-                    end = file.seek(at, os.SEEK_HOLE)
-                except OSError as error:
-                    if error.errno == errno.ENXIO:  # nothing but a hole is left
-                        break
-                    raise
-            file.seek(at)
-            out.seek(at)
-            while at < end:
-                data = file.read(min(1 << 20, end - at))
-                if not data:
-                    return
-                out.write(data)
-                at += len(data)
-        out.truncate(size)
-
-
-def _connect(path: bytes, mode: str) -> apsw.Connection:
-    # %-encoding takes any byte of a path through SQLite's URI, and keeps '?' and '#' in it.
-    name = quote_from_bytes(path.replace(b"\\", b"/") if sys.platform == "win32" else path)
-    if sys.platform == "win32":
-        name = "/" + name.replace("%3A", ":", 1)
-    query = {"immutable": "mode=ro&immutable=1", "live": "mode=ro&readonly_shm=1", "copy": "mode=ro"}[mode]
-    db = apsw.Connection(f"file:{name}?{query}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    for switch, value in _SWITCHES.items():
-        db.config(switch, value)
-    for limit, bound in _LIMITS.items():
-        db.limit(limit, bound)
-    db.set_busy_timeout(5_000)
-    for pragma in (
-        "query_only=ON",
-        "cell_size_check=ON",
-        "mmap_size=0",
-        "cache_size=-8000",
-        "temp_store=MEMORY",
-    ):
-        db.execute(f"PRAGMA {pragma}")
-    db.authorizer = _authorize
-    return db
-
-
-def _authorize(
-    action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
-) -> int:
-    if action in {apsw.SQLITE_SELECT, apsw.SQLITE_TRANSACTION}:
-        return apsw.SQLITE_OK
-    if action == apsw.SQLITE_READ and first in _TABLES:
-        return apsw.SQLITE_OK
-    if action == apsw.SQLITE_FUNCTION and second == "octet_length":
-        return apsw.SQLITE_OK
-    if action == apsw.SQLITE_PRAGMA and first in _PRAGMAS and second in {None, "1"}:
-        return apsw.SQLITE_OK
-    return apsw.SQLITE_DENY
 
 
 def _named(statement: str) -> tuple[str, str, str]:
@@ -575,10 +480,10 @@ def _not_readable(path: bytes, error: Exception) -> NotCheckedError:
     return NotCheckedError(f"{_shown(path)} cannot be read: {error}")
 
 
-def _no_room(path: bytes, error: OSError) -> NotCheckedError:
+def _no_room(path: bytes, why: str) -> NotCheckedError:
     return NotCheckedError(
         f"{_shown(path)} has a -wal beside it, and there is no room for the copy that is needed to read it:"
-        f" {error.strerror}",
+        f" {why}",
         code="input.too_large",
         hint="name a directory that can be written in TMPDIR, or take a copy with: nono audit snapshot FILE",
     )

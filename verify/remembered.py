@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, note
 from attest.errors import MalformedError, SignatureError
-from verify import whole_files
+from attest.named_tuples import NamedTuple
+from verify import regular_files, whole_files
 from verify.errors import NotCheckedError
 from verify.findings import Severity
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from verify.witnessing import Witnessing
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """A checkpoint that somebody kept.
 
     Attributes:
@@ -48,8 +47,7 @@ class Remembered:
     note: Note
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """How a ledger stands to a remembered checkpoint: its file, its size, whether the ledger continues it."""
 
     source: str
@@ -68,17 +66,7 @@ def read(path: str) -> Remembered:
     Raises:
         NotCheckedError: it cannot be read (``memory.unreadable``), or is no checkpoint (``memory.form``).
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(note.MAX_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(
-            f"cannot read the checkpoint {path}: {error.strerror}", code="memory.unreadable"
-        ) from None
-    except ValueError:
-        raise NotCheckedError(
-            "a path with a NUL character names no checkpoint", code="memory.unreadable"
-        ) from None
+    data = regular_files.read_file(path, note.MAX_BYTES, "checkpoint", "memory.unreadable")
     try:
         parsed = note.parse(data)
         found = checkpoint.parse_text(parsed.text)

@@ -1,16 +1,16 @@
 """A verdict as text and as JSON.
 
 Much of a ledger is text that an attacker may have chosen. Nothing of it reaches a terminal raw: what
-is not printable (control characters, direction marks, line separators, lone surrogates) is escaped. Nor is
-any of it a command to the runner of a pipeline, which reads all that its steps write.
+cannot be seen (control characters, direction marks, line separators, lone surrogates, characters without
+ink) is escaped. Nor is any of it a command to the runner of a pipeline, which reads all that its steps write.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
+from attest import printable_text, runner_commands
 from verify.witnessing import written
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 _SHOWN_DIGITS = 16
 _MORE_FINDINGS = 20
 _SHOWN_TIMESTAMPS = 5
-
-# GitHub takes "::name::" at the beginning of a line for a command, and "##[name]" anywhere in it; Azure
-# Pipelines takes "##vso[name]".
-_COMMAND = re.compile(r"^(\s*):(?=:)|(#)#(?=\[|vso\[)")
+_SHOWN_KEYS = 10  # from each end
 
 
 def printable(text: str) -> str:
@@ -30,16 +27,7 @@ def printable(text: str) -> str:
 
     So is the beginning of a command to the runner of a pipeline.
     """
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else _escaped(char) for char in text)
-    return _COMMAND.sub(lambda found: "#\\x23" if found[2] else f"{found[1]}\\x3a", text)
-
-
-def _escaped(char: str) -> str:
-    number = ord(char)
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return runner_commands.line_without(printable_text.printable(text))
 
 
 def as_json(verdict: Verdict) -> str:
@@ -72,11 +60,7 @@ def as_text(verdict: Verdict) -> str:
         f"  launches: {launches.complete} complete, {launches.running} running,"
         f" {launches.lost} lost, {launches.unfinished} unfinished"
     )
-    for epoch in verdict.epochs:
-        met = next(
-            (pin.met for pin in verdict.pins if pin.met and pin.fingerprint == epoch.fingerprint), None
-        )
-        lines.append(f"  key: {epoch.fingerprint} from entry {epoch.first}{' (pinned)' if met else ''}")
+    lines += _keys(verdict)
     for held in verdict.remembered:
         how = "continued" if held.continued else "not continued"
         lines.append(f"  remembered: {_number(held.size, 'entry', 'entries')} in {held.source} ({how})")
@@ -86,6 +70,21 @@ def as_text(verdict: Verdict) -> str:
         lines.append("  not excluded:")
         lines += [f"    - {caveat.message}" for caveat in verdict.not_excluded]
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _keys(verdict: Verdict) -> list[str]:
+    """Return the lines about the keys: of very many the first ones, the newest, and those that are pinned."""
+    pinned = {pin.fingerprint for pin in verdict.pins if pin.met}
+    lines, left = list[str](), 0
+    for at, epoch in enumerate(verdict.epochs):
+        met = epoch.fingerprint in pinned
+        if not met and _SHOWN_KEYS <= at < len(verdict.epochs) - _SHOWN_KEYS:
+            left += 1
+            continue
+        lines.append(f"  key: {epoch.fingerprint} from entry {epoch.first}{' (pinned)' if met else ''}")
+    if left:
+        lines.append(f"  key: {left} more between; --format json lists them")
+    return lines
 
 
 def _asked(verdict: Verdict) -> list[str]:

@@ -26,11 +26,11 @@ here. What is found, and in which order, does not depend on that.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest import canonical, checkpoint, entry, note, tree
 from attest.errors import MalformedError, NonoError
+from attest.named_tuples import NamedTuple
 from verify.anchors import AnchorCheck
 from verify.batch import batches
 from verify.cores import cores_for
@@ -53,8 +53,7 @@ if TYPE_CHECKING:
     from verify.worker_pool import WorkerPool
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(NamedTuple):
     """What a replay gave.
 
     Attributes:
@@ -256,22 +255,24 @@ class _Replay:
         """Take in a batch, and look at those of its entries that are not settled."""
         left = set(check.left)
         decisions = {at: (session, seq) for at, session, seq in check.decisions}
-        closing = {settled.at: settled for settled in check.settled}
+        closing = sorted(check.settled, reverse=True)  # by where they end
         behind = 0
-        for at in sorted([*left, *decisions, *closing]):
+        for at in sorted([*left, *decisions]):
             self._3_leaves(batch.first + behind, check.leaves[behind:at])
             behind = at + 1
+            while closing and closing[-1].at < at:
+                self._entries.take_settled(closing[-1], check.leaves[closing.pop().at])
             index, leaf = batch.first + at, check.leaves[at]
             self._3_leaf(leaf)
             if at in decisions:
                 session, seq = decisions[at]
                 self._entries.take_decision(index, session, seq, leaf)
-            elif at in left:
-                self._entries.take(index, batch.bodies[at], leaf)
             else:
-                self._entries.take_settled(closing[at], leaf)
+                self._entries.take(index, batch.bodies[at], leaf)
             self._at_size(index + 1)
         self._3_leaves(batch.first + behind, check.leaves[behind:])
+        for settled in reversed(closing):
+            self._entries.take_settled(settled, check.leaves[settled.at])
         self._entries.time = check.last_time
 
     def _at_size(self, size: int) -> None:

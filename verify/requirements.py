@@ -7,7 +7,6 @@ is whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attest import canonical
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from verify.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What would not pass by itself: launches without an end by session id, waived features."""
 
     lost: frozenset[str] = frozenset()
@@ -40,8 +38,7 @@ class Output(NamedTuple):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """What at least one launch must show.
 
     Attributes:
@@ -57,8 +54,7 @@ class Requirement:
     output: Output | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Required:
+class Required(NamedTuple):
     """What a verification is asked for beside an intact ledger.
 
     Attributes:
@@ -107,13 +103,15 @@ def _words(labels: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{key}={value}" for key, value in labels)
 
 
-@dataclass(slots=True)
 class _Open:
     """An open launch: which requirements it failed (a bit each), whether it started, whether it is direct."""
 
-    failed: int = 0
-    started: bool = False
-    direct: bool = False
+    __slots__ = ("direct", "failed", "started")
+
+    def __init__(self, *, direct: bool) -> None:
+        self.failed = 0
+        self.started = False
+        self.direct = direct
 
 
 class Watch:

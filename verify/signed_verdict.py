@@ -11,12 +11,11 @@ the files that were required as outputs. What the verdict leaves open stands in 
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
-from attest import __version__, canonical, envelope
+from attest import __version__, canonical, envelope, hashing
 from attest.errors import KeyFormatError, MalformedError
 from attest.instant import format_instant
 from attest.keys import SigningKey, is_key_text
@@ -103,7 +102,7 @@ def _statement(verdict: Verdict, unix_ns: int) -> dict[str, Json]:
     subjects: list[Json] = [
         {
             "name": f"checkpoint:{verdict.origin}",
-            "digest": {"sha256": hashlib.sha256(head).hexdigest()},
+            "digest": {"sha256": hashing.hexdigest(head)},
             "content": base64.b64encode(head).decode(),
         }
     ]

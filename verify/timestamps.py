@@ -15,12 +15,13 @@ same it could look at one and OpenSSL at the other. A token with two such certif
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from attest import extras
 from attest.errors import MalformedError, SignatureError
 from attest.named_tuples import NamedTuple
+from verify import regular_files
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ class Timestamp(NamedTuple):
     ends: int
 
 
-@dataclass(frozen=True, slots=True)
-class Authorities:
+class Authorities(NamedTuple):
     """The roots that are trusted.
 
     Attributes:
@@ -137,21 +137,11 @@ def read(path: str) -> Authorities:
         raise NotCheckedError(
             "timestamps cannot be checked: rfc3161-client is not installed",
             code="timestamp.missing",
-            hint="pip install 'nono-attest[timestamps]'",
+            hint=extras.hint("timestamps"),
         ) from None
     from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415  # 20 ms that nothing else needs
 
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(
-            f"cannot read the roots {path}: {error.strerror}", code="timestamp.unreadable"
-        ) from None
-    except ValueError:
-        raise NotCheckedError(
-            "a path with a NUL character names no roots", code="timestamp.unreadable"
-        ) from None
+    data = regular_files.read_file(path, _MAX_FILE_BYTES, "roots", "timestamp.unreadable")
     roots: Sequence[Certificate] = ()
     if len(data) <= _MAX_FILE_BYTES:
         with contextlib.suppress(ValueError):

@@ -10,14 +10,14 @@ so that it pins its ledger here as well; what others could have put there is not
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
 from typing import TYPE_CHECKING
 
+from attest import hashing
 from attest.note import Verifier
-from verify import pins
+from verify import pins, whole_files
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _SUFFIX = ".pub"
 _MAX_KEYS = 1_000
 _MIN_DIGITS = 8
-_MODE = 0o644
-"""Of a key's file, whatever the umask would leave of more."""
 
 
 def directory(environment: Mapping[str, str]) -> str | None:
@@ -74,11 +72,22 @@ def load(environment: Mapping[str, str]) -> tuple[Pin, ...]:
         return ()
     except OSError as error:
         raise NotCheckedError(
-            f"cannot read the trust store {place}: {error.strerror}", code="key.store"
+            f"cannot read the trust store {place}: {error.strerror}",
+            code="key.store",
+            hint="pin a key with -k FILE, or see whether HOME is another user's",
         ) from None
     if len(names) > _MAX_KEYS:
         raise NotCheckedError(f"more than {_MAX_KEYS} keys in {place}", code="key.store")
     return tuple(pins.read_file(os.path.join(place, name)) for name in names)
+
+
+def files(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files of the trust store, whatever is in them: what nothing else may be written over."""
+    place = directory(environment)
+    try:
+        return () if place is None else tuple(os.path.join(place, name) for name in os.listdir(place))
+    except OSError:
+        return ()
 
 
 def _require_own(path: str) -> None:
@@ -95,15 +104,22 @@ def _require_own(path: str) -> None:
         raise NotCheckedError(
             f"{path} belongs to user {status.st_uid}, so its keys are not taken as trusted by you",
             code="key.store",
-            hint=f"look at what is in it, then: chown {os.geteuid()} {path}",
+            hint=f"look at what is in it, then: chown {os.geteuid()} {_word(path)}",
         )
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NotCheckedError(
             f"{path} can be changed by others (mode {stat.S_IMODE(status.st_mode):o}),"
             " so its keys are not taken as trusted by you",
             code="key.store",
-            hint=f"look at what is in it, then: chmod go-w {path}",
+            hint=f"look at what is in it, then: chmod go-w {_word(path)}",
         )
+
+
+def _word(path: str) -> str:
+    """Return a path as a word of a shell."""
+    import shlex  # noqa: PLC0415  # for a mistake alone
+
+    return shlex.quote(path)
 
 
 def add(key_file: str, environment: Mapping[str, str]) -> str:
@@ -119,14 +135,14 @@ def add(key_file: str, environment: Mapping[str, str]) -> str:
     name, data = pin.key.fingerprint(), pin.key.pem()
     if pin.origin is not None:
         # One key may be trusted for several ledgers, and for all of them beside that.
-        name += "-" + hashlib.sha256(pin.origin.encode()).hexdigest()[:16]
+        name += "-" + hashing.hexdigest(pin.origin.encode())[:16]
         data = Verifier(pin.origin, pin.key).vkey().encode() + b"\n"
     path = os.path.join(place, name + _SUFFIX)
     try:
         _make_private(place)
         _require_own(place)
-        with open(path, "wb", opener=lambda path, flags: os.open(path, flags, _MODE)) as file:
-            file.write(data)
+        # Whole or not at all: a key that is cut off would keep everything from being checked.
+        whole_files.replace(path, data)
     except OSError as error:
         raise NotCheckedError(f"cannot write {path}: {error.strerror}", code="key.store") from None
     return path

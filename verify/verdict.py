@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attest import canonical
+from attest.named_tuples import NamedTuple
 from verify.findings import Finding, Severity, encodable
-from verify.launches import LaunchCounts
 
 if TYPE_CHECKING:
     from attest.canonical import Json
     from verify.anchors import AnchorReport
+    from verify.launches import LaunchCounts
     from verify.remembered import Held
     from verify.requirements import Output
     from verify.witnessing import Witnessed
@@ -24,8 +24,7 @@ WORDS = {0: "verified", 1: "failed", 2: "not-checked", 3: "not-met"}
 """What each exit code is called in JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class PinReport:
+class PinReport(NamedTuple):
     """A pin that was given: the key, where it came from, and whether the ledger meets it (and how)."""
 
     fingerprint: str
@@ -38,16 +37,14 @@ class PinReport:
         return {"fingerprint": self.fingerprint, "source": source, "met": self.met}
 
 
-@dataclass(frozen=True, slots=True)
-class EpochReport:
+class EpochReport(NamedTuple):
     """One key of the ledger: its fingerprint, and the first index that it covers."""
 
     fingerprint: str
     first: int
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyReport:
+class PolicyReport(NamedTuple):
     """The policy that was given: its file, that file's SHA-256 (hex), and whether the ledger meets it."""
 
     source: str
@@ -60,8 +57,7 @@ class PolicyReport:
         return {"source": source, "sha256": self.sha256, "met": self.met}
 
 
-@dataclass(frozen=True, slots=True)
-class RequiredReport:
+class RequiredReport(NamedTuple):
     """What at least one launch had to show, in words, the first session that does, and the file, if any."""
 
     what: str
@@ -76,8 +72,7 @@ class RequiredReport:
         return {"what": encodable(self.what), "session": self.session, "output": output}
 
 
-@dataclass(frozen=True, slots=True)
-class Caveat:
+class Caveat(NamedTuple):
     """Something that this verdict does not exclude: a stable code, and one sentence."""
 
     code: str
@@ -88,20 +83,19 @@ class Caveat:
         return {"code": self.code, "message": self.message}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was found about a ledger.
 
     Attributes:
         exit: 0 everything holds under a pinned key; 1 tampered with or damaged; 2 not checked;
             3 intact, but not what was required.
         findings: what was found, in index order.
+        launches: how the launches ended.
         origin: the ledger's origin, recomputed; None when it cannot be.
         size: number of entries under the head, or None.
         root: hex of the root over them, or None.
         pins: the pins that were given.
         epochs: the ledger's keys in the order in which they came into force.
-        launches: how the launches ended.
         freshness: ``unproven``: nothing outside of the file says how new it is; ``remembered``: it is no
             older than a checkpoint that was remembered; ``witnessed``: and a quorum of witnesses saw one.
         remembered: how it stands to the checkpoints that were given.
@@ -118,12 +112,12 @@ class Verdict:
 
     exit: int
     findings: tuple[Finding, ...]
+    launches: LaunchCounts
     origin: str | None = None
     size: int | None = None
     root: str | None = None
     pins: tuple[PinReport, ...] = ()
     epochs: tuple[EpochReport, ...] = ()
-    launches: LaunchCounts = field(default_factory=LaunchCounts)
     freshness: str = "unproven"
     remembered: tuple[Held, ...] = ()
     witnessed: Witnessed | None = None

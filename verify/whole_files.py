@@ -1,13 +1,18 @@
-"""Files that are there whole or not at all: what the verifier keeps for its next run, or for others."""
+"""Files that are there whole or not at all: what the verifier keeps for its next run, or for others.
+
+Each is made under another name beside its own, ``FILE.….new``, and then takes that. What is interrupted on
+the way, by an error or by a signal that asks the process to end, leaves nothing behind.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING, BinaryIO
+
+from verify.ending_signals import EndingSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +31,11 @@ def replace(path: str, data: bytes) -> None:
             still there.
     """
     _require_replaceable(path)
-    temporary = f"{path}.{os.urandom(8).hex()}.new"
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+    with _temporary(path, 0o644) as (file, signals):
+        file.write(data)
+        _finish(file)
+        signals.hold()
+        os.replace(file.name, path)
 
 
 @contextlib.contextmanager
@@ -56,19 +56,14 @@ def new(path: str, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         _require_replaceable(path)
     elif os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, "it exists already")
-    temporary = f"{path}.{os.urandom(8).hex()}.new"
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with _temporary(path, 0o600) as (file, signals):
+        yield file
+        _finish(file)
+        signals.hold()
         if overwrite:
-            os.replace(temporary, path)
+            os.replace(file.name, path)
         else:
-            _name(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            _name(file.name, path)
 
 
 @contextlib.contextmanager
@@ -86,13 +81,50 @@ def new_directory(path: str) -> Iterator[str]:
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, "it exists already")
-    temporary = f"{path.rstrip(os.sep)}.{os.urandom(8).hex()}.new"
-    os.mkdir(temporary, 0o700)
-    try:
-        yield temporary
-        os.rename(temporary, path)  # over nothing but an empty directory that came meanwhile
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _beside(path.rstrip(os.sep))
+    with EndingSignals() as signals:
+        try:
+            try:
+                os.mkdir(temporary, 0o700)
+                yield temporary
+                signals.hold()
+                os.rename(temporary, path)  # over nothing but an empty directory that came meanwhile
+            finally:
+                signals.hold()  # see below
+        finally:
+            _remove(temporary)
+
+
+def _remove(directory: str) -> None:
+    import shutil  # noqa: PLC0415  # it loads every compression that Python has, and most write no directory
+
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _temporary(path: str, mode: int) -> Iterator[tuple[BinaryIO, EndingSignals]]:
+    """Give a new file beside ``path``, which is taken away at the end if it has not got another name."""
+    temporary = _beside(path)
+    with EndingSignals() as signals:
+        try:
+            try:
+                with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                    yield file, signals
+            finally:
+                signals.hold()  # an own block: a signal right before this still comes to the one beneath
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def _beside(path: str) -> str:
+    return f"{path}.{os.urandom(8).hex()}.new"
+
+
+def _finish(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()  # nothing that is open gets another name everywhere
 
 
 def _name(temporary: str, path: str) -> None:

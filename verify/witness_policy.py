@@ -17,12 +17,13 @@ not checked here and a quorum that silently needs them could never be met.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest.cosignature import Witness
 from attest.errors import KeyFormatError, MalformedError
+from attest.named_tuples import NamedTuple
 from attest.note import Verifier
+from verify import regular_files
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ _KEY_HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A group of witnesses and groups.
 
     Attributes:
@@ -60,8 +60,7 @@ class Group:
     members: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WitnessPolicy:
+class WitnessPolicy(NamedTuple):
     """A policy that was read.
 
     Attributes:
@@ -109,18 +108,7 @@ def read(path: str) -> WitnessPolicy:
     Raises:
         NotCheckedError: it cannot be read (``witness.unreadable``), or is no policy (``witness.form``).
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(
-            f"cannot read the witness policy {path}: {error.strerror}", code="witness.unreadable"
-        ) from None
-    except ValueError:
-        raise NotCheckedError(
-            "a path with a NUL character names no witness policy", code="witness.unreadable"
-        ) from None
-    return parse(data, path)
+    return parse(regular_files.read_file(path, MAX_BYTES, "witness policy", "witness.unreadable"), path)
 
 
 def parse(data: bytes, source: str) -> WitnessPolicy:

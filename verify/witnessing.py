@@ -12,11 +12,11 @@ lie in it. Only one that is kept outside does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attest import cosignature
 from attest.instant import format_instant
+from attest.named_tuples import NamedTuple
 from verify.witness_policy import spelled
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def is_possible(seconds: int, now: int) -> bool:
     return 0 < seconds <= min(now + MAX_AHEAD_SECONDS, _LAST_SECOND)
 
 
-@dataclass(frozen=True, slots=True)
-class Witnessed:
+class Witnessed(NamedTuple):
     """Up to where a quorum of witnesses saw a ledger.
 
     Attributes:
@@ -68,13 +67,14 @@ def written(seconds: int | None) -> str | None:
     return None if seconds is None else format_instant(seconds * 1_000_000_000)
 
 
-@dataclass(slots=True)
 class _Sight:
     """The largest size that one witness cosigned, and when, the earliest and the latest."""
 
-    size: int
-    first: int
-    last: int
+    __slots__ = ("first", "last", "size")
+
+    def __init__(self, size: int, seconds: int) -> None:
+        self.size = size
+        self.first = self.last = seconds
 
     def add(self, size: int, seconds: int) -> None:
         if size > self.size:
@@ -128,7 +128,7 @@ class Witnessing:
             elif is_logs:
                 is_outside = isinstance(source, str)
                 for sights in (self._anywhere, self._outside) if is_outside else (self._anywhere,):
-                    sights.setdefault(each.witness, _Sight(size, each.time, each.time)).add(size, each.time)
+                    sights.setdefault(each.witness, _Sight(size, each.time)).add(size, each.time)
             taken.append((each, counts and is_logs))
         return tuple(taken)
 

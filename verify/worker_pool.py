@@ -39,7 +39,10 @@ MAX_ASKED = 3
 MAX_AHEAD = 4
 """How many batches are checked here for those before them to be ready."""
 
-_PROGRAM = "import sys; sys.path[:] = {path}; from verify.worker import main; main()"
+_PROGRAM = (
+    "import gc, hashlib, sys; gc.disable(); sys.path[:] = {path}; from verify.worker import main;"
+    " gc.freeze(); gc.enable(); main()"
+)
 
 
 class WorkerPool:

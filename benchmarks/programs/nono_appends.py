@@ -14,7 +14,7 @@ from serving import serve
 
 from attest import entry
 from attest.keys import SigningKey
-from runtime.session import new_session_id
+from runtime.capability.session import new_session_id
 from store import Draft, Ledger
 
 _BEFORE_PEAK = 600

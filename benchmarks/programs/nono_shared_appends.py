@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from attest import entry
 from attest.keys import SigningKey
-from runtime.session import new_session_id
+from runtime.capability.session import new_session_id
 from store import Draft, Ledger
 from store.group_commit import GroupCommit
 

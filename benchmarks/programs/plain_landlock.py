@@ -3,10 +3,11 @@
 import os
 import sys
 
-from runtime import landlock_rules, syscalls
-from runtime.capabilities import USER, Access, FileGrant, Network
-from runtime.default_groups import DEFAULT_GRANTS
-from runtime.grants import OpenGrant
+from runtime.capability.capabilities import USER, Access, FileGrant, Network
+from runtime.capability.default_groups import DEFAULT_GRANTS
+from runtime.capability.grants import OpenGrant
+from runtime.kernel import syscalls
+from runtime.sandbox import landlock_rules
 
 end = sys.argv.index("--")
 asked = [(os.fsencode(path), Access.READ) for path in sys.argv[1:end]]

@@ -7,28 +7,40 @@ returns the exit code and raises :class:`attest.errors.NonoError` for what went 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import signal
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import __version__
 from attest.errors import NonoError
 from attest.keys import without_key_text
 
+# What nono writes is English, and so is what argparse adds to it. To look for a translation that nobody
+# installs, argparse would have gettext loaded, 1 ms of every launch, and the locale module, 2 ms.
+if "gettext" in sys.modules:
+    import argparse
+
+    argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: without it nothing would ask
+else:
+    untranslated = ModuleType("gettext")
+    vars(untranslated).update(
+        gettext=lambda text: text, ngettext=lambda one, many, n: one if n == 1 else many
+    )
+    sys.modules["gettext"] = untranslated
+    try:
+        import argparse
+    finally:
+        del sys.modules["gettext"]  # whoever else asks gets the real one
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import ModuleType
 
     from _typeshed import SupportsWrite
 
 _USUAL_COLUMNS = 80
-
-# What nono writes is English, and so is what argparse adds to it. To look for a translation that nobody
-# installs, argparse would have the locale module loaded: 2 ms of every launch.
-argparse._ = lambda text: text  # type: ignore[attr-defined]  # not public: without it nothing would ask
 
 COMMANDS = {
     "run": "run a command inside the sandbox and record it",
@@ -178,12 +190,17 @@ class Parser(argparse.ArgumentParser):
         """Return the parser of a command beneath this one, or say that there is none."""
         beneath = self.subcommands()
         if name not in beneath:
-            self.error(f"no such command: {self.prog} {name}{_closest(name, beneath)}")
+            self.error(f"no such command: {self.prog} {_typed(name)}{_closest(name, beneath)}")
         return beneath[name]
 
     def meant(self, flag: str) -> str:
         """Return a question after the flag that may have been meant, empty where none is like it."""
-        return _closest(flag.partition("=")[0], self._option_string_actions)
+        name, _, value = flag.partition("=")
+        if name in _WISHES and _NO_NETWORK in self._option_string_actions:
+            if value not in _NONE:  # another wish, and what is like it by its letters would be the opposite
+                return ""
+            name = _NO_NETWORK
+        return _closest(name, self._option_string_actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # whatever the action's type makes
         try:
@@ -205,6 +222,17 @@ class Parser(argparse.ArgumentParser):
 _WORD = 100
 """As much of a word as is compared with others: more is no slip of the finger, and would take its time."""
 
+_NO_NETWORK = "--block-net"
+# What other programs call that; the likeliest flag by its letters may be the opposite, --no-block-net.
+_WISHES = frozenset(
+    {
+        *("--net", "--network", "--no-net", "--no-network", "--no-internet", "--nonet", "--offline"),
+        *("--block-network", "--deny-net", "--deny-network", "--disable-net", "--disable-network"),
+        *("--isolate-network", "--private-network", "--unshare-net"),
+    }
+)
+_NONE = frozenset({"", "none", "off", "no", "false", "disabled"})
+
 
 def _closest(word: str, words: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  # no launch pays for it
@@ -224,12 +252,16 @@ def complain(message: str, hint: str | None = None) -> None:
 
 def say(text: str) -> None:
     """Write text to standard error; whoever closed it does not want to read it."""
-    printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    lines = text.split("\n")
+    if not (text.isascii() and all(line.isprintable() for line in lines)):
+        from attest.printable_text import printable  # noqa: PLC0415  # most of what is said is plain
+
+        text = "\n".join(map(printable, lines))
     # A command that made itself the foreground of the terminal leaves nono in the background, where a write
     # can stop it (SIGTTOU).
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
-        os.write(2, printable.encode("utf-8", "replace") + b"\n")
+        os.write(2, text.encode() + b"\n")
     except OSError:
         return
     finally:
@@ -319,6 +351,30 @@ def program_parser() -> Parser:
     return parser
 
 
+def _typed(word: str) -> str:
+    """Return what was typed, on one line and bounded."""
+    # Before it is cut: what is left of a key is not known for one.
+    return repr(without_key_text(word)[:_WORD])[1:-1]
+
+
+def _no_such_command(word: str) -> NoReturn:
+    meant = _closest(word, COMMANDS)
+    beneath = [
+        f"nono {name} {word}"
+        for name in COMMANDS
+        if name not in _LAUNCHING and word in command_parser(name).subcommands()
+    ]
+    hint = "nono --help"
+    if word == "verify":
+        hint = "whether a ledger holds is for a program of its own to say: nono-verify LEDGER"
+    elif beneath:
+        hint = f"{' or '.join(beneath)}; the commands: nono --help"
+    elif not meant:
+        hint = "to launch something: nono run [FLAGS] -- COMMAND; the commands: nono --help"
+    complain(f"no such command: nono {_typed(word)}{meant}", hint)
+    sys.exit(_USAGE_STATUS)
+
+
 def _without_command(arguments: list[str]) -> NoReturn:
     parser = program_parser()
     first = arguments[0] if arguments else ""
@@ -328,5 +384,7 @@ def _without_command(arguments: list[str]) -> NoReturn:
             "to launch something: nono run [FLAGS] -- COMMAND; the commands: nono --help",
         )
         sys.exit(_USAGE_STATUS)
+    if first and not first.startswith("-"):
+        _no_such_command(first)
     parser.parse_args(arguments)
     parser.error("the command comes first: nono COMMAND")  # nono -- run: what was meant is not clear

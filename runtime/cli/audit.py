@@ -15,16 +15,16 @@ from runtime.cli.audit_document import (
     SCHEMAS,
     launch_document,
     ledger_document,
-    schema_text,
     warn,
     write_document,
 )
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_index_argument, add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.painting import add_pager_argument, draws, is_terminal, write_pages
+from runtime.cli.published_schemas import add_schema_command
 from runtime.cli.subcommand import add_command
 from runtime.cli.terminal import Progress, number, write_lines
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
 from store.reading import LedgerReader
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ examples:
 """
 
 _SCHEMA_EPILOG = """\
-JSON Schemas (draft 2020-12), for programs that read what nono audit list, show and stats write with --json.
+JSON Schemas (draft 2020-12), for programs that read what nono audit list, show, stats and tail write with
+--json.
 
 example:
   nono audit schema list
@@ -103,8 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     audit_stats.add_arguments(counting)
 
-    forms = add_command(commands, "schema", "print the form of what --json writes", _SCHEMA_EPILOG, _schema)
-    forms.add_argument("name", metavar="NAME", choices=tuple(SCHEMAS), help=f"one of {', '.join(SCHEMAS)}")
+    add_schema_command(commands, {name: f"audit-{name}" for name in (*SCHEMAS, "tail")}, _SCHEMA_EPILOG)
 
     proving = _command(
         commands,
@@ -204,14 +204,6 @@ def _show(arguments: argparse.Namespace) -> int:
         lines = launch_text.show(recorded, ledger.path, tree=people and draws(), relative=people)
         write_pages(lines, {}, pager=not arguments.no_pager)
     warn(ledger)
-    return 0
-
-
-# --- schema ---------------------------------------------------------------------------------------
-
-
-def _schema(arguments: argparse.Namespace) -> int:
-    write_lines(schema_text(arguments.name).splitlines())
     return 0
 
 

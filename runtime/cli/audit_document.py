@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical
+from attest import canonical, runner_commands
 from runtime.cli import complain
 from runtime.cli.terminal import number, write_lines
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     from store.index import IndexedState, LaunchRecord
@@ -18,13 +17,6 @@ if TYPE_CHECKING:
 
 SCHEMAS = {name: f"urn:nono-attest:schema:v1:audit-{name}" for name in ("list", "show", "stats")}
 """What each command's object says that its form is; ``nono audit schema`` prints it."""
-
-
-def schema_text(name: str) -> str:
-    """Return the JSON Schema of what one of :data:`SCHEMAS` writes."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas")
-    with open(os.path.join(path, f"audit-{name}.schema.json"), encoding="utf-8") as file:
-        return file.read()
 
 
 def ledger_document(ledger: IndexedState) -> dict[str, Any]:
@@ -52,7 +44,8 @@ def write_document(document: dict[str, Any]) -> None:
         OutputError: it cannot be written.
     """
     # ASCII, so that nothing in it is a control character, whatever a ledger says.
-    write_lines([json.dumps(document, ensure_ascii=True, sort_keys=True)])
+    text = json.dumps(document, ensure_ascii=True, sort_keys=True)
+    write_lines([runner_commands.value_without(text, "\\u0023")])
 
 
 def warn(ledger: IndexedState) -> None:

@@ -14,8 +14,8 @@ from runtime.cli.audit_document import warn
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import chosen_index, chosen_ledger
 from runtime.cli.terminal import Progress, number, write_lines, write_stream
-from runtime.key_files import sync_directory
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
+from runtime.secrets.key_files import sync_directory
 
 if TYPE_CHECKING:
     import argparse

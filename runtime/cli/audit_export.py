@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
   nono audit export --to json-lines --out ledger.jsonl
   nono audit export --to csv --kind launch.intent --kind launch.outcome > launches.csv
-  nono audit export --ledger ci.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
+  nono audit export --ledger ci.db -k ci.pub --to cef --since 1w"""
 
 _NOT_CHECKED = 2
 

@@ -10,15 +10,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
+from attest.written_time import TIMES
 from runtime.cli import complain
 from runtime.cli.ago import ago
 from runtime.cli.audit_document import SCHEMAS, launch_document, ledger_document, warn, write_document
 from runtime.cli.audit_stats import succeeded
 from runtime.cli.chosen_ledger import all_ledgers, chosen_index, chosen_ledger
 from runtime.cli.painting import BAD, HEADING, OPEN, add_pager_argument, is_terminal, write_pages
-from runtime.cli.search_terms import TIMES, add_search_arguments, criteria
+from runtime.cli.search_terms import add_search_arguments, criteria
 from runtime.cli.terminal import Progress, columns
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 from store.errors import LedgerError
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from attest.errors import NonoError
+from attest.written_time import TIMES
 from runtime.cli import complain
 from runtime.cli.chosen_ledger import chosen_ledger
 from runtime.errors import CollectorError
@@ -22,6 +24,8 @@ them apart. Redirects and proxies are not followed.
 A header with a secret is named with the variable that holds it, --header-env authorization=VARIABLE: a
 command line is everybody's to read. http:// is for a collector on this host.
 
+{times}
+
 exit codes:
   0  everything holds, under a pinned key, and was taken by the collector
   1  tampering or corruption; nothing was sent, unless --unsafe-export-unverified was given
@@ -30,7 +34,7 @@ exit codes:
 
 examples:
   nono audit send --otlp https://collector.example.com --header-env authorization=OTLP_AUTHORIZATION
-  nono audit send --otlp http://localhost:4318 --since 2027-01-31T00:00:00Z
+  nono audit send --otlp http://localhost:4318 --since 1d
 """
 
 _NOT_CHECKED = 2
@@ -62,9 +66,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
     to.add_argument("--unsafe-plain-http", action="store_true", help="http:// to another host")
     export.add_choice_flags(parser)
     parser.set_defaults(
-        to="otlp", out=None, overwrite=False, controls=None, print_controls=None, region="", account=""
+        to="otlp", out=None, overwrite=False, controls=None, print_controls=None, region=None, account=None
     )
-    parser.epilog = _EPILOG
+    parser.epilog = _EPILOG.format(times=TIMES)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,9 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         NonoError: there is no ledger, or the flags make no sense together.
     """
-    from runtime import otlp_sending  # noqa: PLC0415  # ssl, for this command alone
+    from runtime.cli import otlp_sending  # noqa: PLC0415  # ssl, for this command alone
     from verify.cli import export  # noqa: PLC0415  # see above
-    from verify.errors import NotCheckedError  # noqa: PLC0415  # see above
+    from verify.errors import NotCheckedError, UsageError  # noqa: PLC0415  # see above
     from verify.exports import otlp  # noqa: PLC0415  # see above
 
     to = otlp_sending.collector(
@@ -97,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         return export.export(arguments, os.fsdecode(chosen_ledger(arguments.ledger)), destination)
+    except UsageError as error:
+        raise NonoError(str(error), code="usage.invalid", hint=error.hint) from None
     except KeyboardInterrupt:
         complain(f"interrupted: {sender.delivered} records were delivered")
         return _NOT_CHECKED

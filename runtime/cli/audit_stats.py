@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from attest.errors import MalformedError
 from attest.instant import parse_instant
+from attest.written_time import TIMES
 from runtime.cli import complain
 from runtime.cli.audit_document import SCHEMAS, ledger_document, warn, write_document
 from runtime.cli.chosen_ledger import chosen_index, chosen_ledger
 from runtime.cli.painting import BAD, HEADING, add_pager_argument, draws, write_pages
-from runtime.cli.search_terms import TIMES, add_search_arguments, criteria
+from runtime.cli.search_terms import add_search_arguments, criteria
 from runtime.cli.terminal import Progress, columns, number, shorten
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -207,10 +208,11 @@ def quantiles(durations: array[int]) -> dict[str, int] | None:
     if not durations:
         return None
     ordered = sorted(durations)
-    last = len(ordered) - 1
+    size = len(ordered)
     return {
-        "median": ordered[last // 2],
-        "p90": ordered[last * 9 // 10],
+        # By the nearest rank: the shortest that so many of a hundred, or more, do not exceed.
+        "median": ordered[-(-size // 2) - 1],
+        "p90": ordered[-(-size * 9 // 10) - 1],
         "longest": ordered[-1],
         "total": sum(ordered),
     }
@@ -288,7 +290,9 @@ def stats_text(stats: Stats, *, draw: bool) -> tuple[list[str], dict[int, str]]:
     lines.append("")
     kinds[len(lines)] = HEADING
     programs = [("PROGRAM", "LAUNCHES", "FAILED")]
-    programs += [(name, f"{all_of_it:,}", f"{failed:,}") for name, all_of_it, failed in busiest(stats)]
+    programs += [
+        (_shown(name), f"{all_of_it:,}", f"{failed:,}") for name, all_of_it, failed in busiest(stats)
+    ]
     lines += columns(programs)
     unit, bars = chart(stats)
     if not bars:
@@ -306,6 +310,11 @@ def stats_text(stats: Stats, *, draw: bool) -> tuple[list[str], dict[int, str]]:
         rows.append((begin.strftime(form), f"{all_of_it:,}", f"{failed:,}", bar))
     lines += [line.rstrip() for line in columns(rows)]
     return lines, kinds
+
+
+def _shown(program: str) -> str:
+    """Return a name as messages have it, so that where it ends can be seen."""
+    return program if program == _OTHERS else shown(program.encode("utf-8", "surrogateescape"))
 
 
 def _cells(part: int, most: int) -> int:
@@ -333,6 +342,6 @@ def _durations(durations: array[int], words: Any) -> str:
     if found is None:
         return "none"
     return (
-        f"median {words(found['median'])}, 90 % below {words(found['p90'])},"
+        f"median {words(found['median'])}, 90 % within {words(found['p90'])},"
         f" longest {words(found['longest'])}, together {words(found['total'])}"
     )

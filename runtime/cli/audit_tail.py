@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from attest import tree
 from attest.errors import NonoError
+from attest.printable_text import printable
 from runtime.cli.audit_document import write_document
 from runtime.cli.chosen_ledger import chosen_ledger
-from runtime.cli.terminal import printable, write_lines
-from runtime.path_names import shown
+from runtime.cli.terminal import write_lines
+from runtime.kernel.path_names import shown
 from store.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ A line has the entry's time, the beginning of its session id, its kind and what 
 another or becomes shorter.
 
 --json writes one object a line: {"index", "leaf_sha256", "fault", "entry"}; "entry" is exactly what is
-recorded, or null if it cannot be read, and "fault" says why it is not of its schema.
+recorded, or null if it cannot be read, and "fault" says why it is not of its schema. nono audit schema tail
+prints the form.
 
 examples:
   nono audit tail -n 20

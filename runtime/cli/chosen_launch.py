@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
-from runtime.cli.terminal import printable
-from runtime.path_names import shown
+from attest.printable_text import printable
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     from store.index import IndexedState, LaunchRecord, SearchIndex

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runtime import signing_key
-from runtime.configuration import configured_ledger
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
+from runtime.policy.configuration import configured_ledger
+from runtime.secrets import signing_key
 from store import locations
 from store.errors import LedgerError
 from store.overview import default_ledgers_of

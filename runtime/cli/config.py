@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.errors import NonoError
-from runtime import configuration_file, system_configuration, user_configuration
+from attest.printable_text import printable
 from runtime.cli import complain
 from runtime.cli.audit_document import write_document
+from runtime.cli.published_schemas import add_schema_command
 from runtime.cli.subcommand import add_command
-from runtime.cli.terminal import columns, printable, write_bytes, write_lines
-from runtime.configuration import (
+from runtime.cli.terminal import columns, write_lines
+from runtime.kernel.path_names import from_here, join, shown
+from runtime.policy import configuration_file, system_configuration, user_configuration
+from runtime.policy.configuration import (
     FILE_NAME,
     SYSTEM_DIRECTORY,
     Configuration,
     read_configuration,
     read_system_configuration,
 )
-from runtime.path_names import from_here, join, shown
 from store import locations
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from runtime.system_configuration import SystemConfiguration
+    from runtime.policy.system_configuration import SystemConfiguration
 
 EPILOG = """\
 Two files: the user's has defaults, which flags win over; the system's has what every launch on this host must
@@ -42,8 +44,7 @@ examples:
 _SHOW_EPILOG = """\
 Before each value stands whose file says it. What the system fixes stands in the place of what the user says.
 
---json writes {"user": {"path", "sha256", "launch", "redaction"}, "system": {"path", "sha256", "policy"}};
-sha256 is null where there is no file, and launch and policy hold what is said.
+--json writes one object, whose form nono config schema show prints.
 
 example:
   nono config show
@@ -59,8 +60,9 @@ examples:
 """
 
 _SCHEMA_EPILOG = """\
-Each is a JSON Schema (draft 2020-12): user and system of the two files, capabilities of what
-nono run --config takes, dry-run of what nono run --dry-run --json writes.
+Each is a JSON Schema (draft 2020-12): user and system of the two files, show of what nono config show --json
+writes; of nono run: capabilities of what --config takes, dry-run of what --dry-run --json writes, status of
+--status-fd, diagnostics of --diagnostics-json.
 
 example:
   nono config schema capabilities > capabilities.schema.json
@@ -69,10 +71,12 @@ example:
 _SCHEMAS = {
     "user": "configuration",
     "system": "system-configuration",
+    "show": "config-show",
     "capabilities": "capabilities",
     "dry-run": "dry-run",
+    "status": "status",
+    "diagnostics": "diagnostics",
 }
-_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas")
 
 _Row = tuple[str, str, str]
 
@@ -88,8 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checking.add_argument("file", metavar="FILE", nargs="?", help="another file than those in their places")
     checking.add_argument("--system", action="store_true", help="FILE is for the system's place")
 
-    form = add_command(commands, "schema", "print one of the forms", _SCHEMA_EPILOG, _schema)
-    form.add_argument("which", choices=[*_SCHEMAS], nargs="?", default="user", help="which (default: user)")
+    add_schema_command(commands, _SCHEMAS, _SCHEMA_EPILOG, default="user")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -146,10 +149,12 @@ def _file(path: bytes, sha256: str | None) -> str:
 
 
 def _said(settings: Any) -> dict[str, Any]:  # one of two classes of named tuples, or None
-    """Return what a section says, as JSON has it; what is not said, or false, is left out."""
+    """Return what a section says, as JSON has it; what is not said, or is so without saying, is left out."""
     if settings is None:
         return {}
-    said = {key: value for key, value in settings._asdict().items() if value not in (None, False, ())}
+    # A default of the user's can be a false that says something; the host's switches are off without it.
+    unsaid = settings._field_defaults
+    said = {key: value for key, value in settings._asdict().items() if value != unsaid.get(key)}
     return {
         key: dict(value)
         if isinstance(value, tuple)
@@ -182,7 +187,7 @@ def _words(value: Any) -> str:  # what JSON has
     return shown(canonical.text_bytes(value))
 
 
-# --- check and schema -----------------------------------------------------------------------------
+# --- check ----------------------------------------------------------------------------------------
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -221,7 +226,7 @@ def _judge_system() -> bool:
 
 def _judge_minimum(system: SystemConfiguration) -> None:
     if system.minimum_profile is not None:
-        from runtime.system_policy import Minimum  # noqa: PLC0415  # few hosts have one
+        from runtime.policy.system_policy import Minimum  # noqa: PLC0415  # few hosts have one
 
         Minimum(system)
 
@@ -242,9 +247,3 @@ def _judge_file(path: bytes, *, system: bool) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _schema(arguments: argparse.Namespace) -> int:
-    with open(os.path.join(_DIRECTORY, f"{_SCHEMAS[arguments.which]}.schema.json"), "rb") as file:
-        write_bytes(file.read().rstrip(b"\n"))
-    return 0

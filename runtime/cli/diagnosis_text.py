@@ -13,20 +13,20 @@ import stat
 from typing import TYPE_CHECKING
 
 from attest import canonical
-from runtime import complaints, diagnosis
+from runtime.capability.refusals import INFERRED, KERNEL, REFUSED
 from runtime.cli import say
 from runtime.cli.terminal import number
 from runtime.errors import UsageError
-from runtime.path_names import shown
-from runtime.refusals import INFERRED, KERNEL, REFUSED
+from runtime.explanation import complaints, diagnosis
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attest.canonical import Json
-    from runtime.launch import Launch
-    from runtime.refusals import Finding
-    from runtime.standard_error import FileView
+    from runtime.capability.refusals import Finding
+    from runtime.launcher.launch import Launch
+    from runtime.processes.standard_error import FileView
 
 VERSION = 1
 

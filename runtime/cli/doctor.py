@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from attest import __version__, canonical
 from attest.errors import NonoError
-from runtime import (
-    confinement,
-    enforcement,
-    enforcement_probe,
-    limits,
-    running_images,
-    signing_key,
-    surroundings,
-    syscalls,
-)
+from runtime.capability import running_images
 from runtime.cli import config
 from runtime.cli.audit_document import write_document
+from runtime.cli.published_schemas import write_schema
 from runtime.cli.terminal import write_lines
-from runtime.configuration import read_configuration, read_system_configuration
-from runtime.errors import EnforcementError
-from runtime.path_names import shown
+from runtime.errors import EnforcementError, LaunchError
+from runtime.kernel import surroundings, syscalls
+from runtime.kernel.path_names import shown
+from runtime.policy import limits
+from runtime.policy.configuration import read_configuration, read_system_configuration
+from runtime.policy.request import LaunchRequest
+from runtime.policy.resolution import Places, Resolution
+from runtime.sandbox import confinement, enforcement, enforcement_probe
+from runtime.secrets import signing_key
 from store import locations
 from store.private_directories import make_private
 
@@ -34,14 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attest.canonical import Json
-    from runtime.configuration import Configuration
-    from runtime.enforcement_probe import Finding
     from runtime.errors import LimitError
-    from runtime.system_configuration import SystemConfiguration
+    from runtime.policy.configuration import Configuration
+    from runtime.policy.system_configuration import SystemConfiguration
+    from runtime.sandbox.enforcement_probe import Finding
 
 EPILOG = """\
 Each feature is tried, in a child process that restricts itself; and each limit, in a control group that is
 made for it.
+
+--json writes one object, whose form nono doctor --schema prints.
 
 exit codes:
   0  everything that a launch requires can be enforced
@@ -62,27 +64,26 @@ _VERDICT = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``nono doctor``."""
-    parser.add_argument("--json", action="store_true", help="write the findings as one JSON object")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--json", action="store_true", help="write the findings as one JSON object")
+    either.add_argument("--schema", action="store_true", help="print the form of what --json writes")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Try everything and say what was found."""
-    cache = locations.cache_directory()
+    if arguments.schema:
+        return write_schema("doctor")
+    findings, protects, cache = _tried(locations.cache_directory())
     try:
-        make_private(cache)
-        findings = enforcement_probe.probe(cache)
         refused = enforcement_probe.refused_calls()
-        protects = running_images.protected(cache)
         unheld = {member: error for member in limits.MEMBERS if (error := confinement.why_not(member))}
     except OSError as error:
-        raise EnforcementError(
-            f"cannot try anything in {shown(cache)}: {error.strerror}",
-            hint="make it writable, or set XDG_CACHE_HOME",
-        ) from None
+        raise EnforcementError(f"cannot try anything: {error.strerror}") from None
     configured, faulty = _configured()
     able = not refused and not faulty and all(finding.enforced for finding in findings if finding.required)
     if arguments.json:
         document = _document(findings, protects=protects, able=able) | {
+            "cache": cache,
             "configuration": configured,
             "container": surroundings.container(),
             "limits": {member: _held(unheld.get(member)) for member in limits.MEMBERS},
@@ -97,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_lines(
             [
                 *_lines_of_configuration(configured),
+                *_lines_of_cache(cache),
                 *lines,
                 *_lines_of_limits(unheld),
                 *_lines_about(refused),
@@ -105,6 +107,60 @@ def run(arguments: argparse.Namespace) -> int:
             ]
         )
     return 0 if able else 1
+
+
+def _tried(cache: bytes) -> tuple[tuple[Finding, ...], bool | None, dict[str, Json]]:
+    """Return what was found about features and running images, and what is said of the cache.
+
+    Where it cannot be used launches do without it, so it is tried in another place then.
+
+    Raises:
+        EnforcementError: nothing can be tried there either.
+        GrantError: launches are refused for where the cache lies.
+    """
+    try:
+        make_private(cache)
+        findings, protects = enforcement_probe.probe(cache), running_images.protected(cache)
+    except OSError as error:
+        why = error.strerror
+    else:
+        return findings, protects, {"path": canonical.text(cache), "error": None}
+    _require_grants()
+    try:
+        with tempfile.TemporaryDirectory(prefix="nono-doctor-") as name:
+            directory = os.fsencode(name)
+            findings, protects = enforcement_probe.probe(directory), running_images.protected(directory)
+    except OSError as error:
+        raise EnforcementError(
+            f"cannot try anything in {shown(cache)} ({why}), nor in another place: {error.strerror}",
+            hint="make it writable, or set XDG_CACHE_HOME",
+        ) from None
+    return findings, protects, {"path": canonical.text(cache), "error": why}
+
+
+def _require_grants() -> None:
+    """Refuse a cache that lies in what every launch is granted, as launches do.
+
+    Raises:
+        GrantError: it does.
+    """
+    request = LaunchRequest((b"true",), os.environb)
+    with contextlib.ExitStack() as cleanup:
+        try:
+            asked = Resolution(request, Places.of_user(), notify=lambda _: None, cleanup=cleanup)
+        except LaunchError:  # what is configured refuses it, which is said in its own line
+            return
+        asked.grants(asked.guard(()))
+
+
+def _lines_of_cache(cache: dict[str, Json]) -> list[str]:
+    if cache["error"] is None:
+        return []
+    where = shown(canonical.text_bytes(cache["path"]))
+    return [
+        f"{'cache':<10} {where} cannot be used ({cache['error']}): each launch takes longer",
+        f"{'':<10} hint: make it writable, or set XDG_CACHE_HOME",
+    ]
 
 
 def _configured() -> tuple[dict[str, dict[str, Json]], bool]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runtime.cli.audit_document import write_document
-from runtime.cli.run import plan_lines
+from runtime.cli.plan_text import plan_lines
 from runtime.cli.terminal import write_lines
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.dry_run import DryRun
+    from runtime.launcher.dry_run import DryRun
 
 _NO_KEYRING = "the keyring was not asked whether it has them"
 _NOTHING_DONE = (

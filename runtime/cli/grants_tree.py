@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runtime.kernel.path_names import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -22,10 +24,10 @@ class _Branch:
     """
 
     words: list[str] = field(default_factory=list)
-    inside: dict[str, _Branch] = field(default_factory=dict)
+    inside: dict[bytes, _Branch] = field(default_factory=dict)
 
 
-def grants_tree(grants: Iterable[tuple[str, str]]) -> list[str]:
+def grants_tree(grants: Iterable[tuple[bytes, str]]) -> list[str]:
     """Return the lines of a tree.
 
     Args:
@@ -34,11 +36,11 @@ def grants_tree(grants: Iterable[tuple[str, str]]) -> list[str]:
     root = _Branch()
     for path, words in grants:
         branch = root
-        names = [name for name in path.split("/") if name]
-        for name in names if len(names) <= _MOST_NAMES else [path.strip("/")]:
+        names = [name for name in path.split(b"/") if name]
+        for name in names if len(names) <= _MOST_NAMES else [path.strip(b"/")]:
             branch = branch.inside.setdefault(name, _Branch())
         branch.words.append(words)
-    lines = [_line("/", root)] if root.words else []
+    lines = [_line(b"/", root)] if root.words else []
     return lines + list(_drawn(root, "", "/"))
 
 
@@ -58,14 +60,14 @@ def _drawn(branch: _Branch, before: str, slash: str) -> Iterator[str]:
         stack.append((list(_shared(inner)), below, ""))
 
 
-def _shared(branch: _Branch) -> Iterator[tuple[str, _Branch]]:
+def _shared(branch: _Branch) -> Iterator[tuple[bytes, _Branch]]:
     for first, found in sorted(branch.inside.items()):
         name, inner = first, found
         while not inner.words and len(inner.inside) == 1:
             ((next_name, inner),) = inner.inside.items()
-            name = f"{name}/{next_name}"
+            name = b"%b/%b" % (name, next_name)
         yield name, inner
 
 
-def _line(name: str, branch: _Branch) -> str:
-    return f"{name}  {', '.join(branch.words)}" if branch.words else name
+def _line(name: bytes, branch: _Branch) -> str:
+    return f"{shown(name)}  {', '.join(branch.words)}" if branch.words else shown(name)

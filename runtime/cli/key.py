@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,14 @@ from attest.errors import NonoError
 from attest.keys import PublicKey
 from attest.named_tuples import NamedTuple
 from attest.note import Verifier
-from runtime import key_files, key_rotation, signing_key, unfinished_roll
+from attest.printable_text import is_printable
 from runtime.cli import complain, passphrases
+from runtime.cli.audit_document import write_document
+from runtime.cli.published_schemas import add_schema_command
 from runtime.cli.terminal import columns, number, write_lines
 from runtime.errors import SigningKeyError, UsageError
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
+from runtime.secrets import key_files, key_rotation, signing_key, unfinished_roll
 from store import locations
 from store.errors import LedgerError
 from store.overview import LedgerOverview, default_ledgers_of
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     import argparse
 
     from attest.keys import SigningKey
-    from runtime.key_rotation import Rotation
-    from runtime.passphrase import PassphraseSource
+    from runtime.secrets.key_rotation import Rotation
+    from runtime.secrets.passphrase import PassphraseSource
 
 EPILOG = """\
 examples:
@@ -39,9 +41,7 @@ _SHOW_EPILOG = """\
 KEY is a private key as --audit-sign-key takes it, or the file of a public one. Of an encrypted private key
 whose public half lies beside it, that is read, and nobody is asked. The private part is never shown.
 
---json writes {"fingerprint", "where", "encrypted", "read_from", "public_key", "vkeys", "ledgers": [{"path",
-"origin", "size", "vkey"}]}: "where" is the file's path, or the reference; "read_from" the public half's path
-when that was read. A path that is not UTF-8 is {"base64": …}.
+--json writes one object, whose form nono key schema show prints.
 
 examples:
   nono key show
@@ -61,6 +61,13 @@ passphrase. If this is interrupted, the same command again finishes it.
 examples:
   nono key rotate --reason yearly --destroy-old
   nono key rotate --ledger ci.db --audit-sign-key env://OLD --new env://NEW
+"""
+
+_SCHEMA_EPILOG = """\
+It is a JSON Schema (draft 2020-12), for programs that read what nono key show --json writes.
+
+example:
+  nono key schema show
 """
 
 _NEW_FLAG = "--new-key-passphrase-env"
@@ -121,6 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="do not wait for launches that run: their records stay unfinished",
     )
     rotate.set_defaults(act=_rotate)
+    add_schema_command(commands, {"show": "key-show"}, _SCHEMA_EPILOG)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -137,11 +145,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    if arguments.origin is not None:
+        try:
+            origins.split(arguments.origin)
+        except NonoError as error:
+            raise UsageError(
+                f"--origin: {error}",
+                hint='for instance: --origin "$(nono ledger info --json | jq -r .origin)"',
+            ) from None
     seen = _look_at(arguments.key, passphrases.source(arguments.key_passphrase_env))
     ledgers = default_ledgers_of(seen.key, state=locations.state_directory())
     named = [] if arguments.origin is None else [_vkey(arguments.origin, seen.key)]
     if arguments.json:
-        write_lines([json.dumps(_document(seen, ledgers, named), ensure_ascii=True, sort_keys=True)])
+        write_document(_document(seen, ledgers, named))
         return 0
     encrypted = {None: "public", True: "encrypted", False: "not encrypted"}[seen.encrypted]
     where = shown(seen.where) + (f", read from {shown(seen.read_from)}" if seen.read_from is not None else "")
@@ -177,7 +193,6 @@ def _document(seen: _Shown, ledgers: list[LedgerOverview], named: list[str]) -> 
 
 
 def _vkey(origin: str, key: PublicKey) -> str:
-    origins.split(origin)
     return Verifier(origin, key).vkey()
 
 
@@ -227,7 +242,7 @@ def _public(data: bytes) -> PublicKey:
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
-    if len(arguments.reason) > _MAX_REASON or not arguments.reason.isprintable():
+    if len(arguments.reason) > _MAX_REASON or not is_printable(arguments.reason):
         raise UsageError(f"a reason is one line of at most {_MAX_REASON} characters", code="usage.reason")
     for reference in (arguments.audit_sign_key, arguments.new, arguments.out):
         signing_key.refuse_inline(reference)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runtime import key_files, signing_key
 from runtime.cli import passphrases
 from runtime.cli.terminal import write_lines
 from runtime.errors import UsageError
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
+from runtime.secrets import key_files, signing_key
 from store import locations
 
 if TYPE_CHECKING:

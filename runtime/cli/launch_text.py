@@ -8,13 +8,15 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from attest import canonical
 from attest import entry as entries
-from runtime import limits
-from runtime.capabilities import network_words, socket_words
+from attest.errors import MalformedError
+from runtime.capability.capabilities import SYSV_WORDS, network_words, socket_words
 from runtime.cli.ago import ago
 from runtime.cli.grants_tree import grants_tree
 from runtime.cli.terminal import columns, shorten
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
+from runtime.policy import limits
 from store.index import wording
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def event(entry: Entry, resolved: Callable[[Json], Json]) -> str:
     if entry.kind == entries.INTENT:
         text = wording.command(resolved(data["command"]))
     elif entry.kind == entries.START:
-        text = f"{wording.text(data['executable']['path'])}  pid {data['pid']}"
+        text = f"{_path(data['executable']['path'])}  pid {data['pid']}"
     elif entry.kind == entries.HOOK_RESULT:
         text = _hook_result(data)
     elif entry.kind == entries.DECISION:
@@ -161,24 +163,26 @@ def _intent(intent: dict[str, Any], recorded: RecordedLaunch, *, relative: bool)
     if "outer_session" in intent:
         yield "inside", f"session {intent['outer_session']}"
     for profile in intent["profile"]:
-        yield "profile", f"{wording.text(profile['name'])}  sha256 {profile['sha256']}"
+        yield "profile", f"{_path(profile['name'])}  sha256 {profile['sha256']}"
     for name, hook in intent["hooks"].items():
         need = "required" if hook["required"] else "not required"
         limit = f"at most {hook['timeout_seconds']} s"
-        yield "hook", f"{name}: {wording.text(hook['path'])}  sha256 {hook['sha256']}  {need}, {limit}"
+        yield "hook", f"{name}: {_path(hook['path'])}  sha256 {hook['sha256']}  {need}, {limit}"
     yield "network", f"{network_words(intent['network'])} (as asked)"
     asked = recorded.value(intent["grants"])
     for grant in _list(asked):
         yield (
             "asked for",
-            f"{grant['access']} {grant['type']} {wording.text(grant['asked'])} ({grant['source']})",
+            f"{grant['access']} {grant['type']} {_path(grant['asked'])} ({grant['source']})",
         )
     if asked is None:
         yield "asked for", WITHHELD
     yield from (("asked for", _socket_grant(each, each["asked"])) for each in intent.get("unix_sockets", ()))
+    if "ipc" in intent:
+        yield "asked for", SYSV_WORDS
     yield from _asked_besides(intent)
     for path in intent["bypass_protection"]:
-        yield "bypass", f"protection lifted: {wording.text(path)}"
+        yield "bypass", f"protection lifted: {_path(path)}"
     for name, value in intent["labels"].items():
         yield "label", f"{name}={value}"
     for rule, names in intent["redaction"]["added"].items():
@@ -191,11 +195,11 @@ def _asked_besides(intent: dict[str, Any]) -> Iterator[_Row]:
     """Yield what is there only where something was asked, or configured."""
     if "manifest" in intent:
         manifest = intent["manifest"]
-        yield "manifest", f"{wording.text(manifest['path'])}  sha256 {manifest['sha256']}"
+        yield "manifest", f"{_path(manifest['path'])}  sha256 {manifest['sha256']}"
     for whose, sha256 in sorted(intent.get("configuration", {}).items()):
         yield "config", f"the {whose}'s  sha256 {sha256}"
     for secret in intent.get("credentials", ()):
-        yield "secret", f"{secret['variable']} from {wording.text(secret['reference'])} ({secret['source']})"
+        yield "secret", f"{secret['variable']} from {_path(secret['reference'])} ({secret['source']})"
     for rule, names in intent.get("commands", {}).items():
         yield from (("commands", f"{rule} {wording.text(name)}") for name in names)
 
@@ -204,23 +208,32 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch, *, tree: bool) -> It
     yield "executable", _image(start["executable"])
     for image in start["interpreters"]:
         yield "interpreter", _image(image)
-    yield "directory", wording.text(start["directory"])
+    yield "directory", _path(start["directory"])
     capabilities: Any = recorded.value(start["capabilities"])
     if capabilities is None:
         yield "granted", WITHHELD
     else:
         yield "granted", f"network {network_words(capabilities['network'])}"
-        files = [(wording.text(grant["path"]), grant) for grant in capabilities["files"]]
+        files = capabilities["files"]
         if tree:
             named = (
-                (path, f"{grant['access']} {grant['type']} ({grant['source']})") for path, grant in files
+                (
+                    canonical.text_bytes(grant["path"]),
+                    f"{grant['access']} {grant['type']} ({grant['source']})",
+                )
+                for grant in files
             )
             yield from (("granted", line) for line in grants_tree(named))
         else:
-            for path, grant in files:
-                yield "granted", f"{grant['access']} {grant['type']} {path} ({grant['source']})"
+            for grant in files:
+                yield (
+                    "granted",
+                    f"{grant['access']} {grant['type']} {_path(grant['path'])} ({grant['source']})",
+                )
         for grant in capabilities.get("unix_sockets", ()):
             yield "granted", _socket_grant(grant, grant["path"])
+        if "ipc" in capabilities:
+            yield "granted", SYSV_WORDS
     yield "granted", f"capability set sha256 {start['capabilities_sha256']}"
     yield "environment", _names(recorded.value(start["environment"]))
     for name, value in start["limits"].items():
@@ -232,7 +245,7 @@ def _start(start: dict[str, Any], recorded: RecordedLaunch, *, tree: bool) -> It
 
 def _socket_grant(grant: dict[str, Any], path: Json) -> str:
     done, where = socket_words(grant)
-    return f"{done} {where} {wording.text(path)} ({grant['source']})"
+    return f"{done} {where} {_path(path)} ({grant['source']})"
 
 
 def _enforcement(enforcement: dict[str, Any]) -> Iterator[_Row]:
@@ -251,7 +264,7 @@ def _execs(execs: dict[str, Any]) -> Iterator[_Row]:
         limited = ", and only some programs allowed" if execs["tracing"] == "allow" else ""
         yield "execs", f"every exec seen{limited}"
     for rule in execs.get("allow", ()):
-        path = wording.text(rule["path"]) if "path" in rule else "whatever its path"
+        path = _path(rule["path"]) if "path" in rule else "whatever its path"
         digest = f"  sha256 {rule['sha256']}" if "sha256" in rule else "  and all beneath it"
         yield "", f"allowed {path}{digest}"
 
@@ -265,9 +278,11 @@ def _hook_result(hook: dict[str, Any]) -> str:
 
 def _decision(decision: dict[str, Any]) -> str:
     subject = wording.text(decision["subject"])
+    if subject.startswith(("/", "@")):  # else a port, an address or a name, which are words of their own
+        subject = _path(decision["subject"])
     if (about := decision.get("exec")) is not None:
         digest = f" sha256 {about['sha256'][:_DIGEST_SHOWN]}…" if "sha256" in about else ""
-        by = f" by {wording.text(about['parent']['path'])}" if "parent" in about else ""
+        by = f" by {_path(about['parent']['path'])}" if "parent" in about else ""
         return f"{decision['verdict']} {decision['what']} {subject}{digest}{by}: {decision['reason']}"
     return f"{decision['verdict']} {decision['what']} {subject} by {decision['by']}: {decision['reason']}"
 
@@ -298,7 +313,7 @@ def _outcome(outcome: dict[str, Any]) -> Iterator[_Row]:
             if "unhashed" in output
             else f"sha256 {output['sha256']}  {output['size']:,} bytes"
         )
-        yield "output", f"{wording.text(output['path'])}  {what}"
+        yield "output", f"{_path(output['path'])}  {what}"
 
 
 def _positions(recorded: RecordedLaunch) -> str:
@@ -310,10 +325,17 @@ def _positions(recorded: RecordedLaunch) -> str:
 # --- values -------------------------------------------------------------------------------------
 
 
+def _path(value: Json) -> str:
+    """Return a path as messages have it: where it ends, and each blank in it, can be seen."""
+    try:
+        return shown(canonical.text_bytes(value))
+    except MalformedError:
+        return wording.UNREADABLE
+
+
 def _image(image: dict[str, Any]) -> str:
     return (
-        f"{wording.text(image['path'])}  sha256 {image['sha256']}"
-        f"  {image['size']:,} bytes, held by {image['held']}"
+        f"{_path(image['path'])}  sha256 {image['sha256']}  {image['size']:,} bytes, held by {image['held']}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,11 @@ from attest import entry as entries
 from attest.errors import NonoError
 from attest.keys import PublicKey
 from runtime.cli import ledger_keeping, ledger_proving
+from runtime.cli.audit_document import write_document
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_index, chosen_ledger
+from runtime.cli.published_schemas import add_schema_command
 from runtime.cli.terminal import columns, number, write_bytes, write_lines
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 from store import locations, rolling
 from store.errors import LedgerError
 from store.head_memory import HeadMemory, RememberedHead
@@ -46,14 +47,20 @@ memory: what this host remembers of the heads that it signed
   different  as many entries were signed here, but others
   none       nothing is remembered: the ledger comes from elsewhere, or the memory was removed
 
---json writes {"path", "origin", "format", "size", "root", "key", "launches", "first", "last", "bytes",
-"memory": {"state", "size"}, "consistent", "skipped", "previous", "sealed", "next"}. A path that is not UTF-8
-is {"base64": …}; previous is {"origin", "size", "root"}, or null as next is.
+--json writes one object, whose form nono ledger schema info prints.
 
 examples:
   nono ledger info
   nono ledger info --ledger ci.db --json | jq -r .origin
 """
+
+_SCHEMA_EPILOG = """\
+JSON Schemas (draft 2020-12), for programs that read what nono ledger info and list write with --json.
+
+example:
+  nono ledger schema info
+"""
+_SCHEMAS = {name: f"ledger-{name}" for name in ("info", "list")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ledger_keeping.add_init(commands)
     ledger_keeping.add_list(commands)
     ledger_keeping.add_roll(commands)
+    add_schema_command(commands, _SCHEMAS, _SCHEMA_EPILOG)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -131,7 +139,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "next": _next(ledger),
     }
     if arguments.json:
-        write_lines([json.dumps(document, ensure_ascii=True, sort_keys=True)])
+        write_document(document)
     else:
         write_lines(_lines(document, ledger.path))
     return 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
 from attest import __version__, canonical
+from attest import origin as origins
 from attest.errors import MalformedError, NonoError
-from runtime import host, signing_key, unfinished_roll
+from attest.printable_text import printable
 from runtime.cli import complain, passphrases, say
-from runtime.cli.terminal import columns, number, printable, write_lines
+from runtime.cli.audit_document import write_document
+from runtime.cli.terminal import columns, number, write_lines
 from runtime.errors import UsageError
-from runtime.path_names import from_here, shown
+from runtime.kernel.path_names import from_here, shown
+from runtime.launcher import host
+from runtime.secrets import signing_key, unfinished_roll
 from store import locations, rolling
 from store.errors import LedgerError, TamperedLedgerError
 from store.ledger import Ledger
@@ -32,8 +35,7 @@ examples:
 """
 
 _LIST_EPILOG = """\
---json writes one object a line: {"path", "origin", "size", "key", "host_key", "previous", "sealed"}, or
-{"path", "error"} for what cannot be read. A path that is not UTF-8 is {"base64": …}.
+--json writes one object a line, whose form nono ledger schema list prints.
 
 example:
   nono ledger list --json | jq -r 'select(.sealed | not) | .path'
@@ -118,10 +120,21 @@ def _notify(text: str) -> None:
     say(f"nono: {text}")
 
 
+def _require_name(arguments: argparse.Namespace) -> None:
+    if arguments.name is not None:
+        try:
+            origins.check_name(arguments.name)
+        except MalformedError as error:
+            raise UsageError(
+                f"--name {printable(arguments.name)}: {error}", hint="for instance: --name build"
+            ) from None
+
+
 # --- init -------------------------------------------------------------------------------------------
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    _require_name(arguments)
     named = None if arguments.ledger is None else from_here(os.fsencode(arguments.ledger))
     key, state = _key(arguments), locations.state_directory()
     if named is not None:
@@ -166,14 +179,13 @@ def _list(arguments: argparse.Namespace) -> int:
         except LedgerError as error:
             seen = error
         if arguments.json:
-            document = _document(path, seen, mark)
-            rows.append((json.dumps(document, ensure_ascii=True, sort_keys=True),))
+            write_document(_document(path, seen, mark))
         else:
             rows.append(_row(path, seen, mark))
     if not rows and not arguments.json:
         say(f"nono: no ledger in {shown(locations.ledgers_directory(state))} yet")
     elif rows:
-        write_lines([row[0] for row in rows] if arguments.json else columns(rows))
+        write_lines(columns(rows))
     return 0
 
 
@@ -208,6 +220,7 @@ def _row(path: bytes, seen: LedgerOverview | LedgerError, host_key: str | None) 
 
 
 def _roll(arguments: argparse.Namespace) -> int:
+    _require_name(arguments)
     if (arguments.ledger is None) != (arguments.to is None):
         raise UsageError(
             "--ledger and --to go together: the next ledger of one that is named is named too",
@@ -270,7 +283,8 @@ def _left(path: bytes, state: bytes) -> str | None:
         return None
     if seen is None:
         return None
-    return f"{shown(path)} is sealed at {seen.head.size} entries, and nothing continues it yet"
+    size = number(seen.head.size, "entry", "entries")
+    return f"{shown(path)} is sealed at {size}, and nothing continues it yet"
 
 
 def _unchanged(path: bytes, state: bytes) -> str:
@@ -292,14 +306,11 @@ def _finishing(
     path, successor = named or (None, None)
     if successor is not None and os.path.lexists(successor):
         successor = None  # another has to be named
-    name = arguments.name
-    if isinstance(error, MalformedError):  # it was not a name
-        name = None
     before = "" if error is None or error.hint is None else f"{error.hint}; then "
     return f"{before}finish it with: " + unfinished_roll.command(
         ledger=path,
         successor=successor,
         key=arguments.audit_sign_key,
         passphrase_variable=arguments.key_passphrase_env,
-        name=name,
+        name=arguments.name,
     )

@@ -10,7 +10,7 @@ from attest.errors import MalformedError, NonoError
 from runtime.cli.chosen_launch import chosen_launch
 from runtime.cli.chosen_ledger import add_ledger_argument, chosen_index, chosen_ledger
 from runtime.cli.terminal import write_bytes
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 from store.errors import LedgerError
 from store.proving import LedgerProver
 

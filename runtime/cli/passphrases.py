@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runtime import passphrase
-from runtime.cli.terminal import printable
+from attest.printable_text import printable
 from runtime.errors import SigningKeyError
+from runtime.secrets import passphrase
 
 if TYPE_CHECKING:
     import argparse

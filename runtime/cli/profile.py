@@ -7,16 +7,18 @@ import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from attest.printable_text import printable
+from runtime.capability.tool_groups import GROUPS
 from runtime.cli import complain, profile_making
 from runtime.cli.audit_document import write_document
 from runtime.cli.profile_facts import document, facts, group_document, is_built_in
+from runtime.cli.published_schemas import add_schema_command
 from runtime.cli.subcommand import add_command
-from runtime.cli.terminal import columns, printable, write_bytes, write_lines
-from runtime.document_words import did_you_mean
+from runtime.cli.terminal import columns, write_lines
 from runtime.errors import ProfileError, UsageError
-from runtime.path_names import shown
-from runtime.profile import named_profiles, read_profile, users_directory
-from runtime.tool_groups import GROUPS
+from runtime.kernel.path_names import shown
+from runtime.policy.document_words import did_you_mean
+from runtime.policy.profile import named_profiles, read_profile, users_directory
 from store import locations
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from attest.errors import NonoError
     from runtime.cli.profile_facts import Fact
-    from runtime.profile import Profile
+    from runtime.policy.profile import Profile
 
 EPILOG = """\
 A profile is named by a name (nono profile list shows them) or by a path, which has a slash or ends in .json
@@ -40,8 +42,7 @@ examples:
 """
 
 _LIST_EPILOG = """\
---json writes {"profiles": [{"name", "path", "built_in", "description", "shadows_built_in", "error"}]};
-error is null for what can be used, and description is null for what cannot.
+--json writes one object, whose form nono profile schema list prints.
 
 example:
   nono profile list
@@ -50,9 +51,8 @@ example:
 _SHOW_EPILOG = """\
 Behind each line stands the file that says it. Of the variables that it sets, the names are shown.
 
---json writes {"name", "description", "chain": [{"name", "path", "sha256", "built_in"}], "network",
-"filesystem", "unix_sockets", "groups", "excluded_groups", "environment", "env_credentials", "commands",
-"execs", "session_hooks"}; "said_by" names the files that say a thing, "default" what holds without one.
+--json writes one object, whose form nono profile schema show prints; "said_by" names the files that say a
+thing, "default" what holds without one.
 
 examples:
   nono profile show python-dev
@@ -63,8 +63,8 @@ _VALIDATE_EPILOG = """\
 Each file is read with all that it extends. Whether what it grants may be granted is judged by each launch,
 since that depends on where it is: nono run -p FILE --dry-run -- COMMAND.
 
---json writes {"profiles": [{"file", "valid", "chain", "error": {"code", "message", "hint"}}]}. The exit code
-is 1 when one of them cannot be used.
+--json writes one object, whose form nono profile schema validate prints. The exit code is 1 when one of them
+cannot be used.
 
 example:
   nono profile validate .nono/*.jsonc
@@ -74,7 +74,7 @@ _DIFF_EPILOG = """\
 What only the first one comes to has a minus, what only the second one does a plus. Of variables that are set
 to different values, the names are shown. The exit code does not depend on whether they differ.
 
---json writes {"same", "only_first", "only_second"}, lists of {"section", "text", "said_by"}.
+--json writes one object, whose form nono profile schema diff prints.
 
 example:
   nono profile diff python-dev ./build.jsonc
@@ -84,8 +84,7 @@ _GROUPS_EPILOG = """\
 Default groups are in force in each launch; a profile includes others, and excludes what is not required:
 "groups": {"include": ["python_runtime"], "exclude": ["system_configuration"]}
 
---json writes {"groups": [{"name", "description", "default", "required", "grants", "denies", "sha256"}]}; the
-digest is over the canonical JSON (RFC 8785) of the rest.
+--json writes one object, whose form nono profile schema groups prints.
 
 examples:
   nono profile groups
@@ -93,18 +92,21 @@ examples:
 """
 
 _SCHEMA_EPILOG = """\
-It is a JSON Schema (draft 2020-12), for editors and for checks of your own.
+Each is a JSON Schema (draft 2020-12): file of a profile, for editors and for checks of your own; the others
+of what those commands write with --json.
 
-example:
+examples:
   nono profile schema > profile.schema.json
+  nono profile schema show
 """
 
 _LISTED = frozenset({"inherited", "not inherited", "set"})
 _WIDTH = 90
 
-_SCHEMA = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas", "profile.schema.json"
-)
+_SCHEMAS = {
+    "file": "profile",
+    **{name: f"profile-{name}" for name in ("list", "show", "validate", "diff", "groups")},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grouping.add_argument("names", metavar="GROUP", nargs="*", help="only these")
     _add_json(grouping)
 
-    add_command(commands, "schema", "print the form of a profile", _SCHEMA_EPILOG, _schema)
+    add_schema_command(commands, _SCHEMAS, _SCHEMA_EPILOG, default="file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -303,7 +305,7 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-# --- groups and schema ----------------------------------------------------------------------------
+# --- groups ---------------------------------------------------------------------------------------
 
 
 def _groups(arguments: argparse.Namespace) -> int:
@@ -343,10 +345,4 @@ def _groups(arguments: argparse.Namespace) -> int:
         lines += [f"  {grant.access:<9} {shown(grant.path)}" for grant in group.grants]
         lines += [f"  denied    ~/{shown(path)}" for path in group.denies]
     write_lines(lines)
-    return 0
-
-
-def _schema(_: argparse.Namespace) -> int:
-    with open(_SCHEMA, "rb") as file:
-        write_bytes(file.read().rstrip(b"\n"))
     return 0

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical
+from attest import canonical, hashing
 from attest.named_tuples import NamedTuple
-from runtime import limits
-from runtime.capabilities import socket_words
-from runtime.default_groups import DEFAULT_GROUPS
-from runtime.path_names import shown
-from runtime.profile import BUILT_IN
+from runtime.capability.capabilities import SYSV, SYSV_WORDS, socket_words
+from runtime.capability.default_groups import DEFAULT_GROUPS
+from runtime.kernel.path_names import shown
+from runtime.policy import limits
+from runtime.policy.profile import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runtime.default_groups import Group
-    from runtime.grant_request import GrantRequest, SocketRequest
-    from runtime.profile import Profile
-    from runtime.profile_file import ProfileFile
+    from runtime.capability.default_groups import Group
+    from runtime.capability.grant_request import GrantRequest, SocketRequest
+    from runtime.policy.profile import Profile
+    from runtime.policy.profile_file import ProfileFile
 
 DEFAULT = "default"
 
@@ -61,11 +60,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
         for port in asked:
             by = chain.that(lambda file, it=(what, port): it[1] in getattr(file.ports, it[0]))
             yield Fact("port", f"{_PORTS[what]} {port}", by)
-    for request in profile.filesystem:
-        yield Fact("grant", _grant(request), chain.that(lambda file, it=request: it in file.filesystem))
-    for wanted in profile.unix_sockets:
-        by = chain.that(lambda file, it=wanted: it in file.unix_sockets)
-        yield Fact("grant", f"{' '.join(socket_words(socket_facts(wanted)))} {shown(wanted.path)}", by)
+    yield from _grants(profile, chain)
     for group in profile.groups:
         by = _by_default(group.name) + chain.that(lambda file, it=group.name: it in file.include)
         yield Fact("group", f"{group.name}: {group.description}", by)
@@ -83,6 +78,7 @@ def facts(profile: Profile) -> Iterator[Fact]:
             by = chain.that(lambda file, it=(rule, called): it[1] in getattr(file, f"{it[0]}_commands"))
             yield Fact("command", f"{rule} {shown(called)}", by)
     yield from _execs(profile, chain)
+    yield from _security(profile, chain)
     yield from _limits(profile, chain)
     for kind, hook in profile.hooks.items():
         required = ", required" if hook.required else ""
@@ -90,6 +86,16 @@ def facts(profile: Profile) -> Iterator[Fact]:
         yield Fact(
             "hook", text, chain.that(lambda file, it=(kind, hook): file.hooks.get(it[0]) == it[1])[-1:]
         )
+
+
+def _grants(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
+    for request in profile.filesystem:
+        yield Fact("grant", _grant(request), chain.that(lambda file, it=request: it in file.filesystem))
+    for wanted in profile.unix_sockets:
+        by = chain.that(lambda file, it=wanted: it in file.unix_sockets)
+        yield Fact("grant", f"{' '.join(socket_words(socket_facts(wanted)))} {shown(wanted.path)}", by)
+    if profile.sysv_ipc:
+        yield Fact("grant", SYSV_WORDS, chain.that(lambda file: file.sysv_ipc))
 
 
 def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
@@ -107,7 +113,7 @@ def _environment(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
         )
     for name, value in variables.set_vars.items():
         by = chain.that(lambda file, it=name: it in file.variables.set_vars)[-1:]
-        yield Fact("set", name.decode(), by, hashlib.sha256(value).hexdigest())
+        yield Fact("set", name.decode(), by, hashing.hexdigest(value))
 
 
 def _execs(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
@@ -115,6 +121,18 @@ def _execs(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
         yield Fact("execs", "traced", chain.that(lambda file: file.trace_exec))
     for rule in profile.exec_allow:
         yield Fact("execs", f"allow {shown(rule)}", chain.that(lambda file, it=rule: it in file.exec_allow))
+
+
+_SECURITY = {
+    "protect_metadata": "metadata of files changes only where the grants allow writing",
+    "capability_elevation": "a person is asked about files that no grant covers",
+}
+
+
+def _security(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
+    for key, what in _SECURITY.items():
+        if getattr(profile, key):
+            yield Fact("security", what, chain.that(lambda file, it=key: getattr(file, it)))
 
 
 def _limits(profile: Profile, chain: ChainNames) -> Iterator[Fact]:
@@ -163,6 +181,7 @@ def document(profile: Profile) -> dict[str, Any]:
             }
             for asked in profile.unix_sockets
         ],
+        "ipc": {"said_by": [*chain.that(lambda file: file.sysv_ipc)], SYSV: profile.sysv_ipc},
         "groups": [
             {
                 "name": group.name,
@@ -234,6 +253,13 @@ def document(profile: Profile) -> dict[str, Any]:
             ],
             "trace": profile.trace_exec,
         },
+        "security": {
+            key: {
+                "said_by": [*chain.that(lambda file, it=key: getattr(file, it))],
+                "value": getattr(profile, key),
+            }
+            for key in _SECURITY
+        },
         "limits": {
             member: {
                 "said_by": [*chain.that(lambda file, it=(member, value): file.limits.get(it[0]) == it[1])],
@@ -265,7 +291,7 @@ def group_document(group: Group) -> dict[str, Any]:
         "name": group.name,
         "required": group.required,
     }
-    return {**said, "sha256": hashlib.sha256(canonical.encode(said)).hexdigest()}
+    return {**said, "sha256": hashing.hexdigest(canonical.encode(said))}
 
 
 def grant_document(request: GrantRequest) -> dict[str, Any]:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from typing import TYPE_CHECKING
 
-from attest import canonical
-from attest import entry as entries
-from attest.errors import NonoError
-from attest.named_tuples import NamedTuple
-from runtime.capabilities import MAX_PORT, MAX_PORTS, MAX_SOCKET_GRANTS, PROFILE, Access, Reach
-from runtime.cli.terminal import number, printable, write_lines
-from runtime.errors import GrantError, ProfileError, UsageError
-from runtime.grant_request import SOCKET_KEYS, GrantRequest, SocketRequest
-from runtime.path_names import homes, normalise, shown
-from runtime.profile import built_in_names, find, read_profile, users_directory
-from runtime.profile_file import JSONC, MAX_PATHS, PORT_KEYS, is_name, is_path
-from runtime.protected import Guard, Untouchable, own_code_paths
+from attest.printable_text import printable
+from runtime.capability.grant_request import SOCKET_KEYS
+from runtime.cli.profile_wishes import Wish, is_text, wishes_of
+from runtime.cli.terminal import number, write_lines
+from runtime.errors import ProfileError, UsageError
+from runtime.kernel.path_names import homes, shown
+from runtime.policy.profile import built_in_names, find, read_profile, users_directory
+from runtime.policy.profile_file import FILESYSTEM_KEYS, JSONC, PORT_KEYS, is_name, is_path
 from store import locations
 from store.private_directories import make_private
 
@@ -27,16 +22,15 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from store.index import RecordedLaunch
-
 _EPILOG = """\
 The file is $XDG_CONFIG_HOME/nono/profiles/NAME.jsonc, and from then on: nono run -p NAME. A name of a
 built-in profile is refused; --extends builds upon one.
 
---from-session writes grants for the files that a launch was refused, as its ledger says, for reading, and for
-the UNIX sockets and the ports, each with the reason that was recorded. Look through them before you use them:
-the command chose what it asked for. What is protected, or is not there any more, stays a comment. Without a
-recorded refusal nothing is written.
+--from-session writes grants for the files that a launch was refused, as its ledger says, for reading where
+nothing more is recorded, and for the UNIX sockets and the ports; and for the files that a person gave it
+(--capability-elevation); each with the reason that was recorded. Look through them before you use them: the
+command chose what it asked for. What a person refused, is protected, or is not there any more stays a
+comment. Without any of that nothing is written.
 
 examples:
   nono profile init mine
@@ -45,22 +39,6 @@ examples:
 """
 
 _MAX_REASON = 400
-
-
-class _Wish(NamedTuple):
-    """One refused file, socket or port.
-
-    Attributes:
-        key: that of the profile which would grant it.
-        value: as the profile writes it: a path, absolute and normalised, or a port.
-        reason: what was recorded, of one line.
-        obstacle: why it is not granted, None when it is.
-    """
-
-    key: str
-    value: bytes | int
-    reason: str
-    obstacle: str | None
 
 
 def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -80,7 +58,7 @@ def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="build upon it; can be given more than once",
     )
     parser.add_argument(
-        "--from-session", metavar="SESSION", help="grant what this launch was refused; or last"
+        "--from-session", metavar="SESSION", help="grant what this launch was refused or given; or last"
     )
     parser.add_argument("--ledger", metavar="FILE", help="the ledger of that launch (default: as nono audit)")
     parser.add_argument(
@@ -99,9 +77,9 @@ def _init(arguments: argparse.Namespace) -> int:
     if arguments.from_session is None:
         if arguments.ledger is not None or arguments.index is not None:
             raise UsageError("--ledger and --index are for --from-session alone")
-        wishes: list[_Wish] = []
+        wishes: list[Wish] = []
     else:
-        wishes = _wishes(arguments)
+        wishes = wishes_of(arguments)
     text = _text(name, arguments.extends, wishes, session=arguments.from_session)
     _write(path, text.encode("utf-8"), force=arguments.force)
     read_profile(name, config)  # what nono has written, nono can read
@@ -186,7 +164,7 @@ def _write(path: bytes, data: bytes, *, force: bool) -> None:
 # --- what is written ------------------------------------------------------------------------------
 
 
-def _text(name: bytes, extended: list[str], wishes: list[_Wish], *, session: str | None) -> str:
+def _text(name: bytes, extended: list[str], wishes: list[Wish], *, session: str | None) -> str:
     lines = [
         f"// A profile: nono run -p {name.decode('ascii')} -- COMMAND",
         "// What can stand in it: nono profile schema. What it comes to: nono profile show "
@@ -203,11 +181,11 @@ def _text(name: bytes, extended: list[str], wishes: list[_Wish], *, session: str
         '  "filesystem": {',
     ]
     if session is not None:
-        lines.append("    // Refused to a recorded launch. For writing: move a line to allow or allow_file.")
-    for key in ("read", "read_file"):
-        lines += _list(key, [wish for wish in wishes if wish.key == key])
-    for key in SOCKET_KEYS:
-        if found := [wish for wish in wishes if wish.key == key]:
+        lines.append(
+            "    // Refused to a recorded launch, or given to it; for more, move a line to another key."
+        )
+    for key in (*FILESYSTEM_KEYS, *SOCKET_KEYS):
+        if (found := [wish for wish in wishes if wish.key == key]) or key in ("read", "read_file"):
             lines += _list(key, found)
     lines += [
         "  },",
@@ -219,7 +197,7 @@ def _text(name: bytes, extended: list[str], wishes: list[_Wish], *, session: str
     return "\n".join(lines) + "\n"
 
 
-def _network(wishes: list[_Wish]) -> Iterator[str]:
+def _network(wishes: list[Wish]) -> Iterator[str]:
     if not wishes:
         yield '  // "network": {"block": true},'
         return
@@ -230,7 +208,7 @@ def _network(wishes: list[_Wish]) -> Iterator[str]:
     yield "  },"
 
 
-def _list(key: str, wishes: list[_Wish]) -> Iterator[str]:
+def _list(key: str, wishes: list[Wish]) -> Iterator[str]:
     if not wishes:
         yield f'    "{key}": [],'
         return
@@ -247,7 +225,7 @@ def _list(key: str, wishes: list[_Wish]) -> Iterator[str]:
 def _said(value: bytes | int) -> str:
     if isinstance(value, int):
         return str(value)
-    return json.dumps(_written(value), ensure_ascii=True) if _is_text(value) else _comment(shown(value))
+    return json.dumps(_written(value), ensure_ascii=True) if is_text(value) else _comment(shown(value))
 
 
 def _comment(text: str) -> str:
@@ -261,135 +239,3 @@ def _written(path: bytes) -> str:
     if home is not None and home != b"/" and path.startswith(home + b"/"):
         path = b"~" + path[len(home) :]
     return path.decode("utf-8")
-
-
-def _is_text(path: bytes) -> bool:
-    try:
-        path.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-# --- what a launch was refused --------------------------------------------------------------------
-
-
-def _wishes(arguments: argparse.Namespace) -> list[_Wish]:
-    """Return what the recorded launch was refused of files, each path once.
-
-    Raises:
-        NonoError: the ledger or the index cannot be used, the ledger's entries do not lead to its head,
-            there is no such launch, or nothing was refused to it.
-    """
-    from runtime.cli.chosen_launch import chosen_launch  # noqa: PLC0415  # SQLAlchemy, for whoever needs it
-    from runtime.cli.chosen_ledger import chosen_index, chosen_ledger  # noqa: PLC0415  # likewise
-    from store.index import reread  # noqa: PLC0415  # likewise
-
-    with chosen_index(arguments.index) as index:
-        ledger = index.catch_up(chosen_ledger(arguments.ledger))
-        if not ledger.consistent:
-            raise NonoError(
-                f"the entries of {shown(ledger.path)} do not lead to its own head: it was changed or damaged",
-                code="audit.inconsistent",
-                hint=f"nono-verify {shown(ledger.path)}",
-            )
-        recorded = reread(ledger.path, chosen_launch(index, ledger, arguments.from_session))
-    wishes = [*_refused_files(recorded), *_refused_sockets(recorded), *_refused_ports(recorded)]
-    if not wishes:
-        raise ProfileError(
-            f"no refused file, socket or port is recorded of the launch {recorded.launch.session}:"
-            " there is nothing to grant",
-            code="profile.no_refusals",
-            hint=f"what is recorded: nono audit show {recorded.launch.session[:12]}",
-        )
-    return wishes
-
-
-def _refusals(recorded: RecordedLaunch, what: str) -> Iterator[tuple[bytes, str]]:
-    """Yield subject and reason of what was refused of one kind, each subject once."""
-    known: set[bytes] = set()
-    for item in recorded.entries:
-        if item.fault is not None or item.entry.kind != entries.DECISION:
-            continue
-        decision = item.entry.data
-        if decision["verdict"] == "denied" and decision["what"] == what:
-            subject = canonical.text_bytes(decision["subject"])
-            if subject not in known:
-                known.add(subject)
-                yield subject, str(decision["reason"])
-
-
-def _refused_files(recorded: RecordedLaunch) -> Iterator[_Wish]:
-    guard = _guard()
-    granted = {True: 0, False: 0}
-    known: set[bytes] = set()
-    for subject, reason in _refusals(recorded, "file"):
-        path = normalise(subject) if subject.startswith(b"/") else subject
-        if path in known:
-            continue
-        known.add(path)
-        directory = os.path.isdir(path) if path.startswith(b"/") and b"\0" not in path else False
-        request = GrantRequest(Access.READ, path, directory, PROFILE)
-        obstacle = _obstacle(request, guard)
-        if obstacle is None:
-            granted[directory] += 1
-            if granted[directory] > MAX_PATHS:
-                obstacle = "one path too many"
-        yield _Wish("read" if directory else "read_file", path, reason, obstacle)
-
-
-def _refused_sockets(recorded: RecordedLaunch) -> Iterator[_Wish]:
-    """Yield a grant for each socket by itself: ``connect PATH`` or ``bind PATH`` was refused."""
-    guard = _guard()
-    for count, (subject, reason) in enumerate(_refusals(recorded, "unix-socket")):
-        verb, _, path = subject.partition(b" ")
-        request = SocketRequest(path, Reach.SOCKET, verb == b"bind", PROFILE)
-        obstacle = _obstacle(request, guard, there=False)
-        if verb not in (b"connect", b"bind"):
-            obstacle = "neither to connect nor to bind"
-        elif obstacle is None and count >= MAX_SOCKET_GRANTS:
-            obstacle = "one socket too many"
-        yield _Wish("unix_socket_bind" if request.bind else "unix_socket", path, reason, obstacle)
-
-
-_ADDRESS = re.compile(rb"(connect|listen) (127\.[0-9.]+|\[::1\]|[0-9.]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})")
-
-
-def _refused_ports(recorded: RecordedLaunch) -> Iterator[_Wish]:
-    """Yield a grant for each port: to connect to, to listen on, or to open for this host alone."""
-    known: set[tuple[str, int]] = set()
-    for subject, reason in _refusals(recorded, "network"):
-        found = _ADDRESS.fullmatch(subject)
-        if found is None or int(found[3]) > MAX_PORT:
-            yield _Wish("listen_port", subject, reason, "no port that could be granted")
-            continue
-        key = "allow_connect_port"
-        if found[1] == b"listen":
-            key = "open_port" if found[2].startswith((b"127.", b"[::1]")) else "listen_port"
-        wanted = key, int(found[3])
-        if wanted not in known:
-            known.add(wanted)
-            yield _Wish(*wanted, reason, None if len(known) <= MAX_PORTS else "one port too many")
-
-
-def _guard() -> Guard:
-    state, config = locations.state_directory(), locations.config_directory()
-    return Guard(Untouchable((state, config, locations.cache_directory()), own_code_paths()))
-
-
-def _obstacle(request: GrantRequest | SocketRequest, guard: Guard, *, there: bool = True) -> str | None:
-    """Return why a profile cannot grant this, None if it can."""
-    path = request.path
-    if not path.startswith(b"/") or b"\0" in path:
-        return "not an absolute path"
-    if not _is_text(path):
-        return "not UTF-8"
-    try:
-        canonical_path = os.path.realpath(path, strict=there)
-    except OSError as error:
-        return os.strerror(error.errno or 0).lower()
-    try:
-        guard.judge(request, canonical_path, path=path)
-    except GrantError as error:
-        return str(error)
-    return None

@@ -8,24 +8,31 @@ import stat
 from typing import TYPE_CHECKING
 
 from attest import canonical
-from attest.errors import MalformedError, NonoError
-from runtime import environment, signing_key, syscalls
-from runtime.capabilities import MAX_PORT, USER, Access, network_document, network_words, socket_words
+from attest.errors import NonoError
+from runtime.capability import environment
+from runtime.capability.capabilities import (
+    MAX_PORT,
+    USER,
+    Access,
+)
+from runtime.capability.grant_request import SOCKET_FLAGS, GrantRequest, SocketRequest
 from runtime.cli import complain, say
 from runtime.errors import LaunchError, OutputError, UsageError
-from runtime.grant_request import SOCKET_FLAGS, GrantRequest, SocketRequest
-from runtime.launch import Launch, LaunchPlan, LaunchResult
-from runtime.own_process import OwnProcess
-from runtime.path_names import shown
-from runtime.request import LaunchRequest
+from runtime.kernel import syscalls
+from runtime.kernel.path_names import shown
+from runtime.launcher.launch import Launch
+from runtime.policy.request import LaunchRequest
+from runtime.processes.own_process import OwnProcess
+from runtime.secrets import signing_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from attest.canonical import Json
     from runtime.cli.diagnosis_text import DiagnosticsFile
-    from runtime.exec_rules import ExecRules
-    from runtime.standard_error import FileView
+    from runtime.cli.status_line import StatusLine
+    from runtime.launcher.launch import LaunchPlan, LaunchResult
+    from runtime.processes.standard_error import FileView
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -66,6 +73,10 @@ A UNIX socket is a door into whoever listens: what that service does, it does ou
 socket of Docker, of systemd or of a session's D-Bus is as much as no sandbox at all. Nothing is open without
 a grant, abstract names and datagrams never. Some variables (SSH_AUTH_SOCK, DBUS_SESSION_BUS_ADDRESS,
 DOCKER_HOST, WAYLAND_DISPLAY, XDG_RUNTIME_DIR) reach the command when what they name is granted.
+
+System V memory, semaphores and queues have numbers in the place of paths, so there is no granting some of
+them. With --allow-sysv-ipc (for PostgreSQL's server, fakeroot) the command can read, change and remove what
+any program of this user shares so, or as root any program at all, and what it makes itself outlives it.
 
 After a command that failed a footer says what was refused, as far as that is known, and the flag that would
 allow it. It comes from what the command wrote to standard error, where that can be seen (in a file, or with
@@ -167,6 +178,11 @@ def add_grant_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
         grants.add_argument(flag, action="append", default=[], metavar="PORT", help=text)
     for flag, place, text in _SOCKET_FLAGS:
         grants.add_argument(flag, action="append", default=[], metavar=place, help=text)
+    grants.add_argument(
+        "--allow-sysv-ipc",
+        action="store_true",
+        help="share System V memory, semaphores and queues with everything of this user, outside as well",
+    )
     grants.add_argument(
         "--bypass-protection",
         action="append",
@@ -317,9 +333,18 @@ def _add_diagnostics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Launch what the command line asks for and return the exit code."""
-    _check_status_descriptor(arguments.status_fd)
+def run(arguments: argparse.Namespace, *, repeatable: bool = True) -> int:
+    """Launch what the command line asks for and return the exit code.
+
+    Args:
+        arguments: what the command line says.
+        repeatable: whether a command that failed could be run again to see what was refused.
+    """
+    line: StatusLine | None = None
+    if arguments.status_fd is not None:
+        from runtime.cli.status_line import StatusLine  # noqa: PLC0415  # a person does not ask for it
+
+        line = StatusLine(arguments.status_fd)
     if arguments.json and not arguments.dry_run:
         raise UsageError(
             "--json is for a dry run", hint="add --dry-run; how a launch went is written by --status-fd N"
@@ -330,10 +355,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         diagnostics = DiagnosticsFile(os.fsencode(arguments.diagnostics_json))
     view = _view_of_standard_error(arguments)
-    launch, status, signalled = _launch(arguments)
+    launch, status, signalled = _launch(arguments, line)
     quiet = arguments.no_diagnostics or launch is None or bool(launch.silent) or not status
     # Of a signal the user knows, who may well have sent it.
-    asks = not signalled and os.isatty(2)
+    asks = repeatable and not signalled and os.isatty(2)
     sees = launch is not None and (view is not None or launch.relay is not None or launch.was_refused)
     if launch is None or not launch.has_run or not (sees or asks):
         quiet = True  # what kept it from running has been said; or nothing was seen that could be said
@@ -344,7 +369,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
+def _launch(arguments: argparse.Namespace, line: StatusLine | None) -> tuple[Launch | None, int, bool]:
     """Launch, say how that went, and return the launch, the exit code and whether that is a signal's."""
     launch: Launch | None = None
     try:
@@ -353,7 +378,7 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
         launch = Launch(
             request,
             notify=notify,
-            explain=explain if arguments.verbose else keep_silent,
+            explain=explainer(is_verbose=arguments.verbose),
             ask=ask,
             silent=silent,
             process=OwnProcess(redeliver_signals=False),
@@ -362,7 +387,8 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
         )
         if arguments.dry_run:
             foreseen = launch.foresee()
-            _write_status(arguments.status_fd, {"dry_run": True, "exit_status": 0, "session": None})
+            if line is not None:
+                line.write({"dry_run": True, "exit_status": 0, "session": None})
             from runtime.cli import dry_run  # noqa: PLC0415  # no launch pays for it
 
             dry_run.write(request.command, foreseen, json=arguments.json)
@@ -380,21 +406,16 @@ def _launch(arguments: argparse.Namespace) -> tuple[Launch | None, int, bool]:
         message = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         session = launch.session if launch is not None and not arguments.dry_run else None
         what = "failed" if launch is not None and launch.has_run else "not_started"
-        _write_status(
-            arguments.status_fd,
-            {
-                "dry_run": arguments.dry_run,
-                "exit_status": status,
-                what: {"code": error.code, "message": message},
-                "session": session,
-            },
-        )
+        said: dict[str, Json] = {"code": error.code, "message": message}
+        if line is not None:
+            line.write({"dry_run": arguments.dry_run, "exit_status": status, what: said, "session": session})
         if not (arguments.silent if launch is None else launch.silent):
             complain(str(error), error.hint)
             if launch is not None and (recorded := launch.recorded()) is not None:
                 say_where(f"recorded as launch {launch.session}", *recorded, launch.key)
         return launch, status, False
-    _write_status(arguments.status_fd, _status(result))
+    if line is not None:
+        line.write_result(result)
     if not launch.silent:
         _say_what_was_recorded(result, launch.key)
     return launch, result.exit_status, result.signal is not None
@@ -406,7 +427,7 @@ def _view_of_standard_error(arguments: argparse.Namespace) -> FileView | None:
     try:
         if not wanted or not stat.S_ISREG(os.fstat(2).st_mode):
             return None
-        from runtime.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
+        from runtime.processes.standard_error import FileView  # noqa: PLC0415  # of most launches it is no file
 
         return FileView()
     except OSError:  # it is closed
@@ -418,17 +439,20 @@ def notify(text: str) -> None:
     say(f"nono: {text}")
 
 
-def explain(plan: LaunchPlan) -> None:
-    """Say what will run, and inside what: with ``--verbose``."""
-    for line in plan_lines(plan):
-        notify(line)
-
-
 def ask(name: str) -> bytes:
     """Ask a person for the passphrase of the key of this name."""
     from runtime.cli import passphrases  # noqa: PLC0415  # few keys are encrypted
 
     return passphrases.ask(name)
+
+
+def explainer(*, is_verbose: bool) -> Callable[[LaunchPlan], None]:
+    """Return what says what will run, and inside what."""
+    if not is_verbose:
+        return keep_silent
+    from runtime.cli import plan_text  # noqa: PLC0415  # before the fork, where it is asked for
+
+    return plan_text.explain
 
 
 def keep_silent(_: object) -> None:
@@ -503,6 +527,7 @@ def grant_request(arguments: argparse.Namespace, *, command: tuple[bytes, ...]) 
             for flag, (reach, bind) in SOCKET_FLAGS.items()
             for path in _values(arguments, flag)
         ),
+        sysv_ipc=arguments.allow_sysv_ipc,
         bypass_protection=tuple(os.fsencode(path) for path in arguments.bypass_protection),
         profile=_bytes(arguments.profile),
         config=_bytes(arguments.config),
@@ -514,7 +539,7 @@ def _limits(arguments: argparse.Namespace) -> dict[str, int]:
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     if not given:
         return {}
-    from runtime import limits  # noqa: PLC0415  # most launches have none
+    from runtime.policy import limits  # noqa: PLC0415  # most launches have none
 
     return limits.asked(given, limits.flag_of, typed=True)
 
@@ -522,7 +547,7 @@ def _limits(arguments: argparse.Namespace) -> dict[str, int]:
 def _credentials(arguments: argparse.Namespace) -> dict[str, str]:
     if not arguments.env_credential and not arguments.env_credential_map:
         return {}
-    from runtime import credentials  # noqa: PLC0415  # most launches have none
+    from runtime.policy import credentials  # noqa: PLC0415  # most launches have none
 
     names = [name for given in arguments.env_credential for name in given.split(",")]
     asked = [credentials.of_keyring(name) for name in names]
@@ -559,47 +584,6 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
 
-def _status(result: LaunchResult) -> dict[str, Json]:
-    ending: dict[str, Json] = {"exit": result.exit} if result.exit is not None else {"signal": result.signal}
-    return {
-        "dry_run": False,
-        "duration_us": result.duration_us,
-        "entries": list(result.entries),
-        "executed_image": result.executed_image,
-        "exit_status": result.exit_status,
-        "ledger": None if result.ledger is None else canonical.text(result.ledger),
-        "outputs": list(result.outputs),
-        "session": result.session,
-        "survivors": result.survivors,
-        **({"limits": dict(result.limits)} if result.limits else {}),
-        **result.execs,
-        **({} if result.ended_by is None else {"ended_by": result.ended_by}),
-        **ending,
-    }
-
-
-def _check_status_descriptor(descriptor: int | None) -> None:
-    if descriptor is None:
-        return
-    try:
-        os.set_inheritable(max(descriptor, -1), False)  # noqa: FBT003  # its name says what is false
-        os.write(descriptor, b"")
-    except (OSError, OverflowError):
-        raise UsageError(
-            f"--status-fd {descriptor} is not a descriptor that is open for writing",
-            hint="for instance: --status-fd 3 3>status.json",
-        ) from None
-
-
-def _write_status(descriptor: int | None, status: dict[str, Json]) -> None:
-    if descriptor is None:
-        return
-    try:
-        os.write(descriptor, canonical.encode(status) + b"\n")
-    except (OSError, MalformedError) as error:
-        say(f"nono: the status cannot be written: {error}")
-
-
 def _say_what_was_recorded(result: LaunchResult, key: str | None) -> None:
     if result.ledger is None:
         say("nono: nothing was recorded (--no-audit)")
@@ -626,43 +610,3 @@ def say_where(what: str, ledger: bytes, entries: tuple[int, ...], key: str | Non
         public = signing_key.public_half(os.fsencode(key.removeprefix("file://")))
         pin = f" -k {shown(public)}" if os.path.exists(public) else " -k PUBLIC_KEY_FILE"
     say(f"nono: {what} (entries {entries[0]}-{entries[-1]}); check it: nono-verify {shown(ledger)}{pin}")
-
-
-def plan_lines(plan: LaunchPlan) -> list[str]:
-    """Return what is said of what will run, and inside what."""
-    image = plan.images[0]
-    return [
-        f"file       {shown(image.path)} (sha256 {image.sha256})",
-        *(f"by way of  {shown(other.path)} (sha256 {other.sha256})" for other in plan.images[1:]),
-        f"directory  {shown(plan.directory)}",
-        f"network    {network_words(network_document(plan.capabilities.network, plan.capabilities.ports))}",
-        "grants",
-        *(
-            f"  {grant.access:<9} {shown(grant.path)}{'/' if grant.directory else ''}  ({grant.source})"
-            for grant in plan.capabilities.files
-        ),
-        *(
-            f"  {' '.join(socket_words(grant.document()))} {shown(grant.path)}  ({grant.source})"
-            for grant in plan.capabilities.unix_sockets
-        ),
-        *_limit_lines(plan.limits),
-        *_exec_lines(plan.execs),
-        f"variables  {' '.join(shown(name) for name in plan.environment)}",
-        f"dropped    {' '.join(shown(name) for name in plan.dropped) or '(none)'}",
-        *(f"secret     {name} ({shown(os.fsencode(place))})" for name, place in plan.credentials),
-    ]
-
-
-def _exec_lines(rules: ExecRules | None) -> list[str]:
-    if rules is None:
-        return []
-    allowed = [f"program    {shown(rule.asked)}" for rule in rules.rules or ()]
-    return ["execs      every one is seen" + (", and limited to programs" if allowed else ""), *allowed]
-
-
-def _limit_lines(held: Mapping[str, int]) -> list[str]:
-    if not held:
-        return []
-    from runtime import limits  # noqa: PLC0415  # they have been read with it
-
-    return [f"limit      {limits.words(member, value)}" for member, value in held.items()]

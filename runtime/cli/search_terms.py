@@ -6,24 +6,21 @@ Times are UTC. A wrong value is refused by the name of its flag, with a hint tha
 from __future__ import annotations
 
 import os
-import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from attest import canonical
-from attest.errors import NonoError
-from runtime.cli.terminal import printable, shorten
-from runtime.path_names import from_here
+from attest.errors import MalformedError, NonoError
+from attest.printable_text import printable
+from attest.written_time import parse_time
+from runtime.cli.terminal import shorten
+from runtime.kernel.path_names import from_here
 
 if TYPE_CHECKING:
     import argparse
 
     from store.index import Criteria
-
-TIMES = """\
-TIME is an instant of RFC 3339 (2026-01-31T12:00:00Z, or with an offset), a date (2026-01-31, a day in UTC),
-or how long ago (90s, 15m, 2h, 3d, 1w)."""
 
 MIN_DIGITS = 4
 """Digits of a session id or a hash that are enough to search by."""
@@ -36,13 +33,6 @@ _MAX_TERM = 4_096
 _SHOWN = 100
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY = timedelta(days=1)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-_AGO = re.compile(r"([0-9]{1,9})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,17 +107,10 @@ def moment(flag: str, text: str, now: datetime, *, end: bool = False) -> int:
         NonoError: it is none of them.
     """
     try:
-        if _DATE.fullmatch(text):
-            found = datetime.fromisoformat(text).replace(tzinfo=UTC) + (_DAY if end else timedelta())
-        elif _INSTANT.fullmatch(text):
-            found = datetime.fromisoformat(text.upper())
-        elif (ago := _AGO.fullmatch(text)) is not None:
-            found = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        else:
-            raise _wrong(flag, text, "2026-01-31, 2026-01-31T12:00:00Z, or how long ago: 90s 15m 2h 3d 1w")
-        return (found - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError):
-        raise _wrong(flag, text, "there is no such time") from None
+        found = parse_time(text, now, end=end)
+    except MalformedError as error:
+        raise _wrong(flag, text, str(error)) from None
+    return (found - _EPOCH) // timedelta(microseconds=1)
 
 
 def _span(arguments: argparse.Namespace) -> tuple[int | None, int | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runtime.cli import run as supervised
 from runtime.cli import say
 from runtime.errors import LaunchError, UsageError
-from runtime.path_names import shown
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``nono shell``: those of ``nono run``, and which shell."""
     supervised.add_arguments(parser)
     (command,) = [action for action in parser._actions if action.dest == "command"]  # noqa: SLF001  # nowhere else
-    command.metavar, command.help = "-- ARGUMENT...", "arguments of the shell"
+    command.metavar, command.help = "[-- ARGUMENT...]", "arguments of the shell"
     parser.add_argument("--shell", metavar="NAME|FILE", help="the shell (default: your own)")
 
 
@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not behind and not arguments.bypass_protection:
         behind = _WITHOUT_START_FILES.get(os.path.basename(shell), [])
     arguments.command = ["--", shell, *behind]
-    return supervised.run(arguments)
+    # What somebody did in a shell, and what the last command of it came to, is not to be done again.
+    return supervised.run(arguments, repeatable=bool(given[1:]))
 
 
 def own_shell(tell: Callable[[str], object]) -> str:

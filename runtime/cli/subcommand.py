@@ -27,8 +27,8 @@ def add_command(
         epilog: what its help says at the end.
         act: does it, and returns the exit code.
     """
-    parser: Parser = commands.add_parser(
-        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog
-    )
+    # str.capitalize would take the capitals from the names that stand within it.
+    description = f"{summary[:1].upper()}{summary[1:]}."
+    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     parser.set_defaults(act=act)
     return parser

@@ -1,7 +1,8 @@
 """Writing for people: what comes from a ledger never reaches a terminal raw.
 
 A terminal obeys control characters, and bidirectional and invisible ones make a line read as another.
-All of them are written as escapes; so is what the output's encoding does not have.
+All of them are written as escapes; so is what the output's encoding does not have, and what the runner of a
+pipeline would take for a command.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from attest.printable_text import printable
 from runtime.errors import OutputError
 
 if TYPE_CHECKING:
@@ -55,13 +57,6 @@ class Progress:
             os.write(2, text.encode())
 
 
-def printable(text: str) -> str:
-    r"""Return ``text`` on one line, with ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN`` for what is not printable."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
-
-
 def number(count: int, one: str, many: str) -> str:
     """Return a count and its noun."""
     return f"{count} {one if count == 1 else many}"
@@ -75,9 +70,17 @@ def shorten(text: str, limit: int) -> str:
 
 
 def encodable(line: str) -> str:
-    """Return a line made printable, with escapes for what standard output's encoding does not have."""
+    """Return a line made printable, with escapes for what standard output's encoding does not have.
+
+    Nor is any of it a command to the runner of a pipeline, whatever a ledger says.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return printable(line).encode(encoding, "backslashreplace").decode(encoding)
+    line = printable(line)
+    if "::" in line or "##" in line:
+        from attest.runner_commands import line_without  # noqa: PLC0415  # few lines have such signs
+
+        line = line_without(line)
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def write_lines(lines: Iterable[str], paint: Callable[[int, str], str] | None = None) -> None:
@@ -164,11 +167,3 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         _GAP.join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]])
         for row in safe
     ]
-
-
-def _escape(code: int) -> str:
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, by surrogateescape
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

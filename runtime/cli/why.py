@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from attest.errors import NonoError
-from runtime import suggestion, syscalls
-from runtime.capabilities import MAX_PORT
-from runtime.capability_file import VARIABLE, Around
-from runtime.capability_reading import launches_around, read_state
+from attest.printable_text import is_printable
+from runtime.capability.capabilities import MAX_PORT
+from runtime.capability.capability_file import VARIABLE, Around
+from runtime.capability.capability_reading import launches_around, read_state
 from runtime.cli import why_text
+from runtime.cli.published_schemas import write_schema
 from runtime.cli.run import add_grant_arguments, grant_request
-from runtime.cli.terminal import write_bytes, write_lines
+from runtime.cli.terminal import write_lines
 from runtime.errors import OutputError, StateFileError, UnresolvedPathError, UsageError
-from runtime.path_lookup import look_up
-from runtime.path_names import absolute, homes, join, shown
-from runtime.request import LaunchRequest
-from runtime.resolution import Places
-from runtime.why import (
+from runtime.explanation import suggestion
+from runtime.explanation.path_lookup import look_up
+from runtime.explanation.why import (
     Answer,
     Operation,
     Reason,
@@ -29,19 +29,24 @@ from runtime.why import (
     judge_listen,
     judge_path,
     judge_socket,
+    judge_sysv_ipc,
 )
-from runtime.why_subject import AskedLaunch, LaunchAround, rules_of
+from runtime.explanation.why_subject import AskedLaunch, LaunchAround, rules_of
+from runtime.kernel import syscalls
+from runtime.kernel.path_names import absolute, homes, join, shown
+from runtime.policy.request import LaunchRequest
+from runtime.policy.resolution import Places
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from runtime.capabilities import CapabilitySet
+    from runtime.capability.capabilities import CapabilitySet
     from runtime.cli.why_text import Question
-    from runtime.path_lookup import Place
-    from runtime.suggestion import Suggestion
-    from runtime.why import Rule
-    from runtime.why_subject import Subject
+    from runtime.explanation.path_lookup import Place
+    from runtime.explanation.suggestion import Suggestion
+    from runtime.explanation.why import Rule
+    from runtime.explanation.why_subject import Subject
 
     Judge = Callable[[CapabilitySet, tuple[Rule, ...]], Answer]
 
@@ -69,6 +74,7 @@ examples:
   nono why --path src --read . -p python-dev --json
   nono why --host example.org --port 443 --allow-connect-port 443
   nono why --listen 8080 --open-port 8080
+  nono why --sysv-ipc --allow-sysv-ipc
   nono why --unix-socket-bind ./server.sock --allow-unix-socket-dir-bind .
   nono run --allow . -- nono why --self --path setup.py --op write      needs a nono that the command can read
 """
@@ -78,9 +84,6 @@ _FIRST_UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _USUAL_FIRST_UNPRIVILEGED = 1024
 _MAX_HOST = 255
 _LARGEST_PATH = 107  # unix(7): 108 bytes with the NUL
-_SCHEMA = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "schemas", "why.schema.json"
-)
 
 # Of which command a launch is makes no difference to what it may do.
 _ANY_COMMAND = (b"true",)
@@ -97,6 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--host", metavar="HOST", help="may it connect to this host, on --port?")
     one.add_argument("--listen", metavar="PORT", help="may it listen on this TCP port?")
+    one.add_argument(
+        "--sysv-ipc", action="store_true", help="may it use System V memory, semaphores and queues?"
+    )
     one.add_argument("--schema", action="store_true", help="print the form of what --json writes")
     question.add_argument(
         "--op",
@@ -119,9 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: the question cannot be meant.
     """
     if arguments.schema:
-        with open(_SCHEMA, "rb") as file:
-            write_bytes(file.read().rstrip(b"\n"))
-        return 0
+        return write_schema("why")
     question = _question(arguments)
     request = grant_request(arguments, command=_ANY_COMMAND)
     found: why_text.Found
@@ -160,6 +164,14 @@ def _question(arguments: argparse.Namespace) -> Question:
             if arguments.port is not None:
                 raise UsageError(f"--port is of --host, and {flag} was given", code="usage.why")
             return why_text.Question(socket=_path(flag, typed), bind=bind)
+    return _question_without_path(arguments)
+
+
+def _question_without_path(arguments: argparse.Namespace) -> Question:
+    if arguments.sysv_ipc:
+        if arguments.port is not None:
+            raise UsageError("--port is of --host, and --sysv-ipc was given", code="usage.why")
+        return why_text.Question(sysv_ipc=True)
     if arguments.listen is not None:
         if arguments.port is not None:
             raise UsageError("--port is of --host; --listen has its own", code="usage.why")
@@ -167,7 +179,7 @@ def _question(arguments: argparse.Namespace) -> Question:
     if arguments.port is None:
         raise UsageError("--host needs a --port", code="usage.why", hint="for instance: --port 443")
     host = arguments.host
-    if not host or len(host) > _MAX_HOST or not host.isprintable() or " " in host:
+    if not host or len(host) > _MAX_HOST or not is_printable(host) or " " in host:
         raise UsageError(f"not a host: {shown(os.fsencode(host[:_MAX_HOST]))}", code="usage.why")
     return why_text.Question(host=host, port=_port("--port", arguments.port))
 
@@ -249,6 +261,7 @@ def _is_confined() -> bool:
 def _answer(
     subject: Subject, question: Question, workdir: bytes, around: Around
 ) -> tuple[Answer, Suggestion | None]:
+    suggest: Callable[[Subject, Answer, Judge], tuple[Answer, Suggestion | None]]
     if question.socket is not None:
         path = absolute(question.socket, workdir=workdir, home=next(iter(homes()), None))
         try:
@@ -256,6 +269,9 @@ def _answer(
         except UnresolvedPathError as error:
             return _without_place(error), None
         suggest = functools.partial(_suggest_socket, at, bind=question.bind)
+    elif question.sysv_ipc:
+        judge = _about_sysv_ipc
+        suggest = _suggest_sysv_ipc
     elif question.path is None:
         judge = _about_port(question)
         suggest = functools.partial(_suggest_port, question)
@@ -294,9 +310,24 @@ def _about_path(
 def _suggest_path(
     place: Place, operation: Operation, subject: Subject, answer: Answer, _: Judge
 ) -> tuple[Answer, Suggestion | None]:
-    if answer.reason in (Reason.PATH_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS):
-        return suggestion.for_path(subject, place, operation, answer)
-    return answer, None
+    for_want_of_a_grant = (Reason.PATH_NOT_GRANTED, Reason.INSUFFICIENT_ACCESS)
+    if answer.reason not in for_want_of_a_grant:
+        return answer, None
+    answer, suggested = suggestion.for_path(subject, place, operation, answer)
+    if subject.elevates and answer.reason in for_want_of_a_grant and _is_asked_about(place, operation):
+        answer = answer.noting("a person is asked when it is opened, and can allow it (elevation)")
+    return answer, suggested
+
+
+def _is_asked_about(place: Place, operation: Operation) -> bool:
+    """Return whether it is a file that can be asked for, or made, or a directory that can be listed."""
+    if operation is Operation.EXECUTE or place.of_a_process:
+        return False
+    if place.is_directory:
+        return operation is Operation.READ
+    if place.missing:
+        return operation.writes and len(place.missing) == 1
+    return stat.S_ISREG(place.mode)
 
 
 def _about_socket(path: bytes) -> tuple[Judge, bytes]:
@@ -329,6 +360,18 @@ def _suggest_socket(
         return answer, None
     return suggestion.for_socket(
         subject, path, answer, lambda changed: judge(changed.capabilities, changed.rules), bind=bind
+    )
+
+
+def _about_sysv_ipc(capabilities: CapabilitySet, _: tuple[Rule, ...]) -> Answer:
+    return judge_sysv_ipc(capabilities)
+
+
+def _suggest_sysv_ipc(subject: Subject, answer: Answer, judge: Judge) -> tuple[Answer, Suggestion | None]:
+    if answer.allowed:
+        return answer, None
+    return suggestion.for_sysv_ipc(
+        subject, answer, lambda changed: judge(changed.capabilities, changed.rules)
     )
 
 

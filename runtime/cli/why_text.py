@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical
 from attest.named_tuples import NamedTuple
-from runtime.capabilities import (
+from runtime.capability.capabilities import (
     PROFILE,
     SYSTEM,
     USER,
@@ -16,20 +16,20 @@ from runtime.capabilities import (
     network_words,
     socket_words,
 )
+from runtime.capability.default_groups import DEFAULT_GROUPS
 from runtime.cli.audit_document import write_document
 from runtime.cli.profile_facts import DEFAULT, ChainNames
-from runtime.default_groups import DEFAULT_GROUPS
-from runtime.path_names import shown
-from runtime.why import Operation, Status
+from runtime.explanation.why import Operation, Status
+from runtime.kernel.path_names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.capabilities import CapabilitySet, SocketGrant
-    from runtime.profile import Profile
-    from runtime.suggestion import Suggestion
-    from runtime.why import Answer
-    from runtime.why_subject import AskedLaunch, LaunchAround
+    from runtime.capability.capabilities import CapabilitySet, SocketGrant
+    from runtime.explanation.suggestion import Suggestion
+    from runtime.explanation.why import Answer
+    from runtime.explanation.why_subject import AskedLaunch, LaunchAround
+    from runtime.policy.profile import Profile
 
 VERSION = 1
 
@@ -45,7 +45,7 @@ _DOES = {
 
 
 class Question(NamedTuple):
-    """What is asked: about a path, a UNIX socket, a port of a host, or a port to listen on.
+    """What is asked: about a path, a UNIX socket, a port of a host or to listen on, or what System V has.
 
     Attributes:
         path: the path as it was typed, or None.
@@ -53,7 +53,8 @@ class Question(NamedTuple):
         socket: the path of a UNIX socket as it was typed, or None.
         bind: whether that is to be made and listened on.
         host: the host to connect to, or None.
-        port: the port, None for a path or a socket.
+        port: the port, None for what has none.
+        sysv_ipc: whether it is about System V memory, semaphores and queues.
     """
 
     path: bytes | None = None
@@ -62,6 +63,7 @@ class Question(NamedTuple):
     bind: bool = False
     host: str | None = None
     port: int | None = None
+    sysv_ipc: bool = False
 
     @property
     def is_relative(self) -> bool:
@@ -75,6 +77,8 @@ class Question(NamedTuple):
             return f"{_DOES[self.operation]} {shown(self.path)}"
         if self.socket is not None:
             return f"{'make the socket' if self.bind else 'connect to'} {shown(self.socket)}"
+        if self.sysv_ipc:
+            return "use System V memory, semaphores and queues"
         if self.host is not None:
             return f"connect to {self.host}, port {self.port}"
         return f"listen on port {self.port}"
@@ -86,6 +90,8 @@ class Question(NamedTuple):
         if self.socket is not None:
             operation = "bind" if self.bind else "connect"
             return {"kind": "unix_socket", "operation": operation, "path": canonical.text(self.socket)}
+        if self.sysv_ipc:
+            return {"kind": "sysv_ipc"}
         if self.host is not None:
             return {"host": self.host, "kind": "connect", "port": self.port}
         return {"kind": "listen", "port": self.port}

@@ -6,8 +6,8 @@ import argparse
 
 from runtime.cli import complain, say
 from runtime.cli import run as supervised
-from runtime.direct import DirectLaunch, refused
 from runtime.errors import LaunchError, UsageError
+from runtime.launcher.direct import DirectLaunch, refused
 
 USAGE_STATUS = FAILURE_STATUS = LaunchError.exit_status
 
@@ -37,7 +37,8 @@ examples:
 OFFERED = frozenset(
     {
         *("--allow", "--read", "--write", "--allow-file", "--read-file", "--write-file", "--allow-cwd"),
-        *("--block-net", "--allow-connect-port", "--bypass-protection", "--profile", "--config", "--workdir"),
+        *("--block-net", "--allow-connect-port", "--allow-sysv-ipc", "--bypass-protection"),
+        *("--profile", "--config", "--workdir"),
         *("--allow-writable-script", "--env-credential", "--env-credential-map"),
         *("--allow-command", "--block-command", "--max-file-size", "--nofile"),
         *("--ledger", "--key-passphrase-env", "--label", "--no-audit", "--silent", "--verbose", "--help"),
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         launch = DirectLaunch(
             supervised.request_of(arguments),
             notify=supervised.notify,
-            explain=supervised.explain if arguments.verbose else supervised.keep_silent,
+            explain=supervised.explainer(is_verbose=arguments.verbose),
             ask=supervised.ask,
             silent=True if arguments.silent else False if arguments.verbose else None,
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine, event
 
+from store import ledger_file
 from store.errors import SearchIndexError
 from store.index import migrating
 from store.index.tables import REVISION, VERSION_TABLE
@@ -50,6 +51,13 @@ _PRAGMAS = (
     "cache_size = -65536",  # KiB: new rows go into many indexes, all over the file
     "wal_autocheckpoint = 8192",  # pages: a batch should not be copied while it is written
 )
+
+
+def room_hint(error: BaseException | None) -> str | None:
+    """Return what helps when there is no space left for an index, None when that is not what is wrong."""
+    if not getattr(error, "sqlite_errorname", "").startswith(ledger_file.NO_SPACE):
+        return None
+    return "free some space on that file system, or have it elsewhere: --index URL, XDG_CACHE_HOME"
 
 
 class IndexFile:
@@ -105,7 +113,9 @@ class IndexFile:
 
     def _make(self) -> None:
         temporary = b"%s.new-%s" % (self.path, os.urandom(8).hex().encode())
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        os.fchmod(descriptor, 0o600)  # whatever the umask takes from its owner
+        os.close(descriptor)
         try:
             marker = sqlite3.connect(os.fsdecode(temporary), isolation_level=None)
             try:
@@ -120,7 +130,9 @@ class IndexFile:
             engine.dispose()
             os.rename(temporary, self.path)
         except sqlite3.Error as error:
-            raise SearchIndexError(f"cannot make an index at {os.fsdecode(self.path)}: {error}") from None
+            raise SearchIndexError(
+                f"cannot make an index at {os.fsdecode(self.path)}: {error}", hint=room_hint(error)
+            ) from None
         finally:
             _remove(temporary, *(temporary + suffix for suffix in _SIDE_FILES))
 

@@ -6,11 +6,11 @@ that has the ledger's row, so no two writers give the same.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from attest import hashing
 from store.index.rows import insert_rows, pieces
 from store.index.tables import EXECUTABLE, MAX_PATHS, PATH, PATH_SET
 
@@ -110,7 +110,7 @@ class Interned:
 def _digest(key: _Key) -> bytes:
     # No part holds a NUL; what is missing differs from what is empty.
     parts = (b"\1" if part is None else part.encode("utf-8", "surrogatepass") for part in key)
-    return hashlib.sha256(b"\0".join(parts)).digest()[:16]
+    return hashing.digest(b"\0".join(parts))[:16]
 
 
 def _last_part(path: str | None) -> str | None:

@@ -17,10 +17,11 @@ from sqlalchemy import create_engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
+from attest import extras
 from store.errors import SearchIndexError
 from store.index import catching_up, migrating, searching
 from store.index.bodies import LedgerBodies
-from store.index.index_file import WRITES, IndexFile, engine_of
+from store.index.index_file import WRITES, IndexFile, engine_of, room_hint
 from store.index.records import RUNNING, InconsistentIndexError, checked, launch_record
 from store.index.rows import pieces
 from store.index.searching import Criteria
@@ -69,7 +70,7 @@ class SearchIndex:
             raise SearchIndexError(
                 f"no driver for the index's database: {error}",
                 code="index.driver",
-                hint="pip install 'nono-attest[postgres]', and a URL that names it: postgresql+psycopg://…",
+                hint=f"{extras.hint('postgres')}; and a URL that names it: postgresql+psycopg://…",
             ) from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise _unusable(error) from None
@@ -231,7 +232,9 @@ def _parse(url: str) -> URL:
         return make_url(url)
     except (ArgumentError, ValueError):  # their text repeats the URL, which may hold a password
         raise SearchIndexError(
-            "the index's URL cannot be read", code="index.url", hint="postgresql+psycopg://host/database"
+            "the index's URL cannot be read",
+            code="index.url",
+            hint="postgresql+psycopg://host/database, or sqlite:////path/index.db",
         ) from None
 
 
@@ -274,5 +277,6 @@ def _unusable(error: Exception) -> SearchIndexError:
     # One line: drivers append theirs, and SQLAlchemy the statement.
     why = str(original).strip().partition("\n")[0]
     return SearchIndexError(
-        f"the index cannot be used: {why}", hint="it may be removed; no evidence is in it"
+        f"the index cannot be used: {why}",
+        hint=room_hint(original) or "it may be removed; no evidence is in it",
     )

@@ -1,8 +1,8 @@
 """How recorded values become words: arguments, commands and paths as text (design 2, "Canonical JSON").
 
 What is literal is quoted as a shell would need it, with ``$'…'`` where it holds control characters,
-invisible ones or bytes that are not UTF-8. A redaction stands unquoted, between single angle quotation
-marks. So no argument can look like a redaction, and no control character comes through.
+invisible ones or bytes that are not UTF-8. A redaction stands unquoted, between single angle
+quotation marks. So no argument can look like a redaction, and no control character comes through.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attest import canonical
 from attest.errors import MalformedError
+from attest.printable_text import is_printable
 
 if TYPE_CHECKING:
     from attest.canonical import Json
@@ -79,7 +80,7 @@ def _has_parts(value: Json) -> bool:
 
 
 def _quote(literal: str) -> str:
-    if literal.isprintable():
+    if is_printable(literal):
         return shlex.quote(literal)
     return "$'" + "".join(_ansi_c(character) for character in literal) + "'"
 
@@ -88,7 +89,7 @@ def _ansi_c(character: str) -> str:
     code = ord(character)
     if character in "\\'":
         return "\\" + character
-    if character.isprintable():
+    if is_printable(character):
         return character
     if 0xDC80 <= code <= 0xDCFF:  # a byte, by surrogateescape
         return f"\\x{code - 0xDC00:02x}"

@@ -134,6 +134,20 @@ def test_every_small_tree_continues_every_smaller_one(new: int) -> None:
         proof.check_consistency(head(old), head(new), path)
 
 
+@pytest.mark.parametrize("size", [*range(1, 70), MAX_LEAVES])
+def test_the_way_up_from_a_leaf_leads_to_the_root_of_what_ends_with_it(size: int) -> None:
+    for index in range(size):
+        path = proof.prove_inclusion(index, size, nodes)
+        assert proof.earlier_root(LEAVES[index], index, head(size), path) == ROOTS[index + 1]
+
+
+def test_what_is_no_proof_has_no_earlier_root() -> None:
+    path = proof.prove_inclusion(4, 9, nodes)
+    for leaf, index, hashed in ((LEAVES[4], 5, path), (LEAVES[5], 4, path), (LEAVES[4], 4, path[:-1])):
+        with pytest.raises(ProofError):
+            proof.earlier_root(leaf, index, head(9), hashed)
+
+
 # --- other implementations ------------------------------------------------------------------------
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import argparse
 
 _FENCE = re.compile(r"^ *```[a-z]*\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_FENCE_IN_A_LANGUAGE = re.compile(r"^ *```([a-z]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_OF_SHELLS = ("", "sh")
+_PROMPT = "$ "
 _INLINE = re.compile(r"`([^`\n]+)`")
 _EXAMPLES = re.compile(r"^examples?:\n((?: .*\n|\n(?= ))+)", re.MULTILINE)
 _DRAWING = re.compile("[\u2500-\u257f]")
@@ -23,6 +26,22 @@ def of_document(text: str) -> list[list[str]]:
     """Return the words of every command line of ours in the blocks of a document in Markdown."""
     blocks = [block for block in _FENCE.findall(text) if not _DRAWING.search(block)]
     return [words for block in blocks for line in _joined(block) for words in of_line(line)]
+
+
+def typed(text: str) -> list[str]:
+    """Return what a reader of a document types into a shell: blocks with a command of ours, line by line.
+
+    Of a block with prompts these are the lines behind them, without what was printed. Comments are left out.
+    """
+    found = []
+    for language, block in _FENCE_IN_A_LANGUAGE.findall(text):
+        if language not in _OF_SHELLS:
+            continue
+        lines = [line for line in _joined(block) if line.strip()]
+        prompted = [line.removeprefix(_PROMPT) for line in lines if line.startswith(_PROMPT)]
+        if any(map(of_line, prompted or lines)) and not _DRAWING.search(block):
+            found += [re.split(r" {2,}# | # ", line)[0].rstrip() for line in prompted or lines]
+    return found
 
 
 def mentioned(text: str) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 
 from attest import schema
 from attest.keys import SigningKey
+from attest.printable_text import is_printable, printable
 from runtime import cli
-from runtime.cli import launch_text, terminal
+from runtime.cli import launch_text
 from store.reading import LedgerReader
 from tests.store.recorded_launches import (
     INTENT,
@@ -284,7 +286,7 @@ def test_a_session_that_is_none_is_refused_in_words(home: Home, session: str, sa
 
 # --- hostile content --------------------------------------------------------------------------------
 
-HOSTILE = "\x1b]0;owned\x07\r\n\x9b31m\u202egnp.exe\u2028state        complete\x00"
+HOSTILE = "\x1b]0;owned\x07\r\n\x9b31m\u202egnp.exe\u2028state        complete\x00\u034f\u3164\u2800\ufe0f"
 
 
 def hostile_parts() -> dict[str, Any]:
@@ -323,11 +325,62 @@ def test_nothing_of_a_ledger_reaches_a_terminal_raw(home: Home, arguments: list[
     status, out, err = home.run("audit", *arguments)
     assert (status, err) == (0, "")
     assert "owned" in out
-    assert all(character.isprintable() for character in out.replace("\n", ""))
+    assert is_printable(out.replace("\n", ""))
     if "show" in arguments and "--json" not in arguments:
         # A value stays on its line: no line of it passes for one of ours.
         assert sum(line.startswith("state ") for line in out.splitlines()) == 1
         assert f"{LEFT}redacted: flag{RIGHT}" in out
+
+
+def test_where_a_recorded_path_ends_can_be_seen(home: Home) -> None:
+    """One that ends in a blank is another than the one without it, and a blank inside is no column."""
+    file = START["capabilities"]["files"][0]
+    start = changed(
+        START,
+        directory="/srv/a ",
+        executable=changed(START["executable"], path="/srv/a  b"),
+        capabilities={**START["capabilities"], "files": [{**file, "path": "/srv/a "}]},
+    )
+    outcome = changed(OUTCOME, outputs=[{"path": "/srv/out ", "unhashed": "missing"}])
+    asked = [{**INTENT["grants"][0], "asked": "../a "}]
+    home.write(1, intent=changed(INTENT, grants=asked), start=start, outcome=outcome)
+    shown = home.shown("last")
+    assert shown["directory"] == ["'/srv/a '"]
+    assert shown["executable"][0].startswith("$'/srv/a\\x20\\x20b'  sha256 ")
+    assert shown["output"] == ["'/srv/out '  not hashed: missing"]
+    assert any(" '/srv/a ' (" in line for line in shown["granted"])
+    assert any(" '../a ' (" in line for line in shown["asked for"])
+
+
+COMMANDS = ("::error::x", "##[error]x", "a##vso[task.setvariable variable=x]y", "###[x")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--all"], ["show", "last"], ["stats"], ["tail"]])
+def test_no_line_is_a_command_to_the_runner_of_a_pipeline(home: Home, arguments: list[str]) -> None:
+    """It reads all that its steps write, and a line of a table can begin with what somebody chose."""
+    for number, text in enumerate(COMMANDS, 1):
+        file = {**START["capabilities"]["files"][0], "path": text}
+        home.write(
+            number,
+            intent=changed(
+                INTENT,
+                command=[text],
+                host=changed(INTENT["host"], name=text),
+                labels={"a": "b", "::error::x": "y", "z": text},
+                bypass_protection=[text],
+            ),
+            start=changed(
+                START,
+                directory=text,
+                environment=[text],
+                executable=changed(START["executable"], path=text),
+                capabilities={**START["capabilities"], "files": [file]},
+            ),
+            outcome=changed(OUTCOME, outputs=[{"path": text, "unhashed": "missing"}]),
+        )
+        _, out, _ = home.run("audit", *arguments)
+        assert re.search(r"error|vso|x\]|\[x", out)  # it is there, and harmless
+        assert not re.search(r"##\[|##vso\[|^\s*::", out, re.MULTILINE)
 
 
 def test_entries_that_are_not_of_their_schema_are_named_and_not_interpreted(home: Home) -> None:
@@ -402,7 +455,7 @@ def test_lines_fit_a_terminal_and_go_whole_into_a_pipe(home: Home) -> None:
     ],
 )
 def test_printable(text: str, shown: str) -> None:
-    assert terminal.printable(text) == shown
+    assert printable(text) == shown
 
 
 # --- snapshot ---------------------------------------------------------------------------------------

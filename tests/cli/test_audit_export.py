@@ -64,9 +64,12 @@ def ended(arguments: list[str]) -> int:
 def test_its_exit_codes_are_the_verifiers(
     ledger: Path, tmp_path: Path, capfdbinary: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "there").touch()
     for arguments, status, words in (
         (["--to", "csv", "--out", str(ledger), "--overwrite"], 2, b"is what is to be checked"),
-        (["--to", "csv", "--out", str(tmp_path / "key.pub")], 2, b"exists already"),
+        (["--to", "csv", "--out", str(tmp_path / "key.pub"), "--overwrite"], 2, b"what it is checked with"),
+        (["--to", "csv", "--out", str(tmp_path / "there")], 2, b"exists already"),
+        (["--to", "csv", "--since", "2h", "--until", "3h"], 2, b"no time lies between"),
         (["--to", "csv", "--ledger", str(tmp_path / "none.db")], 2, b"does not exist"),
         (["--to", "csv", "--origin", f"other/{'0' * 32}"], 3, b"intact, not met"),
         (["--to", "word"], 2, b"invalid choice"),

@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+from array import array
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,10 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (
     "import sys; sys.path.insert(0, sys.argv[1]); from runtime import cli; sys.exit(cli.main(sys.argv[2:]))"
 )
-HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202egnp.exe\n\u2028\x9b1A"
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202egnp.exe\n\u2028\x9b1A\u034f\u3164\u2800\ufe0f"
 RAW = re.compile(
     r"\x1b(?!\[(?:0|1|31|33)m)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2028]"
+    "|[\u034f\u3164\u2800\ufe0f]"
 )
 
 
@@ -236,22 +238,24 @@ def test_grants_are_a_tree_on_a_terminal_and_lines_in_a_pipe(home: Home) -> None
     ("grants", "lines"),
     [
         ([], []),
-        ([("/", "x")], ["/  x"]),
-        ([("/a", "x"), ("/a", "y")], ["/a  x, y"]),
-        ([("/a/b/c", "x"), ("/a/b/d", "y")], ["/a/b", "├─ c  x", "└─ d  y"]),
-        ([("/a", "x"), ("/a/b", "y"), ("/c", "z")], ["/a  x", "└─ b  y", "/c  z"]),
-        ([("/a//b/", "x")], ["/a/b  x"]),
+        ([(b"/", "x")], ["/  x"]),
+        ([(b"/a", "x"), (b"/a", "y")], ["/a  x, y"]),
+        ([(b"/a/b/c", "x"), (b"/a/b/d", "y")], ["/a/b", "├─ c  x", "└─ d  y"]),
+        ([(b"/a", "x"), (b"/a/b", "y"), (b"/c", "z")], ["/a  x", "└─ b  y", "/c  z"]),
+        ([(b"/a//b/", "x")], ["/a/b  x"]),
+        ([(b"/a/b ", "x"), (b"/a/b", "y")], ["/a", "├─ b  y", "└─ 'b '  x"]),
+        ([(b"/a\xff/b", "x")], ["/$'a\\xff/b'  x"]),
     ],
 )
-def test_trees(grants: list[tuple[str, str]], lines: list[str]) -> None:
+def test_trees(grants: list[tuple[bytes, str]], lines: list[str]) -> None:
     assert grants_tree(grants) == lines
 
 
 def test_a_tree_as_deep_as_paths_go() -> None:
-    deep = ["/".join(["", *("d" * count)]) for count in range(1, 2_049)]
+    deep = [b"/".join([b"", *([b"d"] * count)]) for count in range(1, 2_049)]
     lines = grants_tree((path, "x") for path in deep)
     assert len(lines) == len(deep)
-    assert grants_tree([("/x" * 20_000, "y")])[0].endswith("x  y")
+    assert grants_tree([(b"/x" * 20_000, "y")])[0].endswith("x  y")
 
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -288,10 +292,18 @@ def test_stats_in_words(four: Home) -> None:
     assert words["states"] == "3 complete, 0 running, 1 unfinished, 0 lost"
     assert words["results"] == "1 exit 0, 1 exit 4, 1 not started: executable.missing"
     assert words["denied"] == "1 decision in 1 launch"
-    assert words["durations"] == "median 1.5 ms, 90 % below 1.5 ms, longest 1.5 ms, together 3.0 ms"
+    assert words["durations"] == "median 1.5 ms, 90 % within 1.5 ms, longest 1.5 ms, together 3.0 ms"
     assert re.search(r"^echo +3 +1$", out, re.MULTILINE)
     assert re.search(r"^make +1 +1$", out, re.MULTILINE)
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:00 +4 +2 +█{20}▌{20}$", out, re.MULTILINE)
+
+
+def test_where_the_name_of_a_program_ends_can_be_seen(home: Home) -> None:
+    for number, name in enumerate(("/srv/a", "/srv/a ", "/srv/a  b"), 1):
+        home.write(number, intent=changed(INTENT, command=[name]))
+    _, out, _ = home.run("stats")
+    for name in ("/srv/a", "'/srv/a '", r"$'/srv/a\x20\x20b'"):
+        assert re.search(rf"^{re.escape(name)} +1 +0$", out, re.MULTILINE), out
 
 
 def test_stats_are_of_the_launches_that_are_asked_for(four: Home) -> None:
@@ -306,7 +318,7 @@ def test_the_name_of_a_ledger_begins_no_line_of_its_own(home: Home) -> None:
     status, _, said = home.run("stats", "--ledger", "x\nnono: verified")
     assert status == 1
     assert len(said.splitlines()) == 1
-    assert "x\\nnono: verified" in said
+    assert "x\\x0anono: verified" in said
 
 
 def test_stats_of_a_ledger_without_launches(home: Home) -> None:
@@ -389,6 +401,16 @@ def test_what_counts_as_failed() -> None:
 def test_quantiles() -> None:
     stats = audit_stats.Stats().add_all(record(NOW, duration_us=count) for count in range(1, 102))
     assert audit_stats.quantiles(stats.durations) == {"median": 51, "p90": 91, "longest": 101, "total": 5151}
+
+
+@pytest.mark.parametrize("count", [*range(1, 24), 100, 1_001])
+def test_so_many_of_a_hundred_are_within_a_quantile(count: int) -> None:
+    """Of two launches the shorter one is not what 90 % are within."""
+    found = audit_stats.quantiles(array("q", range(1, count + 1)))
+    assert found is not None
+    for name, percent in (("median", 50), ("p90", 90)):
+        assert found[name] * 100 >= count * percent
+        assert (found[name] - 1) * 100 < count * percent
 
 
 def test_more_programs_than_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,3 +348,14 @@ def test_progress_is_shown_on_a_terminal_only_and_only_when_it_takes_long(
     (home.path / "cache" / "nono" / "index.db").unlink()
     piped = subprocess.run(arguments, capture_output=True, check=True)
     assert piped.stderr == b""
+
+
+def test_no_text_of_a_launch_is_a_command_to_a_runner_in_json(home: Home) -> None:
+    """What a pipeline's step writes is read by its runner, which takes such words for its own."""
+    command = ["##vso[task.setvariable variable=x]y", "##[error]z", "###[z"]
+    home.write(1, intent=changed(INTENT, command=command))
+    _, out, _ = home.run("--json")
+    assert "##[" not in out
+    assert "##vso[" not in out
+    (launch,) = json.loads(out)["launches"]
+    assert all(word in launch["command"] for word in command)

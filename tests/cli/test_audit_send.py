@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from runtime import cli, otlp_sending
+from runtime import cli
+from runtime.cli import otlp_sending
 from runtime.errors import CollectorError
 from tests.cli.test_audit_export import ledger
 from verify.exports import otlp
@@ -307,6 +308,8 @@ def test_tls_is_checked(ledger: Path, tmp_path: Path, capfd: Capture, host: str)
         (["--otlp", "http://192.0.2.1"], "without TLS anybody"),
         (["--otlp", "http://localhost.example"], "without TLS anybody"),
         (["--otlp", "https://h", "--ca-file", "/missing"], "cannot be used"),
+        (["--otlp", "https://h", "--ca-file", "/dev/zero"], "it is not a regular file"),
+        (["--otlp", "http://localhost", "--since", "2h", "--until", "3h"], "no time lies between"),
         (["--otlp", "http://localhost", "--ca-file", "/missing"], "are for https://"),
         (["--otlp", "https://h", "--header-env", "authorization"], "HEADER=VARIABLE"),
         (["--otlp", "https://h", "--header-env", "a b=HOME"], "HEADER=VARIABLE"),

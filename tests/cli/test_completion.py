@@ -25,6 +25,10 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         (home / name).mkdir()
     for name in ("ledger.db", "ci.pub", "release.toml"):
         (home / name).touch()
+    profiles = home / ".config/nono/profiles"
+    profiles.mkdir(parents=True)
+    for name in ("my-own.jsonc", "$(touch ran).json"):
+        (profiles / name).touch()
     started = SHELLS[request.param](home)
     yield started
     started.close()
@@ -44,6 +48,15 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("nono run -a s", "nono run -a sub/"),
         ("nono run --block-net --read s", "nono run --block-net --read sub/"),
         ("nono run --profile rel", "nono run --profile release.toml"),
+        ("nono run -p python-d", "nono run -p python-dev"),
+        ("nono shell --profile my-o", "nono shell --profile my-own"),
+        ("nono profile show claude", "nono profile show claude-code"),
+        ("nono profile diff python-dev my-o", "nono profile diff python-dev my-own"),
+        ("nono profile init new --extends node", "nono profile init new --extends node-dev"),
+        ("nono profile groups node_c", "nono profile groups node_caches"),
+        ("nono run --exec-allow su", "nono run --exec-allow sub/"),
+        ("nono run --allow-unix-socket led", "nono run --allow-unix-socket ledger.db"),
+        ("nono ledger prove la", "nono ledger prove last"),
         ("nono run --key-passphrase-env MADE_FOR", "nono run --key-passphrase-env MADE_FOR_COMPLETION"),
         ("nono audit show la", "nono audit show last"),
         ("nono audit show --ledger led", "nono audit show --ledger ledger.db"),
@@ -116,6 +129,15 @@ def test_the_name_of_a_file_is_never_run(shell: Shell, tmp_path: Path, name: str
     shell.complete(f"nono run --allow {tmp_path}/")
     shell.complete(f"nono-verify {tmp_path}/")
     assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_nor_is_that_of_a_profile(shell: Shell) -> None:
+    _, listed = shell.complete("nono run -p ")
+    assert {"ci-strict", "default", "my-own"} <= listed
+    assert "ran" not in listed
+    shell.complete("nono run -p $")
+    _, listed = shell.complete("cat ")
+    assert "ran" not in listed
 
 
 @pytest.mark.parametrize("program", parsers.PROGRAMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,8 +78,12 @@ def test_a_page_shows_all_that_the_help_has(path: str) -> None:
     ).stdout  # fmt: skip
     words = " ".join(shown.replace("\u2010", "-").split())
     for action in PARSERS[path]._actions:
-        for flag in action.option_strings if action.help != argparse.SUPPRESS else ():
+        flags = action.option_strings if action.help != argparse.SUPPRESS else ()
+        for flag in flags:
             assert f" {flag}" in words
+        if flags:
+            value = PARSERS[path]._get_formatter()._format_args(action, action.dest.upper())
+            assert f" {flags[-1]} {value}".rstrip() in words
     for line in (PARSERS[path].epilog or "").splitlines():
         text = " ".join(line.split())
         if not text.endswith(":") and "https:" not in text and not line.partition(":")[0].islower():
@@ -86,6 +91,28 @@ def test_a_page_shows_all_that_the_help_has(path: str) -> None:
     for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"):
         assert f"\n{section}\n" in shown
     assert f"{name} - " in words
+
+
+@pytest.mark.parametrize(
+    ("name", "synopsis"),
+    [
+        ("nono-help", "nono help [OPTION]... [COMMAND...]"),
+        ("nono-profile-groups", "nono profile groups [OPTION]... [GROUP...]"),
+        ("nono-profile-validate", "nono profile validate [OPTION]... FILE..."),
+        ("nono-config-schema", "nono config schema [OPTION]... [NAME]"),
+        ("nono-shell", "nono shell [OPTION]... [-- ARGUMENT...]"),
+        ("nono-run", "nono run [OPTION]... -- COMMAND [ARGUMENT...]"),
+    ],
+)
+def test_a_synopsis_says_what_may_be_left_out(name: str, synopsis: str) -> None:
+    shown = subprocess.run(
+        ["mandoc", "-T", "ascii"], input=PAGES[name], capture_output=True, text=True, check=True
+    ).stdout
+    assert synopsis in " ".join(re.sub(".\x08", "", shown).split())
+
+
+def test_names_within_a_summary_keep_their_capitals() -> None:
+    assert "send what is recorded to an OpenTelemetry collector" in " ".join(PAGES["nono-audit-send"].split())
 
 
 def test_a_text_cannot_be_a_request_or_an_escape(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from attest import canonical
 from attest.keys import PublicKey, SigningKey
 from attest.note import Verifier
-from runtime import cli, key_files, signing_key
+from runtime import cli
+from runtime.secrets import key_files, signing_key
 from store import Ledger
 from store.overview import default_ledgers_of, overview
 from verify import pins, trust, verify
@@ -125,7 +126,7 @@ def test_a_verifier_key_for_any_origin(home: Path, nono: Nono) -> None:
         (vkey,) = [line.split()[-1] for line in out.splitlines() if line.startswith("verifier key")]
         assert Verifier.from_vkey(vkey) == Verifier(origin, key.public)
     status, _, err = nono("key", "show", home / "a.pub", "--origin", "not an origin")
-    assert (status, "not an origin" in err) == (1, True)
+    assert (status, "--origin: not an origin" in err, "nono: hint: " in err) == (2, True, True)
 
 
 def test_what_holds_a_verifier_key_is_shown_as_its_key(home: Path, nono: Nono) -> None:
@@ -282,6 +283,7 @@ Terminal = Any  # the fixture above
 def ended(process: pexpect.spawn[str]) -> tuple[int | None, str]:
     """Return the exit code and what was said since the last match."""
     process.expect(pexpect.EOF)
+    process.wait()  # else closing would end it, where it takes its time to be gone
     process.close()
     assert "Traceback" not in process.before
     return process.exitstatus, process.before

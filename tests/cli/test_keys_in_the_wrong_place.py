@@ -10,7 +10,7 @@ import pytest
 
 from attest.keys import SigningKey, is_key_text, unarmour, without_key_text
 from runtime import cli
-from runtime.pkcs8 import encrypted_pem
+from runtime.secrets.pkcs8 import encrypted_pem
 from verify import cli as verify_cli
 
 if TYPE_CHECKING:

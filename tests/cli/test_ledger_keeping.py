@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from attest.keys import SigningKey
-from runtime import cli, key_files, signing_key, unfinished_roll
+from runtime import cli
 from runtime.cli import ledger_keeping
+from runtime.secrets import key_files, signing_key, unfinished_roll
 from store import Ledger, LedgerError, rolling
 from store.founding import Unlinked
 from store.overview import overview
@@ -97,9 +98,11 @@ def test_a_ledger_is_founded_elsewhere_for_another_key(home: Path, nono: Nono) -
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "x" * 101, "\N{LATIN SMALL LETTER E WITH ACUTE}"])
 def test_a_name_that_is_none_founds_nothing(home: Path, nono: Nono, name: str) -> None:
-    status, out, err = nono("init", "--ledger", home / "x.db", "--name", name)
-    assert (status, out) == (1, "")
-    assert "a ledger's name is" in err
+    for command in (("init", "--ledger", home / "x.db"), ("roll",)):
+        status, out, err = nono(*command, "--name", name)
+        assert (status, out) == (2, "")
+        assert "a ledger's name is" in err
+        assert "nono: hint: for instance: --name build\n" in err
     assert not (home / "x.db").exists()
 
 
@@ -234,7 +237,7 @@ def test_a_roll_that_fails_behind_the_seal_says_so_and_names_the_command_that_fi
         status, out, err = nono("roll", *ci, "--to", home / "b c.db", "--name", "build")
     assert (status, out) == (1, "")
     assert (
-        f"nono: no space left; {home}/a.db is sealed at 1 entries, and nothing continues it yet\n"
+        f"nono: no space left; {home}/a.db is sealed at 1 entry, and nothing continues it yet\n"
         "nono: hint: free some; then finish it with: nono ledger roll "
     ) in err
     # The place was taken meanwhile: another has to be named.
@@ -338,12 +341,12 @@ def test_beside_a_ledger_in_use_the_command_names_the_sealed_one(home: Path, non
         (
             Unlinked,
             "link",
-            "{a} is sealed at 1 entries, and nothing continues it yet\nnono: hint: finish it ",
+            "{a} is sealed at 1 entry, and nothing continues it yet\nnono: hint: finish it ",
         ),
         (
             rolling,
             "_link",
-            "{a} is sealed at 1 entries, and nothing continues it yet\nnono: hint: finish it ",
+            "{a} is sealed at 1 entry, and nothing continues it yet\nnono: hint: finish it ",
         ),
         (ledger_keeping, "_founded", "{a} is sealed, and {b} continues it\n"),
     ],

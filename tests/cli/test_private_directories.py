@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import host_key_rotation, key_files
+from runtime.secrets import host_key_rotation, key_files
 from store.index.index_file import IndexFile
 from store.open_sessions import OpenSessions, Supervisor
 from verify import trust

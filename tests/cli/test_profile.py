@@ -14,10 +14,10 @@ from attest import schema
 from attest.canonical import text as canonical_text
 from attest.instant import format_instant
 from runtime import cli
-from runtime.capabilities import ports
-from runtime.jsonc import without_comments
-from runtime.profile import read_profile
-from runtime.tool_groups import GROUPS
+from runtime.capability.capabilities import ports
+from runtime.capability.tool_groups import GROUPS
+from runtime.policy.jsonc import without_comments
+from runtime.policy.profile import read_profile
 from store import Draft
 from tests.store.recorded_launches import DENIED, KEY, changed, drafts, open_ledger, session_id
 
@@ -428,6 +428,45 @@ def test_refused_sockets_and_ports_become_grants(home: Home) -> None:
     assert found.ports == ports((443, 8080), (80,), (8080,))
 
 
+def test_what_a_person_decided_becomes_the_narrowest_grants(home: Home) -> None:
+    """A person's yes is a grant, a person's no is none; without an answer it is asked for as before."""
+    data, at = home.path / "data", home.path
+    data.mkdir()
+    for name in ("read", "written", "both", "refused", "late", "made", "mode"):
+        (at / name).write_text("x")
+    yes = {"verdict": "granted", "by": "person"}
+    home.refusals(
+        denied(f"read {at}/read", "allowed on the terminal", **yes),
+        denied(f"write {at}/written", **yes),
+        denied(f"read and write {at}/both", **yes),
+        denied(f"read {data}", **yes),
+        denied(f"make {at}/made", **yes),
+        denied(f"make and read {data}/gone\nagain", **yes),
+        denied(f"read {at}/refused", "refused on the terminal", by="person"),
+        denied(f"read {at}/late", "nobody answered", by="time-out"),
+        denied(f"chmod {at}/mode", by="policy"),
+        denied(f"chmod {data}", by="policy"),
+        denied(f"make {at}/no/place", **yes),
+        denied(f"fly {at}/read", **yes),
+    )
+    status, out, err = home.run("init", "fixed", "--from-session", "last")
+    assert (status, err) == (0, "")
+    assert "9 grants, 2 refusals left as comments" in out
+    here = os.fsencode(at)
+    asked = {(str(g.access), g.path, g.directory) for g in home.read("fixed").filesystem}
+    assert asked == {
+        ("read", here + b"/read", False), ("write", here + b"/written", False),
+        ("readwrite", here + b"/both", False), ("read", os.fsencode(data), True),
+        ("write", here + b"/made", False), ("readwrite", os.fsencode(data), True),
+        ("read", here + b"/late", False), ("write", here + b"/mode", False),
+        ("write", os.fsencode(data), True),
+    }  # fmt: skip
+    text = (home.profiles / "fixed.jsonc").read_text()
+    assert f'// "{at}/refused": a person refused it; refused on the terminal' in text
+    assert f'// "{at}/no": no such file or directory' in text
+    assert "to make $'gone\\x0aagain'" in text
+
+
 def test_what_is_protected_or_gone_stays_a_comment(home: Home) -> None:
     ssh = home.path / "home" / ".ssh"
     ssh.mkdir()
@@ -525,7 +564,7 @@ def test_an_edited_ledger_makes_no_profile(home: Home) -> None:
 
 
 def test_more_refusals_than_a_profile_takes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.cli.profile_making.MAX_PATHS", 2)
+    monkeypatch.setattr("runtime.cli.profile_wishes.MAX_PATHS", 2)
     for number in range(3):
         (home.path / f"f{number}").write_text("x")
     home.refusals(*(denied(str(home.path / f"f{number}")) for number in range(3)))

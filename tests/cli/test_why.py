@@ -14,7 +14,7 @@ import pytest
 
 from attest import canonical
 from runtime import cli
-from runtime.why import Reason
+from runtime.explanation.why import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

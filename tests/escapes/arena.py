@@ -16,7 +16,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from runtime import seccomp_rules
+from runtime.sandbox import seccomp_rules
 from tests.escapes.way import IN_VAIN, NOT_LAUNCHED, WORKS
 from tests.system.conftest import NONO, TIMEOUT_SECONDS, is_alive, wait_for
 

@@ -170,6 +170,13 @@ SCENARIOS = (
         f"{_ATTACKS}::test_a_command_that_uses_up_the_memory_of_a_cgroup_cannot_suppress_its_outcome",
     ),
     Scenario(
+        "signals",
+        "hang-up-the-caller",
+        "have the kernel hang up on the caller's process group, by stopping a process in it",
+        "it is in another session, and cannot put one there",
+        f"{_ATTACKS}::test_a_command_cannot_have_the_kernel_hang_up_on_the_caller",
+    ),
+    Scenario(
         _SURVIVORS,
         "unseen-end",
         "end so that no parent sees it: a zombie thread, a tracer that does not wait",

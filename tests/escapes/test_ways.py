@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,14 @@ def test_every_topic_has_a_row_and_every_name_is_one() -> None:
     assert len(table.HERE) >= 60
 
 
+@functools.cache
+def functions_of(path: str) -> set[str]:
+    """Return the functions of a file, which several scenarios name."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("scenario", table.SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario_names_a_test_that_is_there(scenario: Scenario) -> None:
     path, _, name = scenario.test.partition("::")
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert name in functions_of(path)

@@ -72,6 +72,13 @@ _READING = (
     ),
     Way(
         _READ,
+        "file-truncate-for-requests",
+        "truncate a file by opening it for neither reading nor writing",
+        ("open", "{secret}", "01003", "0"),
+        _REFUSED,
+    ),
+    Way(
+        _READ,
         "file-as-child",
         "read a file in a grandchild of another session",
         ("child", "secret", "{secret}"),
@@ -429,7 +436,7 @@ _FLAGS = tuple(
         flags=_PROTECTED,
     )
     for place, said in (("readable", "granted for reading"),)
-    for how in ("flags", "extended")
+    for how in ("flags", "extended", "dos")
 )
 
 _NODES = tuple(

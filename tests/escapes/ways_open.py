@@ -12,6 +12,12 @@ OPEN = (
         "`stat` is no access to Landlock",
     ),
     Open(
+        "open-for-requests",
+        "open a file outside for neither reading nor writing (the third access mode of `open(2)`)",
+        ("open", "{secret}", "3", "0"),
+        "Landlock asks for no grant there; nothing of the content can be had or changed through it",
+    ),
+    Open(
         "change-a-mode",
         "change the mode of a file outside that belongs to the same user",
         ("metadata", "mode", "{secret}"),
@@ -52,6 +58,27 @@ OPEN = (
         "see which numbers the descriptors of a process outside have",
         ("proc", "list", "/proc/{victim}/fd"),
         "not what they are: the kernel lets the same user list them",
+    ),
+    Open(
+        "shared-memory-asked-for",
+        "attach the System V shared memory of a process outside, with `--allow-sysv-ipc`",
+        ("shared-memory", "{shared}"),
+        "such memory has a number and no path, so there is no granting some of it",
+        flags=("--allow-sysv-ipc",),
+    ),
+    Open(
+        "message-queue-asked-for",
+        "take a message out of a System V queue outside, with `--allow-sysv-ipc`",
+        ("message-queue", "{queue}"),
+        "as shared memory",
+        flags=("--allow-sysv-ipc",),
+    ),
+    Open(
+        "semaphore-asked-for",
+        "change a System V semaphore outside, with `--allow-sysv-ipc`",
+        ("semaphore", "{semaphore}"),
+        "as shared memory",
+        flags=("--allow-sysv-ipc",),
     ),
     Open(
         "run-its-own-code",

@@ -97,6 +97,11 @@ def with_sockets(*granted: dict[str, Any]) -> Entry:
     return start(capabilities=made, capabilities_sha256=hashlib.sha256(encode(made)).hexdigest())
 
 
+def with_system_v() -> Entry:
+    made = changed(CAPABILITIES, ipc="sysv")
+    return start(capabilities=made, capabilities_sha256=hashlib.sha256(encode(made)).hexdigest())
+
+
 GIVEN: Entry = (
     entry.DECISION,
     changed(DECISION, by="person", subject="read /etc/shadow", verdict="granted", what="file"),
@@ -144,6 +149,7 @@ SESSIONS: list[tuple[str, str, int, str, list[Entry]]] = [
     ("a capability set of another digest", "two sandboxes of one launch", 1, "launch.capabilities", [INTENDED, start(capabilities_sha256="0" * 64), ENDED, ATTESTED]),
     ("a UNIX socket that nobody asked for", "the sandbox has a door that was not asked for", 1, "launch.unix_sockets", [INTENDED, with_sockets({**ASKED_SOCKET, "path": "/run/a"}), ENDED, ATTESTED]),
     ("a UNIX socket that can be made, asked for to connect to", "the command can stand in for a service", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "access": "bind", "path": "/run/a"}), ENDED, ATTESTED]),
+    ("System V that nobody asked for", "the sandbox shares memory that was not asked for", 1, "launch.ipc", [INTENDED, with_system_v(), ENDED, ATTESTED]),
     ("a directory of UNIX sockets, where one was asked for", "the sandbox has more doors than were asked for", 1, "launch.unix_sockets", [(entry.INTENT, changed(INTENT, unix_sockets=[ASKED_SOCKET])), with_sockets({**ASKED_SOCKET, "type": "subtree", "path": "/run"}), ENDED, ATTESTED]),
     ("a file given by a person, where nobody was to be asked", "the command got what no grant covers, and nobody asked for that to be possible", 1, "launch.elevation", [INTENDED, STARTED, GIVEN, outcome(counts=counts(decisions=1)), ATTESTED]),
     ("a network that was to be closed", "the sandbox is wider than what was asked for", 1, "launch.network", [INTENDED, OPENED, ENDED, ATTESTED]),

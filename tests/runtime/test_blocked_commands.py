@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.blocked_commands import ADVICE, MAX_NAMES, require_unblocked, united
 from runtime.errors import LaunchError, UsageError
+from runtime.policy.blocked_commands import ADVICE, MAX_NAMES, require_unblocked, united
 
 
 @pytest.mark.parametrize("name", [*ADVICE, b"mkfs.ext4", b"mkfs.vfat"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attest import canonical
-from runtime.capabilities import (
+from runtime.capability.capabilities import (
     NO_PORTS,
     PROFILE,
     SYSTEM,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from attest import canonical
-from runtime.capabilities import (
+from runtime.capability.capabilities import (
     SYSTEM,
     USER,
     Access,
@@ -22,11 +22,11 @@ from runtime.capabilities import (
     SocketGrant,
     ports,
 )
-from runtime.capability_file import Around, CapabilityFile, Judged, Layer, remove_abandoned
-from runtime.capability_reading import MAX_BYTES, LaunchState, read_state
+from runtime.capability.capability_file import Around, CapabilityFile, Judged, Layer, remove_abandoned
+from runtime.capability.capability_reading import MAX_BYTES, LaunchState, read_state
+from runtime.capability.grants import Grants, OpenGrant
+from runtime.capability.session import new_session_id
 from runtime.errors import StateFileError
-from runtime.grants import Grants, OpenGrant
-from runtime.session import new_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ SOCKETS = (
     SocketGrant(b"/run/\xff", b"\xff", Reach.SOCKET, bind=True, source=USER),
     SocketGrant(b"/run", b"/run", Reach.SUBTREE, bind=False, source=USER),
 )
-JUDGED = Judged((b"/home/caf\xe9/.ssh",), (b"/l.db",), (), ("deny_credentials",))
+JUDGED = Judged((b"/home/caf\xe9/.ssh",), (b"/l.db",), (), ("deny_credentials",), elevates=True)
 
 
 @pytest.fixture
@@ -146,7 +146,10 @@ CHANGES: list[tuple[tuple[Any, ...], Any]] = [
     (("layers", 1), None),
     (("layers", 1, "more"), 1),
     (("layers",), [AROUND_DOCUMENT] * 17),
-    (("version",), 2),
+    (("version",), 1),
+    (("version",), 3),
+    (("elevates",), 1),
+    (("elevates",), None),
     (("version",), "1"),
     (("version",), True),
     (("more",), 1),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import cgroups
-from runtime.mounts import Mounts
+from runtime.kernel.mounts import Mounts
+from runtime.sandbox import cgroups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +145,7 @@ def test_a_controller_that_is_not_there_is_named(unified: bytes) -> None:
 
 MOVES = """
 import os, sys
-from runtime import cgroups
+from runtime.sandbox import cgroups
 group = os.fsencode(sys.argv[1])
 controller = sys.argv[2].encode()
 os.mkdir(group)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runtime.complaints import (
+from runtime.explanation.complaints import (
     MOST_BYTES,
     MOST_COMPLAINTS,
     CallComplaint,

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attest.keys import SigningKey
-from runtime.configuration import read_configuration
-from runtime.configuration_file import MAX_BYTES
 from runtime.errors import ConfigurationError
-from runtime.redaction_policy import DEFAULT
-from runtime.request import LaunchRequest
+from runtime.policy.configuration import read_configuration
+from runtime.policy.configuration_file import MAX_BYTES
+from runtime.policy.request import LaunchRequest
+from runtime.secrets.redaction_policy import DEFAULT
 from tests.runtime import limit_values
 from tests.runtime.published_schema import validator
 
@@ -115,7 +115,7 @@ def test_without_a_file_it_costs_one_system_call(tmp_path: Path) -> None:
     calls: list[str] = []
     probe = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import runtime.configuration as c\n"
+        "import runtime.policy.configuration as c\n"
         "before = set(sys.modules)\n"
         "sys.addaudithook(lambda event, _: event.startswith('open') and print(event))\n"
         f"c.read_configuration({os.fsencode(tmp_path)!r})\n"

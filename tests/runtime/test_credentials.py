@@ -14,9 +14,9 @@ import pytest
 
 from attest import canonical
 from attest.keys import SigningKey
-from runtime import credentials
 from runtime.errors import CredentialError, GrantError, UsageError
-from runtime.redaction import Redactor
+from runtime.policy import credentials
+from runtime.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -354,7 +354,7 @@ class Threaded(KeyringBackend):
 CODE = """
 import json, os, sys
 sys.path[:0] = sys.argv[1:3]
-from runtime import credentials
+from runtime.policy import credentials
 from runtime.errors import CredentialError
 try:
     found = credentials.load(json.loads(sys.argv[3]), judge=lambda *_: None)

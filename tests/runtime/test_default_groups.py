@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 
-from runtime.capabilities import Access, is_beneath
-from runtime.default_groups import DEFAULT_GRANTS
-from runtime.grants import resolve
-from runtime.protected import Guard, Untouchable, ledger_files
+from runtime.capability.capabilities import Access
+from runtime.capability.default_groups import DEFAULT_GRANTS
+from runtime.capability.grants import resolve
+from runtime.capability.protected import Guard, Untouchable, ledger_files
+from runtime.kernel.path_names import is_beneath
 
 
 def _granted() -> dict[bytes, tuple[Access, bool, str]]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import complaints, diagnosis, exec_obstacles
-from runtime.capabilities import (
+from runtime.capability import exec_obstacles
+from runtime.capability.capabilities import (
     USER,
     Access,
     CapabilitySet,
@@ -25,14 +25,15 @@ from runtime.capabilities import (
     SocketGrant,
     ports,
 )
-from runtime.mounts import Mounts
-from runtime.protected import Guard, Untouchable
-from runtime.refusals import Enforced, Refusal
+from runtime.capability.protected import Guard, Untouchable
+from runtime.capability.refusals import Enforced, Refusal
+from runtime.explanation import complaints, diagnosis
+from runtime.kernel.mounts import Mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.refusals import Finding
+    from runtime.capability.refusals import Finding
 
 NOBODY = 65_534
 IS_ROOT = os.geteuid() == 0
@@ -236,7 +237,7 @@ def test_a_file_system_without_execution_is_named(place: Path) -> None:
         pytest.skip("to mount is root's")
     code = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from runtime import exec_obstacles as e\nfrom runtime.capabilities import *\n"
+        "from runtime.capability import exec_obstacles as e\nfrom runtime.capability.capabilities import *\n"
         "print(e.find(sys.argv[1].encode(), CapabilitySet((), Network.ALL)).cause)"
     )
     script = 'mount -t tmpfs -o noexec none "$1" && cp /bin/true "$1/t" && "$2" -I -c "$3" "$1/t" "$4"'

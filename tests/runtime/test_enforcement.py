@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import enforcement, enforcement_probe, seccomp_filter, syscalls
-from runtime.capabilities import NO_PORTS, CapabilitySet, Network, Ports
+from runtime.capability.capabilities import NO_PORTS, CapabilitySet, Network, Ports
 from runtime.errors import EnforcementError
+from runtime.kernel import syscalls
+from runtime.sandbox import enforcement, enforcement_probe, seccomp_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from runtime.enforcement import Prepared
+    from runtime.sandbox.enforcement import Prepared
 
 ALLOW_EVERYTHING = struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
 BOTH = list(Network)
@@ -126,12 +127,14 @@ def test_what_a_launch_loads_for_this(cache: bytes, prepare: Callable[..., Prepa
         "import sys, types, dataclasses, hashlib, attest.canonical\n"
         "bare = types.ModuleType('runtime'); bare.__path__ = [sys.argv[2]]\n"  # without the front door
         "sys.modules['runtime'] = bare; before = set(sys.modules)\n"
-        "from runtime import enforcement; from runtime.capabilities import CapabilitySet, Network\n"
+        "from runtime.sandbox import enforcement\n"
+        "from runtime.capability.capabilities import CapabilitySet, Network\n"
         "c = sys.argv[1].encode(); s = CapabilitySet((), Network.BLOCKED)\n"
         "p = enforcement.prepare(s, [], cache_directory=c); enforcement.restrict_self(p)\n"
         "print(*sorted(n for n in set(sys.modules) - before if not n.startswith('runtime.')))"
     )
-    command = [sys.executable, "-c", code, os.fsdecode(cache), os.path.dirname(enforcement.__file__)]
+    place = os.path.dirname(os.path.dirname(enforcement.__file__))
+    command = [sys.executable, "-c", code, os.fsdecode(cache), place]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
     allowed = {"_ctypes", "ctypes", "ctypes._endian", "errno", "fcntl", "platform", "struct", "_struct"}
     assert set(said) <= allowed

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import environment
-from runtime.capabilities import USER, Reach, SocketGrant
-from runtime.environment_lists import Lists, is_pattern
+from runtime.capability import environment
+from runtime.capability.capabilities import USER, Reach, SocketGrant
+from runtime.capability.environment_lists import Lists, is_pattern
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:

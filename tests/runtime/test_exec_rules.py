@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import exec_rules, loaders
-from runtime.capabilities import NO_PORTS, Access, CapabilitySet, FileGrant, Network
+from runtime.capability import exec_rules
+from runtime.capability.capabilities import NO_PORTS, Access, CapabilitySet, FileGrant, Network
+from runtime.capability.exec_rules import ExecRules, Rule, SeenImage
 from runtime.errors import LaunchError, UsageError
-from runtime.exec_rules import ExecRules, Rule, SeenImage
+from runtime.kernel import loaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable

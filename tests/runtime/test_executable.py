@@ -18,10 +18,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime import binfmt_misc, running_images, shebang
-from runtime.capabilities import USER, Access, CapabilitySet, FileGrant, Network
+from runtime.capability import running_images
+from runtime.capability.capabilities import USER, Access, CapabilitySet, FileGrant, Network
+from runtime.capability.executable import (
+    Held,
+    check_image,
+    hold,
+    inside_write_grant,
+    resolve,
+    writable_script,
+)
 from runtime.errors import CommandNotFoundError, ExecutableError, LaunchError
-from runtime.executable import Held, check_image, hold, inside_write_grant, resolve, writable_script
+from runtime.kernel import binfmt_misc, shebang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -399,7 +407,7 @@ for program in "$1/program" "$1/program.odd"; do
     "$program" x
     "$2" -c '
 import sys
-from runtime.executable import hold
+from runtime.capability.executable import hold
 held = hold(sys.argv[1].encode(), [b"typed", b"x"], path_variable=None, directory=b"/")
 sys.stdout.write("".join(a.decode() + chr(0) for a in held.argv[2:]))
 ' "$program"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.capabilities import (
+from runtime.capability.capabilities import (
     NO_PORTS,
     PROFILE,
     SYSTEM,
@@ -26,21 +26,21 @@ from runtime.capabilities import (
     group_source,
     ports,
 )
-from runtime.errors import GrantError, UsageError
-from runtime.grant_request import GrantRequest, working_directory_request
-from runtime.grants import (
+from runtime.capability.grant_request import GrantRequest, working_directory_request
+from runtime.capability.grants import (
     Grants,
     network_asked,
     private_directory_grant,
     resolve,
     standard_stream_grants,
 )
-from runtime.protected import Guard, Untouchable
+from runtime.capability.protected import Guard, Untouchable
+from runtime.errors import GrantError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runtime.grants import OpenGrant
+    from runtime.capability.grants import OpenGrant
 
 READ, WRITE, READWRITE = Access.READ, Access.WRITE, Access.READWRITE
 
@@ -122,7 +122,7 @@ def test_what_is_judged_is_what_was_opened(base: bytes, monkeypatch: pytest.Monk
         return descriptor
 
     judged_by = guard(home=base + b"/home")
-    monkeypatch.setattr("runtime.grants.os.open", open_and_turn)
+    monkeypatch.setattr("runtime.capability.grants.os.open", open_and_turn)
     assert refused(GrantRequest(READ, base + b"/link", True), judged_by=judged_by).code == "grant.protected"
 
 
@@ -459,8 +459,8 @@ STREAMS = """
 import os, sys
 sys.path[:0] = os.environ["TEST_PATH"].split(os.pathsep)
 from runtime.errors import GrantError
-from runtime.grants import standard_stream_grants
-from runtime.protected import Guard, Untouchable
+from runtime.capability.grants import standard_stream_grants
+from runtime.capability.protected import Guard, Untouchable
 base = os.fsencode(sys.argv[1])
 guard = Guard(
     Untouchable(read_write=(base + b"/ledger",), write=(base + b"/code",)), home_directories=[base + b"/home"]
@@ -631,7 +631,7 @@ def test_a_group_opens_no_whole_tree(home: bytes, target: str) -> None:
 
 def test_without_a_home_a_group_grants_nothing_there(home: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkdir(home + b"/.cache/pip")
-    monkeypatch.setattr("runtime.grants.homes", lambda: ())
+    monkeypatch.setattr("runtime.capability.grants.homes", lambda: ())
     with ask(of_group(b"~/.cache/pip"), judged_by=guard(home=home)) as found:
         assert found.files == ()
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from attest import schema
-from runtime import hooks
+from runtime.capability import hooks
+from runtime.capability.hook_request import AFTER, BEFORE, Hook
+from runtime.capability.hooks import HookResult, LoadedHook, load, run
 from runtime.errors import HookError
-from runtime.hook_request import AFTER, BEFORE, Hook
-from runtime.hooks import HookResult, LoadedHook, load, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,8 +91,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def gone(pid: int) -> bool:
-    """Return whether a process has ended, within two seconds; a zombie has."""
-    deadline = time.monotonic() + 2
+    """Return whether a process has ended, or does while it is waited for; a zombie has."""
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
@@ -370,12 +370,13 @@ def test_without_its_directory_it_does_not_run(stage: Stage) -> None:
 # --- time --------------------------------------------------------------------------------------------
 
 
-def test_a_time_out_ends_the_whole_group(stage: Stage) -> None:
+def test_a_time_out_ends_the_whole_group(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "_TERM_SECONDS", 30.0)  # which is not waited for where it is obeyed
     started = time.monotonic()
     result = stage.script('sleep 60 & echo $! > "$OUT"; sleep 60\n', timeout_seconds=1)
     assert (result.timed_out, result.signal, result.failed) == (True, signal.SIGTERM, True)
-    assert 1 <= time.monotonic() - started < 2.5
-    assert 1_000_000 <= result.duration_us < 2_500_000
+    assert 1 <= time.monotonic() - started < 30
+    assert 1_000_000 <= result.duration_us < 30_000_000
     assert gone(int(stage.out))
 
 
@@ -425,6 +426,10 @@ class Interrupted(BaseException):
 
 def test_an_interrupt_ends_the_hook_too(stage: Stage) -> None:
     def interrupt(*_: object) -> None:
+        out = stage.home / "out"
+        if not out.exists() or not out.read_text():  # on a busy machine it has not begun yet
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            return
         raise Interrupted
 
     previous = signal.signal(signal.SIGALRM, interrupt)

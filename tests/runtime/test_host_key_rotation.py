@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from runtime import signing_key
+from runtime.secrets import signing_key
 from store.overview import overview
+from tests.forking_command import ForkingCommand
 from verify import trust, verify
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ CODE = f"""\
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from runtime.cli import main; sys.exit(main(sys.argv[1:]))
 """
+# For those that start it hundreds of times.
+LOADED = f"""\
+sys.path.insert(0, {str(ROOT)!r})
+from runtime.cli import main
+import runtime.cli.key, runtime.cli.ledger, runtime.cli.run
+import runtime.secrets.host_key_rotation, runtime.secrets.unfinished_roll
+"""
 CHANGING = {
     "fallocate", "fdatasync", "fsync", "ftruncate", "link", "linkat", "mkdir", "mkdirat", "openat",
     "pwrite64", "rename", "renameat", "renameat2", "unlink", "unlinkat", "write",
@@ -43,9 +51,10 @@ CALL = re.compile(r"^(\w+)\(")
 
 
 class Host(NamedTuple):
-    """A user's directories."""
+    """A user's directories, and what starts its commands when a process of Python's own is not it."""
 
     base: Path
+    starts: ForkingCommand | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,6 +78,8 @@ class Host(NamedTuple):
     def nono(
         self, *arguments: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        if self.starts is not None:
+            return self.starts.run(*arguments, env={**self.environment, **(env or {})}, strace=before)
         return subprocess.run(
             [*before, sys.executable, "-I", "-c", CODE, *arguments],
             env={**self.environment, **(env or {})},
@@ -372,7 +383,7 @@ def _kill_at(host: Host, point: Point, *command: str) -> bool:
 
 def _killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
     """Kill a rotation at one point, judge what is left, and go on; return whether it was killed."""
-    other = Host(base / f"killed-{number}")
+    other = Host(base / f"killed-{number}", host.starts)
     shutil.copytree(host.base, other.base)
     killed = _kill_at(other, point, "key", "rotate")
     other.check()
@@ -395,11 +406,18 @@ def _require_strace() -> None:
         pytest.skip("strace is not installed")
 
 
-def test_a_rotation_that_is_killed_anywhere_loses_nothing(host: Host, tmp_path: Path) -> None:
+@pytest.fixture
+def template(host: Host, tmp_path: Path) -> Iterator[Host]:
+    """Return a copy of the host that is there to be copied, whose commands are forked."""
+    with ForkingCommand(LOADED, host.environment) as starts:
+        template = Host(tmp_path / "template", starts)
+        shutil.copytree(host.base, template.base)
+        yield template
+
+
+def test_a_rotation_that_is_killed_anywhere_loses_nothing(host: Host, template: Host, tmp_path: Path) -> None:
     _require_strace()
-    template = Host(tmp_path / "template")
-    shutil.copytree(host.base, template.base)
-    points = _points(host, "key", "rotate")
+    points = _points(host._replace(starts=template.starts), "key", "rotate")
     assert {point.call for point in points} >= {"link", "rename", "unlink", "fsync", "pwrite64", "write"}
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
@@ -410,7 +428,7 @@ def test_a_rotation_that_is_killed_anywhere_loses_nothing(host: Host, tmp_path: 
 
 def _roll_killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
     """Kill a roll at one point, go on in one of three ways, and judge the chain; return if it was killed."""
-    other = Host(base / f"killed-{number}")
+    other = Host(base / f"killed-{number}", host.starts)
     shutil.copytree(host.base, other.base)
     killed = _kill_at(other, point, "ledger", "roll")
     if number % 3 == 0:
@@ -436,11 +454,9 @@ def _roll_killed_at(host: Host, base: Path, number: int, point: Point) -> bool:
     return killed
 
 
-def test_a_roll_that_is_killed_anywhere_leaves_one_chain(host: Host, tmp_path: Path) -> None:
+def test_a_roll_that_is_killed_anywhere_leaves_one_chain(host: Host, template: Host, tmp_path: Path) -> None:
     _require_strace()
-    template = Host(tmp_path / "template")
-    shutil.copytree(host.base, template.base)
-    points = _points(host, "ledger", "roll")
+    points = _points(host._replace(starts=template.starts), "ledger", "roll")
     assert {point.call for point in points} >= {"link", "unlink", "fsync", "pwrite64"}
     with ThreadPoolExecutor(2) as pool:
         killed = list(pool.map(lambda item: _roll_killed_at(template, tmp_path, *item), enumerate(points)))

@@ -24,15 +24,15 @@ bare = set(sys.modules)
 
 def launch(command, *, profile=None, workdir=None, ports=(), unix=(), credentials=None, **held):
     # As ``nono run`` does it: in a process that does nothing else.
-    from runtime.launch import Launch
-    from runtime.request import LaunchRequest
+    from runtime.launcher.launch import Launch
+    from runtime.policy.request import LaunchRequest
     sockets, limited = (), {{}}
     plain = {{name: held.pop(name) for name in list(held) if name in LaunchRequest._fields}}
     if unix:
-        from runtime.grant_request import SOCKET_KEYS, SocketRequest
+        from runtime.capability.grant_request import SOCKET_KEYS, SocketRequest
         sockets = [SocketRequest(os.fsencode(path), *SOCKET_KEYS["unix_socket"]) for path in unix]
     if held:
-        from runtime import limits
+        from runtime.policy import limits
         limited = limits.asked(held)
     request = LaunchRequest(
         command=tuple(map(os.fsencode, command)), variables=dict(os.environb),
@@ -46,26 +46,32 @@ def launch(command, *, profile=None, workdir=None, ports=(), unix=(), credential
 
 OURS = {
     "attest", "attest.blob", "attest.canonical", "attest.checkpoint", "attest.entry", "attest.envelope",
-    "attest.errors", "attest.instant", "attest.keys", "attest.ledger_format", "attest.named_tuples",
-    "attest.note", "attest.origin",
-    "attest.statement", "attest.tree",
-    "runtime", "runtime.argument_text", "runtime.binfmt_misc", "runtime.blocked_commands",
-    "runtime.capabilities", "runtime.capability_file", "runtime.child",
-    "runtime.configuration", "runtime.default_groups", "runtime.enforcement", "runtime.environment",
-    "runtime.errors", "runtime.executable",
-    "runtime.grant_request", "runtime.grants", "runtime.host", "runtime.landlock_rules", "runtime.launch",
-    "runtime.own_process", "runtime.recording", "runtime.resolution",
-    "runtime.monitor", "runtime.offspring",
-    "runtime.on_demand", "runtime.out_of_memory", "runtime.outputs", "runtime.own_limits",
-    "runtime.path_names",
-    "runtime.private_directory", "runtime.privileges", "runtime.protected", "runtime.record",
-    "runtime.redaction", "runtime.redaction_policy", "runtime.request", "runtime.seccomp_filter",
-    "runtime.secret_options", "runtime.secret_places", "runtime.secret_shapes", "runtime.session",
-    "runtime.shebang", "runtime.signing_key", "runtime.supervision", "runtime.syscalls",
+    "attest.errors", "attest.hashing", "attest.instant", "attest.keys", "attest.ledger_format",
+    "attest.named_tuples", "attest.note", "attest.origin", "attest.statement", "attest.tree",
+    "runtime",
+    "runtime.capability", "runtime.capability.capabilities", "runtime.capability.capability_file",
+    "runtime.capability.default_groups", "runtime.capability.environment", "runtime.capability.executable",
+    "runtime.capability.grant_request", "runtime.capability.grants", "runtime.capability.protected",
+    "runtime.capability.session",
+    "runtime.errors",
+    "runtime.kernel", "runtime.kernel.binfmt_misc", "runtime.kernel.out_of_memory",
+    "runtime.kernel.own_limits", "runtime.kernel.own_threads", "runtime.kernel.path_names",
+    "runtime.kernel.shebang", "runtime.kernel.syscalls",
+    "runtime.launcher", "runtime.launcher.host", "runtime.launcher.launch", "runtime.launcher.on_demand",
+    "runtime.launcher.private_directory", "runtime.launcher.record", "runtime.launcher.recording",
+    "runtime.policy", "runtime.policy.blocked_commands", "runtime.policy.configuration",
+    "runtime.policy.request", "runtime.policy.resolution",
+    "runtime.processes", "runtime.processes.child", "runtime.processes.monitor",
+    "runtime.processes.offspring", "runtime.processes.outputs", "runtime.processes.own_process",
+    "runtime.processes.supervision",
+    "runtime.sandbox", "runtime.sandbox.enforcement", "runtime.sandbox.landlock_rules",
+    "runtime.sandbox.privileges", "runtime.sandbox.seccomp_filter",
+    "runtime.secrets", "runtime.secrets.argument_text", "runtime.secrets.redaction",
+    "runtime.secrets.redaction_policy", "runtime.secrets.secret_options", "runtime.secrets.secret_places",
+    "runtime.secrets.secret_shapes", "runtime.secrets.signing_key",
     "store", "store.errors", "store.founding", "store.head_memory", "store.key_history", "store.ledger",
     "store.ledger_file", "store.locations", "store.network_file_systems", "store.open_sessions",
-    "store.private_directories",
-    "store.reservation", "store.turn",
+    "store.private_directories", "store.reservation", "store.turn",
 }  # fmt: skip
 """Every module of ours that a launch without a profile loads, with its key and its ledger there."""
 
@@ -73,9 +79,9 @@ OTHERS = {"_cffi_backend", "_openssl", "cryptography"}
 """The packages of others that it loads."""
 
 SLOW = {
-    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "email", "http", "importlib.metadata",
-    "inspect", "jsonschema_rs", "logging", "multiprocessing", "orjson", "pathlib", "platform",
-    "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
+    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "email", "hashlib", "http",
+    "importlib.metadata", "inspect", "jsonschema_rs", "logging", "multiprocessing", "orjson", "pathlib",
+    "platform", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
     "subprocess", "tempfile", "threading", "urllib", "uuid", "verify", "xml", "zipfile",
 }  # fmt: skip
 """What would cost each launch milliseconds, or does not belong to it at all."""
@@ -137,23 +143,36 @@ def test_the_command_imports_no_more_than_its_parser(interpret: Callable[[str], 
     assert ours - OURS <= {"runtime.cli", "runtime.cli.run"}
     assert {name for name in loaded if name.partition(".")[0] in SLOW - {"shutil"}} == set()
     assert "argparse" in loaded
+    assert "gettext" not in loaded
 
 
 WITH_A_PROFILE = {
-    "runtime.bounded_reading", "runtime.document_words", "runtime.environment_lists", "runtime.hook_request",
-    "runtime.jsonc", "runtime.mounts",
-    "runtime.profile", "runtime.profile_file", "runtime.strict_json", "runtime.tool_groups",
+    "runtime.capability.environment_lists", "runtime.kernel.bounded_reading", "runtime.kernel.mounts",
+    "runtime.policy.document_words", "runtime.policy.jsonc", "runtime.policy.profile",
+    "runtime.policy.profile_file", "runtime.policy.strict_json",
 }  # fmt: skip
 """What a launch with a profile that grants something loads besides."""
 
+WITH_TOOLS = {"runtime.capability.tool_groups"}
+"""And one with a profile that includes a group beside the defaults."""
 
-def test_a_profile_costs_its_own_modules_and_json(interpret: Callable[[str], Any]) -> None:
+
+@pytest.mark.parametrize(
+    ("profile", "besides"),
+    [
+        ("default", WITH_A_PROFILE - {"runtime.policy.jsonc", "runtime.kernel.mounts"}),
+        ("python-dev", WITH_A_PROFILE | WITH_TOOLS),
+    ],
+)
+def test_a_profile_costs_its_own_modules_and_json(
+    interpret: Callable[[str], Any], profile: str, besides: set[str]
+) -> None:
     launch = "os.mkdir('w') if not os.path.exists('w') else None\n"
-    launch += "launch(['/bin/true'], profile='python-dev', workdir='w')\n"
+    launch += f"launch(['/bin/true'], profile='{profile}', workdir='w')\n"
     interpret(launch + LOADED)
     loaded = set(interpret(launch + LOADED))
     ours = {name for name in loaded if name.partition(".")[0] in ("attest", "runtime", "store", "verify")}
-    assert ours == OURS | WITH_A_PROFILE
+    assert ours == OURS | besides
     assert {name for name in loaded if name in SLOW or name.partition(".")[0] in SLOW} == set()
 
 
@@ -259,16 +278,17 @@ if os.fork() == 0:
 os.close(master)
 fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-with open("asked", "w") as file:
+with open("asked-\u00fc", "w") as file:
     file.write("given")
 """
 
 
 def test_a_launch_that_asks_a_person_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
-    """Likewise, also when somebody has answered."""
+    """Likewise, also when somebody has answered; about a name that is not ASCII."""
     asking = WATCHED.replace('["/bin/true"]', '["/bin/true"], capability_elevation=True').replace(
         '"sleep 600 & exit 3"]',
-        '"grep -q given " + os.getcwd() + "/asked || exit 4; sleep 600 & exit 3"], capability_elevation=True',
+        '"grep -q given " + os.getcwd() + "/asked-\u00fc || exit 4; sleep 600 & exit 3"],'
+        " capability_elevation=True",
     )
     assert asking.count("capability_elevation") == 2
     found = interpret("profile = None\n" + AT_A_TERMINAL + asking)
@@ -283,9 +303,13 @@ os.dup2(os.open("log", os.O_CREAT | os.O_WRONLY), 2) if to_a_file else None
 assert main(["run", *flags, "--", "/bin/sh", "-c", command]) == status
 """
 OF_A_FOOTER = {
-    "runtime.cli.diagnosis_text", "runtime.cli.terminal", "runtime.complaints", "runtime.diagnosis",
-    "runtime.exec_obstacles", "runtime.file_refusals", "runtime.mounts", "runtime.network_refusals",
-    "runtime.paths_in_text", "runtime.refusals",
+    "attest.printable_text",
+    "runtime.capability.exec_obstacles", "runtime.capability.refusals",
+    "runtime.cli.diagnosis_text", "runtime.cli.terminal",
+    "runtime.explanation", "runtime.explanation.complaints", "runtime.explanation.diagnosis",
+    "runtime.explanation.file_refusals", "runtime.explanation.network_refusals",
+    "runtime.explanation.paths_in_text",
+    "runtime.kernel.mounts",
 }  # fmt: skip
 """What says why a command failed; it is loaded from where no command may write, when this one has ended."""
 
@@ -294,8 +318,8 @@ OF_A_FOOTER = {
     ("to_a_file", "command", "status", "loads"),
     [
         (False, "exit 3", 3, set[str]()),
-        (True, "exit 0", 0, {"runtime.standard_error"}),
-        (True, "exit 3", 3, {"runtime.standard_error", *OF_A_FOOTER}),
+        (True, "exit 0", 0, {"runtime.processes.standard_error"}),
+        (True, "exit 3", 3, {"runtime.processes.standard_error", *OF_A_FOOTER}),
     ],
 )
 def test_only_a_command_that_failed_and_was_seen_is_diagnosed(
@@ -322,9 +346,9 @@ def test_secrets_cost_their_own_module_and_nothing_is_imported_after_the_fork(
     asked = "launch(['/bin/true'], credentials={'B': 'file://' + os.path.abspath('secret')})\n"
     plain = set(interpret("launch(['/bin/true'])\n" + LOADED))
     assert set(interpret(asked + LOADED)) - plain == {
-        "runtime.bounded_reading",
-        "runtime.credentials",
-        "runtime.document_words",
+        "runtime.kernel.bounded_reading",
+        "runtime.policy.credentials",
+        "runtime.policy.document_words",
     }
 
 
@@ -342,14 +366,28 @@ def test_tracing_costs_its_own_modules_and_nothing_is_imported_after_the_fork(
     plain = set(interpret("launch(['/bin/true'])\n" + LOADED))
     traced = set(interpret("launch(['/bin/true'], trace_exec=True)\n" + LOADED))
     assert traced - plain == {
-        "runtime.decisions",
-        "runtime.exec_obstacles",
-        "runtime.exec_rules",
-        "runtime.exec_tracing",
-        "runtime.loaders",
-        "runtime.refusals",
-        "runtime.running_images",
+        "attest.printable_text",
+        "runtime.broker",
+        "runtime.broker.decisions",
+        "runtime.capability.exec_obstacles",
+        "runtime.capability.exec_rules",
+        "runtime.broker.exec_tracing",
+        "runtime.kernel.loaders",
+        "runtime.capability.refusals",
+        "runtime.capability.running_images",
     }
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["broker.approver", "capability.exec_rules", "broker.metadata_mediation", "broker.unix_mediation"],
+)
+def test_who_names_files_after_the_fork_has_the_words_for_it(
+    interpret: Callable[[str], Any], module: str
+) -> None:
+    """``shown`` loads what it needs for a name that is not ASCII; in a monitor it is there already."""
+    code = f"import json, runtime.{module}\nprint(json.dumps('attest.printable_text' in sys.modules))\n"
+    assert interpret(code) is True
 
 
 def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
@@ -357,7 +395,7 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
 ) -> None:
     """Whichever hold here; the monitor looks at control groups, and says afterwards what they counted."""
     prepared = (
-        "profile = None\nfrom runtime.confinement import why_not\n"
+        "profile = None\nfrom runtime.sandbox.confinement import why_not\n"
         "asked = {'max_file_size': '1G', 'nofile': 64, 'timeout': '1h'}\n"
         "grouped = {'memory_bytes': ('memory', '512M'), 'processes': ('max_processes', 32),\n"
         "           'cpu_seconds': ('cpu_time', '1h')}\n"
@@ -370,21 +408,21 @@ def test_limits_cost_their_own_modules_and_nothing_is_imported_after_the_fork(
     plain = set(interpret("launch(['/bin/true'])\n" + LOADED))
     limited = set(interpret("launch(['/bin/true'], nofile=64)\n" + LOADED))
     assert limited - plain == {
-        "runtime.cgroups",
-        "runtime.confinement",
-        "runtime.document_words",
-        "runtime.limits",
-        "runtime.mounts",
+        "runtime.sandbox.cgroups",
+        "runtime.sandbox.confinement",
+        "runtime.policy.document_words",
+        "runtime.policy.limits",
+        "runtime.kernel.mounts",
     }
     timed = set(interpret("launch(['/bin/true'], timeout=60)\n" + LOADED))
-    assert timed - limited == {"runtime.time_limit"}
+    assert timed - limited == {"runtime.processes.time_limit"}
 
 
 def test_a_launch_with_a_terminal_imports_nothing_after_the_fork(interpret: Callable[[str], Any]) -> None:
     """Also when it is stopped, and somebody waits for its end meanwhile."""
     terminal = (
-        "profile = None\nimport runtime.launch\nfrom runtime import pseudo_terminal\n"
-        "module = sys.modules['runtime.launch']\n"
+        "profile = None\nimport runtime.launcher.launch\nfrom runtime.processes import pseudo_terminal\n"
+        "module = sys.modules['runtime.launcher.launch']\n"
         "os.setsid()\n"  # nobody else is to be stopped
         # Standard error is what the processes report to.
         "pseudo_terminal._STREAMS = (0, 1)\n"

@@ -8,23 +8,20 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from attest import canonical, schema
-from store.ledger_file import connect_for_reading
+from tests.runtime.host_program import ROOT, Host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PROLOGUE = f"""\
-import asyncio, json, os, signal, sys, threading, time
-sys.path.insert(0, {str(ROOT)!r})
+PROLOGUE = """\
+import asyncio
+from attest.errors import NonoError
 from runtime import LaunchError, LaunchResult, alaunch, launch, start
-def say(value): print(json.dumps(value, default=repr), flush=True)
 def until(condition):
     end = time.monotonic() + 30
     while not condition():
@@ -34,60 +31,11 @@ def zygotes():
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{{name}}/cmdline", "rb") as file: words = file.read().split(b"\\0")
+            with open(f"/proc/{name}/cmdline", "rb") as file: words = file.read().split(b"\\0")
         except OSError: continue
         if words[-2:-1] == [b"%d" % os.getpid()] and b"zygote" in b" ".join(words): found.append(int(name))
     return found
 """
-
-
-class Host:
-    """Runs code of host programs, in interpreters of their own."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.work = place / "work"
-        self.work.mkdir()
-        self.environment = {
-            "HOME": str(place / "home"),
-            "PATH": "/usr/bin:/bin",
-            "TMPDIR": str(place),
-            **{f"XDG_{name}_HOME": str(place / name) for name in ("CACHE", "CONFIG", "STATE")},
-        }
-
-    def begin(self, code: str, **options: Any) -> subprocess.Popen[bytes]:  # what Popen takes
-        return subprocess.Popen(
-            [sys.executable, "-I", "-c", PROLOGUE + code],
-            env={**self.environment, **options.pop("env", {})},
-            cwd=self.work,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
-        )
-
-    def run(self, code: str, **options: Any) -> Any:  # whatever JSON has
-        begun = self.begin(code, **options)
-        out, err = begun.communicate(timeout=120)
-        assert begun.returncode == 0, err.decode()
-        assert b"Traceback" not in err
-        return json.loads(out.splitlines()[-1])
-
-    def entries(self, ledger: str = "../l.db") -> list[dict[str, Any]]:
-        path = os.fsencode(self.work / ledger)
-        connection = connect_for_reading(path)
-        bodies = [row[0] for row in connection.execute("SELECT body FROM entry ORDER BY idx")]
-        connection.close()
-        documents = [canonical.decode_object(body) for body in bodies]
-        for document in documents:
-            schema.check_entry(document)
-        return [dict(document) for document in documents]
-
-    def sessions(self) -> Mapping[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for entry in self.entries():
-            if entry["session"] is not None:
-                found.setdefault(entry["session"], []).append(entry["kind"].removeprefix("launch."))
-        return found
 
 
 WHOLE = ["intent", "start", "outcome", "attestation"]
@@ -95,7 +43,7 @@ WHOLE = ["intent", "start", "outcome", "attestation"]
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+    return Host(tmp_path, PROLOGUE)
 
 
 def test_threads_launch_at_once_and_share_one_ledger(host: Host) -> None:
@@ -112,6 +60,23 @@ def test_threads_launch_at_once_and_share_one_ledger(host: Host) -> None:
     assert found[0] == list(range(12))
     assert found[1] == 2  # the connection, and the descriptor that says where the file is
     assert list(host.sessions().values()) == [WHOLE] * 12
+
+
+def test_zygote_monitor_and_command_have_a_session_each(host: Host) -> None:
+    """In one session a command could join the process groups of others."""
+    found = host.run(
+        "def child(of):\n"
+        "    with open(f'/proc/{of}/task/{of}/children') as file: (pid,) = map(int, file.read().split())\n"
+        "    return pid\n"
+        "running = start(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'])\n"
+        "until(lambda: os.path.exists('ready'))\n"
+        "zygote = zygotes()[0]\n"  # the monitor that it has forked looks the same
+        "monitor = child(zygote)\n"
+        "leading = [os.getsid(pid) == pid for pid in (zygote, monitor, child(monitor))]\n"
+        "running.cancel(); running.wait()\n"
+        "say(leading)"
+    )
+    assert found == [True, True, True]
 
 
 def test_an_event_loop_goes_on_while_commands_run(host: Host) -> None:
@@ -153,7 +118,7 @@ def test_a_cancelled_task_ends_its_command_and_closes_its_record(host: Host) -> 
 
 def test_what_ignores_that_it_is_told_to_end_is_killed(host: Host) -> None:
     found = host.run(
-        "from runtime import supervision\n"
+        "from runtime.processes import supervision\n"
         "supervision.CANCEL_GRACE_SECONDS = 0.3\n"
         "running = start(['/bin/sh', '-c', 'trap \"\" TERM; : > ready; while :; do sleep 1; done'],\n"
         "                allow=['.'], ledger='../l.db')\n"
@@ -170,7 +135,7 @@ def test_a_launch_that_is_cancelled_before_it_begins_runs_nothing(host: Host) ->
     found = host.run(
         "def cancelling(text):\n"
         "    running.cancel()\n"
-        "from runtime import calling\n"
+        "from runtime.launcher import calling\n"
         "command = ['/bin/sh', '-c', ': > ran']\n"
         "running = calling._prepare(command, allow=['.'], ledger='../l.db', notify=cancelling)\n"
         "try: running.run()\n"
@@ -218,8 +183,9 @@ def test_a_callback_in_an_event_loop_can_wait(host: Host) -> None:
         "    async def take(piece):\n"
         "        await asyncio.sleep(0.01)\n"
         "        told.append([piece.decode(), threading.get_ident() == thread])\n"
-        "    script = 'echo a; sleep 0.2; echo b'\n"
-        "    await alaunch(['/bin/sh', '-c', script], on_stdout=take, ledger='../l.db')\n"
+        "        open('go', 'w').close()\n"
+        "    script = 'echo a; until [ -e go ]; do sleep 0.01; done; echo b'\n"
+        "    await alaunch(['/bin/sh', '-c', script], on_stdout=take, allow=['.'], ledger='../l.db')\n"
         "    say(told)\n"
         "asyncio.run(main())"
     )
@@ -342,7 +308,7 @@ def test_a_zygote_that_is_killed_with_a_call_before_it_is_replaced(host: Host) -
 
 def test_a_zygote_that_is_stopped_holds_no_launch_up_for_ever(host: Host) -> None:
     found = host.run(
-        "from runtime import zygote_link\n"
+        "from runtime.processes import zygote_link\n"
         "launch(['/bin/true'], ledger='../l.db')\n"
         "zygote_link._START_SECONDS = 0.5\n"
         "(first,) = zygotes()\n"
@@ -446,7 +412,7 @@ def test_no_module_is_found_in_the_current_directory_or_on_the_hosts_path(host: 
         ):
             (place / f"{name}.py").write_text(hostile)
     found = host.run(
-        "from runtime import calling\n"
+        "from runtime.launcher import calling\n"
         "sys.path[:0] = [os.getcwd(), os.path.abspath('../path')]\n"
         "os.environ['PYTHONPATH'] = os.path.abspath('../path')\n"
         "say([launch(['/bin/true'], ledger='../l.db').exit, os.path.exists('taken')])"
@@ -459,7 +425,7 @@ def test_what_a_host_has_become_its_commands_are(host: Host) -> None:
     as_root = os.geteuid() == 0
     become = "os.setgroups([4242])" if as_root else "syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)"
     found = host.run(
-        "from runtime import syscalls\n"
+        "from runtime.kernel import syscalls\n"
         "launch(['/bin/true'], ledger='../l.db')\n"
         "before = zygotes()\n"
         f"{become}\n"
@@ -569,7 +535,7 @@ def test_a_host_that_closes_what_is_open_is_told_and_nothing_is_written_elsewher
 def test_what_other_threads_open_meanwhile_is_not_taken_for_the_ledgers(host: Host) -> None:
     """Files that are open when a ledger is opened, the ledger itself among them, and closed afterwards."""
     found = host.run(
-        "from runtime import shared_ledgers\n"
+        "from runtime.processes import shared_ledgers\n"
         "from store.ledger import Ledger\n"
         "launch(['/bin/true'], ledger='../l.db')\n"
         "shared_ledgers.close_idle()\n"
@@ -584,6 +550,117 @@ def test_what_other_threads_open_meanwhile_is_not_taken_for_the_ledgers(host: Ho
         "say([first, len(theirs), launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit])"
     )
     assert found == [0, 3, 3]
+
+
+def test_a_host_that_has_few_descriptors_left_is_refused_in_words_and_goes_on(host: Host) -> None:
+    """However few there are: each launch is refused or runs, and nothing is kept open."""
+    found = host.run(
+        "import resource\n"
+        "launch(['/bin/true'], ledger='../l.db', capture=True)\n"
+        "def opened(): return len(os.listdir('/proc/self/fd'))\n"
+        "before, hard = opened(), resource.getrlimit(7)[1]\n"
+        "ended = []\n"
+        "for few in range(0, 150, 3):\n"
+        "    resource.setrlimit(7, (before + few, hard))\n"
+        "    try: ended.append(launch(['/bin/true'], ledger='../l.db', capture=True).exit)\n"
+        "    except NonoError as error: ended.append(error.code)\n"
+        "    resource.setrlimit(7, (hard, hard))\n"
+        "    assert opened() <= before, (few, opened(), before)\n"
+        "say([ended, launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit])"
+    )
+    ended, last = found
+    assert last == 3
+    assert ended[-1] == 0
+    assert {type(each) for each in ended} == {int, str}
+    assert "ledger.full" not in ended  # it is not the disk that lacks room
+    assert [path for path in host.place.iterdir() if path.name.startswith("nono-")] == []
+    # One that was refused after its intent says so; none is left without an end.
+    assert {kinds[-1] for kinds in host.sessions().values()} == {"attestation"}
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_STACK", "RLIMIT_CPU"])
+def test_a_host_that_lowers_a_limit_between_launches_is_told_or_served(host: Host, limit: str) -> None:
+    found = host.run(
+        "import resource\n"
+        f"kind = resource.{limit}\n"
+        "launch(['/bin/true'], ledger='../l.db')\n"
+        "before = resource.getrlimit(kind)\n"
+        "low = {resource.RLIMIT_CPU: 3600, resource.RLIMIT_STACK: 1 << 20}.get(kind, 1)\n"
+        "resource.setrlimit(kind, (low, before[1]))\n"
+        "try: ended = launch(['/bin/true'], ledger='../l.db').exit\n"
+        "except NonoError as error: ended = error.code\n"
+        "resource.setrlimit(kind, before)\n"
+        "say([ended, launch(['/bin/sh', '-c', 'exit 3'], ledger='../l.db').exit])"
+    )
+    ended, after = found
+    assert after == 3
+    expected: dict[str, set[object]] = {
+        "RLIMIT_FSIZE": {"ledger.full"},
+        # Of root the kernel counts no processes.
+        "RLIMIT_NPROC": {0} if os.geteuid() == 0 else {"launch.resources"},
+    }
+    assert ended in expected.get(limit, {0})
+    assert {kinds[-1] for kinds in host.sessions().values()} <= {"attestation"}
+
+
+def test_a_host_that_forks_ignores_its_children_and_moves_between_launches(host: Host) -> None:
+    """A step between two launches each, of many kinds; each process keeps a record of its own launches."""
+    (host.work / "below").mkdir()
+    found = host.run(
+        "def one(code): return launch(['/bin/sh', '-c', f'exit {code}'], ledger=place).exit\n"
+        "place = os.path.abspath('../l.db')\n"
+        "ended = [one(1)]\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "ended.append(one(2))\n"
+        "if (child := os.fork()) == 0: os._exit(one(3))\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_DFL)\n"
+        "ended.append(one(4))\n"
+        "if (child := os.fork()) == 0: os._exit(one(5))\n"
+        "ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "os.umask(0o777)\n"
+        "try: one(9)\n"  # as root it works; whoever cannot read what it made is told so
+        "except NonoError: pass\n"
+        "os.umask(0o77)\n"
+        "ended.append(one(6))\n"
+        "os.chdir('below'); os.rmdir('../below')\n"
+        "try: one(7)\n"
+        "except LaunchError as error: ended.append(error.code)\n"
+        "os.chdir('..')\n"
+        "del os.environ['PATH']\n"
+        "os.setpgid(0, 0)\n"
+        "ended.append(one(8))\n"
+        "say(ended)"
+    )
+    assert found == [1, 2, 4, 5, 6, "usage.invalid", 8]
+    outcomes = [entry["data"] for entry in host.entries() if entry["kind"] == "launch.outcome"]
+    assert {outcome["exit"] for outcome in outcomes if "exit" in outcome} >= {1, 2, 4, 5, 6, 8}
+
+
+def test_a_host_whose_interpreter_has_no_name_is_told(host: Host) -> None:
+    """A program that Python is embedded in has none, unless it says one."""
+    found = host.run(
+        "said = []\n"
+        "for name in (None, '', '/no/such/python', '/bin/false'):\n"
+        "    sys.executable = name\n"
+        "    try: launch(['/bin/true'], audit=False)\n"
+        "    except LaunchError as error: said.append([error.code, bool(error.hint)])\n"
+        "say(said)"
+    )
+    assert found == [["launch.zygote", True]] * 4
+
+
+def test_a_launch_from_a_callback_and_one_at_the_end_of_the_program(host: Host) -> None:
+    found = host.run(
+        "import atexit\n"
+        "def last(): say(launch(['/bin/sh', '-c', 'exit 5'], ledger='../l.db').exit)\n"
+        "atexit.register(last)\n"
+        "inner = []\n"
+        "def told(piece): inner.append(launch(['/bin/sh', '-c', 'exit 4'], ledger='../l.db').exit)\n"
+        "outer = launch(['/bin/echo', 'x'], ledger='../l.db', on_stdout=told).exit\n"
+        "assert (outer, inner) == (0, [4]), (outer, inner)"
+    )
+    assert found == 5
+    assert list(host.sessions().values()).count(WHOLE) == 3
 
 
 def test_a_host_that_masks_and_handles_everything(host: Host) -> None:
@@ -637,10 +714,10 @@ def test_whatever_a_launch_can_be_asked_for_travels_to_its_monitor(host: Host) -
 
 
 OF_WHO_PREPARES = {
-    "runtime.running_images",
-    "runtime.seccomp_rules",
-    "runtime.socket_variables",
-    "runtime.surroundings",
+    "runtime.capability.running_images",
+    "runtime.capability.socket_variables",
+    "runtime.kernel.surroundings",
+    "runtime.sandbox.seccomp_rules",
 }
 """What modules of a monitor import in functions that only the launcher calls: its filter, its variables."""
 
@@ -661,24 +738,25 @@ def _imported_by(module: str) -> set[str]:
 
 def test_whatever_a_monitor_can_ever_import_the_zygote_has() -> None:
     """Nothing is imported after the fork: whoever gives a monitor a module of its own names it there."""
-    from runtime import zygote
+    from runtime.processes import zygote, zygote_link
 
-    reached, waiting = set[str](), {"runtime.monitor", "runtime.outputs"}
+    reached, waiting = set[str](), {"runtime.processes.monitor", "runtime.processes.outputs"}
     while waiting:
         reached.add(module := waiting.pop())
         waiting |= _imported_by(module) - reached
-    code = (
-        "import sys, types\n"
-        "for name in ('attest', 'runtime', 'store'):\n"
-        "    sys.modules[name] = types.ModuleType(name)\n"
-        f"    sys.modules[name].__path__ = [{str(ROOT)!r} + '/' + name]\n"
-        "sys.modules['attest'].__version__ = ''\n"
-        "from runtime import zygote\n"
+    start = "zygote.start(zygote.main, [control, host])\n"
+    assert start in zygote_link._PROGRAM
+    program = zygote_link._PROGRAM.replace(
+        start,
         "for name in zygote.PRELOADED: __import__(name)\n"
-        "print(' '.join(sys.modules))"
+        "import importlib.util\nassert importlib.util.find_spec('cryptography') is None\n"  # lies beside
+        "print(' '.join(sys.modules))\n",
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True, text=True
+        [sys.executable, "-I", "-S", "-c", program, "", zygote_link._places(), "", ""],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     loaded = set(done.stdout.split())
     assert reached - loaded == OF_WHO_PREPARES

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import decisions, kernel_denials
-from runtime.kernel_denials import Access, Domain, KernelDenials, parse
+from runtime.broker import decisions, kernel_denials
+from runtime.broker.kernel_denials import Access, Domain, KernelDenials, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

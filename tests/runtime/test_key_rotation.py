@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attest.keys import SigningKey
-from runtime.key_rotation import rotate_ledger
+from runtime.secrets.key_rotation import rotate_ledger
 from store import Ledger, LedgerError
 from verify import trust
 

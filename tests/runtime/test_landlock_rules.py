@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import landlock_rules, syscalls
-from runtime.capabilities import USER, Access, FileGrant, Network
+from runtime.capability.capabilities import USER, Access, FileGrant, Network
+from runtime.capability.grants import OpenGrant
 from runtime.errors import EnforcementError
-from runtime.grants import OpenGrant
+from runtime.kernel import syscalls
+from runtime.sandbox import landlock_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from attest import canonical, schema
-from store.ledger_file import connect_for_reading
+from tests.runtime.host_program import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-ROOT = Path(__file__).parents[2]
-PROLOGUE = f"""\
-import json, os, signal, sys, threading, time
-sys.path.insert(0, {str(ROOT)!r})
-from runtime import LaunchError, LaunchResult, launch
-def say(value): print(json.dumps(value, default=repr))
-"""
+    from pathlib import Path
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Callable[..., Any]:
-    """Run code of a host program and return the JSON that it says last."""
-    work = tmp_path / "work"
-    work.mkdir()
-    environment = {
-        "HOME": str(tmp_path / "home"),
-        "PATH": "/usr/bin:/bin",
-        "TMPDIR": str(tmp_path),
-        **{f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "STATE")},
-    }
-
-    def run(code: str, **options: Any) -> Any:  # whatever JSON has, and what subprocess.run takes
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", PROLOGUE + code],
-            env={**environment, **options.pop("env", {})},
-            cwd=work,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            **options,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert b"Traceback" not in done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
-
-
-def entries(ledger: str) -> list[dict[str, Any]]:
-    connection = connect_for_reading(os.fsencode(ledger), "immutable=1")
-    bodies = [row[0] for row in connection.execute("SELECT body FROM entry ORDER BY idx")]
-    connection.close()
-    documents = [canonical.decode_object(body) for body in bodies]
-    for document in documents:
-        schema.check_entry(document)
-    return [dict(document) for document in documents]
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path, "from runtime import LaunchError, LaunchResult, launch\n")
 
 
 FIELDS = """
@@ -75,10 +27,8 @@ say(said | {{"ledger": os.fsdecode(result.ledger)}})
 """
 
 
-def test_a_result_says_how_it_ended_and_where_that_is_recorded(
-    host: Callable[..., Any], tmp_path: Path
-) -> None:
-    result = host(FIELDS.format(command=["/bin/sh", "-c", "printf x > out; sleep 600 & exit 3"]))
+def test_a_result_says_how_it_ended_and_where_that_is_recorded(host: Host, tmp_path: Path) -> None:
+    result = host.run(FIELDS.format(command=["/bin/sh", "-c", "printf x > out; sleep 600 & exit 3"]))
     assert (result["exit"], result["signal"], result["exit_status"]) == (3, None, 3)
     assert result["executed_image"] == "same"
     assert result["survivors"] == 1
@@ -86,7 +36,7 @@ def test_a_result_says_how_it_ended_and_where_that_is_recorded(
     assert result["duration_us"] > 0
     (output,) = result["outputs"]
     assert (output["path"], output["size"]) == (str(tmp_path / "work" / "out"), 1)
-    written = entries(result["ledger"])
+    written = host.entries(result["ledger"])
     assert [entry["kind"] for entry in written[1:]] == [
         "launch.intent", "launch.start", "launch.outcome", "launch.attestation",
     ]  # fmt: skip
@@ -95,13 +45,13 @@ def test_a_result_says_how_it_ended_and_where_that_is_recorded(
     assert written[3]["data"]["outputs"] == result["outputs"]
 
 
-def test_a_signal_is_told_apart(host: Callable[..., Any]) -> None:
-    result = host(FIELDS.format(command=["/bin/sh", "-c", "kill -TERM $$"]))
+def test_a_signal_is_told_apart(host: Host) -> None:
+    result = host.run(FIELDS.format(command=["/bin/sh", "-c", "kill -TERM $$"]))
     assert (result["exit"], result["signal"], result["exit_status"]) == (None, 15, 143)
 
 
-def test_a_refusal_is_an_error_with_a_code(host: Callable[..., Any]) -> None:
-    found = host(
+def test_a_refusal_is_an_error_with_a_code(host: Host) -> None:
+    found = host.run(
         "said = []\n"
         "for command, grants in (('/no/such/file', []), ('/bin/true', ['/']), ('', []), ('/usr', [])):\n"
         "    try: launch([command], allow=grants)\n"
@@ -116,12 +66,12 @@ def test_a_refusal_is_an_error_with_a_code(host: Callable[..., Any]) -> None:
     ]
 
 
-def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
+def test_launches_leave_nothing_in_the_host(host: Host) -> None:
     """Children, signal handling, working directory, umask: all as before, after each way out.
 
     What stays is opened by the first launch: the control socket of the zygote, and the ledger.
     """
-    found = host(
+    found = host.run(
         "def state():\n"
         "    handlers = [repr(signal.getsignal(n)) for n in signal.valid_signals()]\n"
         "    mask = sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
@@ -140,8 +90,8 @@ def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
     assert found == [True, True, True, True]
 
 
-def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> None:
-    found = host(
+def test_the_hosts_limits_are_its_own_afterwards(host: Host) -> None:
+    found = host.run(
         "import resource\n"
         "asked = {1: (1 << 26, 1 << 27), 7: (99, 999)}\n"
         "for number, pair in asked.items(): resource.setrlimit(number, pair)\n"
@@ -151,8 +101,8 @@ def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> No
     assert found == [True, True]
 
 
-def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> None:
-    found = host(
+def test_keyboard_interrupt_comes_after_the_record(host: Host) -> None:
+    found = host.run(
         "pid = os.getpid()\n"
         "helper = os.fork()\n"
         "if helper == 0:\n"
@@ -167,14 +117,17 @@ def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize("subreaper", [False, True])
-def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
-    host: Callable[..., Any], subreaper: bool
-) -> None:
-    found = host(
-        f"from runtime import syscalls\nsyscalls.prctl(36, {subreaper:d})\n"
-        "def late(*_): raise TimeoutError('too late')\n"
+def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(host: Host, subreaper: bool) -> None:
+    found = host.run(
+        f"from runtime.kernel import syscalls\nsyscalls.prctl(36, {subreaper:d})\n"
+        "running = False\n"
+        "def late(*_):\n"
+        "    global running\n"
+        "    if running: raise TimeoutError('too late')\n"
+        "    running = os.path.exists('pid') and os.path.getsize('pid') > 0\n"  # on a busy machine not yet
+        "    signal.setitimer(signal.ITIMER_REAL, 0.5)\n"
         "signal.signal(signal.SIGALRM, late)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 1.5)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1)\n"
         "script = 'sleep 600 & echo $$ > pid; exec sleep 600'\n"
         "try:\n"
         "    launch(['/bin/sh', '-c', script], allow=['.'], outputs=['pid'], ledger='../l.db')\n"
@@ -182,21 +135,21 @@ def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
         "    say([os.path.exists('/proc/' + open('pid').read().strip()), os.path.abspath('../l.db')])\n"
     )
     assert found[0] is False
-    *_, outcome, attestation = entries(found[1])
+    *_, outcome, attestation = host.entries(found[1])
     assert attestation["kind"] == "launch.attestation"
     assert (outcome["data"]["signal"], outcome["data"]["ended_by"]) == (signal.SIGTERM, "cancelled")
     assert outcome["data"]["outputs"][0]["size"] > 0
     assert outcome["data"]["counts"]["survivors"] == 1
 
 
-def test_what_is_said_goes_to_notify(host: Callable[..., Any]) -> None:
-    found = host("said = []\nlaunch(['/bin/true'], notify=said.append)\nlaunch(['/bin/true'])\nsay(said)")
+def test_what_is_said_goes_to_notify(host: Host) -> None:
+    found = host.run("said = []\nlaunch(['/bin/true'], notify=said.append)\nlaunch(['/bin/true'])\nsay(said)")
     assert any("made the host key" in line for line in found)
     assert any("the network is open" in line for line in found)
 
 
-def test_without_a_record_there_is_none(host: Callable[..., Any], tmp_path: Path) -> None:
-    found = host(
+def test_without_a_record_there_is_none(host: Host, tmp_path: Path) -> None:
+    found = host.run(
         "result = launch(['/bin/true'], audit=False)\nsay([result.ledger, result.entries, result.exit])"
     )
     assert found == [None, [], 0]
@@ -204,8 +157,8 @@ def test_without_a_record_there_is_none(host: Callable[..., Any], tmp_path: Path
     assert not (tmp_path / "CONFIG").exists()
 
 
-def test_paths_of_every_kind_are_taken(host: Callable[..., Any], tmp_path: Path) -> None:
-    found = host(
+def test_paths_of_every_kind_are_taken(host: Host, tmp_path: Path) -> None:
+    found = host.run(
         "import pathlib\n"
         "os.makedirs(b'd\\xff'); os.makedirs('e'); open('f', 'w').close()\n"
         "here = os.getcwdb()\n"
@@ -216,19 +169,19 @@ def test_paths_of_every_kind_are_taken(host: Callable[..., Any], tmp_path: Path)
         "say([result.exit, os.fsdecode(result.ledger)])"
     )
     assert found == [0, str(tmp_path / "l.db")]
-    grants = entries(found[1])[1]["data"]["grants"]
+    grants = host.entries(found[1])[1]["data"]["grants"]
     assert [grant["asked"] for grant in grants] == [{"base64": "ZP8="}, "e", "f"]
 
 
-def test_a_host_that_ignores_its_children(host: Callable[..., Any]) -> None:
+def test_a_host_that_ignores_its_children(host: Host) -> None:
     code = (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "say([launch(['/bin/sh', '-c', 'printf x > o; exit 5'], allow=['.'], outputs=['o']).exit])"
     )
-    assert host(code) == [5]
+    assert host.run(code) == [5]
 
 
-def test_a_host_that_reaps_its_children(host: Callable[..., Any]) -> None:
+def test_a_host_that_reaps_its_children(host: Host) -> None:
     """A handler that waits for any child takes the monitor's status; the command's comes by its pipe."""
     code = (
         "def reap(*_):\n"
@@ -239,11 +192,11 @@ def test_a_host_that_reaps_its_children(host: Callable[..., Any]) -> None:
         "command = ['/bin/sh', '-c', 'printf x > o; exit 5']\n"
         "say([launch(command, allow=['.'], outputs=['o']).exit for _ in range(3)])"
     )
-    assert host(code) == [5, 5, 5]
+    assert host.run(code) == [5, 5, 5]
 
 
-def test_many_launches_in_one_process(host: Callable[..., Any]) -> None:
-    found = host(
+def test_many_launches_in_one_process(host: Host) -> None:
+    found = host.run(
         "results = [launch(['/bin/sh', '-c', f'exit {n}'], block_net=True) for n in range(20)]\n"
         "sessions = {result.session for result in results}\n"
         "say([[result.exit for result in results], results[-1].entries, len(sessions)])"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from attest import schema
-from runtime import limits
 from runtime.errors import UsageError
+from runtime.policy import limits
 from tests.runtime import limit_values
 
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attest import canonical, schema
-from runtime import limits
-from runtime.capabilities import NO_PORTS, USER, Access, CapabilitySet, FileGrant, Network, Ports
+from runtime.capability.capabilities import NO_PORTS, USER, Access, CapabilitySet, FileGrant, Network, Ports
+from runtime.capability.grant_request import GrantRequest
 from runtime.errors import ManifestError, UsageError
-from runtime.grant_request import GrantRequest
-from runtime.manifest import MAX_BYTES, NOT_CANONICAL, Manifest, read_manifest
-from runtime.request import LaunchRequest
+from runtime.policy import limits
+from runtime.policy.manifest import MAX_BYTES, NOT_CANONICAL, Manifest, read_manifest
+from runtime.policy.request import LaunchRequest
 from tests.runtime.published_schema import validator
 
 if TYPE_CHECKING:

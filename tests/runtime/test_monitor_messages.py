@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.decisions import MAX_RECORDED, MAX_SUBJECT_BYTES, UNIX_SOCKET, Decisions, RefusedError
-from runtime.monitor import Channel
-from runtime.path_names import shown
+from runtime.broker.decisions import MAX_RECORDED, MAX_SUBJECT_BYTES, UNIX_SOCKET, Decisions, RefusedError
+from runtime.kernel.path_names import shown
+from runtime.processes.monitor import Channel
 
 if TYPE_CHECKING:
     from attest.canonical import Json

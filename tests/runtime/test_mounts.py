@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import USER, Access
+from runtime.capability.capabilities import USER, Access
+from runtime.capability.grant_request import GrantRequest
+from runtime.capability.protected import Guard, Untouchable
 from runtime.errors import GrantError
-from runtime.grant_request import GrantRequest
-from runtime.mounts import Mounts
-from runtime.protected import Guard, Untouchable
+from runtime.kernel.mounts import Mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

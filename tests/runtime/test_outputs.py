@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import outputs
 from runtime.errors import UsageError
+from runtime.policy.request import MAX_OUTPUTS, MAX_OUTPUTS_BYTES, LaunchRequest
+from runtime.processes import outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,25 +33,30 @@ def said(path: Path) -> dict[str, Json]:
     return found
 
 
+def declared(paths: list[bytes], workdir: bytes = b"/") -> tuple[bytes, ...]:
+    request = LaunchRequest(command=(b"true",), variables={}, outputs=tuple(paths))
+    return request.declared_outputs(workdir)
+
+
 def test_paths_become_absolute_by_their_text() -> None:
-    declared = outputs.declare([b"a", b"d/../b", b"/c/./d/", b"\xff"], b"/work")
-    assert declared == (b"/work/a", b"/work/b", b"/c/d", b"/work/\xff")
+    paths = [b"a", b"d/../b", b"/c/./d/", b"\xff"]
+    assert declared(paths, b"/work") == (b"/work/a", b"/work/b", b"/c/d", b"/work/\xff")
 
 
 @pytest.mark.parametrize("path", [b"", b"a\0b"])
 def test_no_path_is_refused(path: bytes) -> None:
     with pytest.raises(UsageError) as caught:
-        outputs.declare([path], b"/")
+        declared([path])
     assert caught.value.code == "usage.output"
 
 
 def test_the_number_and_the_length_of_paths_are_bounded() -> None:
-    outputs.declare([b"a"] * outputs.MAX_OUTPUTS, b"/")
+    declared([b"a"] * MAX_OUTPUTS)
     with pytest.raises(UsageError):
-        outputs.declare([b"a"] * (outputs.MAX_OUTPUTS + 1), b"/")
-    outputs.declare([b"x" * (outputs.MAX_PATH_BYTES - 1)], b"/")
+        declared([b"a"] * (MAX_OUTPUTS + 1))
+    declared([b"x" * (MAX_OUTPUTS_BYTES - 1)])
     with pytest.raises(UsageError):
-        outputs.declare([b"x" * outputs.MAX_PATH_BYTES], b"/")
+        declared([b"x" * MAX_OUTPUTS_BYTES])
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20])
@@ -106,8 +112,17 @@ def test_the_number_of_bytes_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
     assert said(tmp_path / "file") == {"unhashed": "too-large"}
 
 
+def test_the_number_of_bytes_is_bounded_where_no_size_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a file that grows while it is read: the kernel says 0 of what it makes as it is read."""
+    monkeypatch.setattr(outputs, "_MAX_BYTES", 64)
+    assert os.stat("/proc/cpuinfo").st_size == 0
+    (cpuinfo,) = hashed([b"/proc/cpuinfo"])
+    assert cpuinfo == {"path": "/proc/cpuinfo", "unhashed": "too-large"}
+
+
 def test_the_time_for_all_of_them_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "_SECONDS", 0.3)
+    monkeypatch.setattr(outputs, "_MAX_BYTES", 1 << 43)
     with open(tmp_path / "giant", "wb") as file:
         file.truncate(1 << 42)
     (tmp_path / "small").write_bytes(b"x")
@@ -130,7 +145,7 @@ def test_the_time_for_all_of_them_is_bounded(tmp_path: Path, monkeypatch: pytest
 def test_a_file_that_changes_while_it_is_read_has_no_digest(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with open(path, "wb") as file:
-        file.truncate(2 << 30)
+        file.truncate(512 << 20)
     stop = threading.Event()
 
     def write() -> None:

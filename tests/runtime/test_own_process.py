@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from attest import canonical, schema
-from store.ledger_file import connect_for_reading
+from tests.runtime.host_program import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PROLOGUE = f"""\
-import json, os, signal, sys, threading, time
-sys.path.insert(0, {str(ROOT)!r})
+PROLOGUE = """\
 from runtime import LaunchError
-from runtime.capabilities import Access
-from runtime.grant_request import GrantRequest
-from runtime.launch import Launch
-from runtime.request import LaunchRequest
-def say(value): print(json.dumps(value, default=repr))
+from runtime.capability.capabilities import Access
+from runtime.capability.grant_request import GrantRequest
+from runtime.launcher.launch import Launch
+from runtime.policy.request import LaunchRequest
 def launch(command, *, allow=(), outputs=(), ledger=None):
     request = LaunchRequest(
         command=tuple(map(os.fsencode, command)), variables=dict(os.environb),
@@ -40,46 +30,12 @@ def launch(command, *, allow=(), outputs=(), ledger=None):
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Callable[..., Any]:
-    """Run code of a host program and return the JSON that it says last."""
-    work = tmp_path / "work"
-    work.mkdir()
-    environment = {
-        "HOME": str(tmp_path / "home"),
-        "PATH": "/usr/bin:/bin",
-        "TMPDIR": str(tmp_path),
-        **{f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "STATE")},
-    }
-
-    def run(code: str, **options: Any) -> Any:  # whatever JSON has, and what subprocess.run takes
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", PROLOGUE + code],
-            env={**environment, **options.pop("env", {})},
-            cwd=work,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            **options,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert b"Traceback" not in done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path, PROLOGUE)
 
 
-def entries(ledger: str) -> list[dict[str, Any]]:
-    connection = connect_for_reading(os.fsencode(ledger), "immutable=1")
-    bodies = [row[0] for row in connection.execute("SELECT body FROM entry ORDER BY idx")]
-    connection.close()
-    documents = [canonical.decode_object(body) for body in bodies]
-    for document in documents:
-        schema.check_entry(document)
-    return [dict(document) for document in documents]
-
-
-def test_a_process_with_other_threads_is_refused(host: Callable[..., Any]) -> None:
-    found = host(
+def test_a_process_with_other_threads_is_refused(host: Host) -> None:
+    found = host.run(
         "stop = threading.Event()\n"
         "thread = threading.Thread(target=stop.wait); thread.start()\n"
         "try: launch(['/bin/true'])\n"
@@ -90,10 +46,35 @@ def test_a_process_with_other_threads_is_refused(host: Callable[..., Any]) -> No
     assert found == ["launch.threads", 0]
 
 
-def test_a_thread_that_begins_meanwhile_is_seen_before_the_fork(host: Callable[..., Any]) -> None:
+NATIVE_THREAD = """\
+import ctypes
+libc = ctypes.CDLL(None)
+def native_thread(seconds):
+    argument = ctypes.c_void_p(int(seconds * 1e6))
+    libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.usleep, argument)
+    return len(os.listdir("/proc/self/task"))
+"""
+
+
+def test_a_thread_that_ends_is_waited_for(host: Host) -> None:
+    """``join()`` returns before the kernel has ended a thread; one that Python never knew stands for it."""
+    assert host.run(NATIVE_THREAD + "say([native_thread(0.1), launch(['/bin/true']).exit])") == [2, 0]
+
+
+def test_a_thread_that_python_knows_nothing_of_is_refused(host: Host) -> None:
+    found = host.run(
+        NATIVE_THREAD + "begun = [native_thread(60)]\n"
+        "try: launch(['/bin/true'])\n"
+        "except LaunchError as error: begun.append(error.code)\n"
+        "say(begun)"
+    )
+    assert found == [2, "launch.threads"]
+
+
+def test_a_thread_that_begins_meanwhile_is_seen_before_the_fork(host: Host) -> None:
     """A hook or a keyring makes none here; should anything else, nothing is forked."""
-    found = host(
-        "from runtime import enforcement\n"
+    found = host.run(
+        "from runtime.sandbox import enforcement\n"
         "prepare, done = enforcement.prepare, threading.Event()\n"
         "def threaded(*arguments, **named):\n"
         "    threading.Thread(target=done.wait).start()\n"
@@ -105,13 +86,13 @@ def test_a_thread_that_begins_meanwhile_is_seen_before_the_fork(host: Callable[.
         "say([code, os.path.abspath('threaded.db')])"
     )
     assert found[0] == "launch.threads"
-    (outcome,) = (entry for entry in entries(found[1]) if entry["kind"] == "launch.outcome")
+    (outcome,) = (entry for entry in host.entries(found[1]) if entry["kind"] == "launch.outcome")
     assert outcome["data"]["not_started"]["code"] == "launch.threads"
 
 
-def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
+def test_launches_leave_nothing_in_the_host(host: Host) -> None:
     """Descriptors, children, signal handling, working directory, umask: all as before, after each way out."""
-    found = host(
+    found = host.run(
         "def state():\n"
         "    handlers = [repr(signal.getsignal(n)) for n in signal.valid_signals()]\n"
         "    mask = sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
@@ -130,8 +111,8 @@ def test_launches_leave_nothing_in_the_host(host: Callable[..., Any]) -> None:
     assert found == [True, True, True, True]
 
 
-def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> None:
-    found = host(
+def test_the_hosts_limits_are_its_own_afterwards(host: Host) -> None:
+    found = host.run(
         "import resource\n"
         "asked = {1: (1 << 26, 1 << 27), 7: (99, 999)}\n"
         "for number, pair in asked.items(): resource.setrlimit(number, pair)\n"
@@ -141,8 +122,8 @@ def test_the_hosts_limits_are_its_own_afterwards(host: Callable[..., Any]) -> No
     assert found == [True, True]
 
 
-def test_a_signal_to_the_host_reaches_command_and_host(host: Callable[..., Any]) -> None:
-    found = host(
+def test_a_signal_to_the_host_reaches_command_and_host(host: Host) -> None:
+    found = host.run(
         "got = []\n"
         "signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))\n"
         "pid = os.getpid()\n"
@@ -158,8 +139,8 @@ def test_a_signal_to_the_host_reaches_command_and_host(host: Callable[..., Any])
     assert found == [9, [15]]
 
 
-def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> None:
-    found = host(
+def test_keyboard_interrupt_comes_after_the_record(host: Host) -> None:
+    found = host.run(
         "pid = os.getpid()\n"
         "helper = os.fork()\n"
         "if helper == 0:\n"
@@ -174,14 +155,17 @@ def test_keyboard_interrupt_comes_after_the_record(host: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize("subreaper", [False, True])
-def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
-    host: Callable[..., Any], subreaper: bool
-) -> None:
-    found = host(
-        f"from runtime import syscalls\nsyscalls.prctl(36, {subreaper:d})\n"
-        "def late(*_): raise TimeoutError('too late')\n"
+def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(host: Host, subreaper: bool) -> None:
+    found = host.run(
+        f"from runtime.kernel import syscalls\nsyscalls.prctl(36, {subreaper:d})\n"
+        "running = False\n"
+        "def late(*_):\n"
+        "    global running\n"
+        "    if running: raise TimeoutError('too late')\n"
+        "    running = os.path.exists('pid') and os.path.getsize('pid') > 0\n"  # on a busy machine not yet
+        "    signal.setitimer(signal.ITIMER_REAL, 0.5)\n"
         "signal.signal(signal.SIGALRM, late)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 1.5)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 1)\n"
         "script = 'sleep 600 & echo $$ > pid; exec sleep 600'\n"
         "try:\n"
         "    launch(['/bin/sh', '-c', script], allow=['.'], outputs=['pid'], ledger='../l.db')\n"
@@ -189,16 +173,16 @@ def test_a_hosts_handler_that_raises_ends_the_command_and_not_its_record(
         "    say([os.path.exists('/proc/' + open('pid').read().strip()), os.path.abspath('../l.db')])\n"
     )
     assert found[0] is False
-    *_, outcome, attestation = entries(found[1])
+    *_, outcome, attestation = host.entries(found[1])
     assert attestation["kind"] == "launch.attestation"
     assert outcome["data"]["signal"] == signal.SIGKILL
     assert outcome["data"]["outputs"][0]["unhashed"] == "unreadable"
     assert outcome["data"]["counts"]["survivors"] == 1
 
 
-def test_a_host_that_is_no_subreaper_says_what_it_cannot_know(host: Callable[..., Any]) -> None:
+def test_a_host_that_is_no_subreaper_says_what_it_cannot_know(host: Host) -> None:
     """What a lost monitor leaves becomes somebody else's, and is not said to be gone."""
-    found = host(
+    found = host.run(
         "pid = os.getpid()\n"
         "helper = os.fork()\n"
         "if helper == 0:\n"
@@ -211,21 +195,21 @@ def test_a_host_that_is_no_subreaper_says_what_it_cannot_know(host: Callable[...
         "say([result.signal, result.exit_status, os.path.abspath('../l.db')])\n"
     )
     assert found[:2] == [signal.SIGKILL, 128 + signal.SIGKILL]
-    *_, outcome, _ = entries(found[2])
+    *_, outcome, _ = host.entries(found[2])
     assert outcome["data"]["counts"] == {
         "decisions": 0, "decisions_dropped": 0, "survivors": 0, "survivors_left": 1,
     }  # fmt: skip
 
 
-def test_a_host_that_ignores_its_children(host: Callable[..., Any]) -> None:
+def test_a_host_that_ignores_its_children(host: Host) -> None:
     code = (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "say([launch(['/bin/sh', '-c', 'printf x > o; exit 5'], allow=['.'], outputs=['o']).exit])"
     )
-    assert host(code) == [5]
+    assert host.run(code) == [5]
 
 
-def test_a_host_that_reaps_its_children(host: Callable[..., Any]) -> None:
+def test_a_host_that_reaps_its_children(host: Host) -> None:
     """A handler that waits for any child takes the monitor's status; the command's comes by its pipe."""
     code = (
         "def reap(*_):\n"
@@ -236,11 +220,12 @@ def test_a_host_that_reaps_its_children(host: Callable[..., Any]) -> None:
         "command = ['/bin/sh', '-c', 'printf x > o; exit 5']\n"
         "say([launch(command, allow=['.'], outputs=['o']).exit for _ in range(3)])"
     )
-    assert host(code) == [5, 5, 5]
+    assert host.run(code) == [5, 5, 5]
 
 
 SILENT_MONITOR = """
-from runtime import supervision, syscalls
+from runtime.kernel import syscalls
+from runtime.processes import supervision
 syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
 supervision._PATIENCE_SECONDS = 0.5
 here = os.getpid()
@@ -264,9 +249,9 @@ say({"exit": result.exit, "ledger": os.fsdecode(result.ledger)})
 """
 
 
-def test_a_monitor_that_says_nothing_does_not_hold_up_the_record(host: Callable[..., Any]) -> None:
+def test_a_monitor_that_says_nothing_does_not_hold_up_the_record(host: Host) -> None:
     """It can wait for a page of the command's that a file system does not bring."""
-    said = host(SILENT_MONITOR)
+    said = host.run(SILENT_MONITOR)
     assert said["exit"] == 0
-    kinds = [document["kind"] for document in entries(said["ledger"])]
+    kinds = [document["kind"] for document in host.entries(said["ledger"])]
     assert kinds[-2:] == ["launch.outcome", "launch.attestation"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import private_directory
+from runtime.launcher import private_directory
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from attest.errors import KeyFormatError, NonoError
 from attest.keys import SigningKey
-from runtime import key_files, passphrase, pkcs8, signing_key
 from runtime.errors import SigningKeyError
-from runtime.passphrase import PassphraseSource
+from runtime.secrets import key_files, passphrase, pkcs8, signing_key
+from runtime.secrets.passphrase import PassphraseSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -284,7 +284,7 @@ def test_the_variable_is_gone_from_where_the_kernel_shows_it() -> None:
     code = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from runtime import passphrase
+from runtime.secrets import passphrase
 before = open("/proc/self/environ", "rb").read()
 assert passphrase.take("PASS") == b"v3ry-s3cret"
 after = open("/proc/self/environ", "rb").read()

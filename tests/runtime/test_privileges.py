@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import privileges, syscalls
+from runtime.kernel import syscalls
+from runtime.sandbox import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

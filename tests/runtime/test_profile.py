@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from runtime.capabilities import PROFILE, Access, is_beneath
-from runtime.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS, DEFAULT_GROUPS
+from runtime.capability.capabilities import PROFILE, Access
+from runtime.capability.default_groups import DEFAULT_DENIALS, DEFAULT_GRANTS, DEFAULT_GROUPS
+from runtime.capability.grant_request import GrantRequest
+from runtime.capability.tool_groups import GROUPS, TOOL_GROUPS
 from runtime.errors import ProfileError
-from runtime.grant_request import GrantRequest
-from runtime.profile import BUILT_IN, Profile, built_in_names, find, named_profiles, read_profile
-from runtime.profile_file import MAX_BYTES, read_profile_file
-from runtime.tool_groups import GROUPS, TOOL_GROUPS
+from runtime.kernel.path_names import is_beneath
+from runtime.policy.profile import BUILT_IN, Profile, built_in_names, find, named_profiles, read_profile
+from runtime.policy.profile_file import MAX_BYTES, read_profile_file
 
 PROFILES = (
     *("agent", "ci-strict", "claude-code", "codex", "default", "go-dev", "java-dev", "node-dev"),
@@ -279,7 +280,7 @@ def test_the_default_profile_is_what_every_launch_gets(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["claude-code", "codex", "opencode"])
 def test_agents_inherit_no_token_of_somebody_else(desk: Desk, name: str) -> None:
-    from runtime.environment import build
+    from runtime.capability.environment import build
 
     inherited = dict.fromkeys(
         [
@@ -315,7 +316,7 @@ def test_the_strict_one_has_no_network_and_nothing_of_a_home(desk: Desk) -> None
 @pytest.mark.parametrize("group", TOOL_GROUPS, ids=lambda group: str(group.name))
 def test_a_group_of_tools_grants_nothing_that_is_protected(group: Any, tmp_path: Path) -> None:
     """Neither by itself, nor as a directory that holds something denied."""
-    from runtime.protected import Guard, Untouchable
+    from runtime.capability.protected import Guard, Untouchable
 
     home = os.fsencode(tmp_path)
     guard = Guard(Untouchable(), home_directories=[home])
@@ -421,7 +422,7 @@ def test_a_broad_tree_is_bounded_and_quick(desk: Desk, monkeypatch: pytest.Monke
         read += 1
         return read_profile_file(*arguments, **named)
 
-    monkeypatch.setattr("runtime.profile.read_profile_file", counting)
+    monkeypatch.setattr("runtime.policy.profile.read_profile_file", counting)
     assert len(desk.read("9.json").chain) == 10
     assert read == 10
     for number in range(20):
@@ -473,7 +474,7 @@ def test_a_profile_that_changes_while_the_chain_is_read_is_recorded_as_it_was_us
             base.write_text(json.dumps(asks("/after")))
         return file
 
-    monkeypatch.setattr("runtime.profile.read_profile_file", changing)
+    monkeypatch.setattr("runtime.policy.profile.read_profile_file", changing)
     found = desk.read("child.json")
     assert paths(found) == [b"/before"]
     assert [file.sha256 for file in found.chain if file.name == b"base"] == [before]
@@ -491,7 +492,7 @@ def test_a_profile_that_turns_into_a_circle_while_it_is_read_ends(
         desk.write("a.json", extends="./a.json")
         return file
 
-    monkeypatch.setattr("runtime.profile.read_profile_file", replacing)
+    monkeypatch.setattr("runtime.policy.profile.read_profile_file", replacing)
     assert desk.refused("a.json").code == "profile.too_deep"
 
 

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import protected
-from runtime.capabilities import PROFILE, USER, Access, group_source
-from runtime.default_groups import DEFAULT_DENIALS
+from runtime.capability import protected
+from runtime.capability.capabilities import PROFILE, USER, Access, group_source
+from runtime.capability.default_groups import DEFAULT_DENIALS
+from runtime.capability.grant_request import GrantRequest
+from runtime.capability.protected import Guard, Untouchable, ledger_files, own_code_paths
 from runtime.errors import GrantError, UsageError
-from runtime.grant_request import GrantRequest
-from runtime.path_names import absolute, every_name, homes, join, normalise, shown, walk
-from runtime.protected import Guard, Untouchable, ledger_files, own_code_paths
+from runtime.kernel.path_names import absolute, every_name, homes, join, normalise, shown, walk
 
 HOME = b"/home/somebody"  # never made: nothing that is denied need exist
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,10 +231,10 @@ def test_a_second_mount_of_the_home_hides_nothing(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     program = (
         "import sys\n"
-        "from runtime.protected import Guard, Untouchable\n"
-        "from runtime.grant_request import GrantRequest\n"
-        "from runtime.grants import resolve\n"
-        "from runtime.capabilities import Access\n"
+        "from runtime.capability.protected import Guard, Untouchable\n"
+        "from runtime.capability.grant_request import GrantRequest\n"
+        "from runtime.capability.grants import resolve\n"
+        "from runtime.capability.capabilities import Access\n"
         "from runtime.errors import GrantError\n"
         "base = sys.argv[1].encode()\n"
         "guard = Guard(Untouchable(), home_directories=[base + b'/home'])\n"
@@ -387,7 +387,7 @@ def test_the_interpreter_and_what_it_imports_are_own_code(
         os.path.realpath(os.fsencode(sys.executable)),
         os.fsencode(sys.prefix),
         os.fsencode(sys.base_prefix),
-        os.fsencode(os.path.dirname(os.path.abspath(protected.__file__))),
+        os.fsencode(os.path.dirname(os.path.dirname(os.path.abspath(protected.__file__)))),
         os.fsencode(ROOT),
         b"/etc/ld.so.preload",
         b"/etc",
@@ -414,10 +414,10 @@ def test_a_virtual_environment_in_the_repository(tmp_path: Path) -> None:
     (repository / "src").mkdir(parents=True)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", repository / ".venv"], check=True)
     program = (
-        "from runtime.protected import Guard, Untouchable, own_code_paths\n"
-        "from runtime.grant_request import GrantRequest\n"
-        "from runtime.grants import resolve\n"
-        "from runtime.capabilities import Access\n"
+        "from runtime.capability.protected import Guard, Untouchable, own_code_paths\n"
+        "from runtime.capability.grant_request import GrantRequest\n"
+        "from runtime.capability.grants import resolve\n"
+        "from runtime.capability.capabilities import Access\n"
         "from runtime.errors import GrantError\n"
         "guard = Guard(Untouchable(write=own_code_paths()), home_directories=[])\n"
         "def ask(access, path):\n"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from attest import canonical
 from runtime.errors import UsageError
-from runtime.redaction import RULES, Redactor
-from runtime.redaction_policy import DEFAULT, Policy
+from runtime.secrets.redaction import RULES, Redactor
+from runtime.secrets.redaction_policy import DEFAULT, Policy
 
 SECRET = "hunter2-SECRET"  # long and odd enough to occur nowhere by itself
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from runtime.redaction import Redactor
+from runtime.secrets.redaction import Redactor
 
 CORPUS = Path(__file__).parents[1] / "vectors" / "redaction"
 ALPHABETS = {

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime import metadata_mediation, open_mediation, seccomp_filter, seccomp_rules
-from runtime.capabilities import Network
+from runtime.broker import metadata_mediation, open_mediation
+from runtime.capability.capabilities import Network
 from runtime.errors import EnforcementError
+from runtime.sandbox import seccomp_filter, seccomp_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,10 +187,24 @@ def test_the_version_is_raised_with_every_change_of_the_rules() -> None:
             seccomp_rules.NEWEST_KNOWN_CALL,
             *(tuple(rules_of(kind)) for kind in KINDS),
             *(tuple(rules_of(kind, traced=True)) for kind in KINDS),
+            *(tuple(seccomp_rules.rules(network, sysv_ipc=True)) for network in Network),
         )
     )
     digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    assert (seccomp_filter.RULES_VERSION, digest) == (10, "3dc6b8c2df1a23a4")
+    assert (seccomp_filter.RULES_VERSION, digest) == (12, "8c8557268d798965")
+
+
+@pytest.mark.parametrize("network", Network)
+def test_system_v_is_all_that_asking_for_it_opens(network: Network) -> None:
+    opened = seccomp_rules.build(network, sysv_ipc=True)
+    gone = set(seccomp_rules.rules(network)) - set(seccomp_rules.rules(network, sysv_ipc=True))
+    assert {rule.call for rule in gone} == set(seccomp_rules._SYSV)
+    for number in range(seccomp_rules.NEWEST_KNOWN_CALL + 2):
+        closed = verdict(PROGRAMS[network], number, (0,) * 6)
+        if number in {seccomp_rules.number(call) for call in seccomp_rules._SYSV}:
+            assert (closed & 0xFFFF, verdict(opened, number, (0,) * 6)) == (errno.ENOSYS, ALLOW)
+        else:
+            assert verdict(opened, number, (0,) * 6) == closed
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[3]])
@@ -338,10 +353,10 @@ def test_the_second_launch_reads_what_the_first_one_built(
 def test_the_second_launch_does_not_import_pyseccomp(cache: bytes) -> None:
     code = (
         "import sys, os\n"
-        "from runtime import seccomp_filter\n"
-        "from runtime.capabilities import Network\n"
+        "from runtime.sandbox import seccomp_filter\n"
+        "from runtime.capability.capabilities import Network\n"
         "seccomp_filter.load_or_build(os.fsencode(sys.argv[1]), Network.ALL)\n"
-        "print('pyseccomp' in sys.modules, 'runtime.seccomp_rules' in sys.modules)"
+        "print('pyseccomp' in sys.modules, 'runtime.sandbox.seccomp_rules' in sys.modules)"
     )
     command = [sys.executable, "-c", code, os.fsdecode(cache)]
     said = [subprocess.run(command, capture_output=True, check=True, text=True).stdout for _ in range(2)]
@@ -503,7 +518,7 @@ def test_an_unknown_machine_is_an_error(cache: bytes, monkeypatch: pytest.Monkey
 def test_a_missing_libseccomp_is_an_error_with_a_hint(cache: bytes) -> None:
     code = (
         "import sys; sys.modules['pyseccomp'] = None\n"
-        "from runtime import seccomp_filter; from runtime.capabilities import Network\n"
+        "from runtime.sandbox import seccomp_filter; from runtime.capability.capabilities import Network\n"
         "from runtime.errors import EnforcementError\n"
         "try: seccomp_filter.load_or_build(b'/nowhere', Network.ALL)\n"
         "except EnforcementError as error: print(error.code, error.hint)"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.session import is_session_id, new_session_id
+from runtime.capability.session import is_session_id, new_session_id
 
 
 def test_a_new_id_is_a_uuid_of_version_7_of_now() -> None:

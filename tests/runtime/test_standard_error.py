@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PROLOGUE = f"""\
 import json, os, select, signal, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from runtime.standard_error import FileView, Relay, why_not_relayed
+from runtime.processes.standard_error import FileView, Relay, why_not_relayed
 def answer(value): os.write(1, json.dumps(value).encode())
 def writer(relay, code):
     pid = os.fork()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.supervision import FORWARDED, Ending, Signals
+from runtime.processes.supervision import FORWARDED, Ending, Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import enforcement, surroundings, syscalls, unix_sockets
+from runtime.capability import unix_sockets
 from runtime.cli import main
 from runtime.errors import EnforcementError
+from runtime.kernel import surroundings, syscalls
+from runtime.sandbox import enforcement
 
 if TYPE_CHECKING:
     from pathlib import Path

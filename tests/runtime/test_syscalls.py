@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import syscalls
+from runtime.kernel import syscalls
 
 
 def test_an_error_carries_its_errno_and_the_calls_name() -> None:

@@ -15,19 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attest.errors import NonoError
-from runtime.capabilities import NO_PORTS, Access, Network, Ports
-from runtime.configuration import (
+from runtime.capability.capabilities import NO_PORTS, Access, Network, Ports
+from runtime.capability.grant_request import GrantRequest
+from runtime.errors import ConfigurationError, SystemPolicyError
+from runtime.policy.configuration import (
     SYSTEM_DIRECTORY,
     Configuration,
     read_configuration,
     read_system_configuration,
 )
-from runtime.errors import ConfigurationError, SystemPolicyError
-from runtime.grant_request import GrantRequest
-from runtime.profile import BUILT_IN, Profile, read_profile
-from runtime.request import LaunchRequest
-from runtime.system_configuration import SystemConfiguration, read_form, require_path_of_roots
-from runtime.system_policy import Minimum, applied, require_redaction
+from runtime.policy.profile import BUILT_IN, Profile, read_profile
+from runtime.policy.request import LaunchRequest
+from runtime.policy.system_configuration import SystemConfiguration, read_form, require_path_of_roots
+from runtime.policy.system_policy import Minimum, applied, require_redaction
 from tests.runtime.published_schema import validator
 from tests.runtime.test_configuration import toml
 
@@ -45,6 +45,9 @@ require_audit = true
 forbid_bypass = true
 forbid_writable_script = true
 forbid_unsafe_redaction = true
+forbid_elevation = true
+protect_metadata = true
+trace_exec = true
 key = "file:///etc/nono/key.pem"
 ledger = "/var//lib/nono/./ci.db"
 minimum_profile = "ci-strict"
@@ -94,7 +97,7 @@ def test_the_place_is_a_constant_and_no_variable_moves_it() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
         "opened = []\n"
         "sys.addaudithook(lambda event, args: event == 'open' and opened.append(args[0]))\n"
-        "import runtime.configuration as c\n"
+        "import runtime.policy.configuration as c\n"
         "del opened[:]\n"
         "assert c.read_system_configuration() is None\n"
         "print(opened)\n"
@@ -124,6 +127,9 @@ def test_everything_that_can_be_configured(place: Path) -> None:
         "forbid_bypass": True,
         "forbid_writable_script": True,
         "forbid_unsafe_redaction": True,
+        "forbid_elevation": True,
+        "protect_metadata": True,
+        "trace_exec": True,
         "key": "/etc/nono/key.pem",
         "ledger": b"/var/lib/nono/ci.db",
         "minimum_profile": b"ci-strict",
@@ -241,7 +247,7 @@ def test_an_ordinary_user_is_held_to_it_and_cannot_escape_by_not_reading_it(
     write(place, b"[policy]\nrequire_audit = true\n").chmod(mode)
     opened = os.open(place, os.O_PATH | os.O_DIRECTORY)
     reader, writer = os.pipe()
-    from runtime import system_configuration  # whoever the child becomes may not read this checkout
+    from runtime.policy import system_configuration  # whoever the child becomes may not read this checkout
 
     child = os.fork()
     if child == 0:
@@ -409,6 +415,16 @@ def test_a_fixed_key_and_ledger_are_taken_and_may_be_named() -> None:
     assert (unrecorded.key, unrecorded.ledger) == (None, None)
 
 
+def test_what_each_launch_has_whatever_is_asked() -> None:
+    system = NONE._replace(protect_metadata=True, trace_exec=True)
+    for asked in ({}, {"config": b"m.json"}, {"protect_metadata": True}):
+        found = applied(system, ASKED._replace(**asked))
+        assert (found.protect_metadata, found.trace_exec) == (True, True)
+        found._replace(command=(b"x",)).check()
+    found = applied(NONE, ASKED)
+    assert (found.protect_metadata, found.trace_exec) == (False, False)
+
+
 def test_an_unsafe_redaction(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b'[redaction]\nextra_flags = ["--pin"]\n')
@@ -566,7 +582,7 @@ def test_its_denials_and_hooks_stay(desk: Desk) -> None:
 
 
 def _a_denying_group() -> str:
-    from runtime.tool_groups import GROUPS
+    from runtime.capability.tool_groups import GROUPS
 
     return next(name for name, group in GROUPS.items() if group.denies and not group.required)
 
@@ -626,6 +642,7 @@ def test_grants_beyond_it_are_flags_and_profiles_own_matter_unless_there_may_be_
         {"session_hooks": {"before": {"script": "/usr/bin/true"}}},
         {"env_credentials": {"A_TOKEN": "env://TOKEN"}},
         {"commands": {"allow": ["rm"]}},
+        {"security": {"capability_elevation": True}},
     ):
         assert upheld(anything, desk.extending(**adding)) == "", adding
         assert upheld(nothing, desk.extending(**adding)) == "system.grants", adding
@@ -635,8 +652,13 @@ def test_grants_beyond_it_are_flags_and_profiles_own_matter_unless_there_may_be_
         groups={"exclude": ["devices"]},
         filesystem={"read": ["/opt"]},
         commands={"block": ["curl"]},
+        security={"protect_metadata": True},
+        execs={"trace": True},
     )
-    assert upheld(nothing, narrowing, block_net=True, labels={"a": "b"}, workdir=b"/") == ""
+    assert (
+        upheld(nothing, narrowing, protect_metadata=True, block_net=True, labels={"a": "b"}, workdir=b"/")
+        == ""
+    )
 
 
 def test_a_new_field_of_a_request_counts_as_a_grant(desk: Desk) -> None:
@@ -645,7 +667,7 @@ def test_a_new_field_of_a_request_counts_as_a_grant(desk: Desk) -> None:
     harmless = {
         "command", "variables", "workdir", "profile", "block_net", "allow_writable_script", "audit", "ledger",
         "key", "key_passphrase_env", "labels", "outputs", "connect_ports", "listen_ports", "open_ports",
-        "block_commands", "limits", "trace_exec",
+        "block_commands", "limits", "protect_metadata", "trace_exec",
     }  # fmt: skip
     for name in ASKED._fields:
         changed: dict[str, Any] = {name: {"A": "env://B"} if name == "credentials" else (b"1",)}

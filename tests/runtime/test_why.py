@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from runtime.capabilities import USER, Access, CapabilitySet, FileGrant, Network, ports
+from runtime.capability.capabilities import USER, Access, CapabilitySet, FileGrant, Network, ports
 from runtime.errors import UnresolvedPathError
-from runtime.path_lookup import Place, look_up
-from runtime.why import (
+from runtime.explanation.path_lookup import Place, look_up
+from runtime.explanation.why import (
     Operation,
     Reason,
     Rule,

@@ -24,16 +24,10 @@ import pytest
 from attest import canonical
 
 # What mediates is loaded before the fork, as a launch does: who mediates may not read this checkout.
-from runtime import (
-    enforcement,
-    metadata_mediation,  # noqa: F401
-    open_mediation,  # noqa: F401
-    syscalls,
-    unix_mediation,  # noqa: F401
-    unix_sockets,
-    waiting_connects,  # noqa: F401
-)
-from runtime.capabilities import (
+from runtime.broker import metadata_mediation, open_mediation, unix_mediation, waiting_connects  # noqa: F401
+from runtime.broker.mediation import Handover
+from runtime.capability import unix_sockets
+from runtime.capability.capabilities import (
     NO_PORTS,
     SYSTEM,
     USER,
@@ -45,11 +39,12 @@ from runtime.capabilities import (
     Reach,
     merge,
 )
-from runtime.grant_request import SocketRequest
-from runtime.grants import OpenGrant
-from runtime.mediation import Handover
-from runtime.offspring import Offspring, fence
-from runtime.protected import Guard, Untouchable
+from runtime.capability.grant_request import SocketRequest
+from runtime.capability.grants import OpenGrant
+from runtime.capability.protected import Guard, Untouchable
+from runtime.kernel import syscalls
+from runtime.processes.offspring import Offspring, fence
+from runtime.sandbox import enforcement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import privileges
-from runtime.capabilities import Network
+from runtime.capability.capabilities import Network
+from runtime.sandbox import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime import open_mediation, seccomp_rules
+from runtime.broker import open_mediation
+from runtime.sandbox import seccomp_rules
 from tests.sandbox.conftest import NOBODY, libc
 
 if TYPE_CHECKING:
@@ -256,6 +257,29 @@ def test_what_nobody_is_asked_about(box: Box) -> None:
     assert isinstance(inside.value, dict)
     assert "opened" not in inside.value.values()
     assert not os.path.lexists(box.path("outside/nowhere"))
+
+
+def test_nobody_is_asked_about_what_has_been_removed(box: Box) -> None:
+    """The kernel says another name for it, by which nobody could tell what is protected."""
+    odd = box.write("outside/odd (deleted)", b"odd")
+    place = box.path("outside/removed")
+    os.mkdir(place)
+
+    def person(path: bytes, _access: str, _made: bool) -> bool:  # as a person is asked
+        assert path == odd, path
+        os.rmdir(place)
+        return True
+
+    def probe() -> list[object]:
+        os.chdir(place)
+        said: list[object] = [read(odd)]
+        try:
+            said.append(os.open(".", os.O_RDONLY))
+        except OSError as error:
+            said.append(error.errno)
+        return said
+
+    assert box.inside(probe, person=person).value == ["odd", EACCES]
 
 
 # --- what changes while it is judged -----------------------------------------------------------------

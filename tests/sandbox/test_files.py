@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import functools
+import mmap
 import os
 import stat
 import subprocess
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import Access, Network
+from runtime.capability.capabilities import Access, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,50 @@ def test_listing_outside_the_grants(box: Box) -> None:
 
 def test_listing_the_directory_that_holds_the_grants(box: Box) -> None:
     box.assert_closed(lambda: os.listdir(box.home), DENIED)
+
+
+REQUESTS_ALONE = os.O_ACCMODE  # open(2), "File access mode": neither reading nor writing
+
+
+def test_a_descriptor_for_requests_alone_gives_nothing_of_the_content(box: Box) -> None:
+    """Landlock asks for no grant where neither is asked for. SECURITY.md says what that leaves."""
+    file, granted = box.path("outside/file"), box.path("granted/file")
+    uses: dict[str, Callable[[int], object]] = {
+        "read": lambda it: os.read(it, 1),
+        "pread": lambda it: os.pread(it, 1, 0),
+        "write": lambda it: os.write(it, b"x"),
+        "truncate": lambda it: os.ftruncate(it, 0),
+        "map": lambda it: mmap.mmap(it, 1, prot=mmap.PROT_READ),
+        "send": lambda it: os.sendfile(os.open(granted, os.O_WRONLY), it, 0, 1),
+        "copy": lambda it: os.copy_file_range(it, os.open(granted, os.O_WRONLY), 1, 0, 0),
+        "overwrite": lambda it: os.copy_file_range(os.open(granted, os.O_RDONLY), it, 1, 0, 0),
+        "lock a range": lambda it: fcntl.lockf(it, fcntl.LOCK_SH | fcntl.LOCK_NB),
+        "open anew": lambda it: os.open(f"/proc/self/fd/{it}", os.O_RDONLY),
+        "open beneath": lambda it: os.open("file", os.O_RDONLY, dir_fd=it),
+        "execute": lambda it: os.execve(it, ["x"], {}),
+    }
+
+    def probe() -> list[str]:
+        descriptor = os.open(file, REQUESTS_ALONE)
+        worked = []
+        for name, use in uses.items():
+            with contextlib.suppress(OSError):
+                use(descriptor)
+                worked.append(name)
+        return worked
+
+    assert box.outside(probe).value == ["open anew"]
+    assert box.inside(probe).value == []
+    box.assert_closed(lambda: os.open(file, REQUESTS_ALONE | os.O_TRUNC), DENIED)
+
+
+def test_a_device_that_is_opened_for_requests_alone_takes_none(box: Box) -> None:
+    def probe() -> int:
+        terminal = os.open("/dev/ptmx", REQUESTS_ALONE | os.O_NOCTTY)
+        fcntl.ioctl(terminal, 0x40045431, bytes(4))  # TIOCSPTLCK: the other side can be opened
+        return 0
+
+    box.assert_closed(probe, DENIED)
 
 
 @pytest.mark.parametrize("place", ["outside", "readable"])
@@ -197,7 +243,7 @@ def test_ioctl_on_devices_needs_a_write_grant_on_them(box: Box) -> None:
 
         box.assert_closed(probe, DENIED)
         path = os.fsencode(name)
-        from runtime.capabilities import USER, FileGrant
+        from runtime.capability.capabilities import USER, FileGrant
 
         grant = FileGrant(path, path, Access.READWRITE, directory=False, source=USER)
         assert box.inside(probe, more=(grant,)).worked

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime import metadata_mediation, seccomp_rules
+from runtime.broker import metadata_mediation
+from runtime.sandbox import seccomp_rules
 from tests.sandbox.conftest import NOBODY, libc
 
 if TYPE_CHECKING:
@@ -208,6 +209,24 @@ def test_what_seals_encrypts_or_renumbers_a_file_is_refused(box: Box) -> None:
         return refusals
 
     assert box.inside(all_refused, metadata=True).value == [EPERM] * 5
+
+
+@pytest.mark.parametrize("register", [0, 1 << 32])
+def test_dos_attributes_are_changed_where_it_may_be_written(box: Box, register: int) -> None:
+    """Of a file system that has none the kernel says so, to whoever was let get so far."""
+
+    def set_read_only(name: str) -> Callable[[], object]:
+        request = register | metadata_mediation.FAT_IOCTL_SET_ATTRIBUTES
+        return lambda: _descriptor(
+            box.path(name), lambda file: call("ioctl", file, request, struct.pack("=I", 0x21))
+        )
+
+    outside = box.outside(set_read_only("readable/file"))
+    assert outside.worked or outside.errno == errno.ENOTTY
+    assert box.inside(set_read_only("readable/file"), metadata=True).errno == EPERM
+    assert box.inside(set_read_only("granted/file"), metadata=True) == box.outside(
+        set_read_only("granted/file")
+    )
 
 
 # --- where a path leads -----------------------------------------------------------------------------

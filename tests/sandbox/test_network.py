@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import Network
+from runtime.capability.capabilities import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

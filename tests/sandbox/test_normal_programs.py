@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import USER, Access, FileGrant, Network
+from runtime.capability.capabilities import USER, Access, FileGrant, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +173,7 @@ def test_strace_inside(box: Box, must_have: Callable[[str], None]) -> None:
 
 def test_a_sandbox_within_a_sandbox(box: Box) -> None:
     """It can only narrow: the inner one grants what the outer one does not, and gets nothing by it."""
-    from runtime import enforcement
+    from runtime.sandbox import enforcement
 
     outside = FileGrant(box.path("outside"), box.path("outside"), Access.READ, directory=True, source=USER)
     with box.prepared(Network.ALL, (outside,)) as inner:

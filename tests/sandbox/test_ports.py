@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.capabilities import Ports
+from runtime.capability.capabilities import Ports
 from tests.sandbox.test_network import (
     INTERNET,
     IPPROTO_MPTCP,

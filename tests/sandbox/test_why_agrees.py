@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from runtime import why
-from runtime.capabilities import USER, Access, FileGrant, merge
-from runtime.path_lookup import Identity, look_up
-from runtime.why import Operation, Rule, Status, judge_path
+from runtime.capability.capabilities import USER, Access, FileGrant, merge
+from runtime.explanation import why
+from runtime.explanation.path_lookup import Identity, look_up
+from runtime.explanation.why import Operation, Rule, Status, judge_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

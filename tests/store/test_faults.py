@@ -22,6 +22,7 @@ import pytest
 from attest import tree
 from attest.keys import SigningKey
 from store import Ledger, LedgerError
+from tests.forking_command import ForkingCommand
 from tests.store.place import SOURCES, Place, drafts
 from verify import NotCheckedError, pins, verify
 
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENTRIES = 3
+WRITER = f"""\
+sys.path.insert(0, {SOURCES!r})
+from tests.store import writer
+def main(said):
+    path, key, state, *how = said
+    return writer.main(os.fsencode(path), key, os.fsencode(state), *how)
+"""
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 WRITING = {
     "fallocate", "fchown", "fdatasync", "fsync", "ftruncate", "link", "linkat", "mkdir", "mkdirat", "openat",
     "pwrite64", "rename", "renameat2", "unlink", "unlinkat", "write",
@@ -47,6 +56,7 @@ class Call(NamedTuple):
 class Trace(NamedTuple):
     """What a writer does when nothing fails: its calls in order, and the paths below its directory."""
 
+    writers: ForkingCommand
     calls: list[Call]
     paths: list[str]
 
@@ -56,21 +66,17 @@ def key() -> SigningKey:
     return SigningKey.generate()
 
 
-def _strace(place: Place, *options: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def writers() -> Iterator[ForkingCommand]:
+    with ForkingCommand(WRITER, ENVIRONMENT) as command:
+        yield command
+
+
+def _strace(writers: ForkingCommand, place: Place, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a writer that founds a ledger at ``place``, under names that are the same every time."""
-    return subprocess.run(
-        ["strace", "-f", "-y", "-o", _log(place), *options, *place.command("repeat", str(ENTRIES))],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": SOURCES,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    _, _, *arguments = place.command("repeat", str(ENTRIES))
+    return writers.run(
+        *arguments, env=ENVIRONMENT, strace=["strace", "-f", "-y", "-o", _log(place), *options]
     )
 
 
@@ -84,7 +90,7 @@ def _read_log(place: Place) -> str:
 
 
 @pytest.fixture(scope="module")
-def trace(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Trace:
+def trace(tmp_path_factory: pytest.TempPathFactory, key: SigningKey, writers: ForkingCommand) -> Trace:
     if shutil.which("strace") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("strace is not installed: faults cannot be injected")
@@ -93,11 +99,11 @@ def trace(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Trace:
     for _ in range(2):
         place = Place(tmp_path_factory.mktemp("traced") / "ledger", key)
         place.directory.mkdir()
-        done = _strace(place)
+        done = _strace(writers, place)
         if os.environ.get("CI") != "true" and "ptrace" in done.stderr.lower():
             pytest.skip(f"tracing is not permitted here: {done.stderr}")
         assert done.stdout.splitlines()[-1:] == ["done"], done.stderr
-        traces.append(_read_trace(place))
+        traces.append(_read_trace(writers, place))
     assert traces[0] == traces[1], "a writer that does not repeat itself: calls cannot be numbered"
     assert {call.name for call in traces[0].calls} >= {
         "openat", "pwrite64", "fdatasync", "fsync", "link", "unlink", "fcntl", "flock", "mmap",
@@ -105,7 +111,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Trace:
     return traces[0]
 
 
-def _read_trace(place: Place) -> Trace:
+def _read_trace(writers: ForkingCommand, place: Place) -> Trace:
     directory = str(place.directory)
     key_file = f"{directory}/key.pem"
     numbers: Counter[str] = Counter()
@@ -123,7 +129,7 @@ def _read_trace(place: Place) -> Trace:
             numbers[name] += 1
             calls.append(Call(name, numbers[name]))
             paths.update(re.findall(re.escape(directory) + r'([^">\\]*)[">]', line))
-    return Trace(calls, sorted(paths))
+    return Trace(writers, calls, sorted(paths))
 
 
 def _acknowledged(output: str) -> dict[int, str]:
@@ -161,9 +167,6 @@ def _judge(place: Place, output: str) -> None:
 def _try_each(
     points: list[Call], fault: str, trace: Trace, key: SigningKey, directory: Path
 ) -> Iterator[tuple[Call, Place, subprocess.CompletedProcess[str]]]:
-    # The kernel's filter lets all calls but one pass at full speed; a signal needs the slower way.
-    speed = () if fault.startswith("signal") else ("--seccomp-bpf",)
-
     def run(numbered: tuple[int, Call]) -> tuple[Call, Place, subprocess.CompletedProcess[str]]:
         number, call = numbered
         place = Place(directory / f"{number}" / "ledger", key)
@@ -171,7 +174,7 @@ def _try_each(
         # Only calls that touch these paths are counted: how the interpreter starts is of no account.
         touched = [f"--trace-path={place.directory}{path}" for path in trace.paths]
         injected = ("-e", f"trace={call.name}", "-e", f"inject={call.name}:{fault}:when={call.number}")
-        return call, place, _strace(place, *speed, *touched, *injected)
+        return call, place, _strace(trace.writers, place, *touched, *injected)
 
     with ThreadPoolExecutor(2) as pool:
         yield from pool.map(run, enumerate(points))
@@ -194,7 +197,7 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(trace: Trace, key: Signing
     """What a kill cannot show, since the page cache outlives it: the order of writing, syncing, speaking."""
     place = Place(tmp_path / "ledger", key)
     place.directory.mkdir()
-    assert _strace(place).returncode == 0
+    assert _strace(trace.writers, place).returncode == 0
     lines = _read_log(place).splitlines()
     log = os.fsdecode(place.path) + "-wal"
     said = [number for number, line in enumerate(lines) if re.search(r' write\(1<[^"]*"\d+:', line)]

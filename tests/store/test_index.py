@@ -563,7 +563,10 @@ def test_a_kill_at_any_moment_of_catching_up_loses_nothing(tmp_path: Path, file:
         child.stdin.write("\n")
         child.stdin.flush()
         time.sleep(whole * step / 7)
-        killed += child.poll() is None
+        if child.poll() is None:
+            killed += 1
+        else:  # the machine was busier when it was measured
+            whole /= 2
         child.kill()
         child.communicate()
         if step % 2:  # what the killed one left: read it, or let the next one build on it

@@ -100,6 +100,54 @@ def test_a_stopped_process_that_has_it_stops_nobody_for_ever(
     assert len(place.check()) == 2
 
 
+def test_where_something_is_written_a_writer_waits_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.turn._PATIENCE_SECONDS", 1.0)
+    log = tmp_path / "l.db-wal"
+    log.write_bytes(b"")
+    first, second, third = (
+        Turn(os.fsencode(tmp_path), b"l.db", os.fsencode(log) if watches else None)
+        for watches in (False, True, False)
+    )
+    first.take()
+    waiting, unseeing = (threading.Thread(target=each.take) for each in (second, third))
+    waiting.start()
+    unseeing.start()
+    begun = time.monotonic()
+    while time.monotonic() - begun < 3:  # three times the patience, and in every part of it there is more
+        with log.open("ab") as file:
+            file.write(b"x")
+        time.sleep(0.01)
+    unseeing.join()
+    assert waiting.is_alive()
+    assert not unseeing.is_alive()
+    first.give_up()
+    waiting.join(4)
+    assert (second.is_held, third.is_held) == (True, False)
+    for turn in (first, second, third):
+        turn.close()
+
+
+def test_however_much_is_written_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.turn._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("store.turn._MOST_SECONDS", 0.4)
+    log = tmp_path / "l.db-wal"
+    first, second = (Turn(os.fsencode(tmp_path), b"l.db", os.fsencode(log)) for _ in range(2))
+    first.take()
+    waiting = threading.Thread(target=second.take)
+    waiting.start()
+    begun = time.monotonic()
+    while waiting.is_alive() and time.monotonic() - begun < 4:
+        log.write_bytes(b"x" * int(1e3 * (time.monotonic() - begun)))
+    assert not waiting.is_alive()
+    assert not second.is_held
+    for turn in (first, second):
+        turn.close()
+
+
 def test_opening_and_closing_wait_for_it_with_the_file_let_alone(place: Place) -> None:
     """SQLite would make whoever else comes wait its own way: the last to close holds all of the file."""
     place.found().close()

@@ -21,7 +21,7 @@ import tempfile
 
 import pyseccomp  # type: ignore[import-untyped]  # published without type information
 
-from runtime import syscalls
+from runtime.kernel import syscalls
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on every architecture
 CALLS = {"landlock_create_ruleset": CREATE_RULESET, "landlock_add_rule": ADD_RULE}

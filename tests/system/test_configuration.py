@@ -88,6 +88,15 @@ def test_defaults_hold_where_no_flag_says_otherwise(site: Site) -> None:
     assert site.verify(site.home / "evidence" / "own.db").status == 0
 
 
+def test_a_default_that_is_false_is_shown_as_one_that_is_said(site: Site) -> None:
+    with configured(site, "[launch]\nblock_net = false\n"):
+        assert json.loads(site.nono("config", "show", "--json").stdout)["user"]["launch"] == {
+            "block_net": False
+        }
+        lines = site.nono("config", "show").stdout.decode().splitlines()
+        assert [line.split() for line in lines[2:]] == [["block_net", "user", "false"]]
+
+
 def test_a_closed_network_is_opened_by_a_flag_alone(site: Site) -> None:
     probe = "import socket\ntry: socket.socket(); print('open')\nexcept PermissionError: print('closed')\n"
     with configured(site, "[launch]\nblock_net = true\n"):

@@ -129,7 +129,9 @@ def test_as_the_first_process_of_a_container(site: Site) -> None:
 
 def test_the_first_process_leaves_no_zombies(site: Site) -> None:
     script = (
-        "(setsid sh -c 'sleep 0.1 & exec sleep 0.2' &) ; sleep 0.6;"
+        "(setsid sh -c 'sleep 0.1 & exec sleep 0.2' &) ; sleep 0.6; i=0;"
+        # One that has ended this moment is none that is left.
+        " while [ $i -lt 100 ] && grep -qs zombie /proc/[0-9]*/status; do i=$((i+1)); sleep 0.1; done;"
         " grep -h ^State: /proc/[0-9]*/status; exit 4"
     )
     program = unshared("--pid", "--fork", "--mount-proc")
@@ -147,9 +149,12 @@ def test_the_first_process_waits_for_what_others_leave_to_it(site: Site) -> None
     try:
         first = wait_for(launch.children, "nono starts")[0]
         wait_for(lambda: grandchildren(first), "the command runs")
-        enter = ["nsenter", "--target", str(first), "--pid", "sh", "-c", "(exec sleep 0.3) & echo $!"]
+        enter = ["nsenter", "--target", str(first), "--pid", "sh", "-c", "(exec sleep 600) & echo $!"]
+        (monitor,) = children(first)
         subprocess.run(enter, check=True, stdout=subprocess.DEVNULL, timeout=20)
         wait_for(lambda: len(children(first)) == 2, "the orphan is the first process's")
+        (orphan,) = set(children(first)) - {monitor}
+        os.kill(orphan, signal.SIGKILL)
         wait_for(lambda: len(children(first)) == 1, "the orphan is waited for")
         os.kill(first, signal.SIGTERM)
         assert launch.wait().status == 128 + signal.SIGTERM

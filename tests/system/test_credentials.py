@@ -279,12 +279,12 @@ def test_a_dry_run_has_no_value_and_asks_no_keyring(site: Site) -> None:
 
 # What fails while the secrets are at hand; each leaves a traceback or a refusal, and neither shows one.
 FAILURES = {
-    "the fork": "from runtime import supervision; supervision.Supervision.begin = failing",
-    "the preparation": "from runtime import enforcement; enforcement.prepare = failing",
-    "the environment": "from runtime import environment; environment.build = failing",
-    "the start": "from runtime import record; record.LaunchRecord.start = failing",
-    "the wait": "from runtime import supervision; supervision.Supervision.wait = failing",
-    "the outcome": "from runtime import record; record.LaunchRecord.outcome = failing",
+    "the fork": "from runtime.processes import supervision; supervision.Supervision.begin = failing",
+    "the preparation": "from runtime.sandbox import enforcement; enforcement.prepare = failing",
+    "the environment": "from runtime.capability import environment; environment.build = failing",
+    "the start": "from runtime.launcher import record; record.LaunchRecord.start = failing",
+    "the wait": "from runtime.processes import supervision; supervision.Supervision.wait = failing",
+    "the outcome": "from runtime.launcher import record; record.LaunchRecord.outcome = failing",
 }
 
 

@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
 
-from runtime.elevation import MAX_QUESTIONS, MAX_RECORDED
+from runtime.broker.approver import GUARD_SECONDS
+from runtime.broker.elevation import MAX_QUESTIONS, MAX_RECORDED
 from tests.system.conftest import IS_ROOT, NONO, PYTHON, Ended, text_bytes, wait_for
+from tests.system.test_terminal import hang_up
 from tests.system.test_wsl import on_wsl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.system.conftest import Record, Site
 
-ASKED = (
-    r"nono: the command asks to ([a-z ]+) (.+)\r\nnono: allow it until this launch ends\? \[y/N, [0-9]+ s\] "
+SHOWN = r"nono: the command asks to ([a-z ]+) ([^\r]+)\r\n"
+NOW = r"nono: allow it until this launch ends\? \[y/N, [0-9]+ s\] "
+# For a test that is not about what is typed as a question comes: its answer counts soon after the question.
+HASTY_COMMAND = (
+    os.path.join(os.path.dirname(NONO), "python"),
+    "-I",
+    "-c",
+    "import sys\n"
+    "from runtime.broker import approver\n"
+    "from runtime.cli import main\n"
+    "approver.GUARD_SECONDS = 0.1\n"
+    "sys.exit(main(sys.argv[1:]))\n",
 )
+HASTY = shlex.join(["exec", *HASTY_COMMAND])
+ASKED = SHOWN + r"nono: y and Enter allow it, [^\r]+\r\n[^\n]*\r" + NOW
 
 
 class Terminal:
     """nono at a terminal, with its standard streams elsewhere."""
 
-    def __init__(self, site: Site, *arguments: str, program: str = f"exec {NONO}", streams: str = "") -> None:
+    def __init__(
+        self,
+        site: Site,
+        *arguments: str,
+        program: str = f"exec {NONO}",
+        streams: str = "",
+        asks: bool = True,
+    ) -> None:
         self._site = site
         self.out, self._err = site.base / "out", site.base / "err"
         streams = streams or f"</dev/null >{self.out} 2>{self._err}"
         # A terminal that nobody has open has ended, to who sits at it.
-        line = (
-            f"exec 9<>/dev/tty; {program} run {shlex.join(['--capability-elevation', *arguments])} {streams}"
-        )
+        flags = ["--capability-elevation"] if asks else []
+        line = f"exec 9<>/dev/tty; {program} run {shlex.join([*flags, *arguments])} {streams}"
         self.child: pexpect.spawn[str] = pexpect.spawn(
             "/bin/sh",
             ["-c", line],
@@ -57,11 +81,22 @@ class Terminal:
     def ended(self) -> Ended:
         """Answer nothing more, and return how it ended."""
         self.child.expect(pexpect.EOF)
+        self.child.wait()  # else closing would end it, where it takes its time to be gone
         self.child.close()
         code, number = self.child.exitstatus, self.child.signalstatus
         status = code if code is not None else -(number or 0)
         stdout, stderr = (path.read_bytes() if path.exists() else b"" for path in (self.out, self._err))
         return Ended(status, stdout, stderr.decode())
+
+
+@contextlib.contextmanager
+def held(terminal: Terminal) -> Iterator[None]:
+    """Keep nono from going on meanwhile."""
+    os.kill(terminal.child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(terminal.child.pid, signal.SIGCONT)
 
 
 def decisions(record: Record) -> list[tuple[str, str, bytes]]:
@@ -76,7 +111,7 @@ def test_what_a_person_allows_is_given_and_recorded(site: Site) -> None:
     first, second = site.file("first", "one\n"), site.file("second", "two\n")
     made = site.base / "made"
     script = f"cat {first}; cat {first}; cat {second}; echo three > {made} && cat {made}; exit 7"
-    terminal = Terminal(site, "--block-net", "--", "/bin/sh", "-c", script)
+    terminal = Terminal(site, "--block-net", "--", "/bin/sh", "-c", script, program=HASTY)
     assert terminal.asked("y") == ("read", str(first))
     assert terminal.asked("") == ("read", str(second))
     assert terminal.asked("yes") == ("make", str(made))
@@ -111,7 +146,7 @@ def test_without_it_nobody_is_asked(site: Site) -> None:
 
 def test_a_grant_is_durable_before_it_is_given(site: Site) -> None:
     first = site.file("first", "one\n")
-    terminal = Terminal(site, "--", "/bin/sh", "-c", f"cat {first}; kill -STOP $$")
+    terminal = Terminal(site, "--", "/bin/sh", "-c", f"cat {first}; kill -STOP $$", program=HASTY)
     terminal.asked("y")
     wait_for(lambda: terminal.out.read_bytes() == b"one\n", "the file was given")
     entries = [entry["data"] for entry in site.entries() if entry["kind"] == "decision"]
@@ -153,11 +188,11 @@ def test_a_hostile_name_shows_nothing_of_its_own(site: Site) -> None:
     name = "\x1b[2J\r\nnono: the command asks to read harmless\x07\x9b31m\u202egnp.\ttail'\\"
     hostile = site.project / name
     hostile.write_text("hostile")
-    terminal = Terminal(site, "--", "/bin/cat", str(hostile))
+    terminal = Terminal(site, "--", "/bin/cat", str(hostile), program=HASTY)
     terminal.child.expect(r"\[y/N, [0-9]+ s\] ")
     shown = terminal.child.before or ""
     assert not set(shown) - {"\r", "\n"} & {chr(code) for code in (*range(32), *range(127, 160), 0x202E)}
-    assert shown.count("\n") == 2
+    assert shown.count("\n") == 3
     assert "harmless" in shown
     assert r"\x1b[2J\x0d\x0anono: the command asks" in shown
     terminal.child.sendline("y")
@@ -176,9 +211,73 @@ def test_what_was_typed_before_a_question_is_no_answer(site: Site) -> None:
     assert decisions(site.record()) == [("denied", "person", b"read " + os.fsencode(first))]
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.7])
+def test_what_is_typed_as_a_question_comes_is_no_answer(site: Site, delay: float) -> None:
+    """Whoever types while the command asks has not read what it asks for."""
+    first = site.file("first", "one\n")
+    terminal = Terminal(site, "--", "/bin/cat", str(first))
+    terminal.child.expect(SHOWN)
+    with held(terminal):  # on a busy machine it could ask for the answer before this has typed
+        time.sleep(delay)
+        terminal.child.send("y\n")
+    terminal.child.expect(NOW)
+    assert terminal.child.expect([r"\S", pexpect.TIMEOUT], timeout=1) == 1
+    terminal.child.send("n\n")
+    assert terminal.ended().status == 1
+    assert decisions(site.record()) == [("denied", "person", b"read " + os.fsencode(first))]
+
+
+def test_a_line_that_was_begun_as_a_question_comes_is_no_part_of_the_answer(site: Site) -> None:
+    first = site.file("first", "one\n")
+    terminal = Terminal(site, "--", "/bin/cat", str(first))
+    terminal.child.expect(SHOWN)
+    with held(terminal):
+        terminal.child.send("y")
+    terminal.child.expect(NOW)
+    terminal.child.send("\n")
+    assert terminal.ended().status == 1
+    assert decisions(site.record()) == [("denied", "person", b"read " + os.fsencode(first))]
+
+
+def test_whoever_goes_on_typing_is_asked_when_that_is_over(site: Site) -> None:
+    first = site.file("first", "one\n")
+    terminal = Terminal(site, "--", "/bin/cat", str(first))
+    terminal.child.expect(SHOWN)
+    for _ in range(60):  # for three times as long; each comes in time on a busy machine, too
+        terminal.child.send("y\n")
+        time.sleep(GUARD_SECONDS / 20)
+    assert terminal.child.expect([NOW, pexpect.TIMEOUT], timeout=0) == 1
+    terminal.child.expect(NOW)
+    terminal.child.send("y\n")
+    ended = terminal.ended()
+    assert (ended.status, ended.stdout) == (0, b"one\n")
+    assert decisions(site.record()) == [("granted", "person", b"read " + os.fsencode(first))]
+
+
+def test_launches_take_turns_at_a_terminal(site: Site) -> None:
+    """Else an answer would be for whichever read it first."""
+    first, second = site.file("first", "one\n"), site.file("second", "two\n")
+    flags = shlex.join(["run", "--capability-elevation", "--", "/bin/cat"])
+    other = f"{NONO} {flags} {second} </dev/null >{site.base}/other 2>&1"
+    program = f"({other}) & trap wait EXIT; {NONO}"
+    terminal = Terminal(site, "--", "/bin/cat", str(first), program=program)
+    asked = {}
+    for answer in ("y", "n"):
+        _, path = terminal.asked(None)
+        asked[path] = answer
+        # The other one waits, however long this one takes.
+        assert terminal.child.expect([r"\S", pexpect.TIMEOUT], timeout=1.5) == 1
+        terminal.child.sendline(answer)
+    terminal.ended()
+    said = {subject: verdict for each in site.records() for verdict, _, subject in decisions(each)}
+    verdicts = {"y": "granted", "n": "denied"}
+    assert said == {b"read " + os.fsencode(path): verdicts[answer] for path, answer in asked.items()}
+    assert asked.keys() == {str(first), str(second)}
+
+
 @pytest.mark.parametrize("answer", ["n", "", "yess", "ja", "y y", "\x04"])
 def test_everything_but_yes_is_a_refusal(site: Site, answer: str) -> None:
-    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")))
+    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")), program=HASTY)
     terminal.asked(None)
     terminal.child.send(answer if answer == "\x04" else answer + "\n")
     assert terminal.ended().status == 1
@@ -187,7 +286,7 @@ def test_everything_but_yes_is_a_refusal(site: Site, answer: str) -> None:
 
 def test_no_answer_is_a_refusal(site: Site) -> None:
     patched = (
-        "from runtime import approver\n"
+        "from runtime.broker import approver\n"
         "approver.TerminalApprover.__init__.__kwdefaults__['seconds'] = 0.5\n"
         "from runtime.cli import main\n"
         "import sys\n"
@@ -203,9 +302,9 @@ def test_no_answer_is_a_refusal(site: Site) -> None:
 
 def test_a_terminal_that_is_closed_answers_nothing(site: Site) -> None:
     """The terminal's end is a hang-up for nono, which hands it on: the command ends, with what it asked."""
-    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")))
+    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")), program=HASTY)
     terminal.asked(None)
-    terminal.child.close(force=False)
+    hang_up(terminal.child)
     wait_for(lambda: site.record().kinds[-1] == "launch.attestation", "the record is closed")
     assert site.record().outcome.get("exit") != 0
     assert "granted" not in [verdict for verdict, _, _ in decisions(site.record())]
@@ -226,7 +325,16 @@ def test_a_flood_of_questions_is_asked_in_part_and_counted(site: Site) -> None:
         "print(refused)\n"
     )
     terminal = Terminal(
-        site, "--block-net", *site.python_grants(), "--", PYTHON, "-I", "-c", script, str(place)
+        site,
+        "--block-net",
+        *site.python_grants(),
+        "--",
+        PYTHON,
+        "-I",
+        "-c",
+        script,
+        str(place),
+        program=HASTY,
     )
     for _ in range(MAX_QUESTIONS):
         terminal.asked("n")
@@ -346,7 +454,7 @@ def test_a_dry_run_tries_it(site: Site) -> None:
 
 
 def test_a_monitor_that_is_lost_ends_the_command(site: Site) -> None:
-    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")))
+    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")), program=HASTY)
     terminal.asked(None)
     (monitor,) = children(terminal.child.pid)
     os.kill(monitor, signal.SIGKILL)
@@ -363,7 +471,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_ctrl_c_while_somebody_thinks_reaches_the_command(site: Site) -> None:
-    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")))
+    terminal = Terminal(site, "--", "/bin/cat", str(site.file("first", "one\n")), program=HASTY)
     terminal.asked(None)
     terminal.child.sendcontrol("c")
     assert terminal.ended().status == 128 + signal.SIGINT
@@ -389,10 +497,58 @@ def test_from_python(site: Site) -> None:
     assert out.read_text() == "one\n0\n"
 
 
+def test_a_profile_asks_for_it(site: Site) -> None:
+    first = site.file("first", "one\n")
+    profile = site.profile(security={"capability_elevation": True, "protect_metadata": True})
+    terminal = Terminal(
+        site, "-p", str(profile), "--", "/bin/sh", "-c", f"cat {first}; chmod 600 {first}; exit 0", asks=False
+    )
+    assert terminal.asked("y") == ("read", str(first))
+    assert terminal.ended().stdout == b"one\n"
+    record = site.record()
+    assert record.intent["capability_elevation"] is True
+    assert record.start["enforcement"]["achieved"]["metadata"] is True
+    assert [verdict for verdict, _, _ in decisions(record)] == ["granted", "denied"]
+    shown = site.nono("profile", "show", str(profile)).stdout.decode()
+    assert "a person is asked about files that no grant covers" in shown
+    plain = site.base / "plain.json"
+    plain.write_text("{}")
+    differing = site.nono("profile", "diff", str(plain), str(profile))
+    assert "metadata of files changes only where the grants allow writing" in differing.stdout.decode()
+    site.tidy = False  # the index
+
+
+def test_why_says_that_a_person_is_asked(site: Site) -> None:
+    first, made = site.file("first", "one\n"), site.project / "made"
+    profile = site.profile(security={"capability_elevation": True})
+    note = b"note     a person is asked when it is opened"
+    for path, more, asked in (
+        (first, (), True),
+        (first, ("--op", "write"), True),
+        (made, ("--op", "write"), True),
+        (made, (), False),
+        (first, ("--op", "execute"), False),
+        (site.project, (), True),
+        (site.project, ("--op", "write"), False),
+        ("/dev/ptmx", (), False),
+        (site.state / "nono", (), False),
+    ):
+        said = site.nono("why", "-p", profile, "--path", path, *more)
+        assert said.status == 1, said.stdout
+        assert (note in said.stdout) is asked, (path, more, said.stdout)
+        assert note not in site.nono("why", "--path", path, *more).stdout
+    own = ("--read", sys.prefix, *site.python_grants())
+    terminal = Terminal(site, *own, "--", str(NONO), "why", "--self", "--path", str(made), "--op", "write",
+                        program=HASTY)  # fmt: skip
+    while not terminal.child.expect([NOW, pexpect.EOF]):  # it looks at what is protected, and asks to
+        terminal.child.sendline("n")
+    assert note in terminal.out.read_bytes()
+
+
 def test_metadata_and_elevation_together(site: Site) -> None:
     first = site.file("first", "one\n")
     script = f"cat {first}; chmod 600 {first}; exec 3>>{first}; cat /proc/self/fd/3 >/dev/null; exit 0"
-    terminal = Terminal(site, "--protect-metadata", "--", "/bin/sh", "-c", script)
+    terminal = Terminal(site, "--protect-metadata", "--", "/bin/sh", "-c", script, program=HASTY)
     assert terminal.asked("y") == ("read", str(first))
     assert terminal.asked("y") == ("write", str(first))
     assert terminal.ended().status == 0

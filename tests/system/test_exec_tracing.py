@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime import exec_rules, exec_tracing
+from runtime.broker import exec_tracing
+from runtime.capability import exec_rules
 from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait_for
 
 if TYPE_CHECKING:
@@ -110,6 +114,78 @@ def test_a_wider_record_is_said_of_in_the_verdict_and_shown(site: Site) -> None:
     assert "every exec seen, and only some programs allowed" in shown
     assert f"allowed {TRUE}" in shown
     assert f"granted exec {TRUE} sha256 {sha256(TRUE)[:16]}… by {SH}" in shown
+
+
+def test_what_is_executed_is_in_the_ledger_within_seconds_however_long_it_runs(site: Site) -> None:
+    """A nono that is killed takes with it what it had not written: never much, and the verdict says so."""
+    site.tidy, site.verdict = False, 3
+    for number in range(4):
+        shutil.copy(TRUE, site.project / f"program-{number}")
+    script = "for n in 0 1 2 3; do ./program-$n; sleep 1.5; done; : > done; exec sleep 600"
+    launch = site.start("run", "--trace-exec", "--allow", site.project, "--", "/bin/sh", "-c", script)
+    wait_for((site.project / "done").exists, "all have run", 60)
+    began = time.monotonic()
+    wanted = {str(site.project / f"program-{number}") for number in range(4)}
+    wait_for(lambda: wanted <= {each["subject"] for each in decided(site.record())}, "all are recorded")
+    assert time.monotonic() - began < 5
+    launch.kill()
+    verdict = site.verify().stdout.decode()
+    assert "in 1 launch the supervisor was lost meanwhile" in verdict
+    assert site.run("--", "/bin/true").status == 0
+    verdict = site.verify().stdout.decode()
+    assert "1 lost, 0 unfinished" in verdict
+    assert "in 1 launch the supervisor was lost meanwhile" in verdict
+
+
+def test_who_keeps_the_ledger_from_others_holds_up_no_signal_and_loses_no_exec(site: Site) -> None:
+    """What was executed meanwhile waits for its turn; nono, and with it whoever wants to end it, does not."""
+    script = (
+        'trap "cp told heard; exec sleep 2" TERM; echo > told; until [ -e go ]; do sleep 0.1; done;'
+        " /bin/true; while :; do sleep 0.1; done"
+    )
+    launch = site.start("run", "--trace-exec", "--allow", site.project, "--", "/bin/sh", "-c", script)
+    wait_for((site.project / "told").exists, "it runs")
+    (ledger,) = (site.state / "ledgers").glob("[!.]*.db")
+    with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (site.project / "go").touch()
+        time.sleep(2)  # twice as long as what was executed waits to be written
+        launch.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        wait_for((site.project / "heard").exists, "the signal arrives", 60)
+        assert time.monotonic() - began < 5
+        other.execute("ROLLBACK")
+    assert launch.wait().status == 0
+    record = site.record()
+    assert TRUE in {each["subject"] for each in decided(record)}
+    assert record.outcome["counts"]["decisions_dropped"] == 0
+
+
+def test_what_is_executed_while_the_ledger_is_busy_for_long_is_written_later(site: Site) -> None:
+    """It was given up for good when SQLite's patience ended, which this test has end soon."""
+    waits = "until [ -e {} ]; do sleep 0.1; done"
+    script = f"echo > told; {waits.format('go')}; /bin/true; {waits.format('on')}"
+    soon = (
+        "import sys\n"
+        "from store import ledger_file\n"
+        "from runtime.cli import main\n"
+        "ledger_file.BUSY_SECONDS = 0.5\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ("run", "--trace-exec", "--allow", site.project, "--", "/bin/sh", "-c", script)
+    launch = site.start(*arguments, program=(NONO.parent / "python", "-I", "-c", soon))
+    wait_for((site.project / "told").exists, "it runs")
+    (ledger,) = (site.state / "ledgers").glob("[!.]*.db")
+    with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (site.project / "go").touch()
+        time.sleep(4)
+        other.execute("ROLLBACK")
+    (site.project / "on").touch()
+    assert launch.wait().status == 0
+    record = site.record()
+    assert TRUE in {each["subject"] for each in decided(record)}
+    assert record.outcome["counts"]["decisions_dropped"] == 0
 
 
 def test_execs_beyond_the_record_are_counted(site: Site) -> None:
@@ -578,8 +654,8 @@ int main(void) {
     pthread_join(thread, 0);
     pid = clone(runs, stack + sizeof stack, CLONE_FS | CLONE_FILES, "./f");
     waitpid(pid, 0, __WALL);
-    clone(runs, stack + sizeof stack, CLONE_PARENT | SIGCHLD, "./e");
-    usleep(300000);
+    pid = clone(runs, stack + sizeof stack, CLONE_PARENT | SIGCHLD, "./e");
+    while (kill(pid, 0) == 0) usleep(1000); /* another process waits for it */
     return 0;
 }
 """,
@@ -602,6 +678,7 @@ signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
 pid = os.fork()
 if pid == 0:
     time.sleep(60)
+os.setpgid(pid, pid)  # a job, as shells make them: the first group of a session is not stopped by SIGTSTP
 def state():
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0]
@@ -658,9 +735,10 @@ os.write(2, b"%d" % ended)
 
 def test_a_crowd_of_execs_ends_with_its_command(site: Site) -> None:
     script = (
-        "i=0; while [ $i -lt 40 ]; do (while :; do /bin/true; done) & i=$((i+1)); done; sleep 0.5; exit 6"
+        "i=0; while [ $i -lt 40 ]; do (while :; do /bin/true; : > ran-$i; done) & i=$((i+1)); done;"
+        " set --; while [ $# -lt 40 ]; do sleep 0.5; set -- ran-*; done; exit 6"
     )
-    ended = site.shell(script, "--trace-exec")
+    ended = site.shell(script, "--trace-exec", "--allow", site.project)
     assert ended.status == 6, ended.stderr
     record = site.record()
     assert record.outcome["counts"]["execs"] > 40
@@ -763,7 +841,7 @@ def test_when_the_tracer_dies_all_that_it_traced_dies(site: Site) -> None:
 
 
 def test_a_time_out_ends_what_is_traced(site: Site) -> None:
-    times = ("--timeout", "300ms", "--timeout-grace", "200ms")
+    times = ("--timeout", "3s", "--timeout-grace", "200ms")  # after which the trap is set on any machine
     ended = site.shell("trap '' TERM; while :; do /bin/true; done", "--trace-exec", *times)
     assert ended.status == KILLED
     assert site.record().outcome["ended_by"] == "time-out"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attest import canonical
-from tests.system.conftest import IS_ROOT, NONO
+from tests.system.conftest import IS_ROOT, NONO, VERIFY
 
 if TYPE_CHECKING:
     from tests.system.conftest import Site
@@ -364,6 +364,21 @@ def test_a_dry_run_says_what_would_be_refused(site: Site) -> None:
     assert "--allow-writable-script" in refused.stderr
     assert site.run("--dry-run", "--", "no-such-command").status == 127
     assert site.run("--dry-run", "--allow", "/", "--", "/bin/true").status == 125
+
+
+@pytest.mark.parametrize("program", [(NONO, "run", "--", "/bin/true"), (VERIFY, "l.db")])
+def test_a_directory_as_standard_input_keeps_python_from_starting(
+    site: Site, program: tuple[str, ...]
+) -> None:
+    """Before anything of nono's: docs/status.md says so. Nothing is done, and nothing is called verified."""
+    directory = os.open(site.project, os.O_RDONLY)
+    try:
+        ended = site.start(program=program, stdin=directory).wait()
+    finally:
+        os.close(directory)
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert "<stdin> is a directory, cannot continue" in ended.stderr
+    assert list(site.state.parent.glob("**/*.db")) == []
 
 
 def test_signals_before_the_command_runs_end_the_launch(site: Site) -> None:

@@ -337,6 +337,21 @@ def test_an_interrupt_while_the_program_loads_leaves_no_traceback(site: Site, pr
         assert early or ended.status in (-signal.SIGINT, 0, 2, 130)
 
 
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("run", 125), ("shell", 125), ("wrap", 125), ("audit", 1), ("doctor", 1), ("", 1)],
+)
+def test_an_installation_without_its_packages_fails_as_the_help_says(
+    site: Site, command: str, status: int
+) -> None:
+    words = [command] if command else []
+    ended = site.nono(*words, program=(sys.executable, "-S", NONO))
+    assert ended.status == status
+    assert ended.lines[0].startswith("nono: nono cannot be loaded: ModuleNotFoundError: ")
+    assert ended.lines[1].startswith("nono: hint: install it again")
+    assert len(ended.lines) == 2
+
+
 # --- programs that are none -----------------------------------------------------------------------------
 
 
@@ -417,5 +432,5 @@ def test_a_launch_loads_few_packages_and_none_of_the_slow_ones(site: Site) -> No
     packages.discard("org")  # what copy looks for in Jython
     assert packages <= ours | {"_cffi_backend", "cryptography"}
     assert not names & {"logging", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
-    unused = ("runtime.cli.terminal", "runtime.hooks", "store.index")
+    unused = ("runtime.cli.terminal", "runtime.capability.hooks", "store.index")
     assert not any(name.startswith(unused) for name in names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from generate import parsers
 from tests.cli import command_lines
 from tests.system.conftest import BIN, Site
+from tests.system.readers_place import furnish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,23 +48,9 @@ def examples() -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Return a site that has what the examples name: a ledger of many entries, its key, a policy, a proof."""
+    """Return a site that has what the examples name."""
     site = Site(tmp_path_factory.mktemp("site"))
-    site.file("dist/tool.whl", "built")
-    output = ("--read", site.project / "dist", "--output", site.project / "dist/tool.whl")
-    for _ in range(4):
-        ended = site.run("--label", "run=42", *output, "--", "/bin/true")
-        assert ended.status == 0, ended.stderr
-    assert site.run("--", "/bin/false").status == 1
-    shutil.copyfile(site.config / "keys/default.pub", site.project / "ci.pub")
-    (site.project / "evidence").mkdir()
-    for name in ("ci.db", "ledger.db", "LEDGER", "evidence/a.db", "evidence/b.db"):
-        assert site.nono("audit", "snapshot", site.project / name).status == 0
-    site.file("release.toml", 'version = 1\n[[require]]\nlabels = { run = "42" }\n')
-    for name in ("build.jsonc", ".nono/build.jsonc"):
-        site.file(name, '{"filesystem": {"read": ["$WORKDIR"]}} // and no more\n')
-    site.file("mine.toml", "[launch]\nallow_cwd = true\n")
-    site.file("host.toml", "[policy]\nrequire_audit = true\n")
+    furnish(site)
     (site.home / ".config/fish/completions").mkdir(parents=True)
     yield site
     site.remove()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import kernel_denials
+from runtime.broker import kernel_denials
 from tests.system.conftest import IS_ROOT, PYTHON, missing
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.forking_command import ForkingCommand
 from tests.system.conftest import IS_ROOT, NONO, missing
 from verify import trust, verify
 
@@ -29,6 +30,8 @@ CHANGING = (
     "openat", "pwrite64", "write", "ftruncate", "fdatasync", "fsync", "fallocate", "link", "unlink", "mkdir",
 )  # fmt: skip
 _CALL = re.compile(r"^(\w+)\(")
+# The installed command, as its script starts it.
+LOADED = "from runtime.cli import main\nimport runtime.cli.run"
 _OF_A_LEDGER = re.compile(r"/nono/(ledgers|heads|turns)\b")
 
 
@@ -44,8 +47,9 @@ class Point:
 class Faults:
     """Launches under strace, each with a state directory of its own, all with one key."""
 
-    def __init__(self, site: Site, template: Path | None) -> None:
+    def __init__(self, site: Site, template: Path | None, starts: ForkingCommand) -> None:
         self._site = site
+        self._starts = starts
         self._template = template
 
     def points(self) -> list[Point]:
@@ -64,7 +68,7 @@ class Faults:
                     found.append(Point(match[1], counts[match[1]], line))
         return found
 
-    def inject(self, name: str, point: Point, what: str) -> subprocess.CompletedProcess[bytes]:
+    def inject(self, name: str, point: Point, what: str) -> subprocess.CompletedProcess[str]:
         """Launch with a fault at one point."""
         self._prepare(name)
         return self._launch(
@@ -84,7 +88,7 @@ class Faults:
         # The verifier as a library, whose code is that of the command: hundreds of times its start is long.
         return verify(ledger, pins=trust.load(self._site.environment)).exit
 
-    def again(self, name: str) -> subprocess.CompletedProcess[bytes]:
+    def again(self, name: str) -> subprocess.CompletedProcess[str]:
         """Launch once more, without a fault."""
         return self._launch(name, [])
 
@@ -96,27 +100,25 @@ class Faults:
         if self._template is not None:
             shutil.copytree(self._template, self._state(name))
 
-    def _launch(self, name: str, tracer: list[str]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*tracer, NONO, "run", "--", "/bin/true"],
+    def _launch(self, name: str, tracer: list[str]) -> subprocess.CompletedProcess[str]:
+        return self._starts.run(
+            *("run", "--", "/bin/true"),
             env={**self._site.environment, "XDG_STATE_HOME": str(self._state(name))},
             cwd=self._site.project,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
+            strace=tracer,
         )
 
 
 @pytest.fixture(params=["a new ledger", "a ledger that has launches"])
-def faults(bare_site: Site, request: pytest.FixtureRequest) -> Faults:
+def faults(bare_site: Site, request: pytest.FixtureRequest) -> Iterator[Faults]:
     bare_site.environment["TMPDIR"] = str(bare_site.temporary)
     assert bare_site.run("--", "/bin/true").status == 0  # makes the key and the filter
     template = None
     if request.param != "a new ledger":
         template = bare_site.base / "template"
         shutil.copytree(bare_site.state.parent, template)
-    return Faults(bare_site, template)
+    with ForkingCommand(LOADED, bare_site.environment) as starts:
+        yield Faults(bare_site, template, starts)
 
 
 def test_killed_at_any_call_the_ledger_holds_and_the_next_launch_works(faults: Faults) -> None:
@@ -159,8 +161,8 @@ def test_refused_at_any_call_the_ledger_holds_and_nothing_is_acknowledged(faults
         verdict = faults.verify(name)
         again = faults.again(name)
         after = faults.verify(name)
-        complaint = b"Traceback" in done.stderr or (done.returncode and b"nono: " not in done.stderr)
-        acknowledged = b"recorded launch" in done.stderr
+        complaint = "Traceback" in done.stderr or (done.returncode and "nono: " not in done.stderr)
+        acknowledged = "recorded launch" in done.stderr
         if (
             complaint
             or done.returncode not in (0, 125)
@@ -207,6 +209,77 @@ def test_a_command_that_fills_the_disk_cannot_suppress_its_outcome(site: Site, s
     (record,) = site.records(ledger)
     assert record.kinds == ["launch.intent", "launch.start", "launch.outcome", "launch.attestation"]
     assert record.outcome["exit"] == 5
+    assert site.verify(ledger).status == 0
+
+
+def fill(disk: Path) -> None:
+    """Write until there is no room for one byte more."""
+    with open(disk / "fill", "wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+
+
+def test_what_cannot_be_read_on_a_full_disk_says_so_and_what_reads_it(site: Site, small_disk: Path) -> None:
+    """SQLite calls it an I/O error: a reader needs room for shared memory beside the ledger."""
+    ledger = small_disk / "l.db"
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+    fill(small_disk)
+    for command in (("audit", "tail"), ("audit", "list"), ("ledger", "info"), ("audit", "snapshot", "s.db")):
+        ended = site.nono(*command, "--ledger", ledger)
+        assert (ended.status, ended.stdout) == (1, b"")
+        assert ended.lines == [
+            f"nono: cannot read {ledger}: no space left for l.db-shm, which a reader needs beside it",
+            f"nono: hint: free some space on that file system; nono-verify {ledger} reads it as it is",
+        ]
+    assert site.verify(ledger).status == 0
+    assert site.run("--", "/bin/true").status == 0
+    ended = site.nono("audit", "list", env={"XDG_CACHE_HOME": str(small_disk)})
+    assert (ended.status, ended.stdout) == (1, b"")
+    assert "index" in ended.lines[0]
+    assert ended.lines[1].startswith(
+        "nono: hint: free some space on that file system, or have it elsewhere: "
+    )
+    (small_disk / "fill").unlink()
+    for command in (("audit", "tail"), ("audit", "list")):
+        assert site.nono(*command, "--ledger", ledger, env={"XDG_CACHE_HOME": str(small_disk)}).status == 0
+
+
+def test_a_command_that_is_refused_again_and_again_on_a_full_disk_cannot_suppress_its_outcome(
+    site: Site, small_disk: Path
+) -> None:
+    """Each commit of what was decided would take from the room that is kept for the outcome.
+
+    That there are many in a short time is the test's doing: there is one in a second.
+    """
+    ledger, work = small_disk / "ledger" / "l.db", small_disk / "work"
+    work.mkdir()
+    programs = site.project / "programs"
+    programs.mkdir()
+    for number in range(252):
+        shutil.copy("/bin/true", programs / str(number))
+    fill = (
+        "for size in 65536 4096 1; do dd if=/dev/zero of=fill-$size bs=$size 2>/dev/null; done;"
+        f" for n in {programs}/*; do $n; sleep 0.02; done; exit 5"
+    )
+    often = (
+        "import sys\n"
+        "from runtime.processes import supervision\n"
+        "from runtime.cli import main\n"
+        "supervision._PAUSE_SECONDS = 0.01\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    flags = ("--ledger", ledger, "--workdir", work, "--allow", work, "--read", programs, "--trace-exec")
+    launch = ("run", *flags, "--", "/bin/sh", "-c", fill)
+    ended = site.start(*launch, program=(NONO.parent / "python", "-I", "-c", often)).wait()
+    assert ended.status == 5, ended.stderr
+    (record,) = site.records(ledger)
+    assert record.kinds[-2:] == ["launch.outcome", "launch.attestation"]
+    assert record.outcome["exit"] == 5
+    # What could not be written while it ran was written, or counted, at the end.
+    counts = record.outcome["counts"]
+    assert counts["decisions"] + counts["decisions_dropped"] == 254  # and dd, and sleep
     assert site.verify(ledger).status == 0
 
 

@@ -2,22 +2,99 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
-from typing import TYPE_CHECKING, Any
+import subprocess
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.system.conftest import NONO, wait_for
+from attest import extras
+from runtime.launcher.mcp_bounds import MOST_INPUT, MOST_LINE, MOST_WAITING
+from tests.system.conftest import NONO, TIMEOUT_SECONDS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from tests.system.conftest import Site
+    from tests.system.conftest import Ended, Site
+
+
+class Peer:
+    """A client that says what no client should, line by line."""
+
+    def __init__(self, site: Site, *flags: str) -> None:
+        self._running = site.start("mcp", *flags, stdin=subprocess.PIPE)
+        assert self._running.process.stdin is not None
+        assert self._running.process.stdout is not None
+        self._stdin, self._stdout = self._running.process.stdin, self._running.process.stdout
+        self._heard = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._running.process.returncode is None:
+            self._running.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def greet(self) -> None:
+        """Do what comes first."""
+        who = {"name": "t", "version": "1"}
+        asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": who}
+        self.ask(0, "initialize", asked)
+        assert self.answer()["id"] == 0
+        self.tell("notifications/initialized")
+
+    def write(self, data: bytes) -> None:
+        self._stdin.write(data)
+        self._stdin.flush()
+
+    def tell(self, method: str, params: dict[str, Any] | None = None, **more: object) -> None:
+        message = {
+            "jsonrpc": "2.0",
+            "method": method,
+            **({} if params is None else {"params": params}),
+            **more,
+        }
+        self.write(json.dumps(message).encode() + b"\n")
+
+    def ask(self, number: object, method: str, params: dict[str, Any] | None = None) -> None:
+        self.tell(method, params, id=number)
+
+    def call(self, number: object, script: str, **arguments: object) -> None:
+        """Call the tool with a shell script."""
+        given = {"command": ["/bin/sh", "-c", script], **arguments}
+        self.ask(number, "tools/call", {"name": "exec", "arguments": given})
+
+    def answer(self) -> dict[str, Any]:
+        """Return the next answer."""
+        poll = select.poll()
+        poll.register(self._stdout, select.POLLIN)
+        while b"\n" not in self._heard:
+            assert poll.poll(TIMEOUT_SECONDS * 1_000), "no answer"
+            piece = os.read(self._stdout.fileno(), 65_536)
+            assert piece, "it has ended"
+            self._heard += piece
+        line, _, self._heard = self._heard.partition(b"\n")
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    def hang_up(self) -> Ended:
+        """Say no more, and see how it ends."""
+        self._stdin.close()
+        return self.wait()
+
+    def wait(self) -> Ended:
+        """See how it ends by itself."""
+        self._running.process.stdin = None
+        return self._running.wait()
 
 
 def ask(site: Site, work: Callable[[Client], Awaitable[Any]], *flags: str | Path) -> Any:  # whatever that has
@@ -76,6 +153,163 @@ def test_calls_run_at_the_same_time(site: Site) -> None:
         return exits
 
     assert ask(site, work, "--allow", ".", "--timeout", "30") == [0, 0]
+
+
+def test_so_many_calls_run_at_once_and_all_are_answered(site: Site) -> None:
+    script = ": > at-once/$$; ls at-once | wc -l; sleep 0.1; rm at-once/$$"
+    (site.project / "at-once").mkdir()
+
+    async def work(client: Client) -> list[int]:
+        counted = []
+
+        async def one() -> None:
+            counted.append(int((await execute(client, "/bin/sh", "-c", script))["stdout"]))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(64):
+                group.start_soon(one)
+        return counted
+
+    counted = ask(site, work, "--allow", ".", "--block-net")
+    assert len(counted) == 64
+    assert 1 < max(counted) <= 8
+    assert [record.kinds[-1] for record in site.records()] == ["launch.attestation"] * 64
+
+
+def test_calls_wait_in_the_order_in_which_they_came(site: Site) -> None:
+    with Peer(site, "--allow", ".", "--calls-at-once", "1") as peer:
+        peer.greet()
+        peer.call(1, "until [ -e go ]; do sleep 0.01; done")
+        for number in range(2, 12):
+            peer.call(number, f"echo {number} >> order")
+        (site.project / "go").touch()
+        assert [peer.answer()["id"] for _ in range(11)] == list(range(1, 12))
+        assert peer.hang_up().status == 0
+    assert (site.project / "order").read_text().split() == [str(number) for number in range(2, 12)]
+
+
+def test_a_call_that_waits_and_is_cancelled_is_never_launched(site: Site) -> None:
+    with Peer(site, "--allow", ".", "--calls-at-once", "1") as peer:
+        peer.greet()
+        peer.call(1, "until [ -e go ]; do sleep 0.01; done")
+        peer.call(2, ": > launched")
+        peer.call(3, "exit 3")
+        peer.tell("notifications/cancelled", {"requestId": 2})
+        peer.ask(4, "ping")
+        assert peer.answer()["id"] == 4
+        (site.project / "go").touch()
+        assert [peer.answer()["id"] for _ in range(2)] == [1, 3]
+        assert peer.hang_up().status == 0
+    assert not (site.project / "launched").exists()
+    assert [record.outcome["exit"] for record in site.records()] == [0, 3]
+
+
+def test_more_than_can_wait_is_refused_at_once(site: Site) -> None:
+    with Peer(site, "--allow", ".", "--calls-at-once", "1") as peer:
+        peer.greet()
+        peer.call(0, ": > ready; exec sleep 600")
+        wait_for((site.project / "ready").exists, "the first runs")
+        for number in range(1, MOST_WAITING + 3):
+            peer.call(number, ": > launched")
+        for number in (MOST_WAITING + 1, MOST_WAITING + 2):
+            said = peer.answer()
+            assert said["id"] == number
+            assert said["result"]["isError"] is True
+            assert "1 calls run, and 256 wait already" in said["result"]["content"][0]["text"]
+            assert "[usage.busy]" in said["result"]["content"][0]["text"]
+        assert peer.hang_up().status == 0
+    assert not (site.project / "launched").exists()
+    (record,) = site.records()
+    assert record.outcome["ended_by"] == "cancelled"
+
+
+def test_what_waits_is_bounded_in_bytes_as_well(site: Site) -> None:
+    with Peer(site, "--allow", ".", "--calls-at-once", "1") as peer:
+        peer.greet()
+        peer.call(0, ": > ready; exec sleep 600")
+        wait_for((site.project / "ready").exists, "the first runs")
+        for number in range(1, 6):
+            peer.call(number, ": > launched", input="x" * MOST_INPUT)
+        said = peer.answer()
+        assert said["id"] == 5
+        assert "1 calls run, and 4 wait already" in said["result"]["content"][0]["text"]
+        assert peer.hang_up().status == 0
+    assert not (site.project / "launched").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "257", "many"])
+def test_a_number_of_calls_that_is_none_is_refused(site: Site, number: str) -> None:
+    ended = site.nono("mcp", "--calls-at-once", number)
+    assert ended.status == 2
+    assert "--calls-at-once" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_line_without_end_ends_the_server_and_closes_every_record(site: Site) -> None:
+    with Peer(site, "--allow", ".") as peer:
+        peer.greet()
+        peer.call(1, ": > ready; exec sleep 600")
+        wait_for((site.project / "ready").exists, "the call runs")
+        piece = b"x" * (1 << 20)
+        with contextlib.suppress(BrokenPipeError):  # it has had enough
+            for _ in range(MOST_LINE // len(piece) + 1):
+                peer.write(piece)
+        ended = peer.wait()
+    assert ended.status == 1
+    assert ended.lines[-1] == f"nono: the client has sent a line of more than {MOST_LINE:,} characters"
+    assert all(line.startswith("nono: ") for line in ended.lines)
+    assert site.record().outcome["ended_by"] == "cancelled"
+    assert site.record().kinds[-1] == "launch.attestation"
+
+
+def test_garbage_is_passed_over_and_calls_are_answered_all_the_same(site: Site) -> None:
+    garbage = (
+        *(b"\n", b"{\n", b"[]\n", b"null\n", b"\xff\xfe\0\n", b'{"jsonrpc":"1.0"}\n', b"[" * 100_000 + b"\n"),
+        b'{"jsonrpc":"2.0","id":{},"method":"tools/call"}\n',
+        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":[1]}}\n',
+        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":7}\n',
+        b'{"jsonrpc":"2.0","id":99,"result":{}}\n',
+        b'{"jsonrpc":"2.0","id":99,"error":{"code":"no","message":0}}\n',
+    )
+    with Peer(site) as peer:
+        peer.greet()
+        for data in garbage:
+            peer.write(data)
+        for params in (None, {}, {"name": 1}, {"name": "exec"}, {"name": "exec", "arguments": []}):
+            peer.ask("odd", "tools/call", params)
+            said = peer.answer()
+            assert said["id"] == "odd"
+            assert "error" in said or said["result"]["isError"] is True
+        peer.ask("none", "no/such/method")
+        assert "error" in peer.answer()
+        peer.call(1, "exit 7")
+        said = peer.answer()
+        assert (said["id"], said["result"]["structuredContent"]["exit"]) == (1, 7)
+        ended = peer.hang_up()
+    assert ended.status == 0
+    assert "Traceback" not in ended.stderr
+    assert [record.outcome["exit"] for record in site.records()] == [7]
+
+
+def test_two_calls_of_one_number_are_two_launches(site: Site) -> None:
+    with Peer(site, "--allow", ".") as peer:
+        peer.greet()
+        peer.call(1, "until [ -e go ]; do sleep 0.01; done; exit 3")
+        peer.call(1, ": > go; exit 4")
+        exits = sorted(peer.answer()["result"]["structuredContent"]["exit"] for _ in range(2))
+        assert peer.hang_up().status == 0
+    assert exits == [3, 4]
+    assert sorted(record.outcome["exit"] for record in site.records()) == exits
+
+
+def test_a_client_that_hangs_up_ends_what_runs_and_what_waits(site: Site) -> None:
+    with Peer(site, "--allow", ".", "--calls-at-once", "2") as peer:
+        peer.greet()
+        for number in range(6):
+            peer.call(number, f": > ready{number}; exec sleep 600")
+        wait_for(lambda: all((site.project / f"ready{n}").exists() for n in range(2)), "two run")
+        assert peer.hang_up().status == 0
+    assert [record.outcome["ended_by"] for record in site.records()] == ["cancelled"] * 2
 
 
 def test_no_call_gets_more_than_the_server_was_given(site: Site) -> None:
@@ -146,8 +380,6 @@ def test_a_cancelled_call_ends_its_command_and_closes_its_record(site: Site) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_server_that_is_told_to_end_closes_every_record(site: Site, number: signal.Signals) -> None:
-    import subprocess
-
     running = site.start("mcp", "--allow", ".", stdin=subprocess.PIPE)
     assert running.process.stdin is not None
     initialize = {
@@ -184,7 +416,7 @@ def test_without_its_package_it_says_how_to_get_it(site: Site) -> None:
     assert ended.lines[0].startswith(
         "nono: the Model Context Protocol needs a package that is not installed: mcp"
     )
-    assert "pip install 'nono-attest[mcp]'" in ended.stderr
+    assert ended.lines[1] == f"nono: hint: {extras.hint('mcp')}"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])

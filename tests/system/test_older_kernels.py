@@ -39,8 +39,9 @@ def kernel(abi: int) -> tuple[Argument, ...]:
 # Makes a ruleset of each ABI, with all that it knows, and says which of them this kernel takes.
 RULESETS = """\
 import json, sys
-from runtime import landlock_rules, syscalls
-from runtime.capabilities import Network
+from runtime.kernel import syscalls
+from runtime.sandbox import landlock_rules
+from runtime.capability.capabilities import Network
 from runtime.errors import EnforcementError
 took, ports = [], []
 for abi in range(1, 8):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -130,12 +131,31 @@ def test_doctor_says_the_same_to_a_machine(site: Site) -> None:
     assert document["features"]["filesystem"]["enforced"] == start["enforcement"]["achieved"]["filesystem"]
 
 
-def test_doctor_without_a_cache_says_so(site: Site) -> None:
+def test_doctor_without_a_cache_says_so_and_that_launches_do_without(site: Site) -> None:
+    """Exit code 1 means that they are refused, and they are not."""
     place = site.base / "file"
     place.write_text("")
-    ended = site.nono("doctor", env={"XDG_CACHE_HOME": str(place)})
+    variables = {"XDG_CACHE_HOME": str(place)}
+    assert site.run("--", "/bin/true", env=variables).status == 0
+    ended = site.nono("doctor", env=variables)
+    assert (ended.status, ended.stderr) == (0, "")
+    said = ended.stdout.decode()
+    where = f"cache      {place}/nono cannot be used ({os.strerror(errno.ENOTDIR)}): each launch takes longer"
+    assert f"{where}\n           hint: make it writable, or set XDG_CACHE_HOME\n" in said
+    assert said.endswith("launches can be enforced here\n")
+    document = json.loads(site.nono("doctor", "--json", env=variables).stdout)
+    assert document["cache"] == {"path": f"{place}/nono", "error": os.strerror(errno.ENOTDIR)}
+    assert document["able"]
+    assert json.loads(site.nono("doctor", "--json").stdout)["cache"]["error"] is None
+
+
+def test_doctor_where_the_cache_lies_in_a_grant_says_what_launches_say(site: Site) -> None:
+    variables = {"XDG_CACHE_HOME": "/proc"}
+    refused = site.run("--no-audit", "--", "/bin/true", env=variables)
+    assert refused.status == 125
+    ended = site.nono("doctor", env=variables)
     assert ended.status == 1
-    assert "XDG_CACHE_HOME" in ended.stderr
+    assert ended.lines[0] == refused.lines[0]
 
 
 def test_doctor_inside_a_sandbox_that_forbids_landlock_says_no(site: Site) -> None:

@@ -64,8 +64,8 @@ def test_a_path_through_what_is_no_directory_is_said(site: Site) -> None:
 def test_a_sparse_giant_does_not_stall_the_record(site: Site) -> None:
     site.verdict = 3
     began = time.monotonic()
-    assert one(site, "truncate -s 1T out") in ({"unhashed": "too-slow"}, {"unhashed": "too-large"})
-    assert time.monotonic() - began < 110
+    assert one(site, "truncate -s 1T out") == {"unhashed": "too-large"}
+    assert time.monotonic() - began < 20
     (site.project / "out").unlink()
 
 

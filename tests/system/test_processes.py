@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from runtime.supervision import FORWARDED_ALONE
-from tests.system.conftest import NONO, PYTHON, wait_for
+from runtime.processes.supervision import FORWARDED_ALONE
+from tests.system.conftest import NONO, PYTHON, TIMEOUT_SECONDS, wait_for
 
 if TYPE_CHECKING:
     from tests.system.conftest import Site
 
-# Counts what it gets, says so in a file, and ends a moment after the first.
+# Counts what it gets, says so in a file, and ends a moment after it has as many as it is to get.
 COUNTER = """\
 import os, signal, sys, time
 got = []
+wanted = int(sys.argv[1])
 for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2"):
     number = signal.Signals["SIG" + name]
     signal.signal(number, lambda number, frame: got.append(number))
 open("ready", "w").close()
-while not got:
+while len(got) < wanted:
     time.sleep(0.01)
 time.sleep(0.5)
 with open("got", "w") as file:
@@ -36,9 +37,10 @@ sys.exit(40 + len(got))
 """
 
 
-def counter(site: Site) -> list[str]:
+def counter(site: Site, wanted: int = 1) -> list[str]:
     return [
-        "run", "--allow", str(site.project), *site.python_grants(), "--", PYTHON, "-I", "-c", COUNTER,
+        "run", "--allow", str(site.project), *site.python_grants(),
+        "--", PYTHON, "-I", "-c", COUNTER, str(wanted),
     ]  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def test_a_command_that_a_signal_ends_gives_its_number(site: Site) -> None:
 
 
 def test_different_signals_all_arrive(site: Site) -> None:
-    launch = site.start(*counter(site))
+    launch = site.start(*counter(site, 3))
     wait_for((site.project / "ready").exists, "the command is ready")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         launch.process.send_signal(number)
@@ -104,12 +106,13 @@ def test_stop_and_continue_do_not_end_a_launch(site: Site) -> None:
         "--",
         "/bin/sh",
         "-c",
-        "echo $$ > pid.new; mv pid.new pid; sleep 0.3; exit 8",
+        "echo $$ > pid.new; mv pid.new pid; until [ -e go ]; do sleep 0.02; done; exit 8",
     )
     wait_for((site.project / "pid").exists, "the command runs")
     pid = int((site.project / "pid").read_text())
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(0.5)
+    (site.project / "go").touch()
+    time.sleep(0.5)  # for what must not happen
     assert launch.process.poll() is None
     os.kill(pid, signal.SIGCONT)
     assert launch.wait().status == 8
@@ -124,7 +127,7 @@ def spawn(site: Site, *arguments: str) -> pexpect.spawn:
         list(arguments),
         env=site.environment,
         cwd=str(site.project),
-        timeout=20,
+        timeout=TIMEOUT_SECONDS,
         encoding="utf-8",
         use_poll=True,
     )
@@ -132,6 +135,7 @@ def spawn(site: Site, *arguments: str) -> pexpect.spawn:
 
 def ended_with(child: pexpect.spawn) -> int:
     child.expect(pexpect.EOF)
+    child.wait()  # else closing would end it, where it takes its time to be gone
     child.close()
     assert child.exitstatus is not None
     return int(child.exitstatus)
@@ -148,7 +152,7 @@ def test_a_key_at_the_terminal_reaches_the_command_once(site: Site, key: str, nu
 
 
 def test_closing_the_terminal_reaches_the_command_once(site: Site) -> None:
-    """nono is the session's leader, and both are in its foreground group: the kernel tells both."""
+    """The kernel tells nono, the session's leader, and nono sees it by itself, too."""
     terminal, end = os.openpty()
     launch = site.start(*counter(site), stdin=end, stdout=end, preexec=lambda: os.login_tty(end))
     os.close(end)
@@ -177,7 +181,7 @@ def test_a_stop_at_the_terminal_and_fg(site: Site) -> None:
         ["--norc", "--noprofile", "-i"],
         env={**site.environment, "PS1": "prompt> "},
         cwd=str(site.project),
-        timeout=20,
+        timeout=TIMEOUT_SECONDS,
         encoding="utf-8",
         use_poll=True,
     )
@@ -190,13 +194,15 @@ def test_a_stop_at_the_terminal_and_fg(site: Site) -> None:
     shell.sendline("echo shell $((40 + 2))")
     shell.expect("shell 42")
     shell.sendline("fg")
-    time.sleep(0.2)
+    shell.expect("run --allow")  # the shell says what goes on
     (site.project / "go").touch()
     shell.expect("command done")
+    shell.expect("prompt> ")  # what is typed before it is nono's to hand on, to a command that has ended
     shell.sendline("echo status $?")
     shell.expect("status 4")
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
+    shell.wait()
     shell.close()
     assert site.record().outcome["exit"] == 4
 
@@ -419,9 +425,9 @@ def test_a_stream_that_is_read_only_cannot_be_written_through_proc(site: Site) -
     assert source.read_text() == "line\n"
 
 
-def test_the_command_starts_in_a_group_of_its_own_without_a_terminal(site: Site) -> None:
-    ended = site.python("import os; print(os.getpgrp() == os.getpid(), os.getsid(0))")
-    assert ended.stdout.split() == [b"True", str(os.getsid(0)).encode()]
+def test_the_command_starts_in_a_session_of_its_own_without_a_terminal(site: Site) -> None:
+    ended = site.python("import os; print(os.getpgrp() == os.getsid(0) == os.getpid())")
+    assert ended.stdout == b"True\n"
 
 
 def test_nothing_of_nono_shows_in_what_the_command_sees_of_itself(site: Site) -> None:

@@ -119,6 +119,7 @@ def test_a_user_works_in_it(terminals: Terminals) -> None:
     said, status = ended(terminal)
     assert status == 9
     assert b"Permission denied" in said
+    assert b"run it again" not in said  # a user's work is nothing to be done again
     assert (site.project / "file").read_text() == "made\n"
     record = site.record()
     assert record.outcome["exit"] == 9

@@ -147,6 +147,37 @@ def test_what_is_forbidden_and_what_is_fixed(host: Host) -> None:
         assert site.verify(ledger, "--policy", policy).status == status
 
 
+def test_who_supervises_is_the_hosts_to_say(host: Host) -> None:
+    """Of flags and of profiles alike, and beside a manifest; a direct launch, which cannot, is refused."""
+    site = host.site
+    asking = site.profile(security={"capability_elevation": True})
+    mode = ("--read", site.project, "--", "/bin/chmod", "600", site.file("file"))
+    assert host.run(*mode).status == 0
+    assert host.code("--capability-elevation", *ECHO, preexec=os.setsid) == "elevation.terminal"
+    assert host.code("-p", asking, *ECHO, preexec=os.setsid) == "elevation.terminal"
+    for name in ("protect_metadata", "trace_exec"):
+        host.says(f"{name} = true")
+        direct = site.nono("wrap", *ECHO, program=host.program)
+        assert direct.status == 125
+        who = f"policy.{name} of the host's configuration, /etc/nono/config.toml,"
+        assert f"{who} is for supervised launches alone" in direct.stderr
+    host.says("forbid_elevation = true\nprotect_metadata = true\ntrace_exec = true")
+    assert host.code("--capability-elevation", *ECHO) == "system.elevation"
+    assert host.code("-p", asking, *ECHO) == "system.elevation"
+    ended = host.run(*mode)
+    assert ended.status == 1
+    record = site.records()[-1]
+    assert record.start["enforcement"]["achieved"]["metadata"] is True
+    assert record.start["execs"] == {"tracing": "trace"}
+    planned = site.run("--dry-run", "--json", "--block-net", *ECHO)
+    manifest = site.file("manifest.json", json.dumps(json.loads(planned.stdout)["manifest"]))
+    assert host.code("--config", manifest, *ECHO) == ""
+    assert site.records()[-1].start["enforcement"]["achieved"]["metadata"] is True
+    host.says('protect_metadata = true\nminimum_profile = "ci-strict"\ngrants = "profile-only"')
+    assert host.code(*ECHO) == ""
+    assert host.code("--protect-metadata", *ECHO) == ""
+
+
 def test_the_users_defaults_give_way(host: Host) -> None:
     site = host.site
     ledger = site.base / "fixed.db"
@@ -236,6 +267,7 @@ def test_nothing_beyond_the_profile(host: Host) -> None:
         (("--allow-file", "/dev/null"), "system.grants"),
         (("--allow-cwd",), "system.grants"),
         (("--bypass-protection", "~/.ssh"), "system.grants"),
+        (("--allow-sysv-ipc",), "system.grants"),
         (("--block-net",), ""),
         (("--allow-connect-port", "443"), ""),
         (("--label", "a=b"), ""),
@@ -243,8 +275,8 @@ def test_nothing_beyond_the_profile(host: Host) -> None:
         assert host.code(*flags, *ECHO) == code, flags
     narrower = site.profile(extends=company, network={"block": True})
     assert host.code("-p", narrower, *ECHO) == ""
-    wider = site.profile(extends=company, filesystem={"read": [str(site.project)]})
-    assert host.code("-p", wider, *ECHO) == "system.grants"
+    for more in ({"filesystem": {"read": [str(site.project)]}}, {"ipc": {"sysv": True}}):
+        assert host.code("-p", site.profile(extends=company, **more), *ECHO) == "system.grants"
 
 
 def test_a_launch_inside_of_a_launch_cannot_read_it_and_is_refused(host: Host) -> None:

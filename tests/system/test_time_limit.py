@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.system.conftest import Argument, Site
 
 SHORT = ("--timeout", "300ms")
+PREPARED = ("--timeout", "3s")
+"""Of a command that has to be ready when it is told: on a busy machine that takes a while."""
 # Each turn is short: a shell acts on a signal when what it waits for has ended.
 FOR_EVER = "while :; do sleep 0.02; done"
 
@@ -44,7 +46,8 @@ def test_a_command_that_takes_too_long_is_told_to_end(site: Site) -> None:
 
 
 def test_how_it_exits_then_is_its_own_affair(site: Site) -> None:
-    ended, status = site.status(*SHORT, "--", "/bin/sh", "-c", f"trap 'echo told; exit 7' TERM; {FOR_EVER}")
+    script = f"trap 'echo told; exit 7' TERM; {FOR_EVER}"
+    ended, status = site.status(*PREPARED, "--", "/bin/sh", "-c", script)
     assert (ended.status, ended.stdout) == (7, b"told\n")
     assert (status["exit"], status["ended_by"]) == (7, "time-out")
     assert site.record().outcome["ended_by"] == "time-out"
@@ -71,11 +74,11 @@ STUBBORN = {
 
 @pytest.mark.parametrize("script", STUBBORN.values(), ids=STUBBORN)
 def test_who_does_not_end_is_ended_with_all_that_it_left(site: Site, script: str) -> None:
-    flags = (*SHORT, "--timeout-grace", "200ms", "--allow", str(site.project))
+    flags = (*PREPARED, "--timeout-grace", "200ms", "--allow", str(site.project))
     ended, status = site.status(*flags, "--", "/bin/sh", "-c", script)
     assert ended.status == 128 + signal.SIGKILL
     assert (status["signal"], status["ended_by"]) == (signal.SIGKILL, "time-out")
-    assert site.record().start["limits"] == {"timeout_grace_ms": 200, "timeout_ms": 300}
+    assert site.record().start["limits"] == {"timeout_grace_ms": 200, "timeout_ms": 3_000}
     assert site.record().outcome["counts"]["survivors_left"] == 0
     assert site.processes() == []
 
@@ -87,9 +90,8 @@ def test_all_that_it_started_is_told_wherever_it_went(site: Site) -> None:
         "while [ ! -e there ]; do sleep 0.02; done\n"
         "trap 'while [ ! -s orphan ]; do sleep 0.02; done; exit 0' TERM\n" + FOR_EVER
     )
-    # Longer than the others: both have to be there when they are told.
     ended, status = site.status(
-        "--timeout", "3s", "--timeout-grace", "1m", "--allow", site.project, "--", "/bin/sh", "-c", script
+        *PREPARED, "--timeout-grace", "1m", "--allow", site.project, "--", "/bin/sh", "-c", script
     )
     assert (ended.status, status["ended_by"]) == (0, "time-out")
     assert read(site.project / "orphan") == "told\n"
@@ -115,9 +117,11 @@ def test_it_holds_while_nono_is_stopped(site: Site) -> None:
 def test_it_holds_when_the_monitor_does_nothing(site: Site) -> None:
     """Such as one that reads from a file system that does not answer."""
     code = (
-        "import sys\nfrom runtime import launch, supervision\n"
+        "import sys\nfrom runtime import launch; from runtime.processes import supervision\n"
+        # How long it may do nothing before it is noticed, and then before it is given up.
         "supervision._PATIENCE_SECONDS = 0.5\n"
-        "result = launch(['/bin/sh', '-c', sys.argv[1]], timeout='2s', timeout_grace='1ms', allow=['.'])\n"
+        "supervision._END_SECONDS = 1.0\n"
+        "result = launch(['/bin/sh', '-c', sys.argv[1]], timeout='3s', timeout_grace='1ms', allow=['.'])\n"
         "print(result.exit_status, result.ended_by, flush=True)\n"
     )
     process = subprocess.Popen(

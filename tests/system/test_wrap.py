@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime import direct
 from runtime.cli import command_parser, wrap
 from runtime.errors import LaunchError
-from runtime.request import LaunchRequest
+from runtime.launcher import direct
+from runtime.policy.request import LaunchRequest
 from tests.system.conftest import NONO, PYTHON, is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -351,27 +351,66 @@ def test_what_needs_a_supervisor_is_refused_by_name(site: Site, flag: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("part", "named"),
+    ("part", "key", "flag"),
     [
-        ({"limits": {"memory": "64M"}}, "--memory"),
-        ({"limits": {"timeout": "9s"}}, "--timeout"),
-        ({"execs": {"trace": True}}, "--trace-exec"),
-        ({"execs": {"allow": ["/usr"]}}, "--exec-allow"),
-        ({"filesystem": {"unix_socket": ["/run/socket"]}}, "--allow-unix-socket"),
-        ({"network": {"listen_port": [3047]}}, "--listen-port"),
-        ({"network": {"open_port": [3047]}}, "--open-port"),
-        ({"session_hooks": {"before": {"script": "HOOK"}}}, "session_hooks"),
-        ({"session_hooks": {"after": {"script": "HOOK"}}}, "session_hooks"),
+        ({"limits": {"memory": "64M"}}, "limits.memory", "--memory"),
+        ({"limits": {"timeout": "9s"}}, "limits.timeout", "--timeout"),
+        ({"execs": {"trace": True}}, "execs.trace", "--trace-exec"),
+        ({"execs": {"allow": ["/usr"]}}, "execs.allow", "--exec-allow"),
+        ({"security": {"protect_metadata": True}}, "security.protect_metadata", "--protect-metadata"),
+        (
+            {"security": {"capability_elevation": True}},
+            "security.capability_elevation",
+            "--capability-elevation",
+        ),
+        ({"filesystem": {"unix_socket": ["/run/socket"]}}, "filesystem.unix_socket", "--allow-unix-socket"),
+        (
+            {"filesystem": {"unix_socket_dir_bind": ["/run/user"]}},
+            "filesystem.unix_socket_dir_bind",
+            "--allow-unix-socket",
+        ),
+        ({"network": {"listen_port": [3047]}}, "network.listen_port", "--listen-port"),
+        ({"network": {"open_port": [3047]}}, "network.open_port", "--open-port"),
+        ({"session_hooks": {"before": {"script": "HOOK"}}}, "session_hooks.before", "session_hooks"),
+        ({"session_hooks": {"after": {"script": "HOOK"}}}, "session_hooks.after", "session_hooks"),
     ],
 )
 def test_a_profile_cannot_ask_for_it_either(
-    site: Site, part: dict[str, dict[str, object]], named: str
+    site: Site, part: dict[str, dict[str, object]], key: str, flag: str
 ) -> None:
+    """Nobody gave the flag, so it is said which key of which file asks, one that another extends as well."""
     hook = site.hook("hook", "true")
     text = json.dumps(part).replace("HOOK", str(hook))
-    ended = site.nono("wrap", "-p", site.profile(**json.loads(text)), "--", "/bin/sh", "-c", "echo ran")
+    asking = site.file("asking.json", text)
+    outer = site.profile(extends=[str(asking)])
+    ended = site.nono("wrap", "-p", outer, "--", "/bin/sh", "-c", "echo ran")
     assert (ended.status, ended.stdout) == (125, b""), ended.stderr
-    assert f"{named} is for supervised launches alone" in ended.stderr
+    said = f"{key} of the profile {asking} is for supervised launches alone: {direct.SUPERVISED_ALONE[flag]}"
+    assert said in ended.stderr
+    assert f"{flag} " not in ended.stderr
+
+
+def test_a_configured_limit_is_refused_by_its_key_and_its_file(site: Site) -> None:
+    file = site.config / "config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("[launch.limits]\nmemory = '64M'\n", encoding="utf-8")
+    ended = site.nono("wrap", "--", "/bin/echo", "ran")
+    assert (ended.status, ended.stdout) == (125, b""), ended.stderr
+    file.unlink()
+    assert f"launch.limits.memory of {file} is for supervised launches alone: " in ended.stderr
+
+
+def test_a_manifest_is_refused_by_its_key_and_its_file(site: Site) -> None:
+    for flags, key in (
+        (("--timeout", "10m"), "limits.timeout_ms"),
+        (("--listen-port", "3047"), "network.listen"),
+        (("--open-port", "3047"), "network.listen_loopback"),
+    ):
+        planned = site.run("--dry-run", "--json", *flags, "--", "/bin/echo", "ran")
+        manifest = site.file("manifest.json", json.dumps(json.loads(planned.stdout)["manifest"]))
+        ended = site.nono("wrap", "--config", manifest, "--", "/bin/echo", "ran")
+        assert (ended.status, ended.stdout) == (125, b""), ended.stderr
+        assert f"{key} of the manifest {manifest} is for supervised launches alone: " in ended.stderr
 
 
 def test_every_flag_of_run_is_offered_or_in_the_table() -> None:
@@ -398,7 +437,8 @@ def test_every_member_of_a_request_is_direct_or_refused_by_a_flag_of_the_table()
 def test_a_process_with_threads_does_not_become_a_command(site: Site) -> None:
     script = """
 import threading, sys
-from runtime import direct, request
+from runtime.launcher import direct
+from runtime.policy import request
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 try:
     direct.DirectLaunch(request.LaunchRequest((b"/bin/true",), {}), notify=lambda _: None).become()

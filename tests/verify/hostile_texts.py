@@ -25,6 +25,7 @@ TEXTS = (
     "first\nsecond\r\nthird\x0bfourth\x0cfifth\x1csixth\x85seventh\u2028eighth\u2029ninth",
     "\x1b[2J\x1b]0;title\x07\x9b31m",
     "\x7f\x00\u202eevil\u2066\ufeff",
+    "no\u034f ink\u3164\u2800\ufe0f\U000e0100",
     "a|b\\|c\\",
     "k=v cs4=verified cn1=1 \\= \\n",
     "CEF:0|nono|nono-ledger|1|x|y|0|cs4=verified",

@@ -18,6 +18,7 @@ import pytest
 from attest import canonical
 from attest.keys import SigningKey
 from attest.note import Verifier
+from attest.printable_text import is_printable
 from verify import render, trust
 from verify.cli import ledger, main
 from verify.launches import Launches
@@ -155,6 +156,19 @@ def test_a_verifier_key_in_the_environment_is_never_a_file(
         assert bench.verify(path, key=None).codes == expected
 
 
+def test_a_key_that_the_variable_names_and_that_is_not_there_is_said_to_be_the_variables(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bench.write(book)
+    for name in (bench.path("none"), path):
+        monkeypatch.setenv("NONO_VERIFY_KEY", name)
+        status, out, _ = said(capsys, path)
+        assert status == 2
+        assert "  hint: NONO_VERIFY_KEY names it; -k FILE names another\n" in out
+    monkeypatch.delenv("NONO_VERIFY_KEY")
+    assert "NONO_VERIFY_KEY" not in said(capsys, path, "-k", bench.path("none"))[1]
+
+
 def test_a_key_that_is_named_alone_counts(bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that names its key must not pass with another that the environment happens to hold."""
     monkeypatch.setenv("NONO_VERIFY_KEY", bench.path("key.pub"))
@@ -184,6 +198,27 @@ def test_the_trust_store(
     assert bench.verify(path, key=None).codes == ["key.format"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_key_that_cannot_be_written_whole_leaves_the_trust_store_as_it_was(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk. What was cut off was no key, and then nothing could be checked any more."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    before = said(capsys, "trust", "add", bench.path("key.pub"))[1]
+    limited = f'ulimit -f 0; exec "{sys.executable}" -B -m verify trust add "$1"'
+    for key in ("key.pub", "stranger.pub"):
+        done = subprocess.run(
+            ["/bin/bash", "-c", limited, "bash", bench.path(key)],
+            cwd=ROOT, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "cannot write" in done.stderr
+    place = os.path.dirname(before.removeprefix("trusted: ").rstrip("\n"))
+    assert os.listdir(place) == [f"{KEY.public.fingerprint()}.pub"]
+    assert bench.verify(path, key=None).status == 0
+
+
 def test_a_verifier_key_in_the_trust_store_pins_its_ledger_too(
     bench: Bench,
     new_book: Callable[..., Book],
@@ -209,7 +244,7 @@ def test_a_verifier_key_in_the_trust_store_pins_its_ledger_too(
 def test_a_trust_store_that_others_can_change(
     bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("my configuration"))
     path = bench.write(book)
     umask = os.umask(0)
     try:
@@ -224,7 +259,7 @@ def test_a_trust_store_that_others_can_change(
             os.chmod(place, mode)
             found = bench.verify(path, key=None)
             assert (found.status, found.codes) == (2, ["key.store"])
-            assert f"chmod go-w {place}" in found.text
+            assert f"chmod go-w '{place}'\n" in found.text  # as it can be pasted
         if place != key:
             assert said(capsys, "trust", "add", bench.path("key.pub"))[0] == 2
         os.chmod(place, modes[0])
@@ -250,6 +285,20 @@ def test_an_origin_pins_by_itself(
     assert bench.verify(path, "--origin", book.origin, key=None).codes == ["key.not_pinned"]
 
 
+def test_a_trust_store_that_cannot_be_read_is_not_in_the_way_of_a_key_that_is_named(
+    bench: Bench, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkdir(bench.path("configuration"))
+    with open(bench.path("configuration/nono"), "w", encoding="utf-8"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", bench.path("configuration"))
+    path = bench.write(book)
+    status, out, err = said(capsys, path)
+    assert (status, err) == (2, "")
+    assert "cannot read the trust store" in out
+    assert out.endswith("  hint: pin a key with -k FILE, or see whether HOME is another user's\n")
+    assert said(capsys, path, "-k", bench.path("key.pub"))[0] == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="another place there")
 def test_the_trust_store_is_never_in_the_folder_at_hand() -> None:
     assert trust.directory({"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/nono/trust"
@@ -267,7 +316,7 @@ def test_the_trust_store_is_never_in_the_folder_at_hand() -> None:
 def test_the_trust_store_is_where_nono_puts_its_keys(
     monkeypatch: pytest.MonkeyPatch, home: str | None
 ) -> None:
-    from runtime import key_files
+    from runtime.secrets import key_files
     from store import locations
 
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -313,13 +362,15 @@ def test_a_key_that_lies_beside_the_ledger_is_not_taken(bench: Bench, book: Book
     assert bench.verify(path, key=None).codes == ["key.none_pinned"]
 
 
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n::error::x\u202eevil\u2028\u0085\x9b31m\ud800"
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n::error::x\u202eevil\u2028\u0085\x9b31m\u034f\u3164\u2800\ud800"
 
 
 def test_what_is_not_printable_is_escaped() -> None:
     shown = render.printable(HOSTILE)
-    assert shown.isprintable()
-    assert shown == ("\\x1b]0;owned\\x07\\x1b[2J\\x0d\\x0a::error::x\\u202eevil\\u2028\\x85\\x9b31m\\ud800")
+    assert is_printable(shown)
+    assert shown == (
+        "\\x1b]0;owned\\x07\\x1b[2J\\x0d\\x0a::error::x\\u202eevil\\u2028\\x85\\x9b31m\\u034f\\u3164\\u2800\\ud800"
+    )
     assert render.printable("plain ünïcode / 日本") == "plain ünïcode / 日本"
 
 
@@ -335,7 +386,7 @@ def test_control_characters_of_a_ledger_never_reach_the_terminal(
     evil = bench.path("evil\x1b[2J\n.db")
     os.rename(path, evil)
     for found in (bench.verify(evil), bench.verify(evil + "\x07")):
-        assert all(line.isprintable() for line in found.text.split("\n"))
+        assert all(is_printable(line) for line in found.text.split("\n"))
         assert found.status in {1, 2}
 
 

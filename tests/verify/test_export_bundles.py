@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,4 +78,24 @@ def test_what_cannot_be_marked_is_never_exported_unverified(bench: Bench, book: 
         assert (status, text.startswith(f"not checked: {flag}: ")) == (2, True)
     status, text = run(["export", path, "--to", form])
     assert status == 3
-    assert text.endswith("  exported: nothing\n")
+    assert "  exported: nothing\n  hint: no record of this format could say so" in text
+
+
+@pytest.mark.parametrize("form", ["dsse", "sigstore"])
+def test_what_is_not_met_is_not_exported_where_nothing_could_say_so(
+    bench: Bench, book: Book, shapes: Any, form: str
+) -> None:
+    """A launch without an end, of which the statements about the others say nothing."""
+    book.add(entry.INTENT, book.new_session(), shapes.INTENT)
+    path, out = bench.write(book), bench.path("x")
+    asked = ["export", path, "-k", bench.path("key.pub"), "--to", form]
+    for where in (["--out", out], []):
+        status, text = run([*asked, *where])
+        assert status == 3
+        assert text.startswith("intact, not met: ")
+        assert (
+            "  exported: nothing\n  hint: no record of this format could say so; those of others do: json"
+            in text
+        )
+        assert "payload" not in text
+    assert not os.path.lexists(out)

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,12 +187,12 @@ def test_a_text_is_shown_as_it_is_where_it_is_harmless(bench: Bench, book: Book)
     assert tuple(rows[0]) == csv_rows.COLUMNS
     first = {name: text for name, text in rows[1].items() if text and name in facts.NAMES}
     assert first == {
-        "command": "make release", "user": "1000", "host": "host", "network": "blocked", "labels": "run=7",
-        "outputs": "/w/a.whl",
+        "command": "make release", "user": "1000", "host": "host", "network": "blocked",
+        "labels": '{"run":"7"}', "outputs": '["/w/a.whl"]',
     }  # fmt: skip
     ended = next(row for row in rows if row["kind"] == "launch.outcome")
     assert (ended["exit"], ended["duration_us"], ended["executed_image"]) == ("0", "5", "same")
-    assert ended["outputs"] == f"/w/a.whl sha256:{'f' * 64}"
+    assert json.loads(ended["outputs"]) == [{"path": "/w/a.whl", "sha256": "f" * 64, "size": 10}]
 
 
 def test_cef_is_read_back_by_its_rules(bench: Bench) -> None:
@@ -248,6 +249,26 @@ def test_entries_are_chosen_by_kind_session_and_time(bench: Bench, book: Book, s
     assert kinds(export_of(bench, path, "json-lines", "--since", zone)) == [each.kind for each in all_of[3:]]
     nothing = export_of(bench, path, "json-lines", "--until", "2020-01-01T00:00:00Z")
     assert nothing == b""
+
+
+def test_times_are_written_as_in_a_listing(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    everything = export_of(bench, path, "json-lines")
+    day = entry.parse(book.bodies[0]).time[:10]
+    for chosen in (["--since", day], ["--until", day], ["--since", day, "--until", day]):
+        assert export_of(bench, path, "json-lines", *chosen) == everything
+    before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+    assert export_of(bench, path, "json-lines", "--until", before) == b""
+    assert export_of(bench, path, "json-lines", "--since", "9999w", "--until", "0s") in {everything, b""}
+    since = datetime.now(UTC)
+    recent = export_of(bench, path, "json-lines", "--since", "2d")
+    shown = [json.loads(line)["entry"]["time"] for line in recent.splitlines()]
+    limit = (since - timedelta(days=2)).isoformat()
+    assert all(time >= limit[:16] for time in shown)
+    for refused in (["--since", "2h", "--until", "3h"], ["--since", day, "--until", f"{day}T00:00:00Z"]):
+        status, text = run(["export", path, "-k", bench.path("key.pub"), "--to", "csv", *refused])
+        assert (status, text.startswith("not checked: no time lies between --since and --until")) == (2, True)
+    assert run([path, "-k", bench.path("key.pub"), "--now", "1w"])[0] == 2
 
 
 # --- what is exported at all ----------------------------------------------------------------------
@@ -458,6 +479,18 @@ def test_what_cannot_be_meant_is_2(arguments: list[str]) -> None:
     status, text = run(["export", *arguments])
     assert status == 2
     assert text.startswith("not checked: ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "form"), [("--controls", "oscal"), ("--region", "parquet"), ("--account", "parquet")]
+)
+def test_a_flag_of_one_format_is_not_passed_over_with_another(
+    bench: Bench, book: Book, flag: str, form: str
+) -> None:
+    asked = ["export", bench.write(book), "-k", bench.path("key.pub"), "--to", "csv"]
+    # Of the region and the account what they are by default, too: it was given.
+    status, text = run([*asked, flag, "local"])
+    assert (status, text.splitlines()[0]) == (2, f"not checked: {flag} is about --to {form}")
 
 
 def test_every_format_is_in_the_help() -> None:

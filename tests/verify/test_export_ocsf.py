@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from attest import canonical, checkpoint, entry, note, tree
 from tests.verify.exported import check, export, export_of
 from tests.verify.hostile_texts import hostile_book
+from verify.exports.format import Proven
 from verify.exports.ocsf import Ocsf
 from verify.exports.records import Record, Standing, View, reader_of_anything
 
@@ -191,6 +193,116 @@ def test_signatures_have_the_shape_of_the_profile_to_come(bench: Bench, book: Bo
     )
 
 
+STRANGERS_LINE = "\u2014 {name} {line}\n"
+
+
+@pytest.mark.parametrize("named", ["stranger", "the ledger", "of another key"])
+def test_a_signature_that_nobody_verified_is_not_listed(
+    bench: Bench, book: Book, shapes: Any, named: str
+) -> None:
+    """It is added to the checkpoint, where readers ignore it, and to the list, where it would be seen."""
+    (line,) = export(bench, book, "ocsf", "--with-proofs", "--kind", "decision").splitlines()[:1]
+    event = json.loads(line)
+    name = event["metadata"]["log_name"] if named != "stranger" else "stranger.example"
+    key = shapes.STRANGER
+    signed = bytes(64)
+    if named == "of another key":
+        head = checkpoint.parse_text(note.parse(event["unmapped"]["nono"]["checkpoint"].encode()).text)
+        signed = note.parse(head.sign([key]).encode()).signatures[0].signature
+    blob = base64.b64encode(note.Verifier(name, key.public).key_id() + signed).decode()
+    value = base64.b64encode(signed).decode()
+    nono, listed = event["unmapped"]["nono"], event["unmapped"]["attestation_list"][0]["signatures"]
+    nono["checkpoint"] += STRANGERS_LINE.format(name=name, line=blob)
+    ignored = json.dumps(event).encode()
+    listed.append({**listed[0], "value": value})
+    added = json.dumps(event).encode()
+    assert check(bench, line)[0] == 0
+    assert check(bench, ignored)[0] == 0  # C2SP signed-note: unknown keys are ignored
+    status, said = check(bench, added)
+    assert (status, [each["code"] for each in said["findings"]]) == (1, ["export.changed"])
+    listed[:] = listed[1:]
+    assert check(bench, json.dumps(event).encode())[0] == 1
+
+
+def test_at_a_handover_the_new_key_alone_stands_in_the_list(bench: Bench, book: Book, shapes: Any) -> None:
+    book.hand_over(shapes.SUCCESSOR)
+    data = export(bench, book, "ocsf", "--with-proofs")
+    for event in events(data):
+        assert len(note.parse(event["unmapped"]["nono"]["checkpoint"].encode()).signatures) == 1
+    status, said = check(bench, data, key="successor.pub")
+    assert (status, said["lines"]["held"]) == (0, len(book.bodies))
+    status, said = check(bench, data)
+    assert (status, said["findings"][0]["code"]) == (3, "key.not_pinned")
+    assert check(bench, data, "-k", bench.path("successor.pub"))[0] == 0
+
+
+def test_of_a_ledger_that_does_not_hold_no_signature_is_listed(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    bench.alter(
+        path,
+        ("UPDATE entry SET body = ? WHERE idx = 3", (book.bodies[3].decode().replace("denied", "granted"),)),
+    )
+    found = events(export_of(bench, path, "ocsf", "--unsafe-export-unverified", status=1))
+    assert any(event["metadata"]["event_code"] == entry.ATTESTATION for event in found)
+    assert not any(
+        "signatures" in each for event in found for each in event["unmapped"].get("attestation_list", [])
+    )
+
+
+def test_a_start_that_is_left_out_where_the_entry_does_not_tell_is_said(
+    bench: Bench, book: Book, shapes: Any
+) -> None:
+    """The entry of a refusal does not tell whether there was a start, so the verdict tells that.
+
+    Nor does the end of a command that did not run: it may be found only behind the start that it cannot.
+    """
+    failed = book.new_session()
+    for kind, data in (
+        (entry.INTENT, shapes.changed(shapes.INTENT, outputs=[])), (entry.START, shapes.START),
+        (entry.OUTCOME, shapes.REFUSED),
+    ):  # fmt: skip
+        book.add(kind, failed, data)
+    book.attest(failed)
+    lost = book.new_session()
+    for kind, data in (
+        (entry.INTENT, shapes.INTENT), (entry.START, shapes.START), (entry.LOST, {"found": "another-boot"}),
+    ):  # fmt: skip
+        book.add(kind, lost, data)
+    lines = export(bench, book, "ocsf", "--with-proofs", status=3).splitlines()
+    whole = check(bench, b"\n".join(lines))[1]
+    assert "export.start" not in {each["code"] for each in whole["not_excluded"]}
+    shortened = []
+    for line in lines[: len(book.bodies)]:
+        event = json.loads(line)
+        said = event["unmapped"]["entry"]
+        if said["kind"] in {entry.DECISION, entry.LOST} or "not_started" in said["data"]:
+            nono, form = event["unmapped"]["nono"], Ocsf(View(Standing(None, None, None, "verified")))
+            nono["launch"] = nono["launch"][:1]
+            claim = form.claim(event)
+            assert claim.own is not None
+            (intent,) = claim.launch
+            assert isinstance(intent, Proven)
+            record, other = (
+                Record(each.at, each.body, tree.hash_leaf(each.body), reader_of_anything())
+                for each in (claim.own, intent)
+            )
+            record.inclusion, other.inclusion = list(claim.own.inclusion or ()), list(intent.inclusion or ())
+            record.intent = other
+            signed = note.parse((claim.checkpoint or "").encode())
+            head = checkpoint.parse_text(signed.text)
+            standing = Standing(
+                head.origin, head.size, head.root.hex(), "not-met", claim.checkpoint,
+                tuple(each.signature for each in signed.signatures),
+            )  # fmt: skip
+            shortened.append(Ocsf(View(standing)).add(record))
+    status, said = check(bench, b"".join(shortened))
+    (words,) = [each["message"] for each in said["not_excluded"] if each["code"] == "export.start"]
+    assert (status, said["lines"]["held"]) == (0, len(shortened)) == (0, 5)  # of one the entry tells it
+    assert words.startswith(
+        "that a start is on record: 4 lines of a refusal, a grant, a loss or a command that did not run say"
+    )
+
+
 def test_entries_of_another_launch_are_not_taken_for_its_own(bench: Bench, book: Book) -> None:
     """Each of them is proven; but who asked for one launch did not ask for the other."""
     lines = export(bench, book, "ocsf", "--with-proofs").splitlines()
@@ -246,11 +358,25 @@ def test_an_event_that_says_less_of_its_launch_than_the_ledger_is_found(bench: B
         form = Ocsf(View(Standing(None, None, None, "verified")))
         claim = form.claim(form.read(line))
         head = checkpoint.parse_text(note.parse((claim.checkpoint or "").encode()).text)
-        said = claim.entries[0]
+        said = claim.own
+        assert said is not None
         record = Record(said.at, said.body, tree.hash_leaf(said.body), reader_of_anything())
         record.inclusion = list(said.inclusion or ())
-        standing = Standing(head.origin, head.size, head.root.hex(), "verified", claim.checkpoint)
+        signatures = tuple(
+            each.signature for each in note.parse((claim.checkpoint or "").encode()).signatures
+        )
+        standing = Standing(head.origin, head.size, head.root.hex(), "verified", claim.checkpoint, signatures)
         weakened.append(Ocsf(View(standing)).add(record))
     status, document = check(bench, b"".join(weakened))
     assert status == 1
     assert {finding["code"] for finding in document["findings"]} == {"export.changed"}
+
+
+def test_a_time_is_the_millisecond_that_it_is_in(bench: Bench, book: Book, shapes: Any) -> None:
+    """However far away, and whichever format says it."""
+    session = book.new_session()
+    time = "9999-12-31T23:59:59.999999Z"
+    book.add(entry.INTENT, session, shapes.INTENT, time=time)
+    last = events(export(bench, book, "ocsf", status=3))[len(book.bodies) - 1]
+    assert (last["time"], last["metadata"]["original_time"]) == (253_402_300_799_999, time)
+    assert b" rt=253402300799999 " in export(bench, book, "cef", status=3).splitlines()[-1]

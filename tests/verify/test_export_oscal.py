@@ -142,8 +142,44 @@ def test_a_capability_set_beside_its_entry_is_judged_by_what_was_asked(
 
 def test_an_empty_ledger_shows_nothing(bench: Bench, new_book: Callable[..., Book]) -> None:
     found = states(assessed(export(bench, new_book(), "oscal")))
-    assert found["si-7"] == found["au-3"] == ("not-satisfied", "other")
-    assert found["au-6"] == ("satisfied", "pass")
+    assert set(found.values()) <= {("not-satisfied", "other"), ("not-satisfied", "fail")}
+    assert found["si-7"] == found["au-3"] == found["au-6"] == ("not-satisfied", "other")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["--since", "2099-01-01"],
+        ["--until", "2001-01-01T00:00:00Z"],
+        ["--until", "2026-11-24T04:00:02Z"],
+    ],
+)
+def test_a_part_without_a_launch_satisfies_nothing_and_says_what_it_is(
+    bench: Bench, book: Book, chosen: list[str]
+) -> None:
+    found = assessed(export(bench, book, "oscal", *chosen))
+    said = states(found)
+    assert {state for state, _ in said.values()} == {"not-satisfied"}
+    assert said["au-6"] == ("not-satisfied", "other")
+    told = answers(found)
+    assert told["ledger.verified"][0] == "nothing-to-ask"
+    assert told["ledger.verified"][1].endswith("no entry of a launch was among those that were asked about")
+    props = {each["name"]: each["value"] for each in found["metadata"]["props"]}
+    assert props[chosen[0][2:]].startswith(chosen[1][:10])
+    for result in found["results"]:
+        assert result["start"] <= result["end"]
+        assert {each["name"] for each in result["props"]} >= {chosen[0][2:]}
+
+
+def test_a_part_is_another_document_than_the_whole(bench: Bench, book: Book) -> None:
+    path = bench.write(book)
+    whole, part = (
+        assessed(export_of(bench, path, "oscal", *chosen))
+        for chosen in ([], ["--since", "2026-11-24T04:00:03Z"])
+    )
+    assert states(part)["au-6"] == ("satisfied", "pass")
+    assert whole["uuid"] != part["uuid"]
+    assert not {"since", "until", "session"} & {each["name"] for each in whole["metadata"]["props"]}
 
 
 def test_what_does_not_hold_satisfies_nothing(bench: Bench, book: Book) -> None:
@@ -192,8 +228,13 @@ def test_a_table_of_ones_own(bench: Bench, book: Book) -> None:
     table = bench.path("mine.toml")
     with open(table, "w", encoding="utf-8") as file:
         file.write(TABLE)
-    found = assessed(export(bench, book, "oscal", "--controls", table))
+    path = bench.write(book)
+    found = assessed(export_of(bench, path, "oscal", "--controls", table))
     assert states(found) == {"m.1": ("satisfied", "pass")}
+    assert found["uuid"] == assessed(export_of(bench, path, "oscal", "--controls", table))["uuid"]
+    with open(table, "w", encoding="utf-8") as file:
+        file.write(TABLE.replace("all else", "nearly all else"))
+    assert found["uuid"] != assessed(export_of(bench, path, "oscal", "--controls", table))["uuid"]
 
 
 def test_the_table_is_written_to_be_changed(bench: Bench, book: Book) -> None:

@@ -85,3 +85,30 @@ def test_what_was_lost_is_an_error(bench: Bench, book: Book, shapes: Any) -> Non
     book.add(entry.INTENT, lost, shapes.INTENT)
     book.add(entry.LOST, lost, {"found": "another-boot"})
     assert records(export(bench, book, "otlp", status=3))[-1].severity_text == "ERROR"
+
+
+def test_a_time_beyond_64_bits_of_nanoseconds_is_none(bench: Bench, book: Book, shapes: Any) -> None:
+    """Who holds the key writes any time; the record stays one that a collector takes."""
+    session = book.new_session()
+    for at, kind, data in (
+        ("2554-07-21T23:34:33.709551Z", entry.INTENT, shapes.INTENT),
+        ("2554-07-21T23:34:33.709552Z", entry.START, shapes.START),
+        ("9999-12-31T23:59:59.999999Z", entry.OUTCOME, shapes.OUTCOME),
+    ):
+        book.add(kind, session, data, time=at)
+    found = records(export(bench, book, "otlp", status=3))[-3:]
+    assert [record.time_unix_nano for record in found] == [18_446_744_073_709_551_000, 0, 0]
+    assert [json.loads(record.body.string_value)["time"][:4] for record in found] == ["2554", "2554", "9999"]
+
+
+def test_a_hook_that_could_not_run_is_a_failure(bench: Bench, book: Book, shapes: Any) -> None:
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.changed(shapes.INTENT, hooks={"before": shapes.HOOK}))
+    failed = {**shapes.HOOK_RESULT, "error": "no such file"}
+    del failed["exit"]
+    book.add(entry.HOOK_RESULT, session, failed)
+    book.add(entry.OUTCOME, session, shapes.REFUSED)
+    book.attest(session)
+    hook = records(export(bench, book, "otlp", "--kind", entry.HOOK_RESULT))[-1]
+    assert hook.severity_text == "WARN"
+    assert attributes(hook)["nono.reason"] == "no such file"

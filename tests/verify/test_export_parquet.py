@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as arrow
 import pytest
 
-from attest import entry
+from attest import entry, extras
 from tests.verify.conftest import run
 from tests.verify.exported import export_of
 from tests.verify.hostile_texts import hostile_book
@@ -170,5 +170,5 @@ def test_without_pyarrow_it_says_what_to_install(bench: Bench, book: Book) -> No
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("not checked: --to parquet needs pyarrow, which is not installed\n")
-    assert "pip install 'nono-attest[parquet]'" in done.stderr
+    assert f"hint: {extras.hint('parquet')}\n" in done.stderr
     assert not os.path.lexists(bench.path("x"))

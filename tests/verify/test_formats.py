@@ -219,7 +219,7 @@ def test_no_name_is_a_command_to_a_runner(text: str, shown: str) -> None:
 def test_every_code_has_its_place(sarif_schema: Any, junit_schema: xmlschema.XMLSchema, code: str) -> None:
     exits = {"tampered": 1, "unmet": 3, "unchecked": 2, "note": 0}
     finding = Finding(code, "what was found")
-    verdict = Verdict(exit=exits[CODES[code][0].value], findings=(finding,))
+    verdict = Verdict(exit=exits[CODES[code][0].value], findings=(finding,), launches=LaunchCounts())
     assert list(sarif_schema.iter_errors(json.loads(as_sarif(verdict, "l.db")))) == []
     junit = as_junit(verdict, "l.db")
     junit_schema.validate(junit.encode())

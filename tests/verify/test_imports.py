@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import verify
+from verify import worker_pool
 from verify.exports import formats
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ FORBIDDEN = (
     "sqlite3", "_sqlite3", "ctypes", "subprocess", "ssl", "http", "asyncio", "multiprocessing", "in_toto",
     "securesystemslib", "hypothesis", "pytest", "jsonschema",
 )  # fmt: skip
+# What only a policy and a directory of an export need.
+NOT_AT_ONCE = ("tomllib", "shutil", "bz2", "lzma")
 MAY_BE = {"cffi", "pycparser", "a1_coverage", "coverage", "distutils-precedence"}
 THIRD_PARTY = {"apsw", "cryptography", "jsonschema_rs", "orjson"}
 
@@ -53,12 +56,28 @@ def loaded(bench: Bench, book: Book, absent: tuple[str, ...] = ()) -> set[str]:
 
 def test_a_verification_loads_attest_and_nothing_else_of_ours(bench: Bench, book: Book) -> None:
     tops = {name.partition(".")[0] for name in loaded(bench, book)}
-    assert not tops & set(FORBIDDEN)
+    assert not tops & {*FORBIDDEN, *NOT_AT_ONCE}
     assert {"attest", "verify"} <= tops
     known = set(sys.stdlib_module_names) | {"__main__", "attest", "verify"} | THIRD_PARTY
     # What a site's .pth files load has a leading underscore or belongs to the tests' own environment.
     others = {name for name in tops - known if not name.startswith(("_", "sitecustomize"))}
     assert others <= MAY_BE
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from verify.cli import main",
+        worker_pool._PROGRAM.replace(" main()", "").format(path=[*sys.path, ROOT]),
+    ],
+    ids=["command", "worker"],
+)
+def test_what_hashes_each_entry_is_the_library_that_is_quicker_for_it(program: str) -> None:
+    program += "\nfrom attest import hashing; print(type(hashing.running()).__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "_hashlib\n"
 
 
 def test_it_runs_where_what_only_linux_has_is_absent(bench: Bench, book: Book) -> None:
@@ -133,4 +152,4 @@ def test_the_front_door_is_honest() -> None:
         if not name.startswith("_") and getattr(value, "__module__", "verify.").startswith("verify.")
         and type(value).__name__ != "module"
     }  # fmt: skip
-    assert public - {"CODES"} == set(verify.__all__) - {"CODES"}
+    assert public - {"CODES", "TYPE_CHECKING"} == set(verify.__all__) - {"CODES"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -218,6 +219,35 @@ def test_an_interruption_while_anything_is_imported_is_no_traceback(
         statements = ast.parse(file.read()).body
     assert ast.unparse(statements[1]) == "import _signal"
     assert "SIG_DFL" in ast.unparse(statements[3])
+
+
+@pytest.mark.parametrize("module", ["apsw", "orjson"])
+def test_an_interruption_while_a_library_is_loaded_is_no_tampering(
+    home: str, tmp_path: Path, module: str
+) -> None:
+    """One that makes another error of it, as extensions do, ended ``python -m verify`` with 1, a verdict."""
+    (tmp_path / f"{module}.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    raise SystemError('interrupted')\n"
+        "raise SystemError('not interrupted')\n"
+    )
+    done = subprocess.run(
+        [os.path.join(home, "bin", "python"), "-m", "verify", "ledger.db"],
+        check=False, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("module", ["apsw", "orjson"])
+def test_a_library_that_is_broken_is_no_tampering(home: str, tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise ImportError('broken')\n")
+    done = subprocess.run(
+        [os.path.join(home, "bin", "python"), "-m", "verify", "ledger.db"],
+        check=False, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("not checked: nono-verify cannot be loaded: ImportError: broken")
 
 
 def test_both_scripts_clean_the_path_in_the_same_way() -> None:

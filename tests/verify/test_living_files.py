@@ -13,12 +13,11 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from verify import Pin, locks, reader, verify
+from verify import Pin, locks, private_copy, reader, verify
 from verify.errors import NotCheckedError
 
 if TYPE_CHECKING:
@@ -295,7 +294,7 @@ def test_no_room_for_the_copy_is_not_checked(
     def full(source: bytes, target: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(reader, "_copy", full)
+    monkeypatch.setattr(private_copy, "_copy", full)
     said = bench.verify(path)
     assert (said.status, said.codes) == (2, ["input.too_large"])
 
@@ -311,7 +310,7 @@ def test_a_wal_that_is_taken_in_while_it_is_copied(
 ) -> None:
     path, writer, book = written
     writer.kill()
-    true, copied = reader._copy, list[bytes]()
+    true, copied = private_copy._copy, list[bytes]()
 
     def copy(source: bytes, target: bytes) -> None:
         if source.endswith(b".db" + suffix) and not copied:
@@ -321,7 +320,7 @@ def test_a_wal_that_is_taken_in_while_it_is_copied(
             assert not os.path.exists(path + "-wal")
         true(source, target)
 
-    monkeypatch.setattr(reader, "_copy", copy)
+    monkeypatch.setattr(private_copy, "_copy", copy)
     verdict = verify(path, pins=[Pin(shapes.KEY.public)])
     assert copied
     assert (verdict.exit, verdict.size) == (0, len(book.bodies))
@@ -358,6 +357,8 @@ def test_it_may_grow_all_the_while(bench: Bench, new_book: Callable[..., Book], 
     code = WRITER.split("other =", maxsplit=1)[0] + textwrap.dedent("""
         import time
         for number, name in enumerate(sys.argv[2:]):
+            sys.stdin.buffer.read(1)  # as a verification begins, however long each takes
+            time.sleep(0.01)
             other = sqlite3.connect(name)
             db.execute("BEGIN IMMEDIATE")
             db.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?)", other.execute("SELECT * FROM entry"))
@@ -369,8 +370,11 @@ def test_it_may_grow_all_the_while(bench: Bench, new_book: Callable[..., Book], 
     """)
     pin = Pin(shapes.KEY.public)
     exits, sizes = [], []
-    with subprocess.Popen([sys.executable, "-c", code, path, *later]) as process:
+    with subprocess.Popen([sys.executable, "-c", code, path, *later], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
         while process.poll() is None:
+            with contextlib.suppress(BrokenPipeError):  # it has just ended
+                os.write(process.stdin.fileno(), b"x")
             try:
                 verdict = verify(path, pins=[pin])
             except NotCheckedError as error:
@@ -424,5 +428,6 @@ def test_a_launch_that_runs_is_told_from_one_that_does_not(
             assert verdict(other_host, other, "--allow-running") == (3, ["launch.unfinished"], 0)
         process.send_signal(signal.SIGSTOP)
         process.kill()
-        time.sleep(0.2)  # a zombie now: it has ended, whatever its pid says
+        # A zombie from now on: it has ended, whatever its pid says.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert verdict(host, supervisor, "--allow-running") == (3, ["launch.unfinished"], 0)

@@ -86,6 +86,7 @@ MET_AND_FAILED = [
     ("exit = [0]", "exit = [1, 2]", "policy.exit"),
     ("network = 'blocked'", None, "policy.network"),
     ("unix_sockets = false", None, "policy.socket"),
+    ("sysv_ipc = false", None, "policy.ipc"),
     ("executables = [{path = '/usr/bin/make'}]", "executables = [{path = '/x'}]", "policy.executable"),
     (f"executables = [{{sha256 = '{E}'}}]", f"executables = [{{sha256 = '{D}'}}]", "policy.executable"),
     (
@@ -387,11 +388,23 @@ def test_unix_sockets(bench: Bench, new_book: Callable[..., Book], shapes: Any) 
         assert bench.verify(path, "--policy", save(bench, policy_of(condition))).codes == codes
 
 
+def test_system_v(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
+    start = granting(shapes)
+    start["capabilities"]["ipc"] = "sysv"
+    start["capabilities_sha256"] = hashlib.sha256(encode(start["capabilities"])).hexdigest()
+    book = new_book()
+    book.launch(intent=shapes.changed(shapes.INTENT, ipc="sysv"), start=start)
+    path = bench.write(book)
+    assert bench.verify(path, "--policy", save(bench, policy_of("sysv_ipc = false"))).codes == ["policy.ipc"]
+    assert bench.verify(path, "--policy", save(bench, policy_of("unix_sockets = false"))).codes == []
+
+
 def test_what_was_not_enforced_is_not_met(bench: Bench, new_book: Callable[..., Book], shapes: Any) -> None:
     """A capability set says what was to be; a feature may be waived, and the policy may accept that."""
     for feature, condition, code in (
         ("network", "network = 'blocked'", "policy.network"),
         ("filter", "unix_sockets = false", "policy.socket"),
+        ("filter", "sysv_ipc = false", "policy.ipc"),
         ("filesystem", "no_grant_under = ['/root']", "policy.grant"),
         ("filesystem", "no_write_under = ['/root']", "policy.grant"),
         ("filesystem", "write_only_under = ['/w']", "policy.grant"),
@@ -774,6 +787,13 @@ def test_check_and_explain(bench: Bench) -> None:
     assert status == 2
     assert (first["error"], second["error"]["code"]) == (None, "policy.unreadable")
     assert first["requires"]
+    _, output, _ = say("policy", "check", "--format", "json", "--nothing")
+    with open(os.path.join(ROOT, "verify", "schemas", "policy-files.json"), encoding="utf-8") as file:
+        form = json.load(file)
+    jsonschema.Draft202012Validator.check_schema(form)
+    for document in (first, second, json.loads(output)):
+        jsonschema.Draft202012Validator(form).validate(document)
+        assert not jsonschema.Draft202012Validator(form).is_valid({**document, "more": 1})
 
 
 def test_every_condition_is_explained(bench: Bench) -> None:
@@ -785,7 +805,7 @@ def test_every_condition_is_explained(bench: Bench) -> None:
         "hooks": "{before = {}}", "labels": "{a = 'b'}", "network": "'blocked'", "no_grant_under": "['/x']",
         "no_write_under": "['/x', '/y']", "outputs": "['x']", "profiles": "[{name = 'x'}]",
         "system_configurations": f"['{'1' * 64}']",
-        "unix_sockets": "false", "write_only_under": "['/x']",
+        "sysv_ipc": "false", "unix_sockets": "false", "write_only_under": "['/x']",
     }  # fmt: skip
     assert samples.keys() == schema.keys()
     with open(os.path.join(ROOT, "docs", "policies.md"), encoding="utf-8") as file:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -296,3 +297,13 @@ def test_the_variable_is_named_unless_it_may_be_the_key(bench: Bench, book: Book
         )
         assert (status, f"or empty: {shown}\n" in text) == (2, True)
     assert seed not in text
+
+
+def test_each_property_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    said, documented = (
+        set(re.findall(r"NONO_[A-Z_]+", (root / path).read_text(encoding="utf-8")))
+        for path in ("verify/signed_verdict.py", "docs/policies.md")
+    )
+    assert said == documented
+    assert len(said) == 8

@@ -129,6 +129,32 @@ def test_unix_sockets_as_they_were_asked_for(
     assert bench.verify(bench.write(book)).codes == []
 
 
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("sockets", [False, True])
+def test_system_v_as_it_was_asked_for(
+    bench: Bench, new_book: Callable[..., Book], shapes: Any, *, beside: bool, sockets: bool
+) -> None:
+    book = new_book()
+    asked = {"access": "connect", "asked": "a", "source": "user", "type": "socket"}
+    capabilities = {**shapes.START["capabilities"], "ipc": "sysv"}
+    intent = {**shapes.INTENT, "ipc": "sysv"}
+    if sockets:
+        intent["unix_sockets"] = [asked]
+        capabilities["unix_sockets"] = [{**asked, "path": "/run/a"}]
+    start = {
+        **shapes.START,
+        "capabilities": book.beside(capabilities) if beside else capabilities,
+        "capabilities_sha256": hashlib.sha256(canonical.encode(capabilities)).hexdigest(),
+    }
+    book.launch(intent=intent, start=start)
+    assert bench.verify(bench.write(book)).codes == []
+    del intent["ipc"]
+    book = new_book()
+    capabilities_beside = book.beside(capabilities) if beside else capabilities
+    book.launch(intent=intent, start={**start, "capabilities": capabilities_beside})
+    assert bench.verify(bench.write(book)).codes == ["launch.ipc"]
+
+
 @pytest.mark.parametrize("verdict", ["granted", "denied"])
 def test_files_that_somebody_was_asked_about(
     bench: Bench, new_book: Callable[..., Book], shapes: Any, verdict: str

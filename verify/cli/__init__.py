@@ -7,6 +7,7 @@ one that was typed.
 
 from __future__ import annotations
 
+import hashlib  # noqa: F401  # before what hashes: it is quicker (attest.hashing)
 import importlib
 import sys
 from typing import TYPE_CHECKING

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify import regular_files
 from verify.cli.detached import add_format, conclude, refuse_usage
 from verify.cli.parsing import Parser, add_pins, given_pins
 from verify.cli.streams import NOT_CHECKED
-from verify.evidence import open_evidence, verify_evidence
+from verify.evidence import verify_evidence
 from verify.evidence_verdict import EvidenceVerdict
 from verify.findings import Finding
 
@@ -60,7 +61,7 @@ def run(arguments: list[str]) -> int:
 
     def check() -> EvidenceVerdict:
         pinned = given_pins(options, store=options.origin is None)
-        with open_evidence(options.file) as file:
+        with regular_files.open_file(options.file) as file:
             return verify_evidence(file, pins=pinned, origin=options.origin)
 
     return conclude(check, options.format, _not_checked)

@@ -7,10 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attest import entry
+from attest.written_time import TIMES
 from verify import render, whole_files
 from verify.cli import ledger
 from verify.cli.failures import not_checked
-from verify.cli.parsing import Parser, moment
+from verify.cli.parsing import Parser, beginning, end, require_span
 from verify.cli.streams import complain, write, write_bytes
 from verify.errors import NotCheckedError, UsageError
 from verify.exports import controls, exporting, formats
@@ -29,6 +30,7 @@ The ledger is replayed first, as "nono-verify LEDGER" does it, with the same fla
 exported when it holds under a pinned key; what else is not met, a launch without an end for instance, does
 not keep it from that: the exit code is 3, and each record says "not-met". A ledger that does not hold, or
 of which no key is pinned, is exported with --unsafe-export-unverified alone, and each record says so.
+Records of dsse and sigstore can say nothing of the kind: they are exported with the exit code 0 alone.
 
 Each record says where its entry stands: origin, index, leaf hash, and size and root of the ledger. With
 --with-proofs it carries the entry's inclusion proof and the signed checkpoint, so that a copied line can be
@@ -37,20 +39,25 @@ checked without the ledger: nono-verify export-check FILE -k KEY
 formats:
 {formats}
 
---since, --until, --session and --kind choose among the entries; the replay is always of all of them. FILE
-must not exist, unless --overwrite is given; it is written whole or not at all, for its owner alone. Without
---out the records go to standard output, and a verdict other than 0 to standard error. A ledger file that is
-called export is ./export.
+--since, --until, --session and --kind choose among the entries; the replay is always of all of them.
+{times}
+
+FILE must not exist, unless --overwrite is given; it is written whole or not at all, for its owner alone.
+Without --out the records go to standard output, and a verdict other than 0 to standard error. A ledger file
+that is called export is ./export.
 
 exit codes:
   0  everything holds, under a pinned key, and was exported
   1  tampering or corruption; nothing was exported, unless --unsafe-export-unverified was given
   2  could not check, or not write
-  3  intact, but not what was required; it was exported when a pinned key is the ledger's
+  3  intact, but not what was required; it was exported when a pinned key is the ledger's, and each record
+     can say so
 
 examples:
 {examples}
 """
+
+_OF_PARQUET = ("region", "account")
 
 _EXAMPLES = """\
   nono-verify export ledger.db -k ci.pub --to json-lines --out ledger.jsonl
@@ -59,9 +66,10 @@ _EXAMPLES = """\
   nono-verify export ledger.db -k ci.pub --to parquet --region eu-central-1 --out lake
   nono-verify export ledger.db -k ci.pub --to oscal --out assessment.json
   nono-verify export --print-controls > mine.toml
-  nono-verify export ledger.db -k ci.pub --to cef --since 2027-01-31T00:00:00Z"""
+  nono-verify export ledger.db -k ci.pub --to cef --since 1w"""
 
 HINT = "to export it all the same, each record marked: --unsafe-export-unverified"
+HINT_UNMARKED = "no record of this format could say so; those of others do"
 
 
 def parser() -> Parser:
@@ -79,7 +87,7 @@ def parser() -> Parser:
 def epilog(examples: str) -> str:
     """Return what the help ends with."""
     listed = "\n".join(f"  {name:<12}{summary}" for name, summary in formats.summaries())
-    return EPILOG.format(formats=listed, examples=examples)
+    return EPILOG.format(formats=listed, times=TIMES, examples=examples)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -106,15 +114,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--region",
         metavar="R",
         type=_part,
-        default=Options().region,
-        help="of parquet: the region in its layout, default %(default)s",
+        help=f"of parquet: the region in its layout, default {Options().region}",
     )
     written.add_argument(
         "--account",
         metavar="A",
         type=_part,
-        default=Options().account,
-        help="of parquet: the account in its layout, default %(default)s",
+        help=f"of parquet: the account in its layout, default {Options().account}",
     )
     add_choice_flags(parser)
 
@@ -122,8 +128,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def add_choice_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is exported, and what is asked of the ledger."""
     wanted = parser.add_argument_group("what is exported")
-    wanted.add_argument("--since", metavar="T", type=moment, help="only entries from this time on (RFC 3339)")
-    wanted.add_argument("--until", metavar="T", type=moment, help="only entries before this time (RFC 3339)")
+    wanted.add_argument("--since", metavar="TIME", type=beginning, help="only entries from this time on")
+    wanted.add_argument(
+        "--until",
+        metavar="TIME",
+        type=end,
+        help="only entries before this time; of a date: to the end of that day",
+    )
     wanted.add_argument(
         "--kind",
         metavar="KIND",
@@ -179,19 +190,24 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
     form = formats.load(options.to)
     _require_sense(options, form)
     if options.out is not None:
-        ledger.require_apart("--out", options.out, ledger.files_read(options, path), ())
+        read = (*ledger.files_read(options, path), options.controls)
+        ledger.require_apart("--out", options.out, read, ())
     asked = exporting.Asked(
         since=_as_recorded(options.since),
         until=_as_recorded(options.until),
         session=options.session,
         kinds=frozenset(options.kind),
         with_proofs=options.with_proofs,
-        options=Options(controls=options.controls, region=options.region, account=options.account),
+        options=Options(controls=options.controls)._replace(
+            **{name: given for name in _OF_PARQUET if (given := getattr(options, name)) is not None}
+        ),
     )
     done: list[int] = []
 
     def then(verdict: Verdict, source: LedgerFile) -> None:
-        if not exporting.is_held(verdict) and not options.unsafe_export_unverified:
+        # What cannot say that something was not met would pass for a record of a ledger of which all is.
+        allowed = exporting.is_held(verdict) if form.CAN_BE_MARKED else verdict.exit == 0
+        if not allowed and not options.unsafe_export_unverified:
             return
         done.append(
             _write_directory(
@@ -209,7 +225,8 @@ def export(options: argparse.Namespace, path: str, destination: Destination | No
         where = destination.shown if destination else options.out or "standard output"
         text += f"  exported: {count} as {options.to} to {render.printable(where)}\n"
     elif verdict.exit != 2:
-        text += f"  exported: nothing\n  hint: {HINT}\n" if form.CAN_BE_MARKED else "  exported: nothing\n"
+        hint = HINT if form.CAN_BE_MARKED else f"{HINT_UNMARKED}: {', '.join(formats.CHECKABLE)}"
+        text += f"  exported: nothing\n  hint: {hint}\n"
     if (destination or options.out is not None) and done and verdict.exit != 2:
         write(text)
     elif verdict.exit or not done:
@@ -235,6 +252,7 @@ def _part(text: str) -> str:
 
 def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
     """Refuse flags that do not go together."""
+    require_span(options.since, options.until)
     if options.with_proofs and not form.HAS_PROOFS:
         raise UsageError(f"--with-proofs: records of {options.to} cannot carry proofs")
     if options.unsafe_export_unverified and not form.CAN_BE_MARKED:
@@ -245,6 +263,9 @@ def _require_sense(options: argparse.Namespace, form: type[Format]) -> None:
         raise UsageError(f"--to {options.to} makes a directory: --out DIRECTORY, which must not exist")
     if options.controls is not None and options.to != "oscal":
         raise UsageError("--controls is about --to oscal")
+    for name in _OF_PARQUET:
+        if getattr(options, name) is not None and options.to != "parquet":
+            raise UsageError(f"--{name} is about --to parquet")
     if options.out is not None and "\0" in options.out:
         raise UsageError("--out: nothing can have a name with a NUL character")
     if options.overwrite and options.out is None:

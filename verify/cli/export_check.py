@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from verify import regular_files
 from verify.cli.detached import add_format, conclude, refuse_usage
 from verify.cli.parsing import Parser, add_pins, given_pins
-from verify.evidence import open_evidence
 from verify.exports import formats
 from verify.exports.checking import check_export, not_checked
 from verify.findings import Finding
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 Checks lines that "nono-verify export --with-proofs" wrote, or a part of them, without the ledger: that each
 carries an entry of a ledger of a pinned key, and says nothing else than that entry. It does not see which
-lines were left out.
+lines were left out; the verdict says what else it does not see in these lines. An event of ocsf whose launch
+has long arguments is checked together with the first line of its launch.
 
 exit codes:
   0  each line holds, under a pinned key
@@ -63,7 +64,7 @@ def run(arguments: list[str]) -> int:
 
     def check() -> ExportVerdict:
         pinned = given_pins(options, store=True)
-        with open_evidence(options.file) as file:
+        with regular_files.open_file(options.file) as file:
             return check_export(file, form=options.form, pins=pinned, origin=options.origin)
 
     return conclude(check, options.format, _not_checked)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from verify.cli.streams import NOT_CHECKED
 from verify.errors import NotCheckedError
 from verify.findings import Finding
+from verify.launches import LaunchCounts
 from verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -28,5 +29,8 @@ def unexpected(error: BaseException) -> NotCheckedError:
 def not_checked(error: NonoError) -> Verdict:
     """Return the verdict that says so."""
     return Verdict(
-        exit=NOT_CHECKED, findings=(Finding(error.code, str(error)),), freshness="unproven", hint=error.hint
+        exit=NOT_CHECKED,
+        findings=(Finding(error.code, str(error)),),
+        launches=LaunchCounts(),
+        hint=error.hint,
     )

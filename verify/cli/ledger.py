@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attest import __version__
 from attest.keys import without_key_text
-from verify import remembered, render, timestamps, witness_policy
+from verify import pins, remembered, render, timestamps, trust, witness_policy
 from verify.cli import SUBCOMMANDS, attesting, requiring
 from verify.cli.failures import not_checked, unexpected
 from verify.cli.parsing import Parser, add_pins, asked_format, given_pins, moment
@@ -35,6 +35,8 @@ exit codes:
   1  tampering or corruption
   2  could not check: usage, missing, unreadable, not SQLite or not a ledger
   3  intact, but not what was required: no pin, lost or unfinished launches, …
+  Each comes with its words. Python itself ends with 1, too, when it is interrupted before this program
+  begins: 1 without a word on standard output is no verdict.
 
 keys:
   -k FILE pins a key (PEM, or a verifier key "name+id+key"); it can be given more than once.
@@ -209,6 +211,8 @@ def files_read(options: argparse.Namespace, ledger: str) -> tuple[str | None, ..
     return (
         *(f"{ledger}{side}" for side in ("", "-wal", "-shm", "-journal")),
         *options.public_key_file,
+        pins.file_named(os.environ),
+        *trust.files(os.environ),
         *options.checkpoint,
         *options.require_output,
         options.save_checkpoint,

@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import origin as origins
-from attest.errors import NonoError
+from attest import written_time
+from attest.errors import MalformedError, NonoError
 from attest.keys import without_key_text
 from verify import pins, trust
 from verify.cli.streams import write
 from verify.errors import NotCheckedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
-    re.ASCII,
-)
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def moment(text: str) -> datetime:
-    """Return the time that ``text`` writes, in UTC, for argparse.
+    """Return the instant of RFC 3339 that ``text`` writes, in UTC, for argparse.
 
     Raises:
-        ArgumentTypeError: it is not of RFC 3339, or there is no such time.
+        ArgumentTypeError: it is none, or there is no such time.
     """
-    if _RFC_3339.fullmatch(text):
-        with contextlib.suppress(ValueError, OverflowError):
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    raise argparse.ArgumentTypeError("a time is wanted as RFC 3339 has it: 2027-01-31T12:00:00Z")
+    return _read(written_time.parse_rfc_3339, text)
+
+
+def beginning(text: str) -> datetime:
+    """Return the time that ``text`` writes (:mod:`attest.written_time`), in UTC, for argparse.
+
+    Raises:
+        ArgumentTypeError: it writes none, or there is no such time.
+    """
+    return _read(lambda text: written_time.parse_time(text, datetime.now(UTC)), text)
+
+
+def end(text: str) -> datetime:
+    """Return the same as :func:`beginning`; of a date, the end of its day."""
+    return _read(lambda text: written_time.parse_time(text, datetime.now(UTC), end=True), text)
+
+
+def _read(parse: Callable[[str], datetime], text: str) -> datetime:
+    try:
+        return parse(text)
+    except MalformedError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: {error}") from None
+
+
+def require_span(since: datetime | None, until: datetime | None) -> None:
+    """Refuse a beginning that does not lie before its end.
+
+    Raises:
+        UsageError: no time lies between the two.
+    """
+    if since is not None and until is not None and since >= until:
+        raise UsageError("no time lies between --since and --until", hint="--since is the earlier one")
+
+
+class _Unasked(argparse.RawDescriptionHelpFormatter):
+    """The form of a help that nobody asks for.
+
+    argparse makes one for each argument that is added, and to find how wide a terminal is it imports shutil,
+    which loads every compression that Python has.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,9 +85,19 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Unasked,
             allow_abbrev=False,
         )
+
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal is."""
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        return super().format_help()
+
+    def format_usage(self) -> str:
+        """Return the usage, likewise."""
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+        return super().format_usage()
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # whatever its type is
         """Refuse ``--`` as a value: argparse of Python 3.12 and older makes an empty list of it."""

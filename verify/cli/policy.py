@@ -54,7 +54,7 @@ def parser() -> Parser:
         description="What a policy file says.",
         epilog=_EPILOG.replace("{exit_codes}", _EXIT_CODES),
     )
-    actions = found.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = found.add_subparsers(title="commands", dest="action", required=True, metavar="COMMAND")
     for name, what in (
         ("check", "say whether files are policies"),
         ("explain", "say in words what policies require"),

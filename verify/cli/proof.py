@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attest import entry, tlog_proof
-from verify import proof
+from verify import proof, regular_files
 from verify.cli.detached import add_format, conclude, refuse_usage
 from verify.cli.parsing import Parser, add_pins, given_pins
 from verify.cli.streams import NOT_CHECKED
@@ -56,8 +56,8 @@ def run(arguments: list[str]) -> int:
 
     def check() -> ProofVerdict:
         return proof.verify_proof(
-            proof.read_file(options.proof, tlog_proof.MAX_BYTES),
-            proof.read_file(options.entry, entry.MAX_BYTES),
+            regular_files.read_file(options.proof, tlog_proof.MAX_BYTES),
+            regular_files.read_file(options.entry, entry.MAX_BYTES),
             pins=given_pins(options, store=True),
             origin=options.origin,
         )

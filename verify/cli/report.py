@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from attest import checkpoint
 from attest.instant import format_instant
+from attest.written_time import TIMES
 from verify import render, whole_files
 from verify.cli import ledger
 from verify.cli.failures import not_checked
-from verify.cli.parsing import Parser, moment
+from verify.cli.parsing import Parser, beginning, end, require_span
 from verify.cli.streams import NOT_CHECKED, complain, write
 from verify.errors import NotCheckedError, UsageError
 from verify.reader import DamagedError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from verify.verdict import Verdict
 
 _LIMIT = 10_000
+_MAX_NOTE_BYTES = 4_096  # two signatures
 
 _EPILOG = f"""\
 Verifies a ledger as "nono-verify LEDGER" does, and writes what it found into one HTML file: the verdict and
@@ -38,10 +40,13 @@ do not agree with the verdict. A ledger that does not hold gets a page as well, 
 What proves something is the ledger: who gets a page from somebody else compares its key, or asks for the
 ledger and checks that.
 
-which launches:
+a part of a ledger:
   The newest {_LIMIT:,}, unless --since, --until, --session or --limit say otherwise. A page with a part of a
-  ledger says so, and has the proof that this part is in the tree under the signed head. All of the ledger is
-  verified in any case.
+  ledger says so, and has the proof that this part is in the tree under the signed head. So does one with a
+  launch of very many entries, of which it has the first and the last ones. All of the ledger is verified in
+  any case.
+
+{TIMES}
 
 FILE must not exist, unless --overwrite is given; it is written whole or not at all, for its owner alone.
 
@@ -73,8 +78,10 @@ def parser() -> Parser:
     )
     found.add_argument("--overwrite", action="store_true", help="put it in the place of what FILE is now")
     which = found.add_argument_group("which launches")
-    which.add_argument("--since", metavar="T", type=moment, help="those from this time on (RFC 3339)")
-    which.add_argument("--until", metavar="T", type=moment, help="those before this time (RFC 3339)")
+    which.add_argument("--since", metavar="TIME", type=beginning, help="those from this time on")
+    which.add_argument(
+        "--until", metavar="TIME", type=end, help="those before this time; of a date: to the end of that day"
+    )
     which.add_argument(
         "--limit", metavar="N", type=_limit, default=_LIMIT, help=f"at most the N newest; default: {_LIMIT}"
     )
@@ -94,6 +101,7 @@ def parser() -> Parser:
 def run(arguments: list[str]) -> int:
     """Verify a ledger and write its page; return the exit code."""
     options = parser().parse_args(arguments)
+    require_span(options.since, options.until)
     ledger.require_apart("--html", options.html, ledger.files_read(options, options.ledger), ())
 
     def report(verdict: Verdict, source: LedgerFile) -> None:
@@ -116,7 +124,8 @@ def refuse(arguments: list[str], error: UsageError) -> None:
 
 
 def _page(options: argparse.Namespace, verdict: Verdict, source: LedgerFile) -> bytes:
-    from verify.report.carried import Bounds, carry  # noqa: PLC0415  # once there is something to carry
+    from verify.report.carried import carry  # noqa: PLC0415  # once there is something to carry
+    from verify.report.choice import Bounds  # noqa: PLC0415  # likewise
     from verify.report.page import write_page  # noqa: PLC0415  # likewise
 
     size = checkpoint.MAX_SIZE if verdict.size is None else verdict.size  # else: all that is there
@@ -151,7 +160,7 @@ def _page(options: argparse.Namespace, verdict: Verdict, source: LedgerFile) -> 
         verdict,
         carried,
         bounds,
-        _notes(verdict, source),
+        _notes(verdict, source, carried.handovers),
         ledger=os.path.basename(options.ledger),
         made=format_instant(time.time_ns()),
     )
@@ -161,16 +170,20 @@ def _changed(options: argparse.Namespace) -> NotCheckedError:
     return NotCheckedError(f"{options.ledger} changed while it was read", code="input.changing")
 
 
-def _notes(verdict: Verdict, source: LedgerFile) -> Notes:
+def _notes(verdict: Verdict, source: LedgerFile, count: int) -> Notes:
     from verify.report.page import Notes  # noqa: PLC0415  # as the page itself
 
     try:
         rows = source.heads()
-        handovers = tuple(source.checkpoint(epoch.first) for epoch in verdict.epochs[1:])
+        handovers = tuple(_note(source.checkpoint(epoch.first)) for epoch in verdict.epochs[1 : count + 1])
     except DamagedError:
         return Notes(b"")
-    head = rows[0][1] if len(rows) == 1 else b""
-    return Notes(head if isinstance(head, bytes) else b"", handovers)
+    return Notes(_note(rows[0][1] if len(rows) == 1 else b""), handovers)
+
+
+def _note(data: object) -> bytes:
+    """Return a note of a length that one of ours can have; what is longer was reported."""
+    return data if isinstance(data, bytes) and len(data) <= _MAX_NOTE_BYTES else b""
 
 
 def _write(options: argparse.Namespace, page: bytes) -> None:
@@ -193,7 +206,7 @@ def _instant(moment: datetime | None) -> str | None:
 
 
 def _limit(text: str) -> int:
-    from verify.report.carried import MAX_LAUNCHES  # noqa: PLC0415  # for this flag alone
+    from verify.report.choice import MAX_LAUNCHES  # noqa: PLC0415  # for this flag alone
 
     if not re.fullmatch("[1-9][0-9]{0,5}", text) or int(text) > MAX_LAUNCHES:
         raise argparse.ArgumentTypeError(f"not a number of launches, from 1 to {MAX_LAUNCHES}: {text!r}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from typing import TYPE_CHECKING
 
-from verify import policy
+from attest import hashing
 from verify.errors import NotCheckedError, UsageError
 from verify.requirements import Required, labelled, made
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 _SESSION = re.compile("[0-9a-f]{32}")
 _LABEL = re.compile(r"[!-<>-~]{1,128}")
+_READ_BYTES = 1 << 20
 
 
 def add_requirements(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +62,13 @@ def required(options: argparse.Namespace) -> Required | None:
     requirements += [made(path, _sha256(path), labels) for path in options.require_output]
     if options.session is None and options.policy is None and not requirements:
         return None
+    policy = None
+    if options.policy is not None:
+        from verify.policy import read  # noqa: PLC0415  # it loads a parser of TOML, for those who have one
+
+        policy = read(options.policy)
     return Required(
-        policy=None if options.policy is None else policy.read(options.policy),
+        policy=policy,
         requirements=tuple(requirements),
         session=options.session,
     )
@@ -93,7 +98,10 @@ def _sha256(path: str) -> str:
         ) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NotCheckedError(f"{path} is no regular file, so no output", code="require.unreadable")
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            found = hashing.running()
+            while data := file.read(_READ_BYTES):
+                found.update(data)
+            return hashing.finish(found).hex()
     except OSError as error:
         raise NotCheckedError(
             f"cannot read {path}, which is required as an output: {error.strerror}", code="require.unreadable"

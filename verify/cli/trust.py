@@ -40,7 +40,7 @@ def parser() -> Parser:
         description="The keys that nono-verify trusts when no other is named.",
         epilog=_EPILOG.replace("{exit_codes}", _EXIT_CODES),
     )
-    actions = found.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = found.add_subparsers(title="commands", dest="action", required=True, metavar="COMMAND")
     for name, what, example, key in (
         ("add", "trust a key", "add ci.pub", "public key file"),
         ("list", "list the keys that are trusted", "list", None),

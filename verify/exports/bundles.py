@@ -4,6 +4,9 @@ As DSSE v1 envelopes, and as Sigstore bundles v0.3 whose verification material i
 (``verificationMaterial.publicKey.hint``). Both are the envelope that the ledger holds, to the byte of its
 payload; where the launch stands in the ledger is said by the statement's predicate (``origin``, ``first``,
 ``last``, ``root`` over its entries), and is signed. A launch without an attestation has none.
+
+Nothing in them says what the verification found, and nothing could be added that readers would heed. So
+they are made of a ledger of which everything is met, or not at all.
 """
 
 from __future__ import annotations

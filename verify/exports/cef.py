@@ -12,9 +12,10 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical, entry
+from attest import canonical, entry, runner_commands
 from attest.errors import MalformedError
-from attest.instant import parse_instant
+from attest.instant import unix_microseconds
+from attest.printable_text import is_printable
 from verify.exports import facts, strict_json
 from verify.exports.format import Claim, LineFormat, Proven
 from verify.render import printable
@@ -64,6 +65,7 @@ _LABELLED = {
 
 _ESCAPES = {"\\": "\\\\", "=": "\\=", "\n": "\\n", "\r": "\\r"}
 _KEY = re.compile("[A-Za-z0-9]{1,64}")
+_ESCAPES_THAT_ARE = re.compile(r"(?:[^\\]|\\[\\=nr|])*+")
 _TWO_READINGS = re.compile(r"(?<!\\)(?:\\\\)+=")
 _ESCAPED = re.compile(r"[\\=\n\r]")
 _UNESCAPED = {"\\\\": "\\", "\\=": "=", "\\n": "\n", "\\r": "\r", "\\|": "|"}
@@ -90,7 +92,7 @@ class Cef(LineFormat):
             words, severity = _WORDS[kind]
             if kind == entry.DECISION and data["verdict"] == "granted":
                 severity = 3
-            said["rt"] = str(int(parse_instant(document["time"]).timestamp() * 1000))
+            said["rt"] = str(unix_microseconds(document["time"]) // 1_000)
             said["cs1"] = document["session"] or ""
             said["nonoSeq"] = str(document["seq"])
             said |= {_KEYS[name]: value for name, value in facts.facts(document).items()}
@@ -110,12 +112,14 @@ class Cef(LineFormat):
     def read(self, line: bytes) -> Any:
         """Return the header of a line and the values of its keys."""
         try:
-            text = line.decode("utf-8").strip()
+            text = line.decode("utf-8").strip(strict_json.WHITE_SPACE)
         except UnicodeDecodeError:
             raise MalformedError("not UTF-8") from None
         header = _HEADER_PARTS.split(text, 7)
         if len(header) != 8:
             raise MalformedError("no line of CEF")
+        if not _ESCAPES_THAT_ARE.fullmatch(header[7]):
+            raise MalformedError("a backslash that escapes nothing")
         if _TWO_READINGS.search(header[7]):
             raise MalformedError("an equals sign behind an escaped backslash")
         parts = re.split(r"(?<!\\)=", header.pop())
@@ -125,7 +129,10 @@ class Cef(LineFormat):
             values.append(value)
             keys.append(key)
         values.append(parts[-1])
-        found = {key: re.sub(r"\\.", _unescaped, value) for key, value in zip(keys, values, strict=True)}
+        found = {
+            key: re.sub(r"\\.", lambda each: _UNESCAPED[each[0]], value)
+            for key, value in zip(keys, values, strict=True)
+        }
         if len(found) != len(keys) or len(parts) < 2 or not all(map(_KEY.fullmatch, keys)):
             raise MalformedError("a key twice, or one that is none")
         return {"header": header, "extension": found}
@@ -138,25 +145,22 @@ class Cef(LineFormat):
             raise MalformedError("no index")
         body = canonical.encode(strict_json.read_line(found.get("nonoEntry", "").encode()))
         if "nonoCheckpoint" not in found:
-            return Claim((Proven(int(index), body, None),), None, found.get("cs4", ""))
+            return Claim(Proven(int(index), body, None), None, found.get("cs4", ""))
         listed = found.get("nonoInclusion", "")
         path = strict_json.hashes(listed.split(",") if listed else [])
         try:
             note = canonical.decode_base64(found["nonoCheckpoint"]).decode("utf-8")
         except UnicodeDecodeError:
             raise MalformedError("no checkpoint") from None
-        return Claim((Proven(int(index), body, path),), note, found.get("cs4", ""))
+        return Claim(Proven(int(index), body, path), note, found.get("cs4", ""))
 
 
 def _value(text: str) -> str:
     """Return a value of an extension, escaped; blanks at its ends, which parsers drop, are escapes too."""
-    if not text.isprintable():
+    if not is_printable(text):
         text = "".join(each if each in "\n\r" else printable(each) for each in text)
+    text = runner_commands.value_without(text, "\\x23")
     for end in (0, -1):
         if text[end] == " ":
             text = text[:-1] + "\\x20" if end else "\\x20" + text[1:]
     return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return _UNESCAPED.get(found[0], found[0])

@@ -4,21 +4,26 @@
 2. **Proof.** The entry that it carries is in a ledger of a pinned key, as :mod:`verify.proof` has it.
 3. **View.** The line is what the format makes of that entry: it is written again, and compared.
 
-What the verification said when the export was made (``verdict``) is not in any proof.
+What the verification said when the export was made (``verdict``) is not in any proof. What a single line
+cannot show (:mod:`verify.exports.histories`), and what an event leaves out of its launch, the verdict says.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import codecs
+from typing import TYPE_CHECKING, Any
 
 from attest import canonical, note, tlog_proof, tree
 from attest import entry as entries
-from attest.checkpoint import Checkpoint, parse_text
+from attest.checkpoint import parse_text
 from attest.errors import MalformedError
 from attest.tlog_proof import TlogProof
 from verify import caveats
 from verify.errors import NotCheckedError
 from verify.exports import formats
+from verify.exports.format import Proven, Referred
+from verify.exports.histories import Histories
+from verify.exports.long_entries import LongEntries
 from verify.exports.records import Record, Standing, View, reader_of_anything
 from verify.exports.verdict import ExportVerdict
 from verify.findings import MAX_FINDINGS, Finding, Findings, Severity
@@ -29,15 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from verify.exports.format import Claim, LineFormat, Proven
+    from attest.checkpoint import Checkpoint
+    from attest.note import Note
+    from verify.exports.format import Claim, LineFormat
     from verify.pins import Pin
-
-
-class _Place(NamedTuple):
-    """What each of several proofs says alike."""
-
-    head: Checkpoint
-    note: str
 
 
 def check_export(
@@ -67,20 +67,22 @@ class _Check:
         self._findings = Findings()
         self._read = reader_of_anything()
         self._met: set[str] = set()
-        self._newest: Checkpoint | None = None
-        self._lines = self._held = self._told = 0
+        self._histories = Histories()
+        self._on_lines_before = LongEntries()
+        self._lines = self._held = self._told = self._without_start = 0
         self._hint: str | None = None
 
     def run(self, file: BinaryIO, name: str | None) -> ExportVerdict:
         try:
-            first = file.readline(formats.MAX_LINE_BYTES + 1)
+            # Only there it is a mark: before another line some reader takes it for a part of the first cell.
+            first = file.readline(formats.MAX_LINE_BYTES + 1).removeprefix(codecs.BOM_UTF8)
             name = name or _recognised(first)
             form = formats.load_lines(name)(View(Standing(None, None, None, "verified")))
             line, number = first, 1
             if _begins(form, first):
                 line, number = file.readline(formats.MAX_LINE_BYTES + 1), 2
             while line:
-                if line.strip():
+                if line.rstrip(b"\r\n"):  # of blanks it is a row to others, or no JSON
                     self._lines += 1
                     self._line(number, line, form)
                 if self._findings.counts[Severity.TAMPERED] > MAX_FINDINGS:
@@ -102,28 +104,64 @@ class _Check:
         except MalformedError as error:
             self._findings.add("export.form", f"line {number} is no line of such an export: {error}")
             return
-        if not claim.entries:
+        if claim.own is None:
             if form.says_a_finding(said):
                 self._told += 1
             else:
                 self._findings.add("export.changed", f"line {number} says something else than a finding")
             return
-        if claim.checkpoint is None or any(each.inclusion is None for each in claim.entries):
+        carried = (claim.own, *(each for each in claim.launch if isinstance(each, Proven)))
+        if claim.checkpoint is None or any(each.inclusion is None for each in carried):
             self._findings.add("export.unproven", f"line {number} carries no proof")
             self._hint = "nono-verify export --with-proofs writes lines that can be checked"
             return
-        head = self._2_proofs(number, claim)
-        if head is not None and not self._says_the_same(form, said, claim, head):
+        launch = self._resolved(claim)
+        if launch is None:
             self._findings.add(
-                "export.changed", f"line {number} says something else than the entry that it carries"
+                "export.unproven",
+                f"line {number} names a long entry of its launch, which no line before it carries",
             )
+            self._hint = "check it together with the lines before it, the first of its launch among them"
+            return
+        standing = self._2_proofs(number, claim, carried)
+        if standing is not None:
+            record, *others = (self._record(each) for each in (claim.own, *launch))
+            again = _written_again(type(form)(View(standing)), claim, record, others)
+            if again is not None and _bytes(again) == _bytes(said):
+                self._remember(claim, record, others)
+                self._without_start += form.FOLLOWS_SESSIONS and _may_have_a_start(record, others)
+            else:
+                self._findings.add(
+                    "export.changed", f"line {number} says something else than the entry that it carries"
+                )
         if sum(self._findings.counts.values()) == before:
             self._held += 1
 
-    def _2_proofs(self, number: int, claim: Claim) -> Checkpoint | None:
-        """Check the proof of each entry of a line; return the checkpoint that they are under, if they are."""
+    def _resolved(self, claim: Claim) -> list[Proven] | None:
+        """Return the entries of its launch that a line speaks of, also those that lines before it carry."""
+        found = []
+        for each in claim.launch:
+            entry = self._on_lines_before.find(each.leaf) if isinstance(each, Referred) else each
+            if entry is None:
+                return None
+            found.append(entry)
+        return found
+
+    def _remember(self, claim: Claim, record: Record, others: Sequence[Record]) -> None:
+        """Take in the long entries that a line carries and names, in the order in which they were written."""
+        for said, other in zip(claim.launch, others, strict=True):
+            if isinstance(said, Referred):
+                self._on_lines_before.named(said.leaf)
+            else:
+                self._on_lines_before.carried(other, said)
+        assert claim.own is not None
+        self._on_lines_before.carried(record, claim.own)
+
+    def _2_proofs(self, number: int, claim: Claim, carried: Sequence[Proven]) -> Standing | None:
+        """Check the proof of each entry that a line carries; return where they stand, if they do."""
         tampered = self._findings.counts[Severity.TAMPERED]
-        for each in claim.entries:
+        met: set[str] = set()
+        for each in carried:
             try:
                 found = verify_proof(_encoded(claim, each), each.body, pins=self._pins, origin=self._origin)
             except (MalformedError, NotCheckedError) as error:
@@ -132,44 +170,39 @@ class _Check:
             for finding in found.findings:
                 self._findings.add(finding.code, f"line {number}: {finding.message}")
             self._hint = self._hint or found.hint
-            self._met |= {pin.fingerprint for pin in found.pins if pin.met}
+            met |= {pin.fingerprint for pin in found.pins if pin.met}
         if self._findings.counts[Severity.TAMPERED] > tampered:
             return None
-        head = parse_text(note.parse((claim.checkpoint or "").encode()).text)
-        if self._newest is not None and head.origin != self._newest.origin:
-            self._findings.add("head.origin", f"line {number} is of another ledger than those before it")
-            return None
-        newest = self._newest
-        if newest is not None and head.size == newest.size and head.root != newest.root:
-            self._findings.add(
-                "checkpoint.root", f"line {number} is of another history: two roots over {head.size} entries"
+        self._met |= met
+        signed = note.parse((claim.checkpoint or "").encode())
+        head = parse_text(signed.text)
+        wrong = self._histories.take(head)
+        for each in carried:
+            wrong = wrong or self._histories.compare(
+                tree.hash_leaf(each.body), each.at, each.inclusion or (), head
             )
+        if wrong is not None:
+            self._findings.add(wrong[0], f"line {number} {wrong[1]}")
             return None
-        if self._newest is None or head.size > self._newest.size:
-            self._newest = head
-        return head
+        return Standing(
+            head.origin,
+            head.size,
+            head.root.hex(),
+            claim.verdict,
+            claim.checkpoint,
+            self._verified(signed, head, met),
+        )
 
-    def _says_the_same(self, form: LineFormat, said: Any, claim: Claim, head: Checkpoint) -> bool:
-        """Return whether a line is what its format makes of the entries that it carries."""
-        standing = Standing(head.origin, head.size, head.root.hex(), claim.verdict, claim.checkpoint)
-        again = type(form)(View(standing))
-        record, *others = (self._record(each) for each in claim.entries)
-        for other, name in zip(others, (entries.INTENT, entries.START), strict=False):
-            if (
-                other.document is None
-                or other.document["kind"] != name
-                or not _is_of_one_launch(other, record)
-            ):
-                return False
-        if form.FOLLOWS_SESSIONS and len(others) < _told_of_its_launch(record):
-            return False
-        record.intent = others[0] if others else None
-        record.start = others[1] if len(others) > 1 else None
-        lines = again.add(record).splitlines()
-        if len(lines) != 1:
-            return False
-        again.begin_reading(again.begin())
-        return _bytes(again.read(lines[0])) == _bytes(said)
+    def _verified(self, signed: Note, head: Checkpoint, met: set[str]) -> tuple[bytes, ...]:
+        """Return the signatures under a checkpoint that the pinned keys made; without one, as it has them."""
+        ids = {
+            note.Verifier(head.origin, pin.key).key_id() for pin in self._pins if pin.key.fingerprint() in met
+        }
+        return tuple(
+            line.signature
+            for line in signed.signatures
+            if not met or (line.name == head.origin and line.key_id in ids)
+        )
 
     def _record(self, proven: Proven) -> Record:
         record = Record(proven.at, proven.body, tree.hash_leaf(proven.body), self._read)
@@ -190,7 +223,7 @@ class _Check:
             ),
             0,
         )
-        newest = self._newest
+        newest = self._histories.newest
         return ExportVerdict(
             exit=status,
             findings=self._findings.listed(),
@@ -205,7 +238,7 @@ class _Check:
                 )
                 for pin in self._pins
             ),
-            not_excluded=_NOT_EXCLUDED if status in {0, 3} else (),
+            not_excluded=self._not_excluded() if status in {0, 3} else (),
             hint=self._hint,
             form=name,
             lines_read=self._lines,
@@ -213,10 +246,25 @@ class _Check:
             lines_told=self._told,
         )
 
+    def _not_excluded(self) -> tuple[Caveat, ...]:
+        found = [*_NOT_EXCLUDED, *self._histories.caveats()]
+        if self._without_start:
+            lines = "1 line" if self._without_start == 1 else f"{self._without_start} lines"
+            found.append(
+                Caveat(
+                    "export.start",
+                    f"that a start is on record: {lines} of a refusal, a grant, a loss or a command that did"
+                    " not run say nothing of one, and their entries do not tell whether there was one before",
+                )
+            )
+        return (*found, caveats.HOST)
+
 
 _NOT_EXCLUDED = (
     Caveat(
-        "export.lines_only", "lines that were left out, or that stand there twice: nono-verify LEDGER has all"
+        "export.lines_only",
+        "lines that were left out, that stand there twice, or that stand in another order: nono-verify LEDGER"
+        " has all",
     ),
     Caveat(
         "export.verdict",
@@ -229,7 +277,6 @@ _NOT_EXCLUDED = (
         "that another key was in force when an entry was written: the one that signed the checkpoint vouches"
         " for all that it covers",
     ),
-    caveats.HOST,
 )
 
 
@@ -246,6 +293,8 @@ def _read(form: LineFormat, line: bytes) -> tuple[Any, Claim]:
     """
     if len(line) > formats.MAX_LINE_BYTES:
         raise MalformedError("longer than any line of an export")
+    if b"\r" in line.rstrip(b"\r\n"):
+        raise MalformedError("a carriage return in the middle: what follows is another line to some readers")
     said = form.read(line)
     claim = form.claim(said)
     if claim.verdict not in WORDS.values():
@@ -281,6 +330,32 @@ def _begins(form: LineFormat, line: bytes) -> bool:
         return False
 
 
+def _written_again(form: LineFormat, claim: Claim, record: Record, others: Sequence[Record]) -> Any:
+    """Return what a format says of the entries that a line speaks of; None where it would not speak of those.
+
+    Args:
+        form: the format, which has not written anything yet.
+        claim: what the line says of itself.
+        record: the entry that it stands for.
+        others: those of its launch.
+    """
+    for other, name in zip(others, (entries.INTENT, entries.START), strict=False):
+        if other.document is None or other.document["kind"] != name or not _is_of_one_launch(other, record):
+            return None
+    if form.FOLLOWS_SESSIONS and len(others) < _told_of_its_launch(record):
+        return None
+    for each, other in zip(claim.launch, others, strict=True):
+        if isinstance(each, Referred):
+            form.on_lines_before.carried(other, Proven(other.index, other.body, None))
+    record.intent = others[0] if others else None
+    record.start = others[1] if len(others) > 1 else None
+    lines = form.add(record).splitlines()
+    if len(lines) != 1:
+        return None
+    form.begin_reading(form.begin())
+    return form.read(lines[0])
+
+
 def _encoded(claim: Claim, each: Proven) -> bytes:
     proof = TlogProof(each.at, each.inclusion or (), (claim.checkpoint or "").encode("utf-8"))
     encoded = proof.encode()
@@ -304,6 +379,17 @@ def _told_of_its_launch(record: Record) -> int:
         return 0
     ran = document["kind"] == entries.OUTCOME and "not_started" not in document["data"]
     return 2 if ran else 1
+
+
+def _may_have_a_start(record: Record, others: Sequence[Record]) -> bool:
+    """Return whether an event would say more of its launch if it knew a start, and there may be one."""
+    document = record.document
+    return (
+        document is not None
+        and document["kind"] in {entries.DECISION, entries.LOST, entries.OUTCOME}
+        and document["seq"] > 1
+        and len(others) == 1
+    )
 
 
 def _bytes(said: Any) -> bytes:

@@ -7,6 +7,8 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from attest.printable_text import is_printable
+from verify import regular_files
 from verify.errors import NotCheckedError
 from verify.exports import queries
 
@@ -60,15 +62,7 @@ def read(path: str | None) -> tuple[Framework, ...]:
         NotCheckedError: it cannot be read (``controls.unreadable``), or is no such table (``controls.form``).
     """
     shown = "the table of controls" if path is None else path
-    try:
-        with open(_OWN if path is None else path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise NotCheckedError(f"cannot read {shown}: {error.strerror}", code="controls.unreadable") from None
-    except ValueError:
-        raise NotCheckedError(
-            "a path with a NUL character names no file", code="controls.unreadable"
-        ) from None
+    data = regular_files.read_file(path or _OWN, MAX_BYTES, "table of controls", "controls.unreadable")
     try:
         return _parsed(data)
     except (_FormError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -131,6 +125,6 @@ def _require_names(table: dict[str, Any], names: Iterable[str], what: str) -> No
 
 def _text(table: dict[str, Any], name: str) -> str:
     value = table[name]
-    if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT or not value.isprintable():
+    if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT or not is_printable(value):
         raise _FormError(f"{name} is no text of one line")
     return value

@@ -32,9 +32,10 @@ PROOF_COLUMNS = ("inclusion", "checkpoint")
 _FORMULA = re.compile("[\t\r\n]|[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _HIDDEN_FORMULA = re.compile("[;\t|](?=[\\s\"']*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
 _PLAIN = re.compile('[A-Za-z0-9/{][A-Za-z0-9/{} .,:"\\[\\]_-]*')
+_JSON = facts.OF_SEVERAL | {"entry"}
 # The csv module takes no cell that is longer than some limit of the whole process.
 _CELL = re.compile('(?:"((?:[^"]|"")*+)"|([^",\r\n]*+))(,|$)')
-_IN_JSON = {";": "\\u003b", "|": "\\u007c"}
+_IN_JSON = {";": "\\u003b", "\t": "\\u0009", "|": "\\u007c"}
 
 
 class CsvRows(LineFormat):
@@ -54,7 +55,7 @@ class CsvRows(LineFormat):
             "size": "" if standing.size is None else str(standing.size),
             "root": standing.root or "",
             "leaf_sha256": record.leaf.hex(),
-            "entry": _harmless_json(self.entry_json(record.body).decode("ascii")),
+            "entry": self.entry_json(record.body).decode("ascii"),
         }
         if document is not None:
             cells |= {name: str(document[name]) for name in ("time", "kind", "seq")}
@@ -63,7 +64,7 @@ class CsvRows(LineFormat):
         if record.inclusion is not None:
             cells["inclusion"] = " ".join(node.hex() for node in record.inclusion)
             cells["checkpoint"] = base64.b64encode((standing.checkpoint or "").encode()).decode("ascii")
-        return _row([_harmless(cells[name]) if cells.get(name) else "" for name in self._columns()])
+        return _row([_harmless(name, cells[name]) if cells.get(name) else "" for name in self._columns()])
 
     def _columns(self) -> tuple[str, ...]:
         return COLUMNS if self.standing.checkpoint is None else COLUMNS + PROOF_COLUMNS
@@ -97,17 +98,19 @@ class CsvRows(LineFormat):
         if not re.fullmatch("[0-9]{1,16}", index):
             raise MalformedError("no index")
         if not said["checkpoint"]:
-            return Claim((Proven(int(index), body, None),), None, said["verdict"])
+            return Claim(Proven(int(index), body, None), None, said["verdict"])
         path = strict_json.hashes(said["inclusion"].split())
         try:
             note = canonical.decode_base64(said["checkpoint"]).decode("utf-8")
         except UnicodeDecodeError:
             raise MalformedError("no checkpoint") from None
-        return Claim((Proven(int(index), body, path),), note, said["verdict"])
+        return Claim(Proven(int(index), body, path), note, said["verdict"])
 
 
-def _harmless(text: str) -> str:
-    """Return a cell that no spreadsheet takes for more than text."""
+def _harmless(name: str, text: str) -> str:
+    """Return a cell that no spreadsheet takes for more than text; of JSON, the same document."""
+    if name in _JSON:
+        return _HIDDEN_FORMULA.sub(lambda found: _IN_JSON[found[0]], text)
     if _PLAIN.fullmatch(text):
         return text  # as most are
     mark = "'" if _FORMULA.match(text) else ""
@@ -115,19 +118,14 @@ def _harmless(text: str) -> str:
     return mark + printable(text)
 
 
-def _harmless_json(text: str) -> str:
-    """Return the same document without a separator before what could be a formula."""
-    return _HIDDEN_FORMULA.sub(lambda found: _IN_JSON[found[0]], text)
-
-
 def _row(cells: tuple[str, ...] | list[str]) -> bytes:
     return (",".join('"' + cell.replace('"', '""') + '"' for cell in cells) + "\r\n").encode("utf-8")
 
 
 def _cells(line: bytes) -> list[str]:
-    """Return the cells of one line; a byte order mark is passed over."""
+    """Return the cells of one line."""
     try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
+        text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         raise MalformedError("no row of CSV") from None
     cells, at = list[str](), 0

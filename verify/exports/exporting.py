@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from attest import checkpoint, entry
+from attest import checkpoint, entry, note
 from attest.tree import TILE_WIDTH, hash_leaf
 from verify.errors import NotCheckedError
 from verify.exports.inclusion import Inclusion
@@ -43,6 +43,11 @@ class Asked(NamedTuple):
     kinds: frozenset[str] = frozenset()
     with_proofs: bool = False
     options: Options = Options()
+
+    def chosen(self) -> tuple[tuple[str, str], ...]:
+        """Return what the entries are chosen by, aside from their kinds: names and texts."""
+        named = (("since", self.since), ("until", self.until), ("session", self.session))
+        return tuple((name, text) for name, text in named if text)
 
     def is_for_all(self) -> bool:
         """Return whether every entry is wanted."""
@@ -97,14 +102,16 @@ class _Export:
         self._source = source
         self._asked = asked
         self._size = checkpoint.MAX_SIZE if verdict.size is None else verdict.size
+        signed = _of_key_in_force(verdict.head) if asked.with_proofs and verdict.head is not None else None
         standing = Standing(
             verdict.origin,
             verdict.size,
             verdict.root,
             verdict.word,
-            verdict.head if asked.with_proofs else None,
+            signed,
+            tuple(line.signature for line in note.parse(signed.encode()).signatures) if signed else (),
         )
-        self._form = form(View(standing, verdict, asked.options))
+        self._form = form(View(standing, verdict, asked.options, asked.chosen()))
         self._proofs = Inclusion(source, self._size) if asked.with_proofs else None
         self._read = read_replayed if self._held else reader_of_anything()
         self._sessions: dict[str, list[int]] = {}
@@ -194,6 +201,16 @@ class _Export:
             body = self._source.body(index) or b""
             found = at_hand[index] = Record(index, body, hash_leaf(body), self._read)
         return found
+
+
+def _of_key_in_force(head: str) -> str:
+    """Return a head with the signature of the key in force alone: at a handover it has the old key's too.
+
+    The replay has verified both. But a line is checked with one key, which could not tell the other
+    signature from one that somebody added.
+    """
+    text, _, lines = head.rpartition("\n\n")
+    return f"{text}\n\n{lines.splitlines()[-1]}\n"
 
 
 def _is_direct(intent: Record) -> bool:

@@ -1,18 +1,19 @@
 """What an entry says, as flat names and texts: the columns of a table, the keys of a log line.
 
 Only what a reader of logs asks for; the entry itself stands beside. Texts are as they were recorded, with
-every control character in them: each format makes them harmless in its own way.
+every control character in them: each format makes them harmless in its own way. Several values in one text
+are JSON, as they are recorded: no value can be taken for two, whatever it holds.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attest import entry
+from attest import canonical, entry
 from attest.canonical import decode_base64
 from attest.errors import NonoError
 from attest.keys import PublicKey
-from verify.exports.plain import command_line, shown
+from verify.exports.plain import ascii_json, command_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ NAMES = (
     "executed_image", "decision", "what", "subject", "by", "reason", "hook", "found", "key", "covers",
 )  # fmt: skip
 """Every name, in the order in which they are written."""
+
+OF_SEVERAL = frozenset({"profile", "labels", "outputs"})
+"""Those whose text is JSON in printable ASCII: a list, or the labels by their keys."""
 
 
 def facts(document: dict[str, Any]) -> dict[str, str]:
@@ -41,15 +45,19 @@ def _text(value: Json) -> str:
     return str(value) if isinstance(value, int) else shown(value)
 
 
+def _several(values: Json) -> str:
+    return ascii_json(canonical.encode(values)).decode("ascii") if values else ""
+
+
 def _intent(data: dict[str, Any]) -> dict[str, Json]:
     return {
         "command": command_line(data["command"]),
         "user": str(data["user"]["uid"]),
         "host": shown(data["host"]["name"]),
-        "profile": ", ".join(f"{shown(each['name'])} sha256:{each['sha256']}" for each in data["profile"]),
+        "profile": _several(data["profile"]),
         "network": network(data["network"]),
-        "labels": ", ".join(f"{key}={value}" for key, value in sorted(data["labels"].items())),
-        "outputs": ", ".join(map(shown, data["outputs"])),
+        "labels": _several(data["labels"]),
+        "outputs": _several(data["outputs"]),
     }
 
 
@@ -72,10 +80,7 @@ def _outcome(data: dict[str, Any]) -> dict[str, Json]:
     if refused is not None:
         said["not_started"] = refused["code"]
         said["reason"] = refused["message"]
-    said["outputs"] = ", ".join(
-        f"{shown(each['path'])} {'sha256:' + each['sha256'] if 'sha256' in each else each['unhashed']}"
-        for each in data["outputs"]
-    )
+    said["outputs"] = _several(data["outputs"])
     return said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from verify.exports.long_entries import LongEntries
 from verify.exports.plain import ascii_json, entry_json
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Format:
     HAS_PROOFS: ClassVar[bool] = False
     """Whether records can carry their proofs."""
     CAN_BE_MARKED: ClassVar[bool] = True
-    """Whether each record says what the verdict was, so that a ledger that does not hold can be exported."""
+    """Whether each record says what the verdict was, so that one can be exported of which not all is met."""
     ASKS_ALL_KINDS: ClassVar[bool] = False
     """Whether it needs entries of every kind."""
     WRITES_DIRECTORY: ClassVar[bool] = False
@@ -37,7 +38,7 @@ class Format:
         self.view = view
         self.entry_json: Callable[[bytes], bytes] = entry_json
         """Returns an entry as JSON in printable ASCII, from its bytes."""
-        if self.standing.verdict in {"verified", "not-met"}:
+        if self.standing.holds():
             self.entry_json = ascii_json  # it was replayed, so it is canonical JSON
 
     def begin(self) -> bytes:
@@ -70,24 +71,43 @@ class Proven(NamedTuple):
     inclusion: tuple[bytes, ...] | None
 
 
+class Referred(NamedTuple):
+    """An entry that a line speaks of and does not carry: a line before it does.
+
+    Attributes:
+        at: where it is said to stand.
+        leaf: its leaf hash, 32 bytes.
+    """
+
+    at: int
+    leaf: bytes
+
+
 class Claim(NamedTuple):
     """What a line says of itself, of which nothing is checked yet.
 
     Attributes:
-        entries: the entries that it is about, the one that it stands for first; none of a finding.
+        own: the entry that it stands for; None of a finding.
+        launch: entries of its launch that it speaks of besides.
         checkpoint: the signed checkpoint, a note; None where there is none.
         verdict: what the export says that the verification said.
     """
 
-    entries: tuple[Proven, ...]
+    own: Proven | None
     checkpoint: str | None
     verdict: str
+    launch: tuple[Proven | Referred, ...] = ()
 
 
 class LineFormat(Format):
     """A format of one line a record, which can be read again."""
 
     HAS_PROOFS = True
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view)
+        self.on_lines_before = LongEntries()
+        """What a record need not carry once more."""
 
     @classmethod
     def is_first_line(cls, line: bytes) -> bool:

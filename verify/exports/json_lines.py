@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "urn:nono-attest:export:v1"
 
-_BEGINNING = b'{"export":"%s","index":' % FORMAT.encode()
+_BEGINNING = f'{{"export":"{FORMAT}","index":'
 
 
 class JsonLines(LineFormat):
@@ -37,16 +37,12 @@ class JsonLines(LineFormat):
         common = {name: getattr(standing, name) for name in ("origin", "size", "root", "verdict")}
         if standing.checkpoint is not None:
             common["checkpoint"] = standing.checkpoint
-        self._common = b'",' + document_json(common)[1:-1] + b',"entry":'
+        self._common = '",' + document_json(common)[1:-1].decode("ascii") + ',"entry":'
 
     def add(self, record: Record) -> bytes:
         """Return the line of a record."""
-        line = (
-            b'%s%d,"leaf_sha256":"' % (_BEGINNING, record.index)
-            + record.leaf.hex().encode()
-            + self._common
-            + self.entry_json(record.body)
-        )
+        standing = f'{_BEGINNING}{record.index},"leaf_sha256":"{record.leaf.hex()}{self._common}'
+        line = standing.encode() + self.entry_json(record.body)
         if record.inclusion is None:
             return line + b"}\n"
         path = '","'.join(node.hex() for node in record.inclusion)
@@ -56,7 +52,7 @@ class JsonLines(LineFormat):
     def is_first_line(cls, line: bytes) -> bool:
         """Return whether this line names the format."""
         # As it was written, whatever became of the rest: what is wrong with that is a finding.
-        return line.startswith(_BEGINNING) or strict_json.read_line(line).get("export") == FORMAT
+        return line.startswith(_BEGINNING.encode()) or strict_json.read_line(line).get("export") == FORMAT
 
     def read(self, line: bytes) -> Any:
         """Return the object on a line."""
@@ -67,4 +63,4 @@ class JsonLines(LineFormat):
 
     def claim(self, said: Any) -> Claim:
         """Return what a line says of itself."""
-        return strict_json.claim_of(said, [said])
+        return strict_json.claim_of(said, said)

@@ -7,7 +7,8 @@ Detection Findings, behind the events. ``metadata`` has where the entry stands (
 there the fingerprint and the signatures are of the entry and of the ledger's checkpoint, not of the event,
 which is why they are not where the profile would have them.
 
-An event says things of the intent and the start of its launch; with proofs those are in it too.
+An event says things of the intent and the start of its launch; with proofs those are in it too, or, where
+they are long, on a line before it (:mod:`verify.exports.long_entries`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from attest import canonical, note
+from attest import canonical
 from attest import entry as entries
 from attest.errors import MalformedError
 from attest.fast_json import orjson
 from verify.exports import ocsf_events, strict_json
-from verify.exports.format import Claim, LineFormat
+from verify.exports.format import Claim, LineFormat, Proven
 from verify.exports.plain import document_json
 from verify.exports.records import Standing, View
 from verify.findings import CODES, Finding, Severity
@@ -60,8 +61,8 @@ class Ocsf(LineFormat):
         if standing.checkpoint is not None:
             self._common["checkpoint"] = standing.checkpoint
             self._signatures = [
-                {**_CHECKPOINT, "value": base64.b64encode(line.signature).decode("ascii")}
-                for line in note.parse(standing.checkpoint.encode()).signatures
+                {**_CHECKPOINT, "value": base64.b64encode(signature).decode("ascii")}
+                for signature in standing.signatures
             ]
         self._newest = 0
 
@@ -113,7 +114,7 @@ class Ocsf(LineFormat):
         if self.standing.origin is not None:
             found["chain_uid"] = self.standing.origin
         signatures = list(self._signatures)
-        if document is not None and document["kind"] == entries.ATTESTATION:
+        if self.standing.holds() and document is not None and document["kind"] == entries.ATTESTATION:
             (signature,) = document["data"]["signatures"]
             found["authority_uid"] = signature["keyid"]
             signatures.append({**_ENVELOPE, "value": signature["sig"]})
@@ -125,16 +126,22 @@ class Ocsf(LineFormat):
         if record.inclusion is None:
             return {}
         others = [other for other in (record.intent, record.start) if other is not None]
-        return {
+        found = {
             "inclusion": [node.hex() for node in record.inclusion],
-            "launch": [
-                {
-                    "index": other.index,
-                    "inclusion": [node.hex() for node in other.inclusion or ()],
-                    "entry": orjson.Fragment(self.entry_json(other.body)),
-                }
-                for other in others
-            ],
+            "launch": list(map(self._spoken_of, others)),
+        }
+        self.on_lines_before.carried(record, _proven(record))
+        return found
+
+    def _spoken_of(self, other: Record) -> dict[str, Any]:
+        if self.on_lines_before.find(other.leaf) is not None:
+            self.on_lines_before.named(other.leaf)
+            return {"index": other.index, "leaf_sha256": other.leaf.hex()}
+        self.on_lines_before.carried(other, _proven(other))
+        return {
+            "index": other.index,
+            "inclusion": [node.hex() for node in other.inclusion or ()],
+            "entry": orjson.Fragment(self.entry_json(other.body)),
         }
 
     # --- findings ----------------------------------------------------------------------------------
@@ -210,7 +217,7 @@ class Ocsf(LineFormat):
         unmapped = _object(said, "unmapped")
         common = _object(unmapped, "nono")
         if said.get("class_uid") == _DETECTION_FINDING:
-            return Claim((), None, str(common.get("verdict")))
+            return Claim(None, None, str(common.get("verdict")))
         own: dict[str, Json] = {
             "index": _object(said, "metadata").get("sequence"),
             "entry": unmapped.get("entry"),
@@ -219,7 +226,11 @@ class Ocsf(LineFormat):
         launch = common.get("launch", [])
         if not isinstance(launch, list) or len(launch) > 2:
             raise MalformedError("no entries of its launch")
-        return strict_json.claim_of(common, [own, *launch])
+        return strict_json.claim_of(common, own, launch)
+
+
+def _proven(record: Record) -> Proven:
+    return Proven(record.index, record.body, tuple(record.inclusion or ()))
 
 
 def _line(event: dict[str, Any]) -> bytes:

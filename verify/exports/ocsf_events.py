@@ -15,6 +15,9 @@ all others         Base Event: Other (99)
 
 Every entry is one event. One whose launch has no intent that can be read is a Base Event: who did what
 where is not known. What OCSF has no place for stands under ``unmapped``.
+
+Each text is bounded (:func:`verify.exports.plain.brief`): an event says things of its launch, and arguments
+that fill an intent would otherwise be said by each of its refusals. The entries have all of it.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from attest import entry
-from attest.instant import parse_instant
-from verify.exports.plain import command_line, shown
+from attest.instant import unix_microseconds
+from verify.exports.plain import brief, brief_command, command_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +90,7 @@ def _base(document: dict[str, Any]) -> dict[str, Any]:
     found = opaque() | {"message": _MESSAGES.get(document["kind"], "an entry of a launch")}
     if document["kind"] == entry.INTENT:
         found["device"], found["metadata"] = _device(document["data"]), {"profiles": _HOST}
-        found["message"] += f": {command_line(document['data']['command'])}"
+        found["message"] = brief(f"{found['message']}: {command_line(document['data']['command'])}")
     return found
 
 
@@ -97,7 +100,7 @@ def _start(_record: Record, document: dict[str, Any], intent: dict[str, Any]) ->
         "launch_type_id": 3,  # exec
         "status_id": _SUCCESS,
         "process": _process(document["data"], intent, document["session"]),
-        "message": f"started: {command_line(intent['command'])}",
+        "message": brief(f"started: {command_line(intent['command'])}"),
         "metadata": {"profiles": _HOST},
     }
 
@@ -109,7 +112,7 @@ def _outcome(record: Record, document: dict[str, Any], intent: dict[str, Any]) -
     succeeded = data.get("exit") == 0
     found = _process_activity(_TERMINATE, intent, INFORMATIONAL if succeeded else LOW)
     found["process"] = (
-        {"uid": session, "cmd_line": command_line(intent["command"])}
+        {"uid": session, "cmd_line": brief_command(intent["command"])}
         if started is None
         else _process(started["data"], intent, session)
     )
@@ -117,8 +120,8 @@ def _outcome(record: Record, document: dict[str, Any], intent: dict[str, Any]) -
     found["metadata"] = {"profiles": _HOST}
     if refused is not None:
         found["activity_id"] = _LAUNCH
-        found["status_code"], found["status_detail"] = refused["code"], refused["message"]
-        found["message"] = f"not started: {refused['message']}"
+        found["status_code"], found["status_detail"] = brief(refused["code"]), brief(refused["message"])
+        found["message"] = brief(f"not started: {refused['message']}")
         return found
     found["start_time"], found["end_time"] = milliseconds(data["started"]), milliseconds(data["ended"])
     found["duration"] = data["duration_us"] // 1000
@@ -150,7 +153,7 @@ def _hook_result(_record: Record, document: dict[str, Any], intent: dict[str, An
     if "exit" in data:
         found["exit_code"] = data["exit"]
     elif "error" in data:
-        found["status_detail"] = data["error"]
+        found["status_detail"] = brief(data["error"])
     return found
 
 
@@ -179,10 +182,10 @@ def _decision(record: Record, document: dict[str, Any], intent: dict[str, Any]) 
         "actor": {"process": process, "user": _user(intent)},
         "severity_id": LOW if denied else INFORMATIONAL,
         "status_id": _FAILURE if denied else _SUCCESS,
-        "status_detail": data["reason"],
+        "status_detail": brief(data["reason"]),
         "action_id": 2 if denied else 1,
         "disposition_id": 2 if denied else 1,
-        "message": f"{data['verdict']} by {data['by']}: {what} {subject}",
+        "message": brief(f"{data['verdict']} by {data['by']}: {what} {subject}"),
         "metadata": {"profiles": _SECURITY_CONTROL},
     }
     if what == "file":
@@ -220,16 +223,16 @@ def _network(what: str, subject: str, *, denied: bool) -> dict[str, Any]:
         "src_endpoint" if listens else "dst_endpoint": _endpoint(what, address or subject),
     }
     if what == "url":
-        found["url"] = {"url_string": subject}
+        found["url"] = {"url_string": brief(subject)}
     return found
 
 
 def _endpoint(what: str, address: str) -> dict[str, Any]:
     if what == "unix-socket":
-        return {"svc_name": address}
+        return {"svc_name": brief(address)}
     parts = _ENDPOINT.fullmatch(address) if what == "network" else None
     if parts is None or int(parts["port"]) > 65_535:
-        return {"name": address}
+        return {"name": brief(address)}
     host = parts["host"].strip("[]")
     found: dict[str, Any] = {"name": host, "port": int(parts["port"])}
     try:
@@ -265,8 +268,8 @@ def _process(start: dict[str, Any], intent: dict[str, Any], session: str) -> dic
         "name": file["name"],
         "file": file,
         "user": _user(intent),
-        "cmd_line": command_line(intent["command"]),
-        "working_directory": shown(start["directory"]),
+        "cmd_line": brief_command(intent["command"]),
+        "working_directory": brief(shown(start["directory"])),
         "sandbox": "nono",
     }
 
@@ -277,7 +280,11 @@ def _user(intent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _file(path: str, kind: int, sha256: str | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": path.rpartition("/")[2] or path, "path": path, "type_id": kind}
+    found: dict[str, Any] = {
+        "name": brief(path.rpartition("/")[2] or path),
+        "path": brief(path),
+        "type_id": kind,
+    }
     if sha256 is not None:
         found["hashes"] = [{"algorithm": "SHA-256", "algorithm_id": _SHA_256, "value": sha256}]
     return found
@@ -287,10 +294,10 @@ def _device(intent: dict[str, Any]) -> dict[str, Any]:
     host = intent["host"]
     name = shown(host["name"])
     found: dict[str, Any] = {
-        "name": name,
+        "name": brief(name),
         "type_id": _UNKNOWN,
         "boot_uid": host["boot_id"],
-        "os": {"name": "Linux", "type_id": _LINUX, "kernel_release": host["kernel"]},
+        "os": {"name": "Linux", "type_id": _LINUX, "kernel_release": brief(host["kernel"])},
     }
     if _HOSTNAME.fullmatch(name):
         found["hostname"] = name
@@ -299,7 +306,7 @@ def _device(intent: dict[str, Any]) -> dict[str, Any]:
 
 def milliseconds(time: str) -> int:
     """Return a time of an entry as OCSF has it: milliseconds since 1970."""
-    return int(parse_instant(time).timestamp() * 1_000)
+    return unix_microseconds(time) // 1_000
 
 
 _OF_LAUNCHES: dict[str, Callable[[Record, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {

@@ -6,7 +6,9 @@ this ledger; what stays open stands in the finding's remarks, always. A control 
 about is ``not-satisfied`` with the reason ``other``, and the words "not covered". Nothing here replaces an
 assessor.
 
-The document follows from the ledger alone: its ids are derived, its times are those of the entries.
+Where entries were chosen (``--since``, ``--until``, ``--session``) it says so, and a part without a launch
+satisfies nothing. The document follows from the ledger and that choice alone: its ids are derived, its times
+are those of the entries.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from attest import hashing
 from verify.exports import controls, queries
 from verify.exports.format import Format
 from verify.exports.plain import document_json
@@ -48,31 +51,28 @@ class Oscal(Format):
 
     def end(self) -> bytes:
         """Return the document."""
-        newest = self._queries.last or _NO_TIME
+        chosen = dict(self.view.chosen)
+        oldest = self._queries.first or chosen.get("since", chosen.get("until", _NO_TIME))
+        newest = self._queries.last or chosen.get("until", oldest)
         standing = self.standing
         title = f"What the ledger {standing.origin or 'of no known origin'} shows"
-        return (
-            document_json(
-                {
-                    "assessment-results": {
-                        "uuid": self._id("document"),
-                        "metadata": {
-                            "title": title,
-                            "last-modified": newest,
-                            "version": str(standing.size or 0),
-                            "oscal-version": VERSION,
-                            "props": self._standing(),
-                        },
-                        "import-ap": {"href": f"#{self._id('ledger')}"},
-                        "results": [self._result(framework, newest) for framework in self._table],
-                        "back-matter": {"resources": [self._ledger()]},
-                    }
-                }
-            )
-            + b"\n"
-        )
+        found: dict[str, Any] = {
+            "metadata": {
+                "title": title,
+                "last-modified": newest,
+                "version": str(standing.size or 0),
+                "oscal-version": VERSION,
+                "props": self._standing() + self._chosen(),
+            },
+            "import-ap": {"href": f"#{self._id('ledger')}"},
+            "results": [self._result(framework, oldest, newest) for framework in self._table],
+            "back-matter": {"resources": [self._ledger()]},
+        }
+        # Of what it says: with another table or policy the same ledger makes another document.
+        found["uuid"] = self._id("document", hashing.hexdigest(document_json(found)))
+        return document_json({"assessment-results": found}) + b"\n"
 
-    def _result(self, framework: Framework, newest: str) -> dict[str, Any]:
+    def _result(self, framework: Framework, oldest: str, newest: str) -> dict[str, Any]:
         verdict = self.view.verdict
         assert verdict is not None
         asked = dict.fromkeys(
@@ -83,10 +83,10 @@ class Oscal(Format):
             "uuid": self._id("result", framework.name),
             "title": framework.name,
             "description": f"{self._queries.entries} entries of a nono ledger, verified and counted",
-            "start": self._queries.first or _NO_TIME,
+            "start": oldest,
             "end": newest,
             "links": [{"href": framework.source, "rel": "reference"}],
-            "props": self._standing(),
+            "props": self._standing() + self._chosen(),
             "reviewed-controls": {
                 "control-selections": [
                     {"include-controls": [{"control-id": control.id} for control in framework.controls]}
@@ -171,6 +171,10 @@ class Oscal(Format):
         }
         return [{"name": name, "ns": _PROPERTIES, "value": value} for name, value in said.items() if value]
 
+    def _chosen(self) -> list[dict[str, str]]:
+        return [{"name": name, "ns": _PROPERTIES, "value": text} for name, text in self.view.chosen]
+
     def _id(self, *parts: str) -> str:
-        named = "\n".join((self.standing.origin or "", self.standing.root or "", *parts))
+        chosen = (f"{name}={text}" for name, text in self.view.chosen)
+        named = "\n".join((self.standing.origin or "", self.standing.root or "", *parts, *chosen))
         return str(uuid.uuid5(_NAMESPACE, named))

@@ -7,12 +7,11 @@ name a fact its attribute is used, for others ``nono.`` and its name.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from attest import canonical, entry
 from attest.errors import MalformedError
-from attest.instant import parse_instant
+from attest.instant import unix_microseconds
 from verify.exports import strict_json
 from verify.exports.facts import NAMES, facts
 from verify.exports.format import Claim, LineFormat
@@ -37,8 +36,11 @@ _SEMANTIC = {
 }
 _ATTRIBUTES = {name: _SEMANTIC.get(name, f"nono.{name}") for name in NAMES}
 _NUMBERS = {"pid", "exit", "signal", "duration_us"}
+_FAILED = {"signal", "not_started", "error"}
+"""Of an entry's members those that only what failed has."""
 _INFO, _WARN, _ERROR = (9, "INFO"), (13, "WARN"), (17, "ERROR")
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_MAX_MICROSECONDS = ((1 << 64) - 1) // 1_000
+"""A time is an unsigned number of 64 bits, of nanoseconds since 1970: it ends in the year 2554."""
 _PLACE = "nono.index"
 _PROVEN = ("nono.inclusion", "nono.checkpoint")
 
@@ -63,12 +65,10 @@ class Otlp(LineFormat):
             name, data = f"nono.{document['kind']}", document["data"]
             if document["kind"] == entry.LOST:
                 severity = _ERROR
-            elif (
-                data.get("verdict") == "denied" or data.get("exit") or {"signal", "not_started"} & data.keys()
-            ):
+            elif data.get("verdict") == "denied" or data.get("exit") or _FAILED & data.keys():
                 severity = _WARN
-            microseconds = (parse_instant(document["time"]) - _EPOCH) // _MICROSECOND
-            if microseconds >= 0:
+            microseconds = unix_microseconds(document["time"])
+            if 0 <= microseconds <= _MAX_MICROSECONDS:
                 log["timeUnixNano"] = log["observedTimeUnixNano"] = f"{microseconds}000"
             if document["session"] is not None:
                 log["traceId"] = document["session"]
@@ -117,7 +117,7 @@ class Otlp(LineFormat):
                 document["checkpoint"] = values[_PROVEN[1]]["stringValue"]
         except (LookupError, TypeError, ValueError, AttributeError):
             raise MalformedError("no log record of an export") from None
-        return strict_json.claim_of(document, [own])
+        return strict_json.claim_of(document, own)
 
 
 def _text(key: str, text: str) -> dict[str, Any]:

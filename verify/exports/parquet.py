@@ -15,6 +15,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from attest import extras
 from verify.errors import NotCheckedError
 from verify.exports.format import Format
 from verify.exports.ocsf import Ocsf
@@ -155,7 +156,7 @@ def _arrow() -> Any:
         raise NotCheckedError(
             "--to parquet needs pyarrow, which is not installed",
             code="export.missing",
-            hint="pip install 'nono-attest[parquet]'",
+            hint=extras.hint("parquet"),
         ) from None
     return arrow
 

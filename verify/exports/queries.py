@@ -91,7 +91,11 @@ _COUNTED = {
 
 
 class Queries:
-    """The questions about one ledger, asked as its entries come by."""
+    """The questions about one ledger, asked as its entries come by.
+
+    Those about the ledger are answered by the verdict, for all of it. Where no entry of a launch comes by
+    there was nothing to ask about: nothing is met by that.
+    """
 
     def __init__(self) -> None:
         self._counts = {name: _Count() for name in _COUNTED}
@@ -100,6 +104,7 @@ class Queries:
         self.first = self.last = ""
         """The times of the first and the last entry, as entries have it."""
         self.entries = 0
+        self._of_launches = 0
 
     def add(self, record: Record) -> None:
         """Take in an entry."""
@@ -109,6 +114,7 @@ class Queries:
             return
         self.first = self.first or document["time"]
         self.last = document["time"]
+        self._of_launches += document["session"] is not None
         take = _TAKE.get(document["kind"])
         if take is not None:
             take(self, record, document["session"], document["data"])
@@ -120,6 +126,13 @@ class Queries:
             name: which.
             verdict: what the verification of the ledger said.
         """
+        found = self._counted(name, verdict)
+        if found.met and not self._of_launches:
+            text = f"{found.text}; no entry of a launch was among those that were asked about"
+            return found._replace(met=None, text=text)
+        return found
+
+    def _counted(self, name: str, verdict: Verdict) -> Answer:
         if name in _COUNTED:
             what, command = _COUNTED[name]
             if name == "launches.attested":

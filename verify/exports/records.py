@@ -26,6 +26,7 @@ class Standing(NamedTuple):
         root: hex of the root over them; None where entries are missing.
         verdict: what the verification said, one of :data:`verify.verdict.WORDS`.
         checkpoint: the signed checkpoint, a note; None without proofs.
+        signatures: those under it that were verified, 64 bytes each, in the order of its lines.
     """
 
     origin: str | None
@@ -33,6 +34,11 @@ class Standing(NamedTuple):
     root: str | None
     verdict: str
     checkpoint: str | None = None
+    signatures: tuple[bytes, ...] = ()
+
+    def holds(self) -> bool:
+        """Return whether the verification found every signature of the ledger to hold, whoever's they are."""
+        return self.verdict in {"verified", "not-met"}
 
 
 class Record:
@@ -96,11 +102,13 @@ class View(NamedTuple):
         standing: what all records have in common.
         verdict: what the verification said; None where lines are checked.
         options: what was asked beside.
+        chosen: what the entries were chosen by, names and texts; nothing where they are all there.
     """
 
     standing: Standing
     verdict: Verdict | None = None
     options: Options = Options()
+    chosen: tuple[tuple[str, str], ...] = ()
 
 
 def read_replayed(body: bytes) -> dict[str, Any] | None:

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attest import canonical
 from attest.errors import MalformedError
-from verify.exports.format import Claim, Proven
+from attest.tree import HASH_BYTES
+from verify.exports.format import Claim, Proven, Referred
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from attest.canonical import Json
+
+
+WHITE_SPACE = " \t\r\n"
+"""What JSON has around its values (RFC 8259, section 2). More than that no other reader passes over."""
 
 
 def read_line(line: bytes) -> dict[str, Json]:
@@ -21,7 +28,7 @@ def read_line(line: bytes) -> dict[str, Json]:
             no export does: a fraction, a number beyond 2**53 - 1, a lone surrogate.
     """
     try:
-        document = _DECODER.decode(line.decode("utf-8").strip())
+        document = _DECODER.decode(line.decode("utf-8").strip(WHITE_SPACE))
         canonical.encode(document)
     except (ValueError, RecursionError):
         raise MalformedError("not JSON") from None
@@ -44,12 +51,13 @@ def _refuse(text: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=_refuse, parse_constant=_refuse)
 
 
-def claim_of(document: dict[str, Json], entries: list[Json]) -> Claim:
+def claim_of(document: dict[str, Json], own: Json, launch: Iterable[Json] = ()) -> Claim:
     """Return what a document says of itself that has ``checkpoint`` and ``verdict``.
 
     Args:
         document: it.
-        entries: objects with ``index``, ``entry`` and ``inclusion``.
+        own: the entry that it stands for: an object with ``index``, ``entry`` and ``inclusion``.
+        launch: the others that it speaks of, likewise, or with ``index`` and ``leaf_sha256`` alone.
 
     Raises:
         MalformedError: something that belongs there is not.
@@ -57,7 +65,16 @@ def claim_of(document: dict[str, Json], entries: list[Json]) -> Claim:
     note, verdict = document.get("checkpoint"), document.get("verdict")
     if not (note is None or isinstance(note, str)) or not isinstance(verdict, str):
         raise MalformedError("no checkpoint or no verdict")
-    return Claim(tuple(map(_proven, entries)), note, verdict)
+    return Claim(_proven(own), note, verdict, tuple(map(_spoken_of, launch)))
+
+
+def _spoken_of(said: Json) -> Proven | Referred:
+    if not isinstance(said, dict) or said.keys() != {"index", "leaf_sha256"}:
+        return _proven(said)
+    index, (leaf,) = said["index"], hashes([said["leaf_sha256"]])
+    if type(index) is not int or len(leaf) != HASH_BYTES:
+        raise MalformedError("no index or no leaf hash")
+    return Referred(index, leaf)
 
 
 def _proven(said: Json) -> Proven:
@@ -70,7 +87,7 @@ def _proven(said: Json) -> Proven:
 
 
 def hashes(listed: Json) -> tuple[bytes, ...]:
-    """Return an inclusion proof that is written as hex.
+    """Return an inclusion proof, or other hashes, written as hex.
 
     Raises:
         MalformedError: it is not.

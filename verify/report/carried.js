@@ -10,6 +10,20 @@ const SCHEMA = "urn:nono-attest:schema:v1:report";
  * }} CarriedEntry
  */
 
+/**
+ * How many entries of a launch are left out, and the subtrees over them in the launch's own tree.
+ * @typedef {{count: number, subtrees: Subtree[]}} LeftOut
+ */
+
+/**
+ * @param {JsonObject} shortened
+ * @returns {[session: string, LeftOut]}
+ */
+function leftOutOf(shortened) {
+  const subtrees = items(shortened.subtrees).map(subtreeOf);
+  return [string(shortened.session), { count: number(shortened.left_out) ?? 0, subtrees }];
+}
+
 /** The page's data. */
 class Carried {
   /**
@@ -23,8 +37,15 @@ class Carried {
     this.blobs = blobs;
     /** @type {Map<number, CarriedEntry>} */
     this.byIndex = new Map(entries.map((entry) => [entry.index, entry]));
+    /** @type {Map<string, LeftOut>} by session: what is left out of the launches that are carried in part */
+    this.shortened = new Map(items(document.shortened).map(members).map(leftOutOf));
     /** @type {Set<string>} digests of blobs that were computed, and are the ones named */
     this.soundBlobs = new Set();
+  }
+
+  /** How many handovers are not carried. */
+  get handoversLeftOut() {
+    return number(this.document.handovers_left_out) ?? 0;
   }
 
   /**
@@ -81,6 +102,10 @@ function block(id) {
 function readDocument() {
   const document = members(JSON.parse(block("nono-report")));
   if (document.schema !== SCHEMA) throw new Error("the page's data are of another version");
+  const { handovers, shortened, handovers_left_out: leftOut } = document;
+  if (!Array.isArray(handovers) || !Array.isArray(shortened) || typeof leftOut !== "number") {
+    throw new Error("the page's data are not of their form");
+  }
   return document;
 }
 
@@ -97,7 +122,9 @@ async function blocksAreWhole() {
  */
 async function readCarried(document) {
   const count = number(document.entries) ?? 0;
-  const frames = await blockBytes("nono-entries", (number(document.bytes) ?? 0) + 12 * count);
+  const size = (number(document.bytes) ?? 0) + 12 * count;
+  const frames = await blockBytes("nono-entries", size);
+  if (frames.length !== size) throw new Error("another number of bytes than the page says to carry");
   const entries = [];
   let previous = -1;
   for (let at = 0; at < frames.length; ) {

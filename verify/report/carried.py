@@ -5,70 +5,40 @@ Entries go in as their exact bytes. Of what is left out, the roots of the larges
 compute the root, and none of the carried entries could be another one. That is an inclusion proof of all of
 them at once, and the proof of each is in it.
 
+Of a launch with very many entries the first and the last ones go in, and of those between them the same
+subtrees once more, of the launch's own entries alone: its attestation is signed over their root.
+
 A ledger that does not hold is carried as far as it can be read; where entries are missing there is no root
 to compute, and no subtrees are named.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import zlib
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attest import entry, tree
-from attest.blob import is_reference
+from attest.blob import SALT_BYTES, is_reference
 from attest.fast_json import orjson
 from verify.growing_tree import GrowingTree
+from verify.report.choice import Choice, Chosen
+from verify.report.subtrees import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from attest.canonical import Json
-
-MAX_LAUNCHES = 100_000
-"""More than that no page can be asked to carry."""
-
-MAX_ENTRY_BYTES = 256 << 20
-"""How many bytes of entries a page carries at most: it is read as a whole into a browser's memory."""
+    from verify.report.choice import Bounds, Shortened
+    from verify.report.subtrees import Subtree
 
 MAX_BLOB_BYTES = 1 << 20
 MAX_BLOBS_BYTES = 32 << 20
 """A value that lay beside the entries is carried up to the one, all of them up to the other."""
 
+_BLOB_FRAME = 68  # digest, salt and length
 _SHOWN_BLOBS = {kind: fields for kind, fields in entry.BLOB_FIELDS.items() if kind != entry.ANCHOR}
-_LEDGER_KINDS = frozenset({entry.GENESIS, entry.KEY})
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Which launches a page is to carry.
-
-    Attributes:
-        limit: at most so many, the newest.
-        since: only those whose intent is not older than this instant (as entries write it), or None.
-        until: only those whose intent is older than this instant, or None.
-        session: only this one, or None.
-    """
-
-    limit: int
-    since: str | None = None
-    until: str | None = None
-    session: str | None = None
-
-    def take(self, session: str, time: str) -> bool:
-        """Return whether a launch with that intent is asked for, as far as its number does not matter."""
-        return (
-            (self.session is None or session == self.session)
-            and (self.since is None or time >= self.since)
-            and (self.until is None or time < self.until)
-        )
-
-    def document(self) -> dict[str, Json]:
-        """Return the JSON form."""
-        return {"limit": self.limit, "since": self.since, "until": self.until, "session": self.session}
 
 
 @dataclass(slots=True)
@@ -78,13 +48,16 @@ class Carried:
     Attributes:
         whole: whether that is every entry of the ledger.
         launches: how many launches the ledger has, by their intents.
-        carried: how many of them are carried.
+        carried: how many of them are carried, whole or in part.
         asked: how many were asked for; more than ``carried`` where the bounds left out older ones.
         entries: how many entries are carried.
         entry_bytes: how many bytes they have.
         frames: index (64 bit), length (32 bit, both big-endian) and bytes of each, compressed by gzip.
         subtrees: ``(first index, height, root)`` of each perfect subtree that is left out, in order;
             None where entries are missing.
+        shortened: the launches of which a part is carried.
+        handovers: how many handovers are carried.
+        handovers_left_out: how many are not.
         root: the root over all entries of the ledger, 32 bytes, as far as there are any.
         blobs: digest and salt (32 bytes each), length (32 bit) and data of each value, compressed by gzip.
     """
@@ -96,7 +69,10 @@ class Carried:
     entries: int = 0
     entry_bytes: int = 0
     frames: bytes = b""
-    subtrees: list[tuple[int, int, bytes]] | None = field(default_factory=list)
+    subtrees: list[Subtree] | None = field(default_factory=list)
+    shortened: list[Shortened] = field(default_factory=list)
+    handovers: int = 0
+    handovers_left_out: int = 0
     root: bytes = b""
     blobs: bytes = b""
 
@@ -115,11 +91,15 @@ def carry(
         size: that of the ledger.
         bounds: which launches are asked for.
     """
-    chosen = _choose(entries(), bounds)
-    whole = chosen.launches == len(chosen.sessions) and chosen.seen_bytes <= MAX_ENTRY_BYTES
-    found = Carried(whole=whole, launches=chosen.launches, carried=len(chosen.sessions), asked=chosen.asked)
-    frames, beside, gap, whole_tree = _Compressed(), _Blobs(blob), _Gap(), GrowingTree()
-    subtrees: list[tuple[int, int, bytes]] = []
+    chosen = Chosen()
+    for _, body in entries():
+        chosen.see(_document(body), len(body), bounds)
+    found = Carried(
+        whole=chosen.is_all(), launches=chosen.launches, carried=len(chosen.sessions), asked=chosen.asked
+    )
+    frames, beside, gap, whole_tree = _Compressed(), _Blobs(blob), Gap(), GrowingTree()
+    choice = Choice(chosen, whole=found.whole)
+    subtrees: list[Subtree] = []
     expected = 0
     for index, body in entries():
         if index != expected:
@@ -129,7 +109,7 @@ def carry(
         whole_tree.leaves.append(leaf)
         if len(whole_tree.leaves) == tree.TILE_WIDTH:
             whole_tree.fold()
-        if not whole and not _belongs(document, chosen.sessions):
+        if not choice.take(document, len(body), leaf):
             gap.add(index, leaf)
             continue
         subtrees += gap.close()
@@ -142,54 +122,12 @@ def carry(
         found.subtrees = None
     if found.subtrees is not None:
         found.subtrees = subtrees
+    found.shortened = choice.shortened()
+    found.handovers, found.handovers_left_out = choice.handovers.taken, choice.handovers.left_out
     found.root = whole_tree.root()
     found.frames = frames.finish()
     found.blobs = beside.finish()
     return found
-
-
-class _Chosen:
-    """The launches that are carried, with the bytes of their entries."""
-
-    def __init__(self) -> None:
-        self.sessions: OrderedDict[str, int] = OrderedDict()
-        self.launches = 0
-        self.asked = 0
-        self.seen_bytes = 0
-        self.carried_bytes = 0
-
-    def open(self, session: str, limit: int) -> None:
-        self.asked += 1
-        self.sessions.setdefault(session, 0)
-        while len(self.sessions) > limit:
-            self._drop()
-
-    def count(self, session: str, length: int) -> None:
-        self.sessions[session] += length
-        self.carried_bytes += length
-        while self.carried_bytes > MAX_ENTRY_BYTES and len(self.sessions) > 1:
-            self._drop()
-
-    def _drop(self) -> None:
-        _, length = self.sessions.popitem(last=False)
-        self.carried_bytes -= length
-
-
-def _choose(entries: Iterable[tuple[int, bytes]], bounds: Bounds) -> _Chosen:
-    chosen = _Chosen()
-    for _, body in entries:
-        chosen.seen_bytes += len(body)
-        document = _document(body)
-        session, time = document.get("session"), document.get("time")
-        if not isinstance(session, str):
-            continue
-        if document.get("kind") == entry.INTENT:
-            chosen.launches += 1
-            if isinstance(time, str) and bounds.take(session, time):
-                chosen.open(session, bounds.limit)
-        if session in chosen.sessions:
-            chosen.count(session, len(body))
-    return chosen
 
 
 def _document(body: bytes) -> dict[str, Json]:
@@ -199,34 +137,6 @@ def _document(body: bytes) -> dict[str, Json]:
     except orjson.JSONDecodeError:
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _belongs(document: dict[str, Json], sessions: OrderedDict[str, int]) -> bool:
-    session = document.get("session")
-    if session is None:
-        return document.get("kind") in _LEDGER_KINDS
-    return isinstance(session, str) and session in sessions
-
-
-class _Gap:
-    """The entries between two that are carried, as the largest perfect subtrees at their places."""
-
-    def __init__(self) -> None:
-        self._nodes: list[tuple[int, int, bytes]] = []
-
-    def add(self, index: int, leaf: bytes) -> None:
-        node = (index, 0, leaf)
-        while self._nodes:
-            first, height, root = self._nodes[-1]
-            if height != node[1] or first % (2 << height):
-                break
-            self._nodes.pop()
-            node = (first, height + 1, tree.hash_node(root, node[2]))
-        self._nodes.append(node)
-
-    def close(self) -> list[tuple[int, int, bytes]]:
-        nodes, self._nodes = self._nodes, []
-        return nodes
 
 
 class _Blobs:
@@ -247,9 +157,9 @@ class _Blobs:
             if found is None:
                 continue
             salt, data = found
-            if len(salt) != hashlib.sha256().digest_size or len(data) > min(MAX_BLOB_BYTES, self._left):
+            if len(salt) != SALT_BYTES or len(data) > min(MAX_BLOB_BYTES, self._left):
                 continue
-            self._left -= len(data)
+            self._left -= len(data) + _BLOB_FRAME
             self._out.add(digest + salt + struct.pack(">I", len(data)) + data)
 
     def finish(self) -> bytes:

@@ -44,6 +44,8 @@ class Check {
   }
 }
 
+const MAX_HANDOVERS = 10_000; // as verify/report/choice.py has it
+
 /** Something that cannot be checked from what is there, because of what was reported already. */
 class OpenError extends Error {}
 
@@ -78,13 +80,28 @@ async function checkCarried(carried, progress) {
   );
   progress("the values beside the entries");
   await check.step("the values beside the entries are those that they name", () => hashBlobs(carried));
-  check.contradictions = await contradictions(check, carried, verdict);
-  // Of a ledger that held every step can be done: one that cannot has had something taken away from it.
-  const [data] = check.steps;
-  if (verdict.exit !== 1) check.result = check.steps.every(({ state }) => state === "holds") ? "agrees" : "disagrees";
-  else check.result = data?.state === "holds" ? "failed" : "disagrees";
-  if (check.contradictions.length) check.result = "disagrees";
+  check.contradictions = [...(await contradictions(check, carried, verdict))];
+  check.result = resultOf(check, carried, verdict.exit !== 1);
+  if (check.result === "unable") check.reason = `this page carries ${counted(check.epochs.length - 1, "handover", "handovers")}, and not all`;
   return check;
+}
+
+/**
+ * What came of all the steps.
+ * @param {Check} check
+ * @param {Carried} carried
+ * @param {boolean} held whether the ledger did, according to the verdict
+ * @returns {Result}
+ */
+function resultOf(check, carried, held) {
+  const states = check.steps.map(({ state }) => state);
+  if (check.contradictions.length || states[0] !== "holds") return "disagrees";
+  if (!held) return "failed";
+  if (states.includes("fails")) return "disagrees";
+  if (!states.includes("open")) return "agrees";
+  // Of a ledger that held every step can be done, but for those that need what there are bounds on: where another
+  // one cannot, something was taken away.
+  return carried.handoversLeftOut ? "unable" : "disagrees";
 }
 
 /**
@@ -106,6 +123,11 @@ async function readOrigin(check, carried) {
     if (entry.kind !== "ledger.key" || entry.session !== null) continue;
     const next = fromBase64(string(members(said(entry).data).public_key));
     check.epochs.push({ key: await PublicKey.read(next), first: entry.index + 1 });
+    await breath();
+  }
+  const handovers = check.epochs.length - 1;
+  if (carried.handoversLeftOut && members(carried.document.verdict).exit !== 1 && handovers < MAX_HANDOVERS) {
+    throw new Error("handovers are left out for which there is room");
   }
   return `${counted(check.epochs.length, "key", "keys")}, the first ${check.epochs[0]?.key.fingerprint}`;
 }
@@ -119,25 +141,44 @@ async function computeRoot(check, carried) {
   const size = number(members(carried.document.verdict).size);
   if (!Array.isArray(subtrees) || size === null) throw new OpenError("entries are missing");
   const parts = carried.entries.map((entry) => ({ first: entry.index, height: 0, root: entry.leaf }));
-  for (const subtree of subtrees) {
-    const [first, height, root] = items(subtree);
-    if (typeof first !== "number" || typeof height !== "number" || height > 52) throw new Error("no subtree");
-    parts.push({ first, height, root: fromHex(string(root)) });
-  }
-  check.tree = await Tree.over(size, parts);
+  check.tree = await Tree.over(size, parts.concat(subtrees.map(subtreeOf)));
   const carries = `${carried.entries.length.toLocaleString("en")} of ${counted(size, "entry", "entries")}`;
   return `${hexOf(check.tree.root)}, over ${carries}${subtrees.length ? " and the subtrees of the others" : ""}`;
 }
 
 /**
+ * The place of the epoch to which an entry belongs.
+ * @param {Epoch[]} epochs by their first entries, the first of which is entry 0
+ * @param {number} index
+ */
+function epochAt(epochs, index) {
+  let [low, high] = [0, epochs.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((epochs[middle]?.first ?? 0) <= index) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/**
  * The keys whose signatures stand under a checkpoint: at a handover the old one's and the new one's.
  * @param {Epoch[]} epochs
- * @param {number} size
+ * @param {number} size at least 1
  */
 function signersAt(epochs, size) {
-  const before = epochs.filter((epoch) => epoch.first < size).map((epoch) => epoch.key);
-  const begun = epochs.filter((epoch) => epoch.first === size && size > 0).map((epoch) => epoch.key);
-  return [...before.slice(-1), ...begun];
+  const at = epochAt(epochs, size - 1);
+  const [signer, next] = epochs.slice(at, at + 2);
+  return [signer, next?.first === size ? next : undefined].flatMap((epoch) => (epoch === undefined ? [] : [epoch.key]));
+}
+
+/**
+ * Stop a step that needs a key which came into force by a handover that is not carried.
+ * @param {Carried} carried
+ */
+function requireAllHandovers(carried) {
+  const count = carried.handoversLeftOut;
+  if (count) throw new OpenError(`${counted(count, "handover is", "handovers are")} not carried, nor the keys of these`);
 }
 
 /**
@@ -147,6 +188,7 @@ function signersAt(epochs, size) {
 async function openHead(check, carried) {
   const size = number(members(carried.document.verdict).size);
   if (check.origin === null || size === null) throw new OpenError("there is no key to check it with");
+  requireAllHandovers(carried);
   const head = await openCheckpoint(plain(carried.document.head), signersAt(check.epochs, size));
   check.head = head;
   if (head.origin !== check.origin) throw new Error("the head is that of another ledger");
@@ -166,12 +208,15 @@ async function openHead(check, carried) {
 async function openHandovers(check, carried) {
   const notes = items(carried.document.handovers);
   if (check.origin === null || check.tree === null) throw new OpenError("there is nothing to check them with");
+  if (notes.length !== check.epochs.length - 1) throw new Error("there are not as many checkpoints as handovers");
   for (const [at, { first }] of check.epochs.slice(1).entries()) {
     const note = await openCheckpoint(plain(notes[at]), signersAt(check.epochs, first));
     if (note.origin !== check.origin || note.size !== first || !same(note.root, await check.tree.node(0, first))) {
       throw new Error(`the checkpoint of the handover at ${first} is another's`);
     }
+    await breath();
   }
+  requireAllHandovers(carried);
   return counted(check.epochs.length - 1, "handover", "handovers");
 }
 
@@ -192,10 +237,11 @@ async function openAttestations(check, carried) {
     before.set(entry.session, session);
   }
   if (check.origin === null) throw new OpenError("there is no key to check them with");
+  requireAllHandovers(carried);
   await forEach(closing, async ([entry, session]) => {
     let fault = null;
     try {
-      await openAttestation(check, entry, session);
+      await openAttestation(check, entry, session, carried.shortened.get(entry.session ?? ""));
     } catch (error) {
       fault = wordsOf(error);
     }
@@ -213,14 +259,16 @@ async function openAttestations(check, carried) {
  * @param {Check} check
  * @param {CarriedEntry} entry
  * @param {CarriedEntry[]} session the entries before it
+ * @param {LeftOut | undefined} leftOut
  */
-async function openAttestation(check, entry, session) {
-  const epoch = check.epochs.filter(({ first }) => first <= entry.index).at(-1);
+async function openAttestation(check, entry, session, leftOut) {
+  const epoch = check.epochs[epochAt(check.epochs, entry.index)];
   if (epoch === undefined) throw new Error("no key was in force");
   const statement = await openEnvelope(members(said(entry).data), epoch.key);
   const predicate = members(statement.predicate);
   const leaves = members(predicate.leaves);
-  const root = await rootOver(session.map((each) => each.leaf));
+  const n = session.length + (leftOut?.count ?? 0);
+  const root = await rootOfSession(session, n, leftOut);
   const leafOf = (/** @type {string} */ kind) => {
     const found = session.find((each) => each.kind === kind);
     return found === undefined ? null : hexOf(found.leaf);
@@ -231,12 +279,24 @@ async function openAttestation(check, entry, session) {
     predicate.origin === check.origin &&
     predicate.first === session[0]?.index &&
     predicate.last === session.at(-1)?.index &&
-    predicate.n === session.length &&
+    predicate.n === n &&
     predicate.root === hexOf(root) &&
     leaves.intent === leafOf("launch.intent") &&
     leaves.start === leafOf("launch.start") &&
     leaves.outcome === leafOf("launch.outcome");
   if (!agrees) throw new Error("it states something else than the entries");
+}
+
+/**
+ * The root over a launch's own entries; of one that is carried in part with the subtrees of what is left out.
+ * @param {CarriedEntry[]} session
+ * @param {number} n
+ * @param {LeftOut | undefined} leftOut
+ */
+async function rootOfSession(session, n, leftOut) {
+  if (leftOut === undefined) return rootOver(session.map((each) => each.leaf));
+  const parts = session.map((each) => ({ first: number(said(each).seq) ?? -1, height: 0, root: each.leaf }));
+  return (await Tree.over(n, parts.concat(leftOut.subtrees))).root;
 }
 
 /**

@@ -18,8 +18,8 @@ async function showDetail(carried, check, launch) {
     section,
     element("h2", { id: "detail-heading", tabindex: -1 }, "Launch ", recorded(launch.command || launch.session)),
     element("p", { class: "actions" }, element("button", { type: "button", id: "detail-close" }, "Back to the list")),
-    outlineOf(check, launch),
-    ...launch.entries.flatMap((entry) => partsOf(carried, entry)),
+    outlineOf(carried, check, launch),
+    ...launch.entries.filter(({ kind }) => kind !== "decision").flatMap((entry) => partsOf(carried, entry)),
     decisionsOf(launch),
     element("h3", {}, "Proof"),
     element(
@@ -40,10 +40,12 @@ async function showDetail(carried, check, launch) {
 }
 
 /**
+ * @param {Carried} carried
  * @param {Check} check
  * @param {Launch} launch
  */
-function outlineOf(check, launch) {
+function outlineOf(carried, check, launch) {
+  const leftOut = carried.shortened.get(launch.session);
   const fault = check.attestations.get(launch.session);
   const attested =
     fault === undefined
@@ -53,11 +55,23 @@ function outlineOf(check, launch) {
         : `DOES NOT HOLD: ${fault}`;
   return terms([
     ["session", recorded(launch.session, "digest")],
-    ["state", launch.state === "open" ? "running or unfinished" : launch.state],
+    ["state", stateWords(carried, launch)],
+    leftOut === undefined ? ["entries"] : ["entries", `${launch.entries.length} are here; ${leftOut.count} between the first and the last are not`],
     ["asked at", recorded(launch.time)],
     ["ended", recorded(launch.ending), launch.duration === null ? null : ` after ${durationWords(launch.duration)}`],
     ["attestation", check.origin === null ? "could not be checked" : recorded(attested)],
   ]);
+}
+
+/**
+ * How a launch stands. What has no attestation can have gone on in entries that a part of a ledger leaves out.
+ * @param {Carried} carried
+ * @param {Launch} launch
+ */
+function stateWords(carried, launch) {
+  const words = launch.state === "open" ? "running or unfinished" : launch.state;
+  const closed = launch.direct || launch.entries.some(({ kind }) => kind === "launch.attestation");
+  return closed || carried.document.whole === true ? words : `${words}, as far as this page carries it`;
 }
 
 /**
@@ -175,6 +189,7 @@ function grantedOf(carried, start) {
   const named = terms([
     ["network", value === undefined ? null : networkWords(capabilities.network)],
     ...items(capabilities.unix_sockets).map(members).map((grant) => row("UNIX socket", `${plain(grant.access)} ${plain(grant.type)} ${plain(grant.path)} (${plain(grant.source)})`)),
+    ["IPC", capabilities.ipc === "sysv" ? "System V memory, semaphores and queues, with all of this user outside" : null],
     ["capability set", "sha256 ", digest(plain(start.capabilities_sha256))],
   ]);
   if (value === undefined) return [element("p", {}, "The set itself is not carried in this page, or was withheld."), named];

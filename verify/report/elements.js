@@ -63,12 +63,17 @@ function fill(into, ...children) {
 }
 
 /**
- * A recorded value: apart from the words around it, whatever its direction of writing, and not endless.
+ * A recorded value: apart from the words around it, whatever its direction of writing, and not endless. Its
+ * escapes look like none of its letters.
  * @param {string} text
  * @param {string} [kind] a class of its own
+ * @param {number} [limit] in characters
  */
-function recorded(text, kind = "") {
-  return element("bdi", { class: `recorded ${kind}`.trim() }, shortened(text));
+function recorded(text, kind = "", limit = SHOWN) {
+  const pieces = piecesOf(shortened(text, limit)).map((piece) =>
+    piece.escaped ? element("span", { class: "escape" }, piece.text) : piece.text,
+  );
+  return element("bdi", { class: `recorded ${kind}`.trim() }, ...pieces);
 }
 
 /**

@@ -33,6 +33,7 @@ async function knownKeyWords(check, text) {
   if (!text.trim()) return ["", ""];
   const fingerprint = await fingerprintIn(text);
   if (fingerprint === null) return ["open", "this is no fingerprint, no public key and no verifier key"];
+  if (check.result === "unable") return ["open", "this page was not checked, so that nothing follows from the key"];
   if (check.result !== "agrees") return ["fails", "this page does not hold, whatever the key is"];
   const founder = check.epochs[0]?.key.fingerprint === fingerprint;
   const signers = check.head === null ? [] : signersAt(check.epochs, check.head.size);

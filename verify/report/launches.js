@@ -6,7 +6,7 @@
  * @typedef {{
  *   session: string, entries: CarriedEntry[], time: string, begun: number, who: string, host: string,
  *   command: string, directory: string, duration: number | null, ending: string, good: boolean | null,
- *   state: State, denied: number, direct: boolean, words: string,
+ *   state: State, denied: number, direct: boolean, partial: boolean, words: string,
  * }} Launch
  */
 
@@ -42,7 +42,8 @@ function launchOf(carried, session, entries) {
   /** @type {Launch} */
   const launch = {
     session, entries, time: entries[0]?.time ?? "", begun: 0, who: "", host: "", command: "", directory: "",
-    duration: null, ending: "", good: null, state: "open", denied: 0, direct: false, words: "",
+    duration: null, ending: "", good: null, state: "open", denied: 0, direct: false,
+    partial: carried.shortened.has(session), words: "",
   };
   const words = [session];
   for (const entry of entries) {

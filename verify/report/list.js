@@ -5,6 +5,7 @@ const ROW = 44; // pixels, as the style has it, like the next
 const HEAD = 34;
 const BESIDE = 8; // rows above and below those that can be seen
 const PRINTED = 1_000;
+const SHOWN_IN_A_CELL = 240; // characters
 
 const COLUMNS = ["time (UTC)", "who", "what", "where", "how long", "how it ended"];
 
@@ -14,6 +15,8 @@ class LaunchList {
   constructor(open) {
     /** @type {Launch[]} */
     this.launches = [];
+    /** @type {Map<number, HTMLElement>} the rows that are there, by their places */
+    this.drawn = new Map();
     this.active = 0;
     this.open = open;
     this.first = 0;
@@ -35,6 +38,7 @@ class LaunchList {
     for (const [name, printing] of /** @type {const} */ ([["beforeprint", true], ["afterprint", false]])) {
       globalThis.addEventListener(name, () => {
         this.printing = printing;
+        this.clear();
         this.draw();
       });
     }
@@ -50,7 +54,13 @@ class LaunchList {
     this.grid.setAttribute("aria-rowcount", String(launches.length + 1));
     this.rows.style.height = `${launches.length * ROW}px`;
     this.grid.scrollTop = 0;
+    this.clear();
     this.draw();
+  }
+
+  clear() {
+    this.drawn.clear();
+    fill(this.rows);
   }
 
   /** How much of the rows can be seen at once, in pixels. */
@@ -65,11 +75,28 @@ class LaunchList {
     }
     const top = Math.max(0, Math.floor(this.grid.scrollTop / ROW) - BESIDE);
     const end = Math.ceil((this.grid.scrollTop + this.seen) / ROW) + BESIDE;
-    const rows = this.launches.slice(top, end).map((launch, at) => this.row(launch, top + at));
-    const active = this.launches[this.active];
     // The one that a screen reader is at is always there, wherever a mouse has scrolled to.
-    if (active !== undefined && (this.active < top || this.active >= end)) rows.push(this.row(active, this.active));
-    fill(this.rows, ...rows);
+    const wanted = new Set([this.active]);
+    for (let at = top; at < Math.min(end, this.launches.length); at += 1) wanted.add(at);
+    for (const [at, row] of this.drawn) {
+      if (wanted.has(at)) continue;
+      row.remove();
+      this.drawn.delete(at);
+    }
+    // A row stays the same element while it is there: what is pressed on one and let go on another is no click.
+    let behind = null;
+    for (const at of [...wanted].sort((one, other) => other - one)) {
+      const launch = this.launches[at];
+      if (launch === undefined) continue;
+      let row = this.drawn.get(at);
+      if (row === undefined) {
+        row = this.row(launch, at);
+        this.drawn.set(at, row);
+        this.rows.insertBefore(row, behind);
+      }
+      row.setAttribute("aria-selected", at === this.active ? "true" : "false");
+      behind = row;
+    }
     if (this.launches.length) this.grid.setAttribute("aria-activedescendant", `row-${this.active}`);
     else this.grid.removeAttribute("aria-activedescendant");
   }
@@ -93,7 +120,6 @@ class LaunchList {
         id: `row-${at}`,
         "data-at": at,
         "aria-rowindex": at + 2,
-        "aria-selected": at === this.active ? "true" : "false",
         class: launch.good === false ? "row failed" : "row",
       },
       ...[
@@ -102,9 +128,9 @@ class LaunchList {
         launch.command,
         launch.directory || "–",
         launch.duration === null ? "–" : durationWords(launch.duration),
-        launch.ending + (launch.denied ? `, ${launch.denied} denied` : ""),
+        launch.ending + (launch.denied ? `, ${launch.partial ? "at least " : ""}${launch.denied} denied` : ""),
       ].map((text, column) =>
-        element("span", { role: "gridcell", "aria-colindex": column + 1 }, element("bdi", {}, shortened(text, 240))),
+        element("span", { role: "gridcell", "aria-colindex": column + 1 }, recorded(text, "", SHOWN_IN_A_CELL)),
       ),
       element("i", { class: "when", "aria-hidden": "true" }),
     );

@@ -15,11 +15,12 @@ async function openPage() {
   fill(status, "checking…");
   document.documentElement.dataset.check = "checking";
   const data = readDocument();
-  showVerdict(new Carried(data, [], new Map()));
+  showVerdict(new Carried(data, [], new Map()), null);
   await requireCryptography();
   const carried = await readCarried(data);
   const check = await checkCarried(carried, (what) => fill(status, `checking ${what}…`));
-  showCheck(check);
+  showVerdict(carried, check);
+  showCheck(check, carried);
   watchKnownKey(check);
   showLaunches(carried, check, await launchesOf(carried));
   document.documentElement.dataset.ready = "true";
@@ -36,10 +37,11 @@ function showLaunches(carried, check, launches) {
 
   /** @param {Launch} launch */
   async function openLaunch(launch) {
-    await showDetail(carried, check, launch);
+    const shown = showDetail(carried, check, launch); // all but the proof is there when it returns
     history.replaceState(null, "", `#${launch.session}`);
     byId("detail-heading").focus();
     byId("detail-close").addEventListener("click", closeLaunch);
+    await shown;
   }
 
   function closeLaunch() {

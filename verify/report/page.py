@@ -9,19 +9,20 @@ run anything.
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from attest import __version__, canonical
+from attest import __version__, canonical, hashing
 from verify import render
 
 if TYPE_CHECKING:
     from attest.canonical import Json
-    from verify.report.carried import Bounds, Carried
+    from verify.report.carried import Carried
+    from verify.report.choice import Bounds
+    from verify.report.subtrees import Subtree
     from verify.verdict import Verdict
 
 SCHEMA = "urn:nono-attest:schema:v1:report"
@@ -60,7 +61,7 @@ class Notes(NamedTuple):
 
     Attributes:
         head: the head's; empty when there is none.
-        handovers: the one kept at each handover, in the order of the verdict's epochs after the first.
+        handovers: the one kept at each handover that is carried, in their order.
     """
 
     head: bytes
@@ -87,7 +88,7 @@ def write_page(
         "entries": _as_base64(carried.frames),
         "blobs": _as_base64(carried.blobs),
     }
-    digest = hashlib.sha256("\n".join(blocks.values()).encode()).hexdigest()
+    digest = hashing.hexdigest("\n".join(blocks.values()).encode())
     places = {
         "policy": _policy(style, scripts),
         "style": style,
@@ -106,24 +107,32 @@ def write_page(
 def _document(
     verdict: Verdict, carried: Carried, bounds: Bounds, notes: Notes, *, ledger: str, made: str
 ) -> dict[str, Json]:
+    # As many keys as are carried: that of the genesis entry, and those of the handovers.
+    epochs = verdict.epochs[: carried.handovers + 1]
     return {
         "schema": SCHEMA,
         "made": made,
         "tool": __version__,
         "ledger": canonical.text(os.fsencode(ledger)),
-        "verdict": verdict.document(),
-        "headline": render.printable(render.headline(verdict)),
+        "verdict": verdict._replace(epochs=epochs).document(),
         "head": canonical.text(notes.head),
         "handovers": [canonical.text(note) for note in notes.handovers],
+        "handovers_left_out": carried.handovers_left_out,
         "bounds": bounds.document(),
         "whole": carried.whole,
         "launches": {"all": carried.launches, "asked": carried.asked, "carried": carried.carried},
         "entries": carried.entries,
         "bytes": carried.entry_bytes,
-        "subtrees": None
-        if carried.subtrees is None
-        else [[first, height, root.hex()] for first, height, root in carried.subtrees],
+        "subtrees": None if carried.subtrees is None else _subtrees(carried.subtrees),
+        "shortened": [
+            {"session": each.session, "left_out": each.left_out, "subtrees": _subtrees(each.subtrees)}
+            for each in carried.shortened
+        ],
     }
+
+
+def _subtrees(subtrees: list[Subtree]) -> list[Json]:
+    return [[first, height, root.hex()] for first, height, root in subtrees]
 
 
 def _part(name: str) -> str:
@@ -134,7 +143,7 @@ def _part(name: str) -> str:
 
 def _policy(style: str, scripts: list[str]) -> str:
     def source(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        return f"'sha256-{base64.b64encode(hashing.digest(text.encode())).decode()}'"
 
     allowed = " ".join(source(script) for script in scripts)
     return (

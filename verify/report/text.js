@@ -1,24 +1,49 @@
 // How recorded values become words.
 //
 // Most of them are an attacker's to choose. They become text of the page and nothing else (elements.js), and
-// what a reader could not see, or would see in another place than it stands, is written as an escape.
+// what a reader could not see, or would see in another place than it stands, is written as an escape. What that
+// is attest/printable_text.py says; a browser knows the property that is written out there.
 "use strict";
 
 const SHOWN = 2_000; // characters of one value
 
-const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{1d159}]|(?! )\p{Zs}/gu;
+const ESCAPED = new RegExp(`(?:${UNSEEN.source})+|^ +| +$| {2,}`, "gu");
+const MOST_PIECES = 64;
+
+/** @param {string} character */
+function escapeOf(character) {
+  const code = character.codePointAt(0) ?? 0;
+  const digits = code.toString(16);
+  if (code < 0x100) return `\\x${digits.padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${digits.padStart(4, "0")}` : `\\U${digits.padStart(8, "0")}`;
+}
 
 /**
  * Write everything that is not printable as \xNN, \uNNNN or \UNNNNNNNN.
  * @param {string} text
  */
 function printable(text) {
-  return text.replace(UNSEEN, (found) => {
-    const code = found.codePointAt(0) ?? 0;
-    const digits = code.toString(16);
-    if (code < 0x100) return `\\x${digits.padStart(2, "0")}`;
-    return code < 0x10000 ? `\\u${digits.padStart(4, "0")}` : `\\U${digits.padStart(8, "0")}`;
-  });
+  return text.replace(UNSEEN, escapeOf);
+}
+
+/**
+ * A recorded value in pieces: what stands in it, and in place of what nobody would see the escapes. To these
+ * belong blanks at an end and in a row, of which a page shows one at most. A value of very many pieces is one.
+ * @param {string} text
+ * @returns {{text: string, escaped: boolean}[]}
+ */
+function piecesOf(text) {
+  const pieces = [];
+  let at = 0;
+  for (const found of text.matchAll(ESCAPED)) {
+    if (found.index > at) pieces.push({ text: text.slice(at, found.index), escaped: false });
+    pieces.push({ text: Array.from(found[0], escapeOf).join(""), escaped: true });
+    at = found.index + found[0].length;
+  }
+  if (at < text.length) pieces.push({ text: text.slice(at), escaped: false });
+  if (pieces.length <= MOST_PIECES) return pieces;
+  return [{ text: pieces.map((piece) => piece.text).join(""), escaped: false }];
 }
 
 /**
@@ -115,12 +140,20 @@ function bytesWords(count) {
 }
 
 /**
+ * @param {Json | undefined} value
+ * @returns {value is JsonObject}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
  * The members of what should be an object: those of none, when it is something else.
  * @param {Json | undefined} value
  * @returns {JsonObject}
  */
 function members(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+  return isObject(value) ? value : {};
 }
 
 /**

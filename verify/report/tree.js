@@ -22,6 +22,17 @@ function hashNode(left, right) {
  * @typedef {{side: "left" | "right", hash: Uint8Array, first: number, last: number}} Sibling
  */
 
+/**
+ * A subtree as the page's data have it: index of the first leaf, height, root.
+ * @param {Json} value
+ * @returns {Subtree}
+ */
+function subtreeOf(value) {
+  const [first, height, root] = items(value);
+  if (typeof first !== "number" || typeof height !== "number" || height > 52) throw new Error("no subtree");
+  return { first, height, root: fromHex(string(root)) };
+}
+
 /** A tree over `size` leaves that was computed from parts which cover it without a gap. */
 class Tree {
   /**

@@ -10,8 +10,51 @@ const MARKS = new Map([
   ["not-checked", "?"],
 ]);
 
-/** @param {Carried} carried */
-function showVerdict(carried) {
+/**
+ * The line that says it all, as nono-verify writes it (verify/render.py).
+ * @param {JsonObject} verdict
+ */
+function headlineOf(verdict) {
+  const severity = new Map([[1, "tampered"], [3, "unmet"]]).get(number(verdict.exit) ?? -1);
+  const finding = items(verdict.findings).map(members).find((each) => each.severity === severity);
+  const { message, code } = members(finding);
+  if (verdict.exit === 1) return `FAILED: ${string(message)} [${string(code)}]`;
+  if (verdict.exit === 3) {
+    const behind = code === "key.none_pinned" ? ". Pin: -k FILE" : ` [${string(code)}]`;
+    return `intact, not met: ${string(message)}${behind}`;
+  }
+  const pin = items(verdict.pins).map(members).find(({ met }) => met !== null);
+  const by = pin === undefined ? "origin pinned" : `key ${string(pin.fingerprint).slice(0, 16)}… (pinned)`;
+  const complete = number(members(verdict.launches).complete) ?? 0;
+  return `verified: ${counted(complete, "launch", "launches")}, ${counted(number(verdict.size) ?? 0, "entry", "entries")}, ${by}`;
+}
+
+/**
+ * A mark behind what this page has computed itself; before that it has computed nothing.
+ * @param {Check | null} check
+ */
+function computed(check) {
+  return check?.result === "agrees" ? standing("computed here", "computed") : takenOver();
+}
+
+/** A mark behind what is the word of nono-verify, or of whoever made the page. */
+function takenOver() {
+  return standing("taken over", "told");
+}
+
+/**
+ * @param {string} words
+ * @param {string} kind
+ */
+function standing(words, kind) {
+  return element("span", { class: `standing ${kind}` }, words);
+}
+
+/**
+ * @param {Carried} carried
+ * @param {Check | null} check what came of the page's own check; null before
+ */
+function showVerdict(carried, check) {
   const { document: data } = carried;
   const verdict = members(data.verdict);
   const word = string(verdict.verdict);
@@ -25,27 +68,29 @@ function showVerdict(carried) {
       "p",
       { class: "headline" },
       element("span", { class: "mark", "aria-hidden": "true" }, MARKS.get(word) ?? "?"),
-      recorded(string(data.headline)),
+      recorded(headlineOf(verdict)),
+    ),
+    element(
+      "p",
+      { class: "help" },
+      "This is what nono-verify found. What is marked as computed here this page has computed again from the entries; the rest it takes over, and cannot check.",
     ),
     partOf(carried, launches),
     element("h3", {}, "What it rests on"),
     terms([
-      ["ledger", recorded(plain(data.ledger)), " ", recorded(string(verdict.origin))],
-      ["entries", counted(number(verdict.size) ?? 0, "entry", "entries"), " under the signed head"],
-      ["root", typeof verdict.root === "string" ? digest(verdict.root) : "none: entries are missing"],
-      ...items(verdict.epochs).map((epoch) => keyRow(members(epoch), verdict)),
-      ["launches", launchCounts(verdict)],
-      ["how new", freshnessWords(verdict)],
-      ...items(verdict.remembered).map(
-        (held) => /** @type {[string, ...Child[]]} */ (["remembered", recorded(rememberedWords(members(held)))]),
-      ),
-      ["witnessed", witnessedWords(members(verdict.witnessed))],
+      ["ledger", recorded(plain(data.ledger)), takenOver(), " ", recorded(string(verdict.origin)), computed(check)],
+      ["entries", `${counted(number(verdict.size) ?? 0, "entry", "entries")} under the signed head`, computed(check)],
+      ["root", ...(typeof verdict.root === "string" ? [digest(verdict.root), computed(check)] : ["none: entries are missing"])],
+      ...keyRows(verdict, check),
+      launchesRow(carried, check),
+      toldRow("how new", freshnessWords(verdict)),
+      ...items(verdict.remembered).map((held) => toldRow("remembered", rememberedWords(members(held)))),
+      toldRow("witnessed", witnessedWords(members(verdict.witnessed))),
       ...timestampRows(members(verdict.anchors)),
-      ["policy", policyWords(members(verdict.policy))],
-      ...items(verdict.required).map(
-        (asked) => /** @type {[string, ...Child[]]} */ (["required", recorded(string(members(asked).what))]),
-      ),
-      ["made", `${secondWords(string(data.made))} UTC, by nono-verify ${plain(data.tool)}`],
+      toldRow("policy", policyWords(members(verdict.policy))),
+      toldRow("asked of", typeof verdict.session === "string" ? `session ${verdict.session} alone` : ""),
+      ...items(verdict.required).map((asked) => toldRow("required", requiredWords(members(asked)))),
+      toldRow("made", `${secondWords(string(data.made))} UTC, by nono-verify ${plain(data.tool)}`),
     ]),
     findingsOf(verdict),
     notExcludedOf(verdict),
@@ -53,22 +98,44 @@ function showVerdict(carried) {
 }
 
 /**
- * @param {JsonObject} epoch
- * @param {JsonObject} verdict
+ * @param {string} term
+ * @param {string} words none leave the row out
  * @returns {[string, ...Child[]]}
  */
-function keyRow(epoch, verdict) {
-  const pins = items(verdict.pins).map(members);
-  const pin = pins.find(({ fingerprint, met }) => met !== null && fingerprint === epoch.fingerprint);
-  const from = ` from entry ${plain(epoch.first)}`;
-  const pinned = pin === undefined ? "" : `, pinned by ${plain(pin.source)}`;
-  return ["key", digest(string(epoch.fingerprint)), recorded(from + pinned)];
+function toldRow(term, words) {
+  return words ? [term, recorded(words), takenOver()] : [term];
 }
 
-/** @param {JsonObject} verdict */
-function launchCounts(verdict) {
-  const counts = members(verdict.launches);
-  return ["complete", "running", "lost", "unfinished"].map((name) => `${plain(counts[name])} ${name}`).join(", ");
+const SHOWN_KEYS = 20;
+
+/**
+ * @param {JsonObject} verdict
+ * @param {Check | null} check
+ * @returns {[string, ...Child[]][]}
+ */
+function keyRows(verdict, check) {
+  const epochs = items(verdict.epochs).map(members);
+  const pins = items(verdict.pins).map(members).filter(({ met }) => met !== null);
+  const rows = epochs.slice(0, SHOWN_KEYS).map((epoch) => {
+    const pin = pins.find(({ fingerprint }) => fingerprint === epoch.fingerprint);
+    /** @type {[string, ...Child[]]} */
+    const row = ["key", digest(string(epoch.fingerprint)), ` from entry ${plain(epoch.first)}`, computed(check)];
+    return pin === undefined ? row : /** @type {typeof row} */ ([...row, " pinned by ", recorded(plain(pin.source)), takenOver()]);
+  });
+  const left = epochs.length - SHOWN_KEYS;
+  return left > 0 ? [...rows, ["keys", `${left.toLocaleString("en")} more`, computed(check)]] : rows;
+}
+
+/**
+ * How the launches ended; that one still runs only its host can tell.
+ * @param {Carried} carried
+ * @param {Check | null} check
+ * @returns {[string, ...Child[]]}
+ */
+function launchesRow(carried, check) {
+  const { complete, running, lost, unfinished } = members(members(carried.document.verdict).launches);
+  const mark = carried.document.whole === true ? computed(check) : takenOver();
+  return ["launches", `${plain(complete)} complete, ${plain(lost)} lost`, mark, ` ${plain(running)} running, ${plain(unfinished)} unfinished`, takenOver()];
 }
 
 /** @param {JsonObject} verdict */
@@ -76,6 +143,12 @@ function freshnessWords(verdict) {
   if (verdict.freshness === "witnessed") return "a quorum of witnesses saw it";
   if (verdict.freshness === "remembered") return "no older than the checkpoint that was remembered";
   return "unproven: nothing outside of the file says how new it is";
+}
+
+/** @param {JsonObject} asked */
+function requiredWords(asked) {
+  const by = typeof asked.session === "string" ? `session ${asked.session}` : "no launch";
+  return `${string(asked.what)} (${by})`;
 }
 
 /** @param {JsonObject} held */
@@ -87,9 +160,9 @@ function rememberedWords(held) {
 /** @param {JsonObject} witnessed */
 function witnessedWords(witnessed) {
   const size = number(witnessed.size);
-  if (size === null) return null;
+  if (size === null) return "";
   const by = items(witnessed.by).map(plain).join(", ");
-  return recorded(`${counted(size, "entry", "entries")} at ${string(witnessed.time)} by ${by}`);
+  return `${counted(size, "entry", "entries")} at ${string(witnessed.time)} by ${by}`;
 }
 
 const SHOWN_TIMESTAMPS = 5;
@@ -103,14 +176,14 @@ function timestampRows(anchors) {
   return holding.slice(-SHOWN_TIMESTAMPS).map(({ covers, time, by }) => {
     const size = number(members(covers).size);
     const what = size === null ? `attestation ${string(members(covers).leaf)}` : counted(size, "entry", "entries");
-    return ["timestamped", recorded(`${what} at ${string(time)} by ${plain(by)}`)];
+    return toldRow("timestamped", `${what} at ${string(time)} by ${plain(by)}`);
   });
 }
 
 /** @param {JsonObject} policy */
 function policyWords(policy) {
-  if (!("met" in policy)) return null;
-  return recorded(`${plain(policy.source)} (${policy.met === true ? "met" : "not met"}), sha256 ${plain(policy.sha256)}`);
+  if (!("met" in policy)) return "";
+  return `${plain(policy.source)} (${policy.met === true ? "met" : "not met"}), sha256 ${plain(policy.sha256)}`;
 }
 
 /**
@@ -126,12 +199,18 @@ function partOf(carried, launches) {
     bounds.until === null ? "" : `before ${plain(bounds.until)}`,
   ].filter(Boolean);
   const left = (number(launches.asked) ?? 0) - (number(launches.carried) ?? 0);
+  const shortened = [...carried.shortened.values()].reduce((sum, { count }) => sum + count, 0);
+  const handovers = carried.handoversLeftOut;
   return element(
     "p",
     { class: "part", id: "part" },
     `This page carries a part of the ledger: ${plain(launches.carried)} of ${plain(launches.all)} launches`,
     asked.length ? ` (${asked.join(", ")})` : "",
     left > 0 ? `, the newest; ${counted(left, "older one was", "older ones were")} left out.` : ".",
+    shortened
+      ? ` Of ${counted(carried.shortened.size, "launch", "launches")} the first and the last entries are carried: ${counted(shortened, "entry", "entries")} between them left out.`
+      : "",
+    handovers ? ` The first handovers to other keys are carried: ${counted(handovers, "later one", "later ones")} left out.` : "",
     " The verdict is about all of it.",
   );
 }
@@ -152,7 +231,7 @@ function findingsOf(verdict) {
       finding.index === null ? "" : ` (entry ${plain(finding.index)})`,
     ),
   );
-  return element("div", {}, element("h3", {}, "Findings"), element("ul", { class: "findings" }, ...rows));
+  return element("div", {}, element("h3", {}, "Findings", takenOver()), element("ul", { class: "findings" }, ...rows));
 }
 
 /** @param {JsonObject} verdict */
@@ -161,12 +240,32 @@ function notExcludedOf(verdict) {
     element("li", {}, recorded(string(members(caveat).message))),
   );
   return caveats.length
-    ? element("div", {}, element("h3", {}, "What it does not exclude"), element("ul", {}, ...caveats))
+    ? element("div", {}, element("h3", {}, "What it does not exclude", takenOver()), element("ul", {}, ...caveats))
     : null;
 }
 
+/**
+ * What of the verdict is the word of nono-verify alone.
+ * @param {Carried} carried
+ */
+function takenOverWords(carried) {
+  const verdict = members(carried.document.verdict);
+  const policy = members(verdict.policy);
+  const stamped = items(members(verdict.anchors).newest).some((anchor) => members(anchor).holds === true);
+  return [
+    items(verdict.findings).length ? "its findings" : "that nothing was found",
+    items(verdict.pins).length ? "which keys were pinned" : "",
+    "met" in policy ? `that the policy is ${policy.met === true ? "met" : "not met"}` : "",
+    items(verdict.required).length ? "what was required" : "",
+    items(verdict.remembered).length ? "what was remembered" : "",
+    verdict.witnessed === null ? "" : "what witnesses saw",
+    stamped ? "what others say in anchors" : "",
+    carried.document.whole === true ? "" : "how many launches there are, and how they ended",
+  ].filter(Boolean);
+}
+
 const RESULTS = {
-  agrees: "checked: the entries in this page are those under the signed head, and agree with the verdict",
+  agrees: "checked: the entries in this page are those under the signed head, and the verdict fits them as far as a page can compute it",
   disagrees: "THE DATA IN THIS PAGE DO NOT AGREE WITH ITS VERDICT: rely on none of it",
   failed: "the ledger did not hold when it was verified: rely on none of it",
   unable: "not checked",
@@ -174,12 +273,19 @@ const RESULTS = {
 
 const STATES = { holds: ["✓", "holds"], fails: ["✗", "does not hold"], open: ["–", "cannot be said"] };
 
-/** @param {Check} check */
-function showCheck(check) {
+/**
+ * @param {Check} check
+ * @param {Carried} [carried]
+ */
+function showCheck(check, carried) {
   document.documentElement.dataset.check = check.result;
   const status = byId("check-status");
   status.dataset.result = check.result;
   fill(status, check.reason ? `${RESULTS[check.result]}: ${check.reason}` : RESULTS[check.result]);
+  if (check.result === "agrees" && carried !== undefined) {
+    byId("check-told").hidden = false;
+    fill(byId("check-told"), `Taken over from nono-verify, and not computed here: ${takenOverWords(carried).join("; ")}.`);
+  }
   const steps = check.steps.map(({ title, state, words }) =>
     element(
       "li",
@@ -203,5 +309,6 @@ function showCheck(check) {
   if (check.result === "disagrees") {
     byId("verdict").dataset.word = "contradicted";
     fill(byId("alarm"), RESULTS.disagrees);
+    document.title = "not in agreement with its verdict: nono report";
   }
 }

@@ -33,8 +33,8 @@ _shtab_nono_audit_commands() {
     evidence:'Write one launch into a file that can be checked without the ledger.'
     export:'Write what is recorded in a form that other tools read, once it is verified.'
     list:'List launches, newest first.'
-    schema:'Print the form of what --json writes.'
-    send:'Send what is recorded to an opentelemetry collector, once it is verified.'
+    schema:'Print a JSON Schema.'
+    send:'Send what is recorded to an OpenTelemetry collector, once it is verified.'
     show:'Show all that is recorded about a launch.'
     snapshot:'Copy the ledger into one file.'
     stats:'Count launches, and draw when they were.'
@@ -46,7 +46,7 @@ _shtab_nono_audit_commands() {
 _shtab_nono_config_commands() {
   local _commands=(
     check:'Say whether launches would take it.'
-    schema:'Print one of the forms.'
+    schema:'Print a JSON Schema.'
     show:'Show what is configured.'
   )
   _describe 'nono config commands' _commands
@@ -55,6 +55,7 @@ _shtab_nono_config_commands() {
 _shtab_nono_key_commands() {
   local _commands=(
     rotate:'Hand a ledger over to another key.'
+    schema:'Print a JSON Schema.'
     show:'Print what a key is, and which ledgers in the state directory it has in force.'
   )
   _describe 'nono key commands' _commands
@@ -68,6 +69,7 @@ _shtab_nono_ledger_commands() {
     path:'Print the ledger'"'"'s path, as it is, and a newline.'
     prove:'Write a proof that an entry is in the ledger.'
     roll:'Seal a ledger and begin the next one, which names it.'
+    schema:'Print a JSON Schema.'
   )
   _describe 'nono ledger commands' _commands
 }
@@ -78,7 +80,7 @@ _shtab_nono_profile_commands() {
     groups:'Show what groups grant and deny.'
     init:'Begin a profile of your own.'
     list:'List the built-in profiles and yours.'
-    schema:'Print the form of a profile.'
+    schema:'Print a JSON Schema.'
     show:'Show what a profile comes to.'
     validate:'Say whether profiles can be used.'
   )
@@ -121,8 +123,8 @@ _shtab_nono_audit_export_options=(
   "--print-controls[write the table of controls, and do no more]"
   "--region=[of parquet\: the region in its layout, default local]:R:"
   "--account=[of parquet\: the account in its layout, default external]:A:"
-  "--since=[only entries from this time on (RFC 3339)]:T:"
-  "--until=[only entries before this time (RFC 3339)]:T:"
+  "--since=[only entries from this time on]:TIME:"
+  "--until=[only entries before this time\; of a date\: to the end of that day]:TIME:"
   "*--kind=[only entries of this kind\; can be given more than once\: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key]:KIND:(anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key)"
   "--with-proofs[each record carries what it takes to check it]"
   "--unsafe-export-unverified[export a ledger that does not hold, or whose key is not pinned\; each record says so]"
@@ -170,7 +172,7 @@ _shtab_nono_audit_list_defaults_added=0
 
 _shtab_nono_audit_schema_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":one of list, show, stats:(list show stats)"
+  ":one of list, show, stats, tail:(list show stats tail)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -183,8 +185,8 @@ _shtab_nono_audit_send_options=(
   "*--header-env=[a header, and the variable that holds its value\; can be given more than once]:H=VAR:"
   "--ca-file=[certificates (PEM) that the collector\'s must lead to\; default\: the system\'s]:FILE:_files"
   "--unsafe-plain-http[http\:\/\/ to another host]"
-  "--since=[only entries from this time on (RFC 3339)]:T:"
-  "--until=[only entries before this time (RFC 3339)]:T:"
+  "--since=[only entries from this time on]:TIME:"
+  "--until=[only entries before this time\; of a date\: to the end of that day]:TIME:"
   "*--kind=[only entries of this kind\; can be given more than once\: anchor, decision, hook.result, launch.attestation, launch.intent, launch.lost, launch.outcome, launch.start, ledger.genesis, ledger.key]:KIND:(anchor decision hook.result launch.attestation launch.intent launch.lost launch.outcome launch.start ledger.genesis ledger.key)"
   "--with-proofs[each record carries what it takes to check it]"
   "--unsafe-export-unverified[export a ledger that does not hold, or whose key is not pinned\; each record says so]"
@@ -285,7 +287,7 @@ _shtab_nono_config_check_defaults_added=0
 
 _shtab_nono_config_schema_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":which (default\: user):(user system capabilities dry-run)"
+  ":one of user, system, show, capabilities, dry-run, status, diagnostics (default\: user):(user system show capabilities dry-run status diagnostics)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -302,6 +304,7 @@ _shtab_nono_config_show_defaults_added=0
 _shtab_nono_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[write the findings as one JSON object]"
+  "--schema[print the form of what --json writes]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -338,6 +341,14 @@ _shtab_nono_key_rotate_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_key_rotate_defaults_added=0
+
+_shtab_nono_key_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":one of show:(show)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_key_schema_defaults_added=0
 
 _shtab_nono_key_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -408,7 +419,7 @@ _shtab_nono_ledger_prove_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--entry=[write the entry\'s bytes to FILE\; must not exist]:FILE:_files"
   "--ledger=[the ledger (default\: the configured one, the only one in nono\'s state directory, or that of the host key)]:FILE:_files"
-  ":an entry\'s index, or a launch\: SESSION or last:"
+  ":an entry\'s index, or a launch\: SESSION or last:(last)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -427,6 +438,14 @@ _shtab_nono_ledger_roll_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_nono_ledger_roll_defaults_added=0
 
+_shtab_nono_ledger_schema_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":one of info, list:(info list)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_nono_ledger_schema_defaults_added=0
+
 _shtab_nono_mcp_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "*"{-a+,--allow=}"[read and write a directory and everything in it]:DIR:_files -/"
@@ -440,14 +459,15 @@ _shtab_nono_mcp_options=(
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
-  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:"
+  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:_files"
   "*--allow-unix-socket-dir=[connect to the UNIX sockets in a directory]:DIR:_files -/"
   "*--allow-unix-socket-subtree=[connect to the UNIX sockets beneath a directory, however deep]:DIR:_files -/"
-  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:"
+  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:_files"
   "*--allow-unix-socket-dir-bind=[make and listen on UNIX sockets in a directory, too]:DIR:_files -/"
   "*--allow-unix-socket-subtree-bind=[make and listen on UNIX sockets beneath a directory, too]:DIR:_files -/"
+  "--allow-sysv-ipc[share System V memory, semaphores and queues with everything of this user, outside as well]"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_nono_profiles"
   {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
@@ -464,7 +484,7 @@ _shtab_nono_mcp_options=(
   "--timeout-grace=[how long it then has to end, before all of it is killed (default\: 5s)]:DURATION:"
   "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
   "--trace-exec[see every program that is executed, and record its digest]"
-  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
+  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:_files"
   "--capability-elevation[ask on the terminal about each file that no grant covers\; the command has another one, or none]"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
@@ -473,6 +493,7 @@ _shtab_nono_mcp_options=(
   "*--output=[a file whose digest is recorded at the end\; if it has none then (it is missing, \…) nono-verify exits 3 for this ledger from then on]:PATH:_files"
   "--no-audit[record nothing]"
   "--output-limit=[how much is returned of each of standard output and standard error (default\: 1M)]:SIZE:"
+  "--calls-at-once=[how many calls run at once, at most 256\; further ones wait (default\: 8)]:N:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -488,8 +509,8 @@ _shtab_nono_profile_defaults_added=0
 _shtab_nono_profile_diff_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[write one JSON object]"
-  ":a name or a path:"
-  ":a name or a path:"
+  ":a name or a path:_nono_profiles"
+  ":a name or a path:_nono_profiles"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -498,7 +519,7 @@ _shtab_nono_profile_diff_defaults_added=0
 _shtab_nono_profile_groups_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[write one JSON object]"
-  "(*)::only these:"
+  "(*)::only these:(system_paths system_configuration process_information devices deny_credentials deny_cloud_credentials deny_package_credentials deny_keychains deny_browser_data deny_shell_history deny_shell_configs git_configuration user_programs version_managers python_runtime python_caches node_runtime node_caches go_runtime go_caches rust_runtime rust_settings rust_caches java_runtime java_settings java_caches claude_code codex opencode deny_agent_credentials)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -506,8 +527,8 @@ _shtab_nono_profile_groups_defaults_added=0
 
 _shtab_nono_profile_init_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "*--extends=[build upon it\; can be given more than once]:PROFILE:"
-  "--from-session=[grant what this launch was refused\; or last]:SESSION:(last)"
+  "*--extends=[build upon it\; can be given more than once]:PROFILE:_nono_profiles"
+  "--from-session=[grant what this launch was refused or given\; or last]:SESSION:(last)"
   "--ledger=[the ledger of that launch (default\: as nono audit)]:FILE:_files"
   "--index=[an SQLAlchemy URL of the index (default\: as nono audit)]:URL:"
   "--force[replace the file if it is there]"
@@ -527,6 +548,7 @@ _shtab_nono_profile_list_defaults_added=0
 
 _shtab_nono_profile_schema_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  ":one of file, list, show, validate, diff, groups (default\: file):(file list show validate diff groups)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -535,7 +557,7 @@ _shtab_nono_profile_schema_defaults_added=0
 _shtab_nono_profile_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[write one JSON object]"
-  ":a name or a path:"
+  ":a name or a path:_nono_profiles"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -563,14 +585,15 @@ _shtab_nono_run_options=(
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
-  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:"
+  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:_files"
   "*--allow-unix-socket-dir=[connect to the UNIX sockets in a directory]:DIR:_files -/"
   "*--allow-unix-socket-subtree=[connect to the UNIX sockets beneath a directory, however deep]:DIR:_files -/"
-  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:"
+  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:_files"
   "*--allow-unix-socket-dir-bind=[make and listen on UNIX sockets in a directory, too]:DIR:_files -/"
   "*--allow-unix-socket-subtree-bind=[make and listen on UNIX sockets beneath a directory, too]:DIR:_files -/"
+  "--allow-sysv-ipc[share System V memory, semaphores and queues with everything of this user, outside as well]"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_nono_profiles"
   {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
@@ -588,7 +611,7 @@ _shtab_nono_run_options=(
   "--startup-timeout=[how long an interactive command may show nothing at its start, before it is ended likewise]:DURATION:"
   "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
   "--trace-exec[see every program that is executed, and record its digest]"
-  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
+  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:_files"
   "--capability-elevation[ask on the terminal about each file that no grant covers\; the command has another one, or none]"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
@@ -624,14 +647,15 @@ _shtab_nono_shell_options=(
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
-  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:"
+  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:_files"
   "*--allow-unix-socket-dir=[connect to the UNIX sockets in a directory]:DIR:_files -/"
   "*--allow-unix-socket-subtree=[connect to the UNIX sockets beneath a directory, however deep]:DIR:_files -/"
-  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:"
+  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:_files"
   "*--allow-unix-socket-dir-bind=[make and listen on UNIX sockets in a directory, too]:DIR:_files -/"
   "*--allow-unix-socket-subtree-bind=[make and listen on UNIX sockets beneath a directory, too]:DIR:_files -/"
+  "--allow-sysv-ipc[share System V memory, semaphores and queues with everything of this user, outside as well]"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_nono_profiles"
   {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
@@ -649,7 +673,7 @@ _shtab_nono_shell_options=(
   "--startup-timeout=[how long an interactive command may show nothing at its start, before it is ended likewise]:DURATION:"
   "--protect-metadata[let mode, owner, times and attributes of files change only where the grants allow writing]"
   "--trace-exec[see every program that is executed, and record its digest]"
-  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:"
+  "*--exec-allow=[besides, kill what executes another program than the command, one of this SHA-256, this one as it is now, or one in this directory\; it limits programs, not what a shell or an interpreter reads]:DIGEST|PATH:_files"
   "--capability-elevation[ask on the terminal about each file that no grant covers\; the command has another one, or none]"
   "--ledger=[the ledger (default\: the key\'s own)]:FILE:_files"
   "--audit-sign-key=[the ledger\'s key\: a PEM file, env\:\/\/NAME or keyring\:\/\/SERVICE\/USER (default\: the host key)]:REF:_files"
@@ -680,6 +704,7 @@ _shtab_nono_why_options=(
   "--unix-socket-bind=[may it make a UNIX socket there, and listen on it\?]:PATH:_files"
   "--host=[may it connect to this host, on --port\?]:HOST:"
   "--listen=[may it listen on this TCP port\?]:PORT:"
+  "--sysv-ipc[may it use System V memory, semaphores and queues\?]"
   "--schema[print the form of what --json writes]"
   "--op=[with --path\: what is to be done (default\: read)\; of a directory, read lists it, write makes and removes what is in it]:op:(read write readwrite execute)"
   "--port=[with --host\: the TCP port]:PORT:"
@@ -696,14 +721,15 @@ _shtab_nono_why_options=(
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
   "*--listen-port=[listen on a TCP port, on any address of this host]:PORT:"
   "*--open-port=[listen on a TCP port for this host alone, and connect to it, on any host]:PORT:"
-  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:"
+  "*--allow-unix-socket=[connect to the UNIX socket of this path]:SOCKET:_files"
   "*--allow-unix-socket-dir=[connect to the UNIX sockets in a directory]:DIR:_files -/"
   "*--allow-unix-socket-subtree=[connect to the UNIX sockets beneath a directory, however deep]:DIR:_files -/"
-  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:"
+  "*--allow-unix-socket-bind=[make and listen on the UNIX socket of this path, too]:SOCKET:_files"
   "*--allow-unix-socket-dir-bind=[make and listen on UNIX sockets in a directory, too]:DIR:_files -/"
   "*--allow-unix-socket-subtree-bind=[make and listen on UNIX sockets beneath a directory, too]:DIR:_files -/"
+  "--allow-sysv-ipc[share System V memory, semaphores and queues with everything of this user, outside as well]"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_nono_profiles"
   {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
 )
@@ -722,8 +748,9 @@ _shtab_nono_wrap_options=(
   {--allow-cwd,--no-allow-cwd}"[read the working directory]"
   {--block-net,--no-block-net}"[close the network (it is open by default)]"
   "*--allow-connect-port=[connect to a TCP port, on any host\; with any port all else of the network is closed]:PORT:"
+  "--allow-sysv-ipc[share System V memory, semaphores and queues with everything of this user, outside as well]"
   "*--bypass-protection=[lift the protection of one protected path, such as \~\/.ssh\; grants nothing by itself]:PATH:_files"
-  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_files"
+  {-p+,--profile=}"[take grants, network, environment and hooks from a profile (nono profile list)]:NAME|FILE:_nono_profiles"
   {-c+,--config=}"[take all that is granted from a capability manifest, and nothing beside it]:FILE:_files"
   "--workdir=[the working directory (default\: the current one)]:DIR:_files -/"
   "--allow-writable-script[accept a command that is a script which it could itself rewrite]"
@@ -857,6 +884,7 @@ _shtab_nono_key() {
       curcontext="${curcontext%:*:*}:_shtab_nono_key-$line[1]:"
       case $line[1] in
         rotate) _arguments -C -s $_shtab_nono_key_rotate_options ;;
+        schema) _arguments -C -s $_shtab_nono_key_schema_options ;;
         show) _arguments -C -s $_shtab_nono_key_show_options ;;
       esac
   esac
@@ -886,6 +914,7 @@ _shtab_nono_ledger() {
         path) _arguments -C -s $_shtab_nono_ledger_path_options ;;
         prove) _arguments -C -s $_shtab_nono_ledger_prove_options ;;
         roll) _arguments -C -s $_shtab_nono_ledger_roll_options ;;
+        schema) _arguments -C -s $_shtab_nono_ledger_schema_options ;;
       esac
   esac
 }
@@ -920,6 +949,13 @@ _shtab_nono_profile() {
 }
 
 # Custom Preamble
+# A profile: a name of nono's or of the user's, or a path.
+_nono_profiles() {
+  local -a names
+  names=(agent ci-strict claude-code codex default go-dev java-dev node-dev opencode python-dev rust-dev ${XDG_CONFIG_HOME:-$HOME/.config}/nono/profiles/*.(json|jsonc)(N:t:r))
+  _alternative 'profiles:profile:compadd -a names' 'files:file:_files'
+}
+
 # What stands behind `nono run … --`, or `nono wrap … --`, is a command, with completions of its own.
 _nono_delegate() {
   if [[ $words[1] == -- ]]; then

@@ -300,6 +300,9 @@ static void inode_flags(char **argument)
 		sure(ioctl(descriptor, 0x801c581f /* FS_IOC_FSGETXATTR */, &extended), "FS_IOC_FSGETXATTR");
 		extended.flags ^= 0x80; /* FS_XFLAG_NODUMP */
 		must(ioctl(descriptor, 0x401c5820 /* FS_IOC_FSSETXATTR */, &extended), "FS_IOC_FSSETXATTR");
+	} else if (strcmp(how, "dos") == 0) {
+		flags = 0x20; /* ATTR_ARCH */
+		must(ioctl(descriptor, 0x40047211 /* FAT_IOCTL_SET_ATTRIBUTES */, &flags), "FAT_IOCTL_SET_ATTRIBUTES");
 	} else
 		broken(how);
 }

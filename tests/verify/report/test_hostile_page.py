@@ -27,12 +27,16 @@ HOSTILE = (
     "\u202egnp.exe\u202c\u2066\u2069",
     "\x1b[31mred\x1b]0;title\x07",
     "\u200b\ufeff\u00ad invisible",
+    "no\u034f\u115f\u3164\uffa0\u2800\ufe0f\U000e0100\U0001d159\u17b4\u180b ink",
     "עברית and English",
     "__proto__",
     "x" * 9_000,
     "\N{GRINNING FACE}",
 )
-UNSEEN = "\u202e\u202c\u2066\u2069\x1b\x07\u200b\ufeff\u00ad"
+UNSEEN = (
+    "\u202e\u202c\u2066\u2069\x1b\x07\u200b\ufeff\u00ad"
+    "\u034f\u115f\u3164\uffa0\u2800\ufe0f\U000e0100\U0001d159\u17b4\u180b"
+)
 
 
 def hostile_book(new_book: Callable[[], Book], shapes: Any) -> Book:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 MOVES = (
     ("ArrowDown", 1), ("End", 29), ("ArrowDown", 29), ("ArrowUp", 28), ("Home", 0), ("ArrowUp", 0),
 )  # fmt: skip
+LONG_TASKS = """
+globalThis.longTasks = [];
+new PerformanceObserver(list => longTasks.push(...list.getEntries().map(each => each.duration)))
+  .observe({type: "longtask", buffered: true});
+"""
 FOCUSED = "document.activeElement.id || document.activeElement.tagName"
 
 
@@ -45,6 +50,53 @@ def busy(new_book: Callable[[], Book], shapes: Any) -> Book:
         )
         book.launch(intent=intent, outcome=outcome, decisions=number % 4)
     return book
+
+
+def test_a_click_counts_however_often_the_list_is_drawn_meanwhile(
+    reporter: Reporter, busy: Book, opened: Opened
+) -> None:
+    page = opened.open(reporter.of(busy)).ready().page
+    for row in (2, 5):
+        page.hover(f"#row-{row}")
+        page.mouse.down()
+        page.evaluate("document.getElementById('grid').dispatchEvent(new Event('scroll'))")
+        page.mouse.up()
+        expect(page.locator("#proof svg")).to_be_visible()
+        assert page.get_attribute(f"#row-{row}", "aria-selected") == "true"
+        assert page.locator("#grid-rows [aria-selected=true]").count() == 1
+        page.click("#detail-close")
+        expect(page.locator("#detail")).to_be_hidden()
+
+
+def test_the_way_back_does_not_wait_for_the_proof(reporter: Reporter, busy: Book, opened: Opened) -> None:
+    page = opened.open(reporter.of(busy)).ready().page
+    page.evaluate("document.getElementById('row-4').click(); document.getElementById('detail-close').click()")
+    page.click("#row-7")
+    expect(page.locator("#proof svg")).to_be_visible()
+    session = page.evaluate("location.hash")
+    page.evaluate("document.getElementById('detail-close').click(); document.getElementById('row-4').click()")
+    assert page.evaluate("location.hash") not in ("#launches", session)
+    page.evaluate("document.getElementById('row-9').click(); document.getElementById('detail-close').click()")
+    expect(page.locator("#detail")).to_be_hidden()
+    assert page.evaluate("location.hash") == "#launches"
+    assert opened.errors == []
+
+
+def test_rows_stand_in_their_order_wherever_one_has_scrolled(
+    reporter: Reporter, busy: Book, opened: Opened
+) -> None:
+    page = opened.open(reporter.of(busy)).ready().page
+    for top in (0, 600, 200, 10_000, 0):
+        page.evaluate("top => { document.getElementById('grid').scrollTop = top }", top)
+        page.wait_for_function(
+            "() => { const grid = document.getElementById('grid'), row = document.getElementById('row-' +"
+            " Math.floor((grid.scrollTop + grid.clientHeight / 2) / 44)); return row !== null }"
+        )
+        places = page.evaluate(
+            "[...document.querySelectorAll('#grid-rows > [role=row]')].map(r => +r.dataset.at)"
+        )
+        assert places == sorted(set(places))
+        assert 0 in places  # which is the active one
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -245,7 +297,10 @@ def test_ten_thousand_launches(reporter: Reporter, new_book: Any, shapes: Any, o
     book = new_book()
     for number in range(10_000):
         book.launch(intent=shapes.changed(shapes.INTENT, command=["run", f"number-{number}"]))
+    opened.page.add_init_script(LONG_TASKS)
     page = opened.open(reporter.of(book)).ready().page
+    # Whoever reads the page meanwhile finds it alive: 0.2 s at a time, where nothing else runs.
+    assert max(page.evaluate("longTasks"), default=0) < 2_000
     assert (opened.result, opened.errors) == ("agrees", [])
     assert page.inner_text("#count") == "10,000 launches of 10,000"
     page.focus("#grid")

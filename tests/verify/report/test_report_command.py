@@ -17,8 +17,9 @@ import pytest
 
 from attest import tree
 from attest.canonical import encode
-from verify.report import carried
-from verify.report.carried import Bounds, carry
+from verify.report import carried, choice
+from verify.report.carried import carry
+from verify.report.choice import ENTRY_COST, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -266,8 +267,8 @@ def test_too_many_bytes_leave_out_the_oldest(
     book = new_book()
     for _ in range(6):
         book.launch()
-    one = sum(map(len, book.bodies[-4:]))
-    monkeypatch.setattr(carried, "MAX_ENTRY_BYTES", 2 * one + 100)
+    one = sum(len(body) + ENTRY_COST for body in book.bodies[-4:])
+    monkeypatch.setattr(choice, "MAX_ENTRY_BYTES", 2 * one + 100)
     report = reporter.of(book)
     assert report.document()["launches"] == {"all": 6, "asked": 6, "carried": 2}
     assert root_of(report) == report.document()["verdict"]["root"]

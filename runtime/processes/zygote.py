@@ -1,0 +1,369 @@
+"""The zygote: one helper process with a single thread, which forks what a process with threads must not fork.
+
+A process that has threads cannot safely run Python between fork and exec, and one with a large heap pays for
+every fork. So the first launch of a process starts this one (:mod:`runtime.processes.zygote_link`), by exec:
+isolated, with a small heap and nothing of the caller's but the modules that nono itself runs there. It forks
+one process for each *call* that it is sent, a monitor mostly, and nothing else: it holds neither ledger nor
+key, and what it forks reports to whoever asked.
+
+A call comes over the control socket as one descriptor, of a SEQPACKET socket pair in which everything else
+lies already:
+
+1. in packets: the numbers of the descriptors that come with each of them, then one
+   ``b"call"`` with the sealed memfd that holds the pickled call;
+2. from here: ``{"pid": N}`` with a pidfd of the forked process, or ``{"errno": N}``;
+3. from here, when that has ended and left processes behind, which are this one's then, as a subreaper, and
+   are killed: ``{"reaped": {PID: [STATUS, USER_US, SYSTEM_US, MAX_RSS]}, "killed": N, "left": N}``; then its
+   end.
+
+Pickles are for processes that trust each other. Both ends are nono's own here: the sockets and the memfd are
+close-on-exec and made by the process that launches, whoever could write there could as well write into that
+process, and what is forked closes them before it becomes a command. In exchange a plan travels as it is, with
+whatever members it gets. A pickle can name modules of ours alone.
+
+It ends when the control socket does and nothing is left to wait for. When the process that it works for has
+ended and something that was forked goes on all the same (another process can have inherited the ends of its
+pipes), that is killed, with all that it left.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import json
+import os
+import pickle
+import select
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from runtime.kernel import own_limits, syscalls
+from runtime.processes import offspring
+
+if TYPE_CHECKING:
+    import enum
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from runtime.kernel.syscalls import Usage
+
+MAX_DESCRIPTORS = 250
+"""How many come with one packet: SCM_MAX_FD of the kernel is 253."""
+
+PACKET_BYTES = 8_192
+CALL = b"call"
+READY = b"ready"
+
+# What the forked processes need; imported here, so that they import nothing.
+PRELOADED = (
+    "attest.printable_text",
+    "runtime.broker.exec_tracing",
+    "runtime.broker.mediation",
+    "runtime.broker.metadata_mediation",
+    "runtime.broker.open_mediation",
+    "runtime.broker.unix_mediation",
+    "runtime.broker.waiting_connects",
+    "runtime.capability.unix_sockets",
+    "runtime.processes.monitor",
+    "runtime.processes.outputs",
+    "runtime.processes.stopped_command",
+    "runtime.processes.time_limit",
+    "runtime.sandbox.cgroups",
+    "runtime.sandbox.confinement",
+)
+
+_OURS = ("attest.", "runtime.", "store.")
+_WALL = 0x40000000  # wait(2): what traces this process, and children with another signal, too
+_SECONDS_AFTER_THE_HOST = 2.0
+_PAUSE_MS = 5
+_MOST_REPORTED = 64
+_STREAMS = 3
+
+
+class Forked:
+    """A process that was forked for a call.
+
+    Attributes:
+        socket: to who asked.
+        ended: whether it has ended.
+        deadline: until when what it left is waited for.
+    """
+
+    def __init__(self, answers: socket.socket) -> None:
+        self.socket = answers
+        self.ended = False
+        self.deadline = 0.0
+        self.reaped: dict[int, tuple[int, Usage]] = {}
+
+
+class Zygote:
+    """The zygote's only thread.
+
+    Args:
+        control: over which the calls come.
+        host: pidfd of the process that it works for.
+    """
+
+    def __init__(self, control: socket.socket, host: int) -> None:
+        self._control = control
+        self._host = host
+        self._running: dict[int, Forked] = {}
+        self._leaving: list[Forked] = []
+        self._is_open = True
+        self._kill_at: float | None = None
+        self._changed = syscalls.signalfd(frozenset({int(signal.SIGCHLD)}))
+
+    def serve(self) -> None:
+        """Serve until nobody asks any more, and everything has ended."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._host, select.POLLIN)
+        poll.register(self._changed, select.POLLIN)
+        while self._is_open or self._running or self._leaving:
+            ready = {descriptor for descriptor, _ in poll.poll(self._pause_ms())}
+            if self._changed in ready:
+                syscalls.read_signals(self._changed)
+            if self._control.fileno() in ready and not self._take_call():
+                self._is_open = False
+                poll.unregister(self._control)
+            if self._host in ready:
+                poll.unregister(self._host)
+                self._is_open = False
+                self._kill_at = time.monotonic() + _SECONDS_AFTER_THE_HOST
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                for pid in self._running:
+                    os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is its own
+            self._reap()
+            self._end_what_is_left()
+
+    def _pause_ms(self) -> int | None:
+        if self._leaving:
+            return _PAUSE_MS
+        if self._kill_at is None:
+            return None
+        return max(_PAUSE_MS, int((self._kill_at - time.monotonic()) * 1_000) + 1)
+
+    def _take_call(self) -> bool:
+        """Fork for the next call; return False when no more will come."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 16, 1, socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return False
+        if not data:
+            return False
+        if len(descriptors) != 1:  # this process may open no more
+            return True
+        answers = socket.socket(fileno=descriptors[0])
+        received: dict[int, int] = {}
+        try:
+            # Here, and not where it is needed: in a forked process each page that is touched is copied first.
+            call = _take(answers, received)
+            pid = os.fork()
+        except Exception as error:  # noqa: BLE001  # one call that fails must not end the others
+            _tell(answers, {"errno": getattr(error, "errno", None) or errno.EINVAL})
+            answers.close()
+            _close(received)
+            return True
+        if pid == 0:
+            self._control.close()
+            run_call(answers, call, received)
+        _close(received)
+        self._running[pid] = Forked(answers)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            _tell(answers, {"errno": error.errno})
+            return True
+        _tell(answers, {"pid": pid}, pidfd)
+        os.close(pidfd)
+        return True
+
+    def _reap(self) -> None:
+        """Reap what has ended: the forked, and what those have left."""
+        while True:
+            try:
+                pid, status, usage = syscalls.wait4(-1, os.WNOHANG | _WALL)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if os.WIFSTOPPED(status):
+                with contextlib.suppress(OSError):
+                    syscalls.ptrace_detach(pid, 0)
+                continue
+            forked = self._running.pop(pid, None)
+            if forked is not None:
+                forked.ended = True
+                forked.deadline = time.monotonic() + offspring.KILL_SECONDS
+                self._leaving.append(forked)
+            else:
+                for each in self._leaving:
+                    if len(each.reaped) < _MOST_REPORTED:
+                        each.reaped[pid] = status, usage
+
+    def _end_what_is_left(self) -> None:
+        """Kill what ended monitors have left, and say what became of it when that is over."""
+        if not self._leaving:
+            return
+        orphans = offspring.children() - self._running.keys()
+        for pid in orphans:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        now, leaving = time.monotonic(), []
+        for forked in self._leaving:
+            if orphans and now < forked.deadline:
+                leaving.append(forked)
+                continue
+            if forked.reaped or orphans:
+                _tell(forked.socket, _account(forked, len(orphans)))
+            forked.socket.close()
+        self._leaving = leaving
+
+
+def _account(forked: Forked, left: int) -> dict[str, Any]:
+    killed = sum(
+        os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        for status, _ in forked.reaped.values()
+    )
+    reaped = {
+        str(pid): [status, usage.user_us, usage.system_us, usage.max_rss_bytes]
+        for pid, (status, usage) in forked.reaped.items()
+    }
+    return {"reaped": reaped, "killed": killed, "left": left}
+
+
+def _tell(answers: socket.socket, message: dict[str, Any], descriptor: int = -1) -> None:
+    data = json.dumps(message).encode()
+    # Who asked may be gone, or read nothing: that is no reason to wait.
+    with contextlib.suppress(OSError):
+        if descriptor < 0:
+            answers.send(data, socket.MSG_DONTWAIT)
+        else:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+            answers.sendmsg([data], rights, socket.MSG_DONTWAIT)
+
+
+# --- in the forked process ----------------------------------------------------------------------------
+
+
+class _Unpickler(pickle.Unpickler):
+    """Of pickles that name functions and classes of ours, and what enumerations are made of."""
+
+    def find_class(self, module: str, name: str) -> Any:  # a class or a function
+        if (module, name) == (
+            "builtins",
+            "getattr",
+        ):  # how Python 3.11.0 to 3.11.3 names enumerations' members
+            return _member
+        if not module.startswith(_OURS) and (module, name) not in {
+            ("builtins", "frozenset"),
+            ("builtins", "set"),
+            ("signal", "Signals"),
+        }:
+            raise pickle.UnpicklingError(f"no call of nono names {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _member(enumeration: enum.EnumType, name: str) -> Any:  # its member
+    return enumeration[name]
+
+
+def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any]:
+    """Return the call that lies in a socket, with its descriptors by the numbers that they had."""
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(
+            answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+        )
+        if data == CALL and len(descriptors) == 1:
+            with open(descriptors[0], "rb") as file:
+                call: dict[str, Any] = _Unpickler(file).load()
+            return call
+        numbers = json.loads(data)
+        received.update(zip(numbers, descriptors, strict=False))
+        if len(numbers) != len(descriptors):  # this process may open no more
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def _close(received: dict[int, int]) -> None:
+    for descriptor in received.values():
+        os.close(descriptor)
+
+
+def run_call(answers: socket.socket, call: dict[str, Any], received: dict[int, int]) -> NoReturn:
+    """Put everything in its place, and run the call; never returns."""
+    try:
+        answers.close()
+        _put_in_place(received)
+        syscalls.close_all_but(set(received))
+        os.umask(call["umask"])
+        for number in call["ignored"]:
+            with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
+                signal.signal(number, signal.SIG_IGN)
+        call["function"](*call["arguments"], **call["more"])
+    finally:
+        os._exit(0)
+
+
+def _put_in_place(received: dict[int, int]) -> None:
+    """Give each descriptor the number that it has where it comes from.
+
+    Args:
+        received: by those numbers the ones that they have here.
+    """
+    here = dict(received)
+    for wanted in received:
+        now = here.pop(wanted)
+        if now == wanted:
+            continue
+        for other, at in here.items():
+            if at == wanted:  # in the way: it has its own place yet to come
+                here[other] = os.dup(at)
+                break
+        os.dup2(now, wanted, inheritable=wanted < _STREAMS)
+        os.close(now)
+
+
+# --- the process itself -------------------------------------------------------------------------------
+
+
+def main(control: int, host_pid: int) -> None:
+    """Be the zygote of the process ``host_pid``, which has just started this one.
+
+    Args:
+        control: number of the control socket.
+        host_pid: pid of the process that it works for, this one's parent.
+    """
+    for name in PRELOADED:
+        __import__(name)
+    host = os.pidfd_open(host_pid)
+    if os.getppid() != host_pid:  # it is gone, and the number may be another's
+        return
+    # Not a child of the process that it works for: whoever waits there for all children would wait for ever.
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+    syscalls.close_all_but({control, host})
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    own_limits.lift()
+    connection = socket.socket(fileno=control)
+    connection.send(READY)
+    Zygote(connection, host).serve()
+
+
+def start(function: Callable[[int, int], None], arguments: list[str]) -> None:
+    """Run ``function`` with two numbers, and end without whatever Python does at its end."""
+    import gc  # noqa: PLC0415  # with this process's own imports done
+
+    gc.disable()
+    try:
+        function(int(arguments[0]), int(arguments[1]))
+    finally:
+        os._exit(0)
