@@ -1,15 +1,12 @@
-"""Instants as the record writes them: RFC 3339 UTC with microseconds and ``Z``."""
+"""Instants as the record writes them: RFC 3339 UTC with microseconds and ``Z``.
+
+They are read in :mod:`attest.instant_reading`, with ``datetime``, which who writes them need not load.
+"""
 
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime, timedelta
-
-from attest.errors import MalformedError
-
-_FIRST_YEAR = 1000
-"""No clock shows less, and what shows it is not the same on every platform."""
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+import time
 
 
 def format_instant(unix_ns: int) -> str:
@@ -20,34 +17,6 @@ def format_instant(unix_ns: int) -> str:
 
 @functools.lru_cache(maxsize=8)  # a writer under load writes thousands of instants of one second
 def _write_second(unix_seconds: int) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-
-
-def parse_instant(text: str) -> datetime:
-    """Return the UTC time that ``text`` writes.
-
-    Raises:
-        MalformedError: not of the one form, or no such day.
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise MalformedError("not an instant: RFC 3339 UTC with microseconds and Z") from None
-    # fromisoformat reads many forms (other zones, week dates, commas): writing again leaves the one.
-    if instant.tzinfo is not UTC or instant.year < _FIRST_YEAR or _write(instant) != text:
-        raise MalformedError("an instant, but not in its one form")
-    return instant
-
-
-def unix_microseconds(text: str) -> int:
-    """Return the microseconds of Unix time that ``text`` writes, exactly: a float of far years is rounded.
-
-    Raises:
-        MalformedError: not of the one form, or no such day.
-    """
-    return (parse_instant(text) - _EPOCH) // _MICROSECOND
-
-
-def _write(instant: datetime) -> str:
     # Not strftime: whether its %Y pads to four digits is up to each libc.
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    year, month, day, hour, minute, second = time.gmtime(unix_seconds)[:6]
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 from attest import checkpoint, entry, ledger_format, origin, tree
 from attest.instant import format_instant
+from store import sqlite
 from store.errors import LedgerError
 from store.ledger_file import connect, make_durable, translate
 from store.network_file_systems import require_local
@@ -93,7 +93,7 @@ class Unlinked:
                 raise
         except OSError as error:
             raise self._unmade(error) from None
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise translate(error, path) from None
 
     def link(self) -> None:

@@ -28,7 +28,6 @@ import base64
 import contextlib
 import errno
 import os
-import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError, files_hint
 from attest.instant import format_instant
 from attest.named_tuples import NamedTuple
-from store import ledger_file
+from store import ledger_file, sqlite
 from store.errors import LedgerError, SealedLedgerError
 from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
@@ -108,7 +107,7 @@ class Ledger:
         self,
         path: bytes,
         identity: ledger_file.Identity,
-        connection: sqlite3.Connection,
+        connection: sqlite.Connection,
         key: SigningKey,
         state: bytes,
         *,
@@ -195,7 +194,7 @@ class Ledger:
                 ledger_file.make_durable(connection)
                 turn.give_up()
                 undo.pop_all()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise ledger_file.translate(error, path) from None
         return ledger
 
@@ -247,7 +246,7 @@ class Ledger:
                 self._db.execute("ROLLBACK")
             finally:
                 self._db.execute(usual)
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             # Whatever else it is, appending says so.
             return not getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
         return True
@@ -335,7 +334,7 @@ class Ledger:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self._turn.give_up()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise ledger_file.translate(error, self.path) from None
         except OSError as error:
             raise self._memory.unusable(error) from None
@@ -375,7 +374,7 @@ class Ledger:
                 raise
             finally:
                 self._turn.give_up()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise ledger_file.translate(error, self.path) from None
         self._signed, self._edge = (note.encode(), encoded), edge
         # To lag behind is safe, and what is durable must not be called lost: reading found it writable.
@@ -646,7 +645,7 @@ class Ledger:
                 (first, session),
             ).fetchall()
             found = [entry.parse(body) for (body,) in rows]
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise ledger_file.translate(error, self.path) from None
         except MalformedError as error:
             raise self._tampered(f"an entry cannot be read: {error}") from None

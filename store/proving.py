@@ -12,14 +12,13 @@ head is signed by the right key is for whoever verifies the proof to say.
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import TYPE_CHECKING
 
 from attest import checkpoint, entry, note, origin, proof, tree
 from attest.errors import MalformedError, NonoError, ProofError
 from attest.named_tuples import NamedTuple
 from attest.tlog_proof import TlogProof
-from store import ledger_file
+from store import ledger_file, sqlite
 from store.errors import LedgerError
 from store.reading import LedgerReader
 
@@ -113,7 +112,7 @@ class ProvableSnapshot:
         tiles: how many tiles were read.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: bytes) -> None:
+    def __init__(self, connection: sqlite.Connection, path: bytes) -> None:
         self._db = connection
         self._path = path
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
@@ -125,7 +124,7 @@ class ProvableSnapshot:
         try:
             self._db.execute("BEGIN")
             self._read_head()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             self._end()
             raise ledger_file.translate(error, self._path) from None
         except BaseException:
@@ -135,7 +134,7 @@ class ProvableSnapshot:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._end()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, sqlite.Error):
             raise ledger_file.translate(error, self._path) from None
 
     def _end(self) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from typing import TYPE_CHECKING
 
 from attest import blob, canonical, checkpoint, entry, note
 from attest.errors import MalformedError, NonoError
 from attest.keys import PublicKey
-from store import ledger_file
+from store import ledger_file, sqlite
 from store.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class LedgerReader:
                 undo.callback(self._db.close)
                 ledger_file.check_schema(self._db, path)
                 undo.pop_all()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
 
     def close(self) -> None:
@@ -70,7 +69,7 @@ class LedgerReader:
             if row is None:
                 raise LedgerError(f"{os.fsdecode(self.path)} has no head", code="ledger.unreadable")
             return checkpoint.parse_text(note.parse(_bytes(row[0])).text)
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
         except NonoError as error:
             raise self._unreadable(error) from None
@@ -88,7 +87,7 @@ class LedgerReader:
             ):
                 data = _bytes(body)
                 yield index, entry.parse(data), data
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
         except NonoError as error:
             raise self._unreadable(error) from None
@@ -113,7 +112,7 @@ class LedgerReader:
         """
         try:
             kept = self._db.execute("SELECT size FROM checkpoint ORDER BY size DESC").fetchall()
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
         # A checkpoint is kept at every handover, and at what was anchored.
         named = next((said for (size,) in kept if (said := self.entry(size - 1)).kind == entry.KEY), None)
@@ -152,7 +151,7 @@ class LedgerReader:
             digest = _digest(field)
             row = self._db.execute("SELECT salt, data FROM blob WHERE sha256 = ?", (digest,)).fetchone()
             return None if row is None else blob.Blob(_bytes(row[0]), _bytes(row[1])).value(field)
-        except (sqlite3.Error, NonoError) as error:
+        except (sqlite.Error, NonoError) as error:
             raise self._unreadable(error) from None
 
     def snapshot(self, target: bytes) -> None:
@@ -179,7 +178,7 @@ class LedgerReader:
             finally:
                 self._db.execute("PRAGMA query_only=ON")
             os.fsync(descriptor)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite.Error, OSError) as error:
             os.unlink(target)
             raise LedgerError(
                 f"cannot write a snapshot to {shown}: {error}", code="snapshot.failed"

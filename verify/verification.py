@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attest import entry
 from attest.errors import MalformedError
-from attest.instant import parse_instant
+from attest.instant_reading import parse_instant
 from verify import caveats, pinning, reader
 from verify.anchors import Outsiders
 from verify.errors import NotCheckedError

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import MalformedError
-from attest.instant import parse_instant
+from attest.instant_reading import parse_instant
 from attest.written_time import TIMES
 from runtime.cli import complain
 from runtime.cli.audit_document import SCHEMAS, ledger_document, warn, write_document

@@ -5,11 +5,11 @@ A ledger may be damaged or hostile, and one bad entry must not hide the launches
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 from attest import blob, entry
 from attest.errors import MalformedError
+from store import sqlite
 from store.errors import LedgerError
 from store.index.glances import parsed
 from store.reading import LedgerReader
@@ -42,7 +42,7 @@ class LedgerBodies(LedgerReader):
                 "SELECT idx, body FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)
             ):
                 yield index, body if type(body) is bytes and len(body) <= entry.MAX_BYTES else None
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
 
     def resolved(self, field: Json) -> Json:
@@ -67,7 +67,7 @@ class LedgerBodies(LedgerReader):
             return blob.Blob(*row).value(field)
         except (KeyError, ValueError, MalformedError):
             return None
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise self._unreadable(error) from None
 
     def entry_at(self, index: int) -> entry.Entry:

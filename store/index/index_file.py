@@ -15,14 +15,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import sqlite3
 import stat
 import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine, event
 
-from store import ledger_file
+from store import ledger_file, sqlite
 from store.errors import SearchIndexError
 from store.index import migrating
 from store.index.tables import REVISION, VERSION_TABLE
@@ -117,7 +116,7 @@ class IndexFile:
         os.fchmod(descriptor, 0o600)  # whatever the umask takes from its owner
         os.close(descriptor)
         try:
-            marker = sqlite3.connect(os.fsdecode(temporary), isolation_level=None)
+            marker = sqlite.connect(os.fsdecode(temporary), isolation_level=None)
             try:
                 marker.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 marker.execute("PRAGMA journal_mode = WAL")
@@ -129,7 +128,7 @@ class IndexFile:
                 connection.commit()
             engine.dispose()
             os.rename(temporary, self.path)
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             raise SearchIndexError(
                 f"cannot make an index at {os.fsdecode(self.path)}: {error}", hint=room_hint(error)
             ) from None
@@ -165,9 +164,9 @@ class IndexFile:
         if not header.startswith(b"SQLite format 3\0") or int.from_bytes(header[68:72]) != APPLICATION_ID:
             raise _foreign(shown)
         try:
-            with contextlib.closing(sqlite3.connect(shown, timeout=_BUSY_SECONDS)) as connection:
+            with contextlib.closing(sqlite.connect(shown, timeout=_BUSY_SECONDS)) as connection:
                 row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()  # noqa: S608  # a constant
-        except sqlite3.Error as error:
+        except sqlite.Error as error:
             if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 raise _busy(shown) from None
             return False
@@ -200,8 +199,8 @@ def engine_of(path: bytes | None) -> Engine:
     else:
         name = os.fsdecode(path)  # not in a URL, which could not hold every path
 
-        def connect() -> sqlite3.Connection:
-            return sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None)
+        def connect() -> sqlite.Connection:
+            return sqlite.connect(name, timeout=_BUSY_SECONDS, isolation_level=None)
 
         engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "connect", _prepare)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sqlite3
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from attest import extras
+from store import sqlite
 from store.errors import SearchIndexError
 from store.index import catching_up, migrating, searching
 from store.index.bodies import LedgerBodies
@@ -72,7 +72,7 @@ class SearchIndex:
                 code="index.driver",
                 hint=f"{extras.hint('postgres')}; and a URL that names it: postgresql+psycopg://…",
             ) from None
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except (SQLAlchemyError, sqlite.Error) as error:
             raise _unusable(error) from None
 
     def close(self) -> None:
@@ -210,12 +210,12 @@ class SearchIndex:
                 return operation()
             except IntegrityError:  # another host took up the same ledger at the same moment
                 return operation()
-            except (DBAPIError, sqlite3.Error, InconsistentIndexError) as error:
+            except (DBAPIError, sqlite.Error, InconsistentIndexError) as error:
                 if self._file is None or not _is_damage(error):
                     raise
                 self._start_over(self._file)
                 return operation()
-        except (SQLAlchemyError, sqlite3.Error, InconsistentIndexError) as error:
+        except (SQLAlchemyError, sqlite.Error, InconsistentIndexError) as error:
             raise _unusable(error) from None
         except OSError as error:
             raise SearchIndexError(f"cannot use the index: {error.strerror}") from None

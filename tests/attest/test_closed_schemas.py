@@ -26,7 +26,7 @@ from referencing import Registry, Resource
 from attest import canonical, schema
 from attest.entry import BLOB_FIELDS, KINDS
 from attest.errors import MalformedError
-from attest.instant import parse_instant
+from attest.instant_reading import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attest.errors import MalformedError
-from attest.instant import format_instant, parse_instant
+from attest.instant import format_instant
+from attest.instant_reading import parse_instant
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 

@@ -71,7 +71,7 @@ OURS = {
     "runtime.secrets.secret_shapes", "runtime.secrets.signing_key",
     "store", "store.errors", "store.founding", "store.head_memory", "store.key_history", "store.ledger",
     "store.ledger_file", "store.locations", "store.network_file_systems", "store.open_sessions",
-    "store.private_directories", "store.reservation", "store.turn",
+    "store.private_directories", "store.reservation", "store.sqlite", "store.turn",
 }  # fmt: skip
 """Every module of ours that a launch without a profile loads, with its key and its ledger there."""
 
@@ -79,10 +79,10 @@ OTHERS = {"_cffi_backend", "_openssl", "cryptography"}
 """The packages of others that it loads."""
 
 SLOW = {
-    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "email", "hashlib", "http",
+    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "datetime", "email", "hashlib", "http",
     "importlib.metadata", "inspect", "jsonschema_rs", "logging", "multiprocessing", "orjson", "pathlib",
     "platform", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
-    "subprocess", "tempfile", "threading", "urllib", "uuid", "verify", "xml", "zipfile",
+    "sqlite3", "subprocess", "tempfile", "threading", "urllib", "uuid", "verify", "xml", "zipfile",
 }  # fmt: skip
 """What would cost each launch milliseconds, or does not belong to it at all."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical, entry, runner_commands
 from attest.errors import MalformedError
-from attest.instant import unix_microseconds
+from attest.instant_reading import unix_microseconds
 from attest.printable_text import is_printable
 from verify.exports import facts, strict_json
 from verify.exports.format import Claim, LineFormat, Proven

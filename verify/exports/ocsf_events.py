@@ -27,7 +27,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from attest import entry
-from attest.instant import unix_microseconds
+from attest.instant_reading import unix_microseconds
 from verify.exports.plain import brief, brief_command, command_line, shown
 
 if TYPE_CHECKING:

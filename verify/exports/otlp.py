@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest import canonical, entry
 from attest.errors import MalformedError
-from attest.instant import unix_microseconds
+from attest.instant_reading import unix_microseconds
 from verify.exports import strict_json
 from verify.exports.facts import NAMES, facts
 from verify.exports.format import Claim, LineFormat
