@@ -57,7 +57,7 @@ OURS = {
     "runtime.kernel", "runtime.kernel.binfmt_misc", "runtime.kernel.out_of_memory",
     "runtime.kernel.own_limits", "runtime.kernel.own_threads", "runtime.kernel.path_names",
     "runtime.kernel.shebang", "runtime.kernel.syscalls",
-    "runtime.launcher", "runtime.launcher.host", "runtime.launcher.launch", "runtime.launcher.on_demand",
+    "runtime.launcher", "runtime.launcher.host", "runtime.launcher.launch",
     "runtime.launcher.private_directory", "runtime.launcher.record", "runtime.launcher.recording",
     "runtime.policy", "runtime.policy.blocked_commands", "runtime.policy.configuration",
     "runtime.policy.request", "runtime.policy.resolution",
