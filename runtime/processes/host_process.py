@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runtime.capability.executable import Held
     from runtime.processes import child
     from runtime.processes.shared_ledgers import SharedLedger
-    from runtime.processes.zygote_link import Answer
+    from runtime.processes.zygote_link import Answer, Forked
     from store.ledger import Ledger
 
 _RESOURCES = 16  # RLIM_NLIMITS
@@ -111,14 +111,23 @@ class HostProcess:
         self.limits: tuple[own_limits.Limit, ...] = ()
         self._signals = signals
         self._standing: Standing | None = None
+        self._forked: Forked | None = None
         self._turn: threading.BoundedSemaphore | None = None
 
     def enter(self, cleanup: contextlib.ExitStack) -> None:
-        """Wait until not too many are being prepared, and look at what this process is."""
+        """Wait until not too many are being prepared, look at what this process is, and ask for a monitor."""
         self._take_turn()
         cleanup.callback(self._give_turn)
         self._standing = Standing.of_this_thread()
         self.limits = tuple((number, *syscalls.getrlimit(number)) for number in range(_RESOURCES))
+        # What forks it is another process, which does so while the launch is prepared here.
+        self._forked = zygote_link.fork(self._standing)
+        cleanup.callback(self._let_go)
+
+    def _let_go(self) -> None:
+        forked, self._forked = self._forked, None
+        if forked is not None:
+            forked.close()
 
     def require_streams(self) -> None:
         """Do nothing: whoever has made the other streams has seen to it before."""
@@ -188,7 +197,7 @@ class HostProcess:
         keep: frozenset[int],
         **more: object,
     ) -> HostMonitor:
-        """Have the zygote fork the monitor, with what :func:`runtime.processes.monitor.run` takes.
+        """Have what the zygote forks be the monitor, with what :func:`runtime.processes.monitor.run` takes.
 
         Raises:
             LaunchError: there can be none.
@@ -200,7 +209,9 @@ class HostProcess:
             descriptors={channel.launcher, channel.messages, *pipes, *keep},
             streams=self.streams,
             standing=self._standing,
+            forked=self._forked,
         )
+        self._forked = None  # the socket is the answer's now
         return HostMonitor(answer)
 
 

@@ -6,15 +6,21 @@ isolated, with a small heap and nothing of the caller's but the modules that non
 one process for each *call* that it is sent, a monitor mostly, and nothing else: it holds neither ledger nor
 key, and what it forks reports to whoever asked.
 
-A call comes over the control socket as one descriptor, of a SEQPACKET socket pair in which everything else
-lies already:
+A call begins with one descriptor that comes over the control socket, of a SEQPACKET socket pair. Over that
+pair go
 
-1. in packets: the numbers of the descriptors that come with each of them, then one
-   ``b"call"`` with the sealed memfd that holds the pickled call;
-2. from here: ``{"pid": N}`` with a pidfd of the forked process, or ``{"errno": N}``;
-3. from here, when that has ended and left processes behind, which are this one's then, as a subreaper, and
+1. from here, at once: ``{"pid": N}`` with a pidfd of the process that was forked, or ``{"errno": N}``;
+2. to the forked process, when whoever asked knows what is to be called, which can be a good while later: in
+   packets the numbers of the descriptors that come with each of them, then one ``b"call"`` with the sealed
+   memfd that holds the pickled call; or its end, where nothing is to be called;
+3. from the forked process: ``{"errno": N}``, or ``{}`` when it has taken all that, which can come before
+   what this one says;
+4. from here, when that has ended and left processes behind, which are this one's then, as a subreaper, and
    are killed: ``{"reaped": {PID: [STATUS, USER_US, SYSTEM_US, MAX_RSS]}, "killed": N, "left": N}``; then its
    end.
+
+So a launch has its monitor forked while it is being prepared. Until its call comes a forked process is a copy
+of this one that holds nothing but its socket.
 
 Pickles are for processes that trust each other. Both ends are nono's own here: the sockets and the memfd are
 close-on-exec and made by the process that launches, whoever could write there could as well write into that
@@ -31,6 +37,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import io
 import json
 import os
 import pickle
@@ -157,20 +164,14 @@ class Zygote:
         if len(descriptors) != 1:  # this process may open no more
             return True
         answers = socket.socket(fileno=descriptors[0])
-        received: dict[int, int] = {}
         try:
-            # Here, and not where it is needed: in a forked process each page that is touched is copied first.
-            call = _take(answers, received)
             pid = os.fork()
-        except Exception as error:  # noqa: BLE001  # one call that fails must not end the others
-            _tell(answers, {"errno": getattr(error, "errno", None) or errno.EINVAL})
+        except OSError as error:
+            _tell(answers, {"errno": error.errno})
             answers.close()
-            _close(received)
             return True
         if pid == 0:
-            self._control.close()
-            run_call(answers, call, received)
-        _close(received)
+            serve_call(answers)
         self._running[pid] = Forked(answers)
         try:
             pidfd = os.pidfd_open(pid)
@@ -272,40 +273,52 @@ def _member(enumeration: enum.EnumType, name: str) -> Any:  # its member
     return enumeration[name]
 
 
-def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any]:
-    """Return the call that lies in a socket, with its descriptors by the numbers that they had."""
+def serve_call(answers: socket.socket) -> NoReturn:
+    """Wait for the call, put everything in its place, and run it; never returns."""
+    try:
+        # The zygote's own, and the sockets of other calls, whose ends somebody waits for.
+        syscalls.close_all_but({answers.fileno()})
+        received: dict[int, int] = {}
+        try:
+            call = _take(answers, received)
+        except Exception as error:  # noqa: BLE001  # whatever it is, who asked is told
+            _tell(answers, {"errno": getattr(error, "errno", None) or errno.EINVAL})
+            call = None
+        if call is not None:
+            _tell(answers, {})
+            answers.close()
+            _run(call, received)
+    finally:
+        os._exit(0)
+
+
+def _run(call: dict[str, Any], received: dict[int, int]) -> None:
+    _put_in_place(received)
+    os.umask(call["umask"])
+    for number in call["ignored"]:
+        with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
+            signal.signal(number, signal.SIG_IGN)
+    call["function"](*call["arguments"], **call["more"])
+
+
+def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any] | None:
+    """Return the call that comes, with its descriptors by the numbers that they had; None if none does."""
     while True:
         data, descriptors, _, _ = socket.recv_fds(
-            answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+            answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
         )
+        if not data:
+            return None
         if data == CALL and len(descriptors) == 1:
-            with open(descriptors[0], "rb") as file:
-                call: dict[str, Any] = _Unpickler(file).load()
+            # By its place: where a process is lost with it, another one reads the same.
+            data = os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0)
+            os.close(descriptors[0])
+            call: dict[str, Any] = _Unpickler(io.BytesIO(data)).load()
             return call
         numbers = json.loads(data)
         received.update(zip(numbers, descriptors, strict=False))
         if len(numbers) != len(descriptors):  # this process may open no more
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-
-def _close(received: dict[int, int]) -> None:
-    for descriptor in received.values():
-        os.close(descriptor)
-
-
-def run_call(answers: socket.socket, call: dict[str, Any], received: dict[int, int]) -> NoReturn:
-    """Put everything in its place, and run the call; never returns."""
-    try:
-        answers.close()
-        _put_in_place(received)
-        syscalls.close_all_but(set(received))
-        os.umask(call["umask"])
-        for number in call["ignored"]:
-            with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
-                signal.signal(number, signal.SIG_IGN)
-        call["function"](*call["arguments"], **call["more"])
-    finally:
-        os._exit(0)
 
 
 def _put_in_place(received: dict[int, int]) -> None:

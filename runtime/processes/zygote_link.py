@@ -56,6 +56,7 @@ zygote.start(zygote.main, [control, host])
 _RUNTIME = sys.modules[__name__.partition(".")[0]]
 
 _NO_PYTHON = "sys.executable must be the Python that runs this program, and be able to start"
+_LOST = "the process that starts commands was ended"
 _START_SECONDS = 30.0
 _NAME_SPACES = ("cgroup", "mnt", "net", "pid_for_children", "user", "uts", "ipc")
 _SAME = (
@@ -102,8 +103,109 @@ class Standing(NamedTuple):
         )
 
 
+class Forked:
+    """A process that the zygote was asked to fork, which waits for what it is to call.
+
+    Args:
+        link: to the zygote.
+
+    Raises:
+        OSError: the zygote cannot be asked.
+    """
+
+    def __init__(self, link: _Link) -> None:
+        self.link = link
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                # What is sent may lie there before anybody reads.
+                self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                link.send(theirs.fileno())
+        except BaseException:
+            self._ours.close()
+            raise
+
+    def call(self, placed: Sequence[tuple[int, int]], memory: int) -> Answer:
+        """Let it call something, and return when it has all that it needs.
+
+        Args:
+            placed: descriptors that it gets, each behind the number that it has there.
+            memory: of the memfd that says what to call.
+
+        Raises:
+            EOFError: it is gone, or the zygote is.
+            OSError: likewise, or TimeoutError: neither does anything.
+            LaunchError: it could not be forked, has no room for so many descriptors, or has lost the zygote
+                while it was called.
+        """
+        try:
+            self._ours.settimeout(_START_SECONDS)
+            _send_packets(self._ours, placed, memory)
+            return self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def _answer(self) -> Answer:
+        """Wait for what both say, the zygote and what it has forked; neither waits for the other."""
+        pid, pidfd, is_taken = 0, -1, False
+        try:
+            while not (pid and is_taken):
+                data, descriptors, _, _ = socket.recv_fds(self._ours, 1_024, 1, socket.MSG_CMSG_CLOEXEC)
+                said = _said(data, is_taken=is_taken)
+                if "pid" in said:
+                    pid, pidfd = said["pid"], _the_one(descriptors)
+                else:
+                    is_taken = True
+        except BaseException:
+            if pidfd >= 0:
+                os.close(pidfd)
+            raise
+        return Answer(self._ours, pid, pidfd)
+
+    def close(self) -> None:
+        """Let it end, if it has called nothing; again does nothing."""
+        self._ours.close()
+
+
+def _said(data: bytes, *, is_taken: bool) -> dict[str, Any]:
+    """Return what the zygote, or what it has forked, says.
+
+    Args:
+        data: that.
+        is_taken: whether what was forked has its call, so that nothing may be called in its place.
+
+    Raises:
+        EOFError: they are gone.
+        LaunchError: likewise, where that was taken; or something could not be done.
+    """
+    if not data:
+        if is_taken:
+            raise LaunchError(_LOST, code="launch.zygote")
+        raise EOFError
+    said: dict[str, Any] = json.loads(data)
+    if "errno" in said:
+        raise _no_process(said["errno"])
+    return said
+
+
+def _the_one(descriptors: Sequence[int]) -> int:
+    if len(descriptors) != 1:
+        raise _no_process(None)
+    return descriptors[0]
+
+
+def _no_process(number: int | None) -> LaunchError:
+    why = "no descriptors are left" if number is None else os.strerror(number)
+    return LaunchError(
+        f"cannot make a process: {why}",
+        code="launch.resources",
+        hint=enforcement.processes_hint(number),
+    )
+
+
 class Answer:
-    """A process that the zygote has forked for this one.
+    """A process that the zygote has forked for this one, and which has been called.
 
     Attributes:
         pid: its pid.
@@ -235,7 +337,7 @@ class _Link:
         return (status.st_dev, status.st_ino) == self._socket
 
     def send(self, answers: int) -> None:
-        """Send a call, whose packets lie in its socket already.
+        """Ask for a process that reads its call from this socket.
 
         Raises:
             OSError: the zygote is gone.
@@ -282,6 +384,17 @@ def _current(standing: Standing, not_this: _Link | None = None) -> _Link:
         return _link
 
 
+def fork(standing: Standing) -> Forked | None:
+    """Have the zygote fork a process that is called later; return None where that is to be tried again then.
+
+    Args:
+        standing: of this process.
+    """
+    with contextlib.suppress(LaunchError, OSError):
+        return Forked(_current(standing))
+    return None
+
+
 def call(
     function: Callable[..., object],
     arguments: Sequence[object],
@@ -290,8 +403,9 @@ def call(
     descriptors: Iterable[int],
     streams: Sequence[int] = (),
     standing: Standing | None = None,
+    forked: Forked | None = None,
 ) -> Answer:
-    """Have the zygote fork, and the forked process call ``function``.
+    """Have a process that the zygote forks call ``function``.
 
     Args:
         function: of a module of ours; it never returns, or with its return the process ends.
@@ -300,6 +414,7 @@ def call(
         descriptors: those that it needs.
         streams: descriptors that become the standard streams there; /dev/null where there are none.
         standing: of the process that calls, where it has been looked at.
+        forked: the process, where it was forked before.
 
     Raises:
         LaunchError: no such process can be made.
@@ -314,69 +429,37 @@ def call(
     }
     placed = [(number, number) for number in sorted(set(descriptors))] + list(enumerate(streams))
     memory = _sealed(pickle.dumps(document, protocol=pickle.HIGHEST_PROTOCOL))
-    link: _Link | None = None
+    link = None
     try:
         for _ in range(2):  # one that was killed meanwhile is replaced, once
-            link = _current(standing, link)
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
-                with theirs:
-                    _send_packets(ours, placed, memory)
-                    link.send(theirs.fileno())
-                ours.settimeout(_START_SECONDS)
-                answer = _await(ours)
+                if forked is None:
+                    link = _current(standing, link)
+                    forked = Forked(link)
+                return forked.call(placed, memory)
             except TimeoutError:
-                ours.close()
                 raise LaunchError(
                     "the process that starts commands does not answer",
                     code="launch.zygote",
                     hint="is it stopped? a program that is started again has another one",
                 ) from None
             except (ConnectionError, EOFError):
-                ours.close()
-                continue
-            except BaseException:
-                ours.close()
-                raise
-            return answer
+                if forked is not None:
+                    link, forked = forked.link, None
     except OSError as error:
         raise LaunchError(f"cannot prepare a process: {error.strerror}", code="launch.resources") from None
     finally:
         os.close(memory)
-    raise LaunchError("the process that starts commands was ended, twice", code="launch.zygote")
+    raise LaunchError(f"{_LOST}, twice", code="launch.zygote")
 
 
 def _send_packets(ours: socket.socket, placed: Sequence[tuple[int, int]], memory: int) -> None:
-    # Nobody reads before all of it is there.
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     for first in range(0, len(placed), MAX_DESCRIPTORS):
         part = placed[first : first + MAX_DESCRIPTORS]
         numbers = json.dumps([wanted for wanted, _ in part]).encode()
         assert len(numbers) <= PACKET_BYTES
         socket.send_fds(ours, [numbers], [descriptor for _, descriptor in part])
     socket.send_fds(ours, [CALL], [memory])
-
-
-def _await(ours: socket.socket) -> Answer:
-    """Wait for the zygote's answer.
-
-    Raises:
-        EOFError: it is gone.
-        LaunchError: it cannot fork.
-    """
-    data, descriptors, _, _ = socket.recv_fds(ours, 1_024, 1, socket.MSG_CMSG_CLOEXEC)
-    if not data:
-        raise EOFError
-    said = json.loads(data)
-    if "errno" in said or len(descriptors) != 1:
-        number = said.get("errno")
-        why = "no descriptors are left" if number is None else os.strerror(number)
-        raise LaunchError(
-            f"cannot make a process: {why}",
-            code="launch.resources",
-            hint=enforcement.processes_hint(number),
-        )
-    return Answer(ours, said["pid"], descriptors[0])
 
 
 def _sealed(data: bytes) -> int:

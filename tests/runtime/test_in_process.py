@@ -324,6 +324,32 @@ def test_a_zygote_that_is_stopped_holds_no_launch_up_for_ever(host: Host) -> Non
     assert list(host.sessions().values()) == [WHOLE, ["intent", "outcome", "attestation"], WHOLE]
 
 
+def test_what_is_forked_before_its_call_holds_its_socket_alone_and_ends_without_one(host: Host) -> None:
+    found = host.run(
+        "def children(of):\n"
+        "    with open(f'/proc/{of}/task/{of}/children') as file: found = file.read().split()\n"
+        "    return list(map(int, found))\n"
+        "def held(pid): return sorted(map(int, os.listdir(f'/proc/{pid}/fd')))\n"
+        "from runtime.processes import zygote_link\n"
+        "running = start(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'])\n"
+        "until(lambda: os.path.exists('ready'))\n"
+        "zygote = min(zygotes())\n"
+        "(monitor,) = children(zygote)\n"
+        "forked = zygote_link.fork(zygote_link.Standing.of_this_thread())\n"
+        "until(lambda: len(children(zygote)) == 2)\n"
+        "(waiting,) = {*children(zygote)} - {monitor}\n"
+        "until(lambda: len(held(waiting)) == 4)\n"
+        "forked.close()\n"
+        "until(lambda: children(zygote) == [monitor])\n"
+        "running.cancel(); running.wait()\n"
+        "try: launch(['no-such-program'])\n"
+        "except LaunchError as error: code = error.code\n"
+        "until(lambda: not children(zygote))\n"
+        "say([code, forked.link.is_intact])"
+    )
+    assert found == ["executable.missing", True]
+
+
 def test_the_zygote_ends_with_its_host(host: Host) -> None:
     begun = host.begin("launch(['/bin/true'], ledger='../l.db')\nsay(zygotes())")
     out, _ = begun.communicate(timeout=60)
