@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # On all cores, as far as they have memory for it; TESTS='-x tests/store' runs some of them, one by one.
 TESTS ?= --numprocesses auto --maxprocesses 4
+# What an ordinary user is shown again: not what reads its own bytes alone, nor what a browser makes of a page.
+AS_ORDINARY_USER := -m 'not browser' $(addprefix --ignore=tests/,attest ci fuzz gauntlet)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(shell find attest docs/man runtime store verify migrations scripts -type f -not -name '*.pyc' 2>/dev/null) README.md LICENSE
@@ -68,8 +70,8 @@ $(VENV)/.wheelhouse: ci/requirements/nono.txt | $(VENV)/.installed
 system-packages: # what tests need from the system; named when it cannot be installed
 	@sh tests/require-system-packages.sh
 
-test: test-here ## run every test; as root also once more as an ordinary user
-	@sh tests/as-ordinary-user.sh $(TESTS)
+test: test-here ## run every test; as root, those that depend on it also as an ordinary user
+	@sh tests/as-ordinary-user.sh $(TESTS) $(AS_ORDINARY_USER)
 
 test-here: $(VENV)/.installed $(VENV)/.test $(VENV)/.junit $(VENV)/.axe $(VENV)/.wheelhouse system-packages # every test, as whoever this is
 	@$(BIN)/python -m pytest $(TESTS)
