@@ -12,13 +12,16 @@ import errno
 import fcntl
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Of prctl(2), from linux/prctl.h.
 PR_SET_PDEATHSIG = 1
 PR_GET_SECCOMP = 21
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -151,6 +154,7 @@ class _NetPortAttributes(ctypes.Structure):
 
 _ResourceLimit = ctypes.c_uint64 * 2
 _CapabilityPair = _CapabilityData * 2
+_SIG_SETMASK = 2
 _SignalSet = ctypes.c_ulong * _SIGSET_WORDS
 
 _prctl = _libc["prctl"]
@@ -177,6 +181,9 @@ _wait4 = _libc["wait4"]
 _wait4.argtypes = (ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_void_p)
 _wait4.restype = ctypes.c_int
 
+_set_signal_mask = _libc["pthread_sigmask"]
+_set_signal_mask.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_void_p)
+_set_signal_mask.restype = ctypes.c_int
 _signalfd = _libc["signalfd"]
 _signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
 _signalfd.restype = ctypes.c_int
@@ -268,6 +275,23 @@ def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
         OSError: the kernel refused.
     """
     return _checked(int(_prctl(option, argument, argument3, 0, 0)), "prctl")
+
+
+def lower_bounding_set(kept: int) -> None:
+    """Drop all but these capabilities from the bounding set of the calling thread (PR_CAPBSET_DROP).
+
+    Args:
+        kept: which may stay, as a bit mask; none comes back by it.
+
+    Raises:
+        OSError: EPERM without CAP_SETPCAP.
+    """
+    for capability in range(64):
+        if kept >> capability & 1 or _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+            continue
+        if ctypes.get_errno() == errno.EINVAL:  # how the kernel says that it knows no more
+            return
+        _checked(-1, "prctl")
 
 
 def capget() -> tuple[int, int, int]:
@@ -606,13 +630,37 @@ def signalfd(signals: frozenset[int]) -> int:
         OSError: the kernel refused.
         ValueError: a number that is no signal.
     """
+    mask = _signal_set(signals)
+    return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
+
+
+def set_signal_mask(signals: Iterable[int]) -> None:
+    """Block these signals in the calling thread, and no others (pthread_sigmask(3)).
+
+    ``signal.pthread_sigmask`` returns those that were blocked before, each as a member of an enumeration: a
+    tenth of a millisecond where all were.
+
+    Raises:
+        ValueError: a number that is no signal.
+    """
+    _set_signal_mask(_SIG_SETMASK, ctypes.byref(_signal_set(signals)), None)
+
+
+def block_all_signals() -> None:
+    """Block whatever can be blocked in the calling thread (pthread_sigmask(3))."""
+    mask = _SignalSet()
+    ctypes.memset(mask, 0xFF, ctypes.sizeof(mask))
+    _set_signal_mask(_SIG_SETMASK, ctypes.byref(mask), None)
+
+
+def _signal_set(signals: Iterable[int]) -> ctypes.Array[ctypes.c_ulong]:
     mask = _SignalSet()
     width = 8 * ctypes.sizeof(ctypes.c_ulong)
     for number in signals:
         if not 1 <= number <= 64:
             raise ValueError(f"no such signal: {number}")
         mask[(number - 1) // width] |= 1 << (number - 1) % width
-    return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
+    return mask
 
 
 def file_system_magic(descriptor: int) -> int:

@@ -117,7 +117,7 @@ def _document(report: dict[str, object]) -> bytes:
 
 
 def _execute(plan: Plan, failure: int) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, plan.signal_mask)
+    syscalls.set_signal_mask(plan.signal_mask)
     try:
         own_limits.put_back(plan.limits)  # as late as possible: this process, too, has to end up there
         own_limits.lower(plan.bounds)

@@ -135,7 +135,7 @@ def _supervise(
     time_limit: TimeLimit | None,
     tracer: ExecTracer | None,
 ) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+    syscalls.block_all_signals()
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     out_of_memory.stand_before_nono()
     try:

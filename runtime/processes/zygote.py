@@ -11,7 +11,7 @@ pair go
 
 1. from here, at once: ``{"pid": N}`` with a pidfd of the process that was forked, or ``{"errno": N}``;
 2. to the forked process, when whoever asked knows what is to be called, which can be a good while later: in
-   packets the numbers of the descriptors that come with each of them, then one ``b"call"`` with the sealed
+   packets the numbers (ints of C) of the descriptors that come with each of them, then one with the sealed
    memfd that holds the pickled call; or its end, where nothing is to be called;
 3. from the forked process: ``{"errno": N}``, or ``{}`` when it has taken all that, which can come before
    what this one says;
@@ -61,7 +61,7 @@ MAX_DESCRIPTORS = 250
 """How many come with one packet: SCM_MAX_FD of the kernel is 253."""
 
 PACKET_BYTES = 8_192
-CALL = b"call"
+CALL = b"a call"  # as long as no numbers are
 READY = b"ready"
 
 # What the forked processes need; imported here, so that they import nothing.
@@ -88,6 +88,9 @@ _SECONDS_AFTER_THE_HOST = 2.0
 _PAUSE_MS = 5
 _MOST_REPORTED = 64
 _STREAMS = 3
+
+# By this process, and so by what it forks; most processes that ask ignore no others.
+_IGNORED = frozenset({int(signal.SIGPIPE), int(signal.SIGXFSZ)})
 
 
 class Forked:
@@ -295,7 +298,7 @@ def serve_call(answers: socket.socket) -> NoReturn:
 def _run(call: dict[str, Any], received: dict[int, int]) -> None:
     _put_in_place(received)
     os.umask(call["umask"])
-    for number in call["ignored"]:
+    for number in set(call["ignored"]) - _IGNORED:
         with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
             signal.signal(number, signal.SIG_IGN)
     call["function"](*call["arguments"], **call["more"])
@@ -315,7 +318,7 @@ def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any] | 
             os.close(descriptors[0])
             call: dict[str, Any] = _Unpickler(io.BytesIO(data)).load()
             return call
-        numbers = json.loads(data)
+        numbers = array.array("i", data)
         received.update(zip(numbers, descriptors, strict=False))
         if len(numbers) != len(descriptors):  # this process may open no more
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -361,8 +364,9 @@ def main(control: int, host_pid: int) -> None:
     os.setsid()
     os.chdir("/")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     syscalls.close_all_but({control, host})
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     own_limits.lift()

@@ -32,7 +32,7 @@ import store
 from attest import __version__
 from attest.named_tuples import NamedTuple
 from runtime.errors import LaunchError
-from runtime.processes.zygote import CALL, MAX_DESCRIPTORS, PACKET_BYTES, READY
+from runtime.processes.zygote import CALL, MAX_DESCRIPTORS, READY
 from runtime.sandbox import enforcement
 
 if TYPE_CHECKING:
@@ -456,8 +456,7 @@ def call(
 def _send_packets(ours: socket.socket, placed: Sequence[tuple[int, int]], memory: int) -> None:
     for first in range(0, len(placed), MAX_DESCRIPTORS):
         part = placed[first : first + MAX_DESCRIPTORS]
-        numbers = json.dumps([wanted for wanted, _ in part]).encode()
-        assert len(numbers) <= PACKET_BYTES
+        numbers = array.array("i", [wanted for wanted, _ in part]).tobytes()
         socket.send_fds(ours, [numbers], [descriptor for _, descriptor in part])
     socket.send_fds(ours, [CALL], [memory])
 

@@ -9,8 +9,6 @@ CAP_SETPCAP.
 
 from __future__ import annotations
 
-import errno
-
 from attest.named_tuples import NamedTuple
 from runtime.kernel import syscalls
 
@@ -43,23 +41,6 @@ def may_read_audit() -> bool:
     return bool(syscalls.capget()[0] & _AUDIT_READ)
 
 
-def bounding_set() -> int:
-    """Return the bounding set of the calling thread, a bit mask.
-
-    Raises:
-        OSError: the kernel refused for another reason than that there are no more capabilities.
-    """
-    bounding = 0
-    for capability in range(64):
-        try:
-            bounding |= syscalls.prctl(syscalls.PR_CAPBSET_READ, capability) << capability
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # EINVAL is how the kernel says that it knows no more
-                raise
-            break
-    return bounding
-
-
 def read() -> Privileges:
     """Return what the calling thread has.
 
@@ -74,7 +55,7 @@ def read() -> Privileges:
 def renounce() -> Privileges:
     """Set no_new_privs, cut every capability set to ``KEPT``, and return what is left, read back.
 
-    The bounding set is lowered where CAP_SETPCAP allows it, and only by what it still has.
+    The bounding set is lowered where CAP_SETPCAP allows it.
 
     Raises:
         OSError: the kernel refused.
@@ -82,9 +63,6 @@ def renounce() -> Privileges:
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     effective, permitted, inheritable = syscalls.capget()
     if effective & _SETPCAP:
-        surplus = bounding_set() & ~KEPT
-        for capability in range(surplus.bit_length()):
-            if surplus >> capability & 1:
-                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+        syscalls.lower_bounding_set(KEPT)
     syscalls.capset(effective & KEPT, permitted & KEPT, inheritable & KEPT)
     return read()

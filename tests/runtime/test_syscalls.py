@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import struct
@@ -51,6 +52,31 @@ def read_signals_from_a_child() -> None:
         signal.SIGCHLD: (os.CLD_EXITED, child),
         signal.SIGRTMAX: (0, os.getpid()),
     }
+
+
+def test_the_signal_mask_is_what_it_was_set_to() -> None:
+    """In a process of its own, as above."""
+    reader, writer = os.pipe()
+    tester = os.fork()
+    if tester == 0:
+        try:
+            syscalls.block_all_signals()
+            everything = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            syscalls.set_signal_mask({signal.SIGUSR1, signal.SIGRTMAX})
+            os.write(writer, json.dumps([sorted(everything), sorted(signal.pthread_sigmask(0, ()))]).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(tester, 0)
+    os.close(writer)
+    with open(reader, encoding="ascii") as file:
+        everything, two = json.load(file)
+    assert everything == sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+    assert two == [signal.SIGUSR1, signal.SIGRTMAX]
+
+
+def test_a_mask_of_what_is_no_signal_is_refused() -> None:
+    with pytest.raises(ValueError, match="no such signal: 65"):
+        syscalls.set_signal_mask({65})
 
 
 @given(st.integers(0, (1 << 32) - 1), st.integers(-(1 << 31), (1 << 31) - 1), st.integers(0, (1 << 32) - 1))
