@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attest.keys import PublicKey
     from verify.batch import Batch
     from verify.forms import Forms
+    from verify.plain_decisions import PlainDecisions
     from verify.requirements import Required
 
 
@@ -105,35 +106,52 @@ class BatchCheck:
         return check
 
 
-def check_batch(batch: Batch, terms: Terms, forms: Forms, required: Required | None) -> BatchCheck:
+def check_batch(
+    batch: Batch, terms: Terms, forms: Forms, plain: PlainDecisions, required: Required | None
+) -> BatchCheck:
     """Check a batch by itself.
 
     Args:
         batch: the entries.
         terms: what holds where it stands.
         forms: the forms of entries.
+        plain: the plain form of decisions.
         required: what is asked of launches.
     """
     check = BatchCheck(list(map(hash_leaf, batch.bodies)))
+    if max(map(len, batch.bodies)) > entry.MAX_BYTES:
+        check.is_sound = False
+        return check
     launches: dict[str, _Launch] = {}
     alone = _Alone(batch)
     time = ""
     for at, body in enumerate(batch.bodies):
-        document = forms.read(body) if len(body) <= entry.MAX_BYTES else None
+        decision = plain.read(body, launches)
+        if decision is not None and not gives_file(decision.data.verdict, decision.data.what):
+            moment = plain.time_of(body)
+            if moment < time:
+                check.is_sound = False
+                return check
+            time = moment
+            launch = launches[decision.session]
+            launch.decisions.append(at)
+            launch.seqs.append(decision.seq)
+            continue
+        document = forms.read(body)
         if document is None or document["time"] < time or document["kind"] in _FOR_THE_REPLAY:
             check.is_sound = False
             return check
         time, kind, session = document["time"], document["kind"], document["session"]
         check.first_time = check.first_time or time
-        launch = launches.get(session)
-        if launch is None:
-            if session is None:
-                check.left.append(at)
-                continue
-            launch = launches[session] = _Launch(session, batch.first, check.leaves)
+        if session is None:
+            check.left.append(at)
+            continue
+        if session not in launches:
+            launches[session] = _Launch(session, batch.first, check.leaves)
             if kind == entry.INTENT:
-                launch.begin(alone, terms.origin, required)
-        if kind == entry.DECISION and not gives_file(document["data"]):
+                launches[session].begin(alone, terms.origin, required)
+        launch, data = launches[session], document["data"]
+        if kind == entry.DECISION and not gives_file(data["verdict"], data["what"]):
             launch.decisions.append(at)
             launch.seqs.append(document["seq"])
         else:

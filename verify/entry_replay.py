@@ -93,8 +93,8 @@ class EntryReplay:
         if index == 0 and kind != entry.GENESIS:
             self._findings.add("entry.genesis", "is not a genesis", 0)
         if kind == entry.DECISION:
-            seq, gives = document["seq"], gives_file(document["data"])
-            self.launches.add_decision(index, document["session"], seq, leaf, gives=gives)
+            gives = gives_file(document["data"]["verdict"], document["data"]["what"])
+            self.launches.add_decision(index, document["session"], document["seq"], leaf, gives=gives)
         elif document["session"] is None:
             self._ledger_entry(index, kind, document["data"])
         else:

@@ -186,9 +186,9 @@ class _Session:
         self.broken = False
 
 
-def gives_file(decision: dict[str, Any]) -> bool:
-    """Return whether a decision with these data gives the command a file that its grants do not."""
-    return bool(decision["verdict"] == "granted" and decision["what"] == "file")
+def gives_file(verdict: str, what: str) -> bool:
+    """Return whether such a decision gives the command a file that its grants do not."""
+    return verdict == "granted" and what == "file"
 
 
 class Launches:
@@ -232,7 +232,8 @@ class Launches:
         """
         name, kind = document["session"], document["kind"]
         if kind == entry.DECISION:
-            self.add_decision(index, name, document["seq"], leaf, gives=gives_file(document["data"]))
+            gives = gives_file(document["data"]["verdict"], document["data"]["what"])
+            self.add_decision(index, name, document["seq"], leaf, gives=gives)
             return
         session = self._open.get(name)
         if session is None:

@@ -16,6 +16,7 @@ from attest.keys import PublicKey
 from verify.batch import Batch
 from verify.batch_check import Terms, check_batch
 from verify.forms import Forms
+from verify.plain_decisions import PlainDecisions
 from verify.wire import read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def main() -> None:
     """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    forms = Forms()
+    forms, plain = Forms(), PlainDecisions()
     write_frame(answers, [hello()])
     try:
         (pickled,) = read_frame(requests)
@@ -36,7 +37,7 @@ def main() -> None:
             first, origin, raw, lengths, joined = read_frame(requests)
             key = keys.setdefault(raw, PublicKey(raw))
             batch = Batch.decode(int.from_bytes(first, "big"), lengths, joined)
-            check = check_batch(batch, Terms(origin.decode(), key), forms, required)
+            check = check_batch(batch, Terms(origin.decode(), key), forms, plain, required)
             write_frame(answers, check.encode())
     except (EOFError, OSError):
         return

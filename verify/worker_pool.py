@@ -23,6 +23,7 @@ from verify import worker
 from verify.batch_check import BatchCheck, Terms, check_batch
 from verify.errors import NotCheckedError
 from verify.forms import Forms
+from verify.plain_decisions import PlainDecisions
 from verify.wire import read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class WorkerPool:
     """
 
     def __init__(self, count: int, required: Required | None) -> None:
-        self._forms = Forms()  # for the batches that are checked in this process
+        # For the batches that are checked in this process.
+        self._forms, self._plain = Forms(), PlainDecisions()
         self._required = required
         self._count = count
         self._workers: list[_Worker] = []
@@ -115,7 +117,7 @@ class WorkerPool:
                 future = least.ask(batch, now)
             else:
                 future = Future()
-                future.set_result(check_batch(batch, now, self._forms, self._required))
+                future.set_result(check_batch(batch, now, self._forms, self._plain, self._required))
             waiting.append((batch, now, future))
             while waiting and (waiting[0][2].done() or len(waiting) > most):
                 yield _ready(waiting.popleft())

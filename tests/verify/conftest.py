@@ -359,7 +359,7 @@ class InlinePool(worker_pool.WorkerPool):
                     yield batch, None, None
                     continue
                 sent = Batch.decode(batch.first, *batch.encode())
-                check = check_batch(sent, now, self._forms, self._required)
+                check = check_batch(sent, now, self._forms, self._plain, self._required)
                 waiting.append((batch, now, BatchCheck.decode(*check.encode())))
                 if len(waiting) > 2:
                     yield waiting.popleft()

@@ -18,6 +18,7 @@ from verify import NotCheckedError, Pin, cores, render, verify, worker, worker_p
 from verify.batch import Batch, batches
 from verify.batch_check import BatchCheck, Terms, check_batch
 from verify.forms import Forms
+from verify.plain_decisions import PlainDecisions
 from verify.reader import DamagedError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def judged(path: str, shapes: Any, count: int) -> str:
 def long_book(new_book: Callable[..., Book], shapes: Any) -> Book:
     """Return a ledger of everything that there is, interleaved, in many batches and some tiles."""
     book = new_book()
+    book.clock = 3_600  # from there on its times have microseconds, and its decisions are plain
     chance = random.Random(1)
     for number in range(40):
         book.launch(decisions=chance.choice([0, 1, 3, 20]))
@@ -261,12 +263,16 @@ def test_chance(
 def test_most_is_settled_in_a_batch(long_book: Book, shapes: Any) -> None:
     """Else the tests above would compare the replay with itself."""
     terms = Terms(long_book.origin, shapes.KEY.public)
-    check = check_batch(Batch(1, long_book.bodies[1:150]), terms, Forms(), None)
+    plain = PlainDecisions()
+    check = check_batch(Batch(1, long_book.bodies[1:150]), terms, Forms(), plain, None)
     assert check.is_sound
     assert len(check.settled) > 10
     covered = 149 - len(check.left) - len(check.decisions)
     assert covered > 100
     assert BatchCheck.decode(*check.encode()).settled == check.settled
+    decisions = [body for body in long_book.bodies if b'"kind":"decision"' in body]
+    sessions = {Forms().read(body)["session"] for body in decisions}  # type: ignore[index]  # they are valid
+    assert sum(plain.read(body, sessions) is not None for body in decisions) > len(decisions) * 0.9
 
 
 def test_what_is_required_is_met_by_the_first_that_meets_it(
