@@ -73,6 +73,8 @@ _PLACES = {
 
 def __getattr__(name: str) -> object:
     """Import what is asked for from where it is."""
+    import hashlib  # noqa: F401, PLC0415  # before what hashes: it is quicker (attest.hashing), and -m has its own
+
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(importlib.import_module(_PLACES[name]), name)

@@ -68,9 +68,10 @@ def test_a_verification_loads_attest_and_nothing_else_of_ours(bench: Bench, book
     "program",
     [
         "from verify.cli import main",
+        "from verify import pins, verify",
         worker_pool._PROGRAM.replace(" main()", "").format(path=[*sys.path, ROOT]),
     ],
-    ids=["command", "worker"],
+    ids=["command", "library", "worker"],
 )
 def test_what_hashes_each_entry_is_the_library_that_is_quicker_for_it(program: str) -> None:
     program += "\nfrom attest import hashing; print(type(hashing.running()).__module__)"
