@@ -100,6 +100,16 @@ def check_evidence(line: Json) -> None:
         raise MalformedError("not of the schema of evidence", code="evidence.schema")
 
 
+def check_file_grant(grant: Json) -> None:
+    """Check what a capability set lists of files against its schema.
+
+    Raises:
+        MalformedError: it is not of that form (``entry.schema``).
+    """
+    if not _place(COMMON, ("$defs", "file_grant")).validator.is_valid(grant):
+        raise MalformedError("not of the schema of a file grant", code="entry.schema")
+
+
 def _refuse(name: str, document: Json, code: str) -> None:
     # A path holds names from the document, which may be as long as an entry.
     where = "/".join(_way_to_what_is_wrong(name, document))[:_MAX_WHERE] or "the document"

@@ -1,13 +1,15 @@
 """A ledger of many entries, as launches with many decisions leave it, made with the writer's own code.
 
-The first launch is real. The others repeat its intent, start and outcome under sessions of their own,
-with decisions in between and an attestation that is signed over them, so that nothing of what the
-verifier checks is skipped.
+The first launch is real. The others repeat its intent, start and outcome under sessions of their own, with
+decisions in between and an attestation that is signed over them, so that nothing of what the verifier checks
+is skipped. As in reality, each start has a temporary directory and a file of capabilities of its own among
+its grants, and the refusals of a launch are of different files.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from measuring import BenchmarkError
 from workspace import installed_command
 
-from attest import canonical, entry, envelope
+from attest import canonical, entry, envelope, hashing
 from attest.keys import SigningKey
 from attest.statement import LaunchEvidence
 from runtime.capability.session import new_session_id
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES = 640
 _COMMIT = 5_000
+_DIRECTORY = re.compile(rb"/nono-[0-9a-f]{20}")
+_FILE = re.compile(rb"/capabilities/[0-9a-f]{32}")
 _FIRST = {entry.INTENT, entry.START, entry.OUTCOME, entry.ATTESTATION}
 
 
@@ -73,7 +77,7 @@ def decision(session: str, seq: int) -> Draft:
     data: dict[str, Json] = {
         "by": "kernel",
         "reason": "outside the grants",
-        "subject": "/home/user/" + "x" * 401,
+        "subject": f"/home/user/{session}/{seq:06}".ljust(412, "x"),
         "verdict": "denied",
         "what": "file",
     }
@@ -119,7 +123,7 @@ def _append_launch(ledger: Ledger, key: SigningKey, data: dict[str, dict[str, Js
     outcome = {**data[entry.OUTCOME], "counts": {**counts, "decisions": decisions}}
     drafts = [
         Draft(entry.INTENT, session, 0, data[entry.INTENT]),
-        Draft(entry.START, session, 1, data[entry.START]),
+        Draft(entry.START, session, 1, _own_start(data[entry.START], session)),
         *(decision(session, seq) for seq in range(2, decisions + 2)),
         Draft(entry.OUTCOME, session, decisions + 2, outcome),
     ]
@@ -127,6 +131,17 @@ def _append_launch(ledger: Ledger, key: SigningKey, data: dict[str, dict[str, Js
         evidence.add(appended.index, appended.entry, appended.leaf)
     payload = canonical.encode(evidence.statement(ledger.origin))
     ledger.append([Draft(entry.ATTESTATION, session, decisions + 3, envelope.sign(payload, key))])
+
+
+def _own_start(start: dict[str, Json], session: str) -> dict[str, Json]:
+    """Return a start that has grants of its own, as that of every launch."""
+    shared = canonical.encode(start["capabilities"])
+    own = _DIRECTORY.sub(
+        b"/nono-" + session[-20:].encode(), _FILE.sub(b"/capabilities/" + session.encode(), shared)
+    )
+    if own == shared:
+        raise BenchmarkError("the first launch of the large ledger has no grants of its own")
+    return {**start, "capabilities": canonical.decode(own), "capabilities_sha256": hashing.hexdigest(own)}
 
 
 def _first_launch(path: str) -> dict[str, dict[str, Json]]:
