@@ -6,6 +6,7 @@ says.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -315,8 +316,10 @@ def test_a_reader_that_goes_away_ends_the_command_as_it_would_without(site: Site
 
 def test_a_reader_that_does_not_read_keeps_no_record_from_its_end(site: Site) -> None:
     reader, writer = os.pipe()
+    # More than the reader's pipe takes, and less than with nono's, which is one page where a user has many.
+    length = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ) + 4_000
     running = site.start(
-        *("run", "-s", "--diagnostics", "--", "/bin/sh", "-c", "head -c 130000 /dev/zero >&2; exit 6"),
+        *("run", "-s", "--diagnostics", "--", "/bin/sh", "-c", f"head -c {length} /dev/zero >&2; exit 6"),
         stderr=writer,
     )
     os.close(writer)
