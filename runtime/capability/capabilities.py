@@ -7,6 +7,7 @@ this same object (design 3, "Capability set").
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,10 @@ def group_source(name: str) -> str:
     return f"group:{name}"
 
 
+# Those of the default grants are the same for each launch of a program, which asks for each three times.
+_MOST_DOCUMENTS = 512
+
+
 class FileGrant(NamedTuple):
     """One grant on one file or directory.
 
@@ -114,8 +119,9 @@ class FileGrant(NamedTuple):
     directory: bool
     source: str
 
+    @functools.lru_cache(_MOST_DOCUMENTS)  # noqa: B019  # of values, not of objects that somebody lets go
     def document(self) -> dict[str, Json]:
-        """Return the grant as the record writes it."""
+        """Return the grant as the record writes it; the same one to whoever asks, and nobody changes it."""
         return {
             "access": str(self.access),
             "asked": canonical.text(self.asked),
@@ -268,7 +274,8 @@ def merge(grants: Iterable[FileGrant]) -> tuple[FileGrant, ...]:
     """
     merged: dict[tuple[bytes, bool], FileGrant] = {}
     for grant in grants:
-        key = (grant.path, grant.directory)
+        path, _, _, directory, _ = grant
+        key = (path, directory)
         seen = merged.get(key)
         if seen is None or _tier(grant) < _tier(seen):
             merged[key] = grant
@@ -294,5 +301,9 @@ def merge_sockets(grants: Iterable[SocketGrant]) -> tuple[SocketGrant, ...]:
     return tuple(merged[key] for key in sorted(merged))
 
 
+_TIERS = {USER: 0, PROFILE: 1}
+_WEAKEST = 2
+
+
 def _tier(grant: FileGrant | SocketGrant) -> int:
-    return {USER: 0, PROFILE: 1}.get(grant.source, 2)
+    return _TIERS.get(grant.source, _WEAKEST)

@@ -31,7 +31,7 @@ from runtime.capability.capabilities import (
 )
 from runtime.capability.grant_request import GrantRequest, SocketRequest
 from runtime.errors import GrantError, UsageError
-from runtime.kernel.path_names import absolute, homes, is_beneath, moved, shown, upwards
+from runtime.kernel.path_names import absolute, homes, is_beneath, moved, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -274,10 +274,11 @@ def workdir_expanded(path: bytes, workdir: bytes) -> bytes:
 
 def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> OpenGrant | None:
     """Open what a group grants; None if it is not there."""
-    if request.path.startswith(b"~/"):
-        return None if home is None else _open_in_home(request, moved(request.path[2:], home), guard)
+    access, path, _, source = request
+    if path.startswith(b"~/"):
+        return None if home is None else _open_in_home(request, moved(path[2:], home), guard)
     try:
-        descriptor = os.open(request.path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -287,9 +288,7 @@ def _open_of_group(request: GrantRequest, home: bytes | None, guard: Guard) -> O
     except BaseException:
         os.close(descriptor)
         raise
-    return OpenGrant(
-        FileGrant(canonical, request.path, request.access, directory, request.source), descriptor
-    )
+    return OpenGrant(FileGrant(canonical, path, access, directory, source), descriptor)
 
 
 def _open_in_home(request: GrantRequest, path: bytes, guard: Guard) -> OpenGrant | None:
@@ -451,8 +450,10 @@ def _key(grant: FileGrant) -> tuple[bytes, bool, str, bytes]:
 
 
 def _is_covered(grant: FileGrant, wide: dict[bytes, Access]) -> bool:
-    for above in upwards(grant.path):
-        if above in wide and above != grant.path and wide[above].covers(grant.access):
+    path, access = grant.path, grant.access
+    while path != b"/":
+        path = path[: path.rindex(b"/")] or b"/"
+        if path in wide and wide[path].covers(access):
             return True
     return False
 

@@ -23,6 +23,7 @@ rule holds for what is mounted there as well, so each one is judged by what it s
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import sys
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 # Names of which a map remembers that they meet nothing; a program may ask for others all day.
 _MOST_FREE = 1_024
+_MOST_CODE_PATHS = 256
 
 # What the dynamic loader reads before the first line of Python, for any interpreter.
 _LOADER = (
@@ -347,10 +349,17 @@ def own_code_paths() -> tuple[bytes, ...]:
 def _code_path(entry: str) -> bytes | None:
     if not entry or entry.startswith("<"):  # a program on standard input has no file
         return None
+    if entry.startswith("/"):
+        return _normalised(entry)
     try:
         return os.path.abspath(os.fsencode(entry))
     except OSError:  # relative to a current directory that is gone: nothing is loaded from there either
         return None
+
+
+@functools.lru_cache(_MOST_CODE_PATHS)
+def _normalised(entry: str) -> bytes:
+    return os.path.normpath(os.fsencode(entry))
 
 
 class Guard:
@@ -428,7 +437,8 @@ class Guard:
         Raises:
             GrantError: something that is never grantable, or a denied file that exists, lies there.
         """
-        self._judge_never(request, (canonical,))
+        if not self._never.is_free(canonical, directory=request.directory):
+            self._judge_never(request, (canonical,))
         # A service account's home can lie in a system directory; that alone is no reason to refuse.
         if canonical in self._above_homes:
             for denial in self._denials(request, (canonical,)):

@@ -247,7 +247,6 @@ class DirectLaunch(Launch):
             variables=variables,
             directory=directory,
             prepared=prepared,
-            achieved=dict.fromkeys(enforcement.FEATURES, False),
             limits=resolution.limits,
         )
         start["pid"] = os.getpid()

@@ -20,7 +20,7 @@ from attest.named_tuples import NamedTuple
 from runtime.capability.capabilities import SYSTEM, CapabilitySet
 from runtime.errors import EnforcementError
 from runtime.kernel.path_names import from_here
-from runtime.launcher.record import intent_data, start_data
+from runtime.launcher.record import intent_data, start_data, with_achieved
 from runtime.sandbox import enforcement, enforcement_probe
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def foresee(
         variables=variables,
         directory=plan.directory,
         prepared=prepared,
-        achieved=achievable,
         limits=plan.limits,
         execs=plan.execs,
     )
+    start = with_achieved(start, achievable)
     ledger = None if request.ledger is None else from_here(request.ledger)
     record: dict[str, Json] = {
         "intent": intent_data(resolution),

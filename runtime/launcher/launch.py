@@ -36,6 +36,7 @@ from runtime.errors import ExecFailedError, LaunchError
 from runtime.kernel import syscalls
 from runtime.kernel.path_names import shown
 from runtime.launcher import private_directory
+from runtime.launcher.record import start_data
 from runtime.launcher.recording import Recording
 from runtime.policy.resolution import Places, Resolution
 from runtime.processes import outputs
@@ -365,25 +366,27 @@ class Launch:
             self._take_relay()
         self._confine()
         supervision = self._begin(held, prepared, variables, directory, signals)
-        if denials is not None:
-            supervision.listen(denials)
+        # While others make the processes, and the child restricts itself.
         images = held.hash_all()
-        achieved = supervision.achieved() | {
-            "exec-stop": True,
-            "lease": all(image.leased for image in held.images),
-        }
-        enforcement.require_achieved(prepared.required, achieved)
-        self._record.start(
+        start = start_data(
             capabilities=capabilities,
             images=images,
             variables=variables,
             directory=directory,
             prepared=prepared,
-            achieved=achieved,
             limits=self._resolution.limits,
-            pid=supervision.pid,
             execs=self._exec_rules,
         )
+        self._record.require_room(start)
+        supervision.meet()
+        if denials is not None:
+            supervision.listen(denials)
+        achieved = supervision.achieved() | {
+            "exec-stop": True,
+            "lease": all(image.leased for image in held.images),
+        }
+        enforcement.require_achieved(prepared.required, achieved)
+        self._record.start(start, achieved=achieved, pid=supervision.pid)
         self._explain(self._plan(capabilities, images, variables, directory))
         self._started, self._clock = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._released = True  # from here on it may run, whatever happens here

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from attest import canonical, entry, envelope
+from attest import canonical, entry, envelope, hashing
 from attest.errors import MalformedError
 from attest.instant import format_instant
 from attest.statement import LaunchEvidence
@@ -130,37 +130,45 @@ class LaunchRecord:
         """Record how a hook ended."""
         self._append(entry.HOOK_RESULT, result.document())
 
-    def start(
-        self,
-        *,
-        capabilities: CapabilitySet,
-        images: Sequence[Image],
-        variables: Environment,
-        directory: bytes,
-        prepared: Prepared,
-        achieved: Mapping[str, bool],
-        limits: Mapping[str, int],
-        pid: int,
-        execs: ExecRules | None = None,
-    ) -> None:
-        """Record what will run, and inside what.
+    def require_room(self, start: dict[str, Json]) -> None:
+        """Refuse a launch whose statement could become too large, while it can still be refused.
+
+        Args:
+            start: what :func:`start_data` returned.
 
         Raises:
-            LaunchError: its statement would not fit into an entry, so the record could not be closed.
+            LaunchError: it would not fit into an entry, so the record could not be closed.
         """
-        data = start_data(
-            capabilities=capabilities,
-            images=images,
-            variables=variables,
-            directory=directory,
-            prepared=prepared,
-            achieved=achieved,
-            limits=limits,
-            execs=execs,
-        )
-        data["pid"] = pid
-        self._require_room(data)
-        self._append(entry.START, data)
+        if self._intent is None:
+            return
+        paths = self._intent.data["outputs"]
+        assert isinstance(paths, list)
+        outcome: dict[str, Json] = {
+            "ended": self._intent.time,
+            "exit": 0,
+            "outputs": [{"path": path, "sha256": "0" * 64, "size": 0} for path in paths],
+            "started": self._intent.time,
+        }
+        evidence = LaunchEvidence()
+        for kind, data in ((entry.INTENT, self._intent.data), (entry.START, start), (entry.OUTCOME, outcome)):
+            evidence.add(0, entry.Entry(kind, self.session, 0, "", data), b"\0" * 32)
+        payload = canonical.encode(evidence.statement(""))
+        if len(payload) * 4 // 3 + _ENVELOPE_BYTES > entry.MAX_BYTES:
+            raise LaunchError(
+                f"the statement about this launch would have {len(payload)} bytes, too many for one entry",
+                code="launch.too_large",
+                hint="declare fewer or shorter outputs and labels, or use shorter paths",
+            )
+
+    def start(self, data: dict[str, Json], *, achieved: Mapping[str, bool], pid: int) -> None:
+        """Record what will run, and inside what.
+
+        Args:
+            data: what :func:`start_data` returned.
+            achieved: what the child reached, of each feature.
+            pid: its pid.
+        """
+        self._append(entry.START, with_achieved(data, achieved) | {"pid": pid})
 
     def decisions(self, decided: Sequence[dict[str, Json]]) -> None:
         """Record what the command was refused while it ran, in one commit.
@@ -276,29 +284,6 @@ class LaunchRecord:
         payload = canonical.encode(self._evidence.statement(self._ledger.origin))
         self._append(entry.ATTESTATION, envelope.sign(payload, self._key))
 
-    def _require_room(self, start: dict[str, Json]) -> None:
-        """Refuse a launch whose statement could become too large, while it can still be refused."""
-        if self._intent is None:
-            return
-        paths = self._intent.data["outputs"]
-        assert isinstance(paths, list)
-        outcome: dict[str, Json] = {
-            "ended": self._intent.time,
-            "exit": 0,
-            "outputs": [{"path": path, "sha256": "0" * 64, "size": 0} for path in paths],
-            "started": self._intent.time,
-        }
-        evidence = LaunchEvidence()
-        for kind, data in ((entry.INTENT, self._intent.data), (entry.START, start), (entry.OUTCOME, outcome)):
-            evidence.add(0, entry.Entry(kind, self.session, 0, "", data), b"\0" * 32)
-        payload = canonical.encode(evidence.statement(""))
-        if len(payload) * 4 // 3 + _ENVELOPE_BYTES > entry.MAX_BYTES:
-            raise LaunchError(
-                f"the statement about this launch would have {len(payload)} bytes, too many for one entry",
-                code="launch.too_large",
-                hint="declare fewer or shorter outputs and labels, or use shorter paths",
-            )
-
     def _append(self, kind: str, data: dict[str, Json], before: Sequence[Draft] = ()) -> None:
         if self._ledger is not None:
             draft = Draft(kind, self.session, self._evidence.edge.size, data)
@@ -360,17 +345,17 @@ def start_data(
     variables: Environment,
     directory: bytes,
     prepared: Prepared,
-    achieved: Mapping[str, bool],
     limits: Mapping[str, int],
     execs: ExecRules | None = None,
 ) -> dict[str, Json]:
-    """Return what the start of a launch says, all but the pid."""
+    """Return what the start of a launch says, all but the pid; of no feature that it was achieved."""
+    granted = capabilities.document()
     return {
-        "capabilities": capabilities.document(),
-        "capabilities_sha256": capabilities.sha256(),
+        "capabilities": granted,
+        "capabilities_sha256": hashing.hexdigest(canonical.encode(granted)),
         "directory": canonical.text(directory),
         "enforcement": {
-            "achieved": {feature: achieved[feature] for feature in enforcement.FEATURES},
+            "achieved": dict.fromkeys(enforcement.FEATURES, False),
             "filter_sha256": prepared.filter_sha256,
             "landlock_abi": prepared.abi,
             "required": {feature: feature in prepared.required for feature in enforcement.FEATURES},
@@ -382,6 +367,14 @@ def start_data(
         "interpreters": [image.document() for image in images[1:]],
         "limits": dict(limits),
     }
+
+
+def with_achieved(start: dict[str, Json], achieved: Mapping[str, bool]) -> dict[str, Json]:
+    """Return what a start says, with what was achieved, of each feature."""
+    enforced = start["enforcement"]
+    assert isinstance(enforced, dict)
+    said: Json = {feature: achieved[feature] for feature in enforcement.FEATURES}
+    return start | {"enforcement": enforced | {"achieved": said}}
 
 
 def _landlock_abi() -> int:

@@ -1,8 +1,9 @@
 """The launcher's side of one run: fork the monitor, wait for the child's report, release it, wait.
 
-The order matters and is the caller's to keep: :meth:`Supervision.begin` forks, and the child restricts
-itself while the caller hashes; :meth:`Supervision.achieved` says what it reached; only after the caller
-has recorded that does :meth:`Supervision.release` let it exec.
+The order matters and is the caller's to keep: :meth:`Supervision.begin` forks, and the caller hashes
+meanwhile; :meth:`Supervision.meet` waits for the child, which restricts itself, and
+:meth:`Supervision.achieved` says what it reached; only after the caller has recorded that does
+:meth:`Supervision.release` let it exec.
 """
 
 from __future__ import annotations
@@ -225,10 +226,10 @@ class Supervision:
         exec_rules: ExecRules | None = None,
         elevation: Elevation | None = None,
     ) -> Supervision:
-        """Start the monitor, which forks the child; returns once the child is there, traced and held.
+        """Start the monitor, which forks the child: :meth:`meet` it.
 
         Raises:
-            LaunchError: a process cannot be made, or the child cannot be traced, or held to its limits.
+            LaunchError: a process cannot be made.
         """
         (
             (acknowledged, acknowledge),
@@ -299,20 +300,18 @@ class Supervision:
         supervision._elevation = elevation
         if elevation is not None:
             elevation.report = supervision.note
-        try:
-            supervision._meet()
-            if confinement is not None:
-                confinement.hold(supervision.pid)
-        except BaseException:
-            supervision.abandon()
-            raise
         return supervision
 
     def note(self, decision: dict[str, Json]) -> None:
         """Keep the data of a decision until it is taken to be recorded."""
         self.decisions.append(decision)
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
+        """Wait until the child is there, traced and held to its limits.
+
+        Raises:
+            LaunchError: it cannot be made, or traced, or held to its limits.
+        """
         message = self._message()
         if "error" in message:
             # A child that could not restrict itself is gone before it can be traced, and knows better why.
@@ -328,6 +327,8 @@ class Supervision:
         self._pidfd = os.pidfd_open(pid)
         os.write(self._acknowledge, b"\x01")
         self._ballast.take()  # while the child restricts itself, and before it is released
+        if self._confinement is not None:
+            self._confinement.hold(pid)
 
     def achieved(self) -> dict[str, bool]:
         """Wait for the child's report and return what it reached, for each feature.
@@ -591,7 +592,7 @@ class Supervision:
                 return {}
             self._buffer += piece
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = json.loads(line.decode())
         return message
 
     def _take_over(self) -> Ending:

@@ -183,7 +183,7 @@ def _said(data: bytes, *, is_taken: bool) -> dict[str, Any]:
         if is_taken:
             raise LaunchError(_LOST, code="launch.zygote")
         raise EOFError
-    said: dict[str, Any] = json.loads(data)
+    said: dict[str, Any] = json.loads(data.decode())
     if "errno" in said:
         raise _no_process(said["errno"])
     return said

@@ -8,6 +8,7 @@ the running kernel knows, and gives back only what a grant says (design 3, "What
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,9 @@ _ABI_LOG_FLAGS = 7
 _LOG_SAME_EXEC_OFF = 1 << 0
 _LOG_NEW_EXEC_ON = 1 << 1
 
+# Of the default grants: they are the same for each launch of a program.
+_MOST_RIGHTS = 256
+
 _FILE_READ = _READ_FILE | _EXECUTE
 _DIRECTORY_READ = _FILE_READ | _READ_DIR
 _FILE_WRITE = _WRITE_FILE | _TRUNCATE
@@ -84,6 +88,7 @@ def handled_rights(abi: int) -> int:
     return rights
 
 
+@functools.lru_cache(_MOST_RIGHTS)
 def granted_rights(path: bytes, access: Access, *, directory: bool) -> int:
     """Return the rights that a grant gives, of all that there are (the ABI may know fewer).
 
