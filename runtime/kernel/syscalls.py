@@ -181,6 +181,10 @@ _wait4 = _libc["wait4"]
 _wait4.argtypes = (ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_void_p)
 _wait4.restype = ctypes.c_int
 
+_SIG_ERR = ctypes.c_void_p(-1).value
+_signal = _libc["signal"]
+_signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_signal.restype = ctypes.c_void_p
 _set_signal_mask = _libc["pthread_sigmask"]
 _set_signal_mask.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_void_p)
 _set_signal_mask.restype = ctypes.c_int
@@ -634,6 +638,19 @@ def signalfd(signals: frozenset[int]) -> int:
     return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
 
 
+def take_default_action(number: int) -> None:
+    """Have a signal do in this process what it does by default (signal(3)).
+
+    For one that is about to execute something: ``signal.signal`` says what was there before as well, which
+    takes members of enumerations, and Python's own table stays as it is here.
+
+    Raises:
+        OSError: EINVAL for what is no signal, or has no other action.
+    """
+    if _signal(number, None) == _SIG_ERR:
+        _checked(-1, "signal")
+
+
 def set_signal_mask(signals: Iterable[int]) -> None:
     """Block these signals in the calling thread, and no others (pthread_sigmask(3)).
 
@@ -756,28 +773,42 @@ def netlink_audit(groups: int, program: bytes) -> int:
     return descriptor
 
 
-def audit_is_on() -> bool:
-    """Return whether the kernel writes audit records; False where it does not say (audit.h, AUDIT_GET).
+class AuditQuestion:
+    """Whether the kernel writes audit records, asked when this is made (audit.h, AUDIT_GET).
 
-    It says so to who has CAP_AUDIT_CONTROL, in the first pid namespace. One request: 31 µs.
+    It says so to who has CAP_AUDIT_CONTROL, in the first pid namespace; and it is a thread that it makes for
+    the answer that says so, which on a busy machine takes milliseconds. To ask takes 31 µs.
     """
-    try:
-        descriptor = netlink_audit(0, b"")
-    except OSError:
-        return False
-    try:
-        os.write(descriptor, _AUDIT_GET)
-        os.set_blocking(descriptor, True)
-        # A thread of the kernel's answers, if it can be made.
-        _setsockopt(descriptor, _SOL_SOCKET, _SO_RCVTIMEO, _A_MOMENT, len(_A_MOMENT))
-        # struct nlmsghdr: length, type, flags, sequence, port; struct audit_status: mask, enabled
-        answer = os.read(descriptor, 4_096)
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+        try:
+            self._descriptor = netlink_audit(0, b"")
+            os.write(self._descriptor, _AUDIT_GET)
+        except OSError:
+            self.close()
+
+    def is_on(self) -> bool:
+        """Wait for the answer, and return it; False where there is none."""
+        if self._descriptor < 0:
+            return False
+        try:
+            os.set_blocking(self._descriptor, True)
+            _setsockopt(self._descriptor, _SOL_SOCKET, _SO_RCVTIMEO, _A_MOMENT, len(_A_MOMENT))
+            # struct nlmsghdr: length, type, flags, sequence, port; struct audit_status: mask, enabled
+            answer = os.read(self._descriptor, 4_096)
+        except OSError:
+            return False
+        finally:
+            self.close()
         kind, enabled = answer[4:6], answer[20:24]
         return kind == _AUDIT_GET[4:6] and any(enabled)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of it; again does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def connect_errno() -> int:

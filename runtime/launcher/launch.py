@@ -328,6 +328,7 @@ class Launch:
         own_file = self._capability_file()
         self._take_terminal()
         self._require_terminal()
+        audit = self._ask_kernel()
         grants, held, variables, directory = self._resolve(exported, private=private, own_file=own_file)
         capabilities = self._resolution.capabilities(grants)
         self._resolution.require_unwritable_script(held, capabilities)
@@ -353,7 +354,7 @@ class Launch:
         self._cleanup.callback(prepared.close)
         # The ruleset has them, and a program can have many launches at once.
         grants.close_files(but=prepared.written)
-        denials = self._hear_kernel()
+        denials = None if audit is None else self._hear_kernel(audit)
         prepared = prepared._replace(logged=denials is not None)
         if self._resolution.elevates:
             prepared = prepared._replace(answers=self._elevate(capabilities).monitor_end)
@@ -398,9 +399,17 @@ class Launch:
         self._ending = supervision.wait(signals, self._record_decisions_meanwhile, self.relay)
         return self._finish(self._ending, signals)
 
-    def _hear_kernel(self) -> KernelDenials | None:
+    def _ask_kernel(self) -> syscalls.AuditQuestion | None:
+        """Ask whether the kernel says what it refuses, where this may hear of it; it answers meanwhile."""
+        if not privileges.may_read_audit():
+            return None
+        audit = syscalls.AuditQuestion()
+        self._cleanup.callback(audit.close)
+        return audit
+
+    def _hear_kernel(self, audit: syscalls.AuditQuestion) -> KernelDenials | None:
         """Return what hears of the kernel's own refusals, where it may be that it says them."""
-        if not (privileges.may_read_audit() and syscalls.audit_is_on()):
+        if not audit.is_on():
             return None
         from runtime.broker import kernel_denials  # noqa: PLC0415  # where there is something to hear; before the fork
 

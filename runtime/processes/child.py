@@ -97,8 +97,8 @@ def _restrict(plan: Plan, report: int, handover: Handover | None) -> None:
         if plan.standard_error >= 0:
             os.dup2(plan.standard_error, _STANDARD_ERROR)
         # What Python changed for itself; ignored signals that were inherited stay ignored.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        syscalls.take_default_action(signal.SIGPIPE)
+        syscalls.take_default_action(signal.SIGXFSZ)
         out_of_memory.write(plan.oom_score)  # without it where /proc is read-only
         syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
         offer = None if handover is None else handover.offer

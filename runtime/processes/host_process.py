@@ -121,7 +121,7 @@ class HostProcess:
         self._standing = Standing.of_this_thread()
         self.limits = tuple((number, *syscalls.getrlimit(number)) for number in range(_RESOURCES))
         # What forks it is another process, which does so while the launch is prepared here.
-        self._forked = zygote_link.fork(self._standing)
+        self._forked = zygote_link.fork_monitor(self._standing)
         cleanup.callback(self._let_go)
 
     def _let_go(self) -> None:

@@ -92,6 +92,20 @@ class Channel:
         return os.read(self.launcher, 1) == b"\x01"
 
 
+def stand_ready() -> bool:
+    """Do what a monitor does before it knows its launch; return what :func:`offspring.fence` says.
+
+    To be called right after the fork.
+    """
+    syscalls.block_all_signals()
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    out_of_memory.stand_before_nono()
+    try:
+        return fence(syscalls.landlock_abi())
+    except OSError:
+        return False
+
+
 def run(
     channel: Channel,
     plan: child.Plan,
@@ -102,6 +116,7 @@ def run(
     confinement: Confinement | None = None,
     time_limit: TimeLimit | None = None,
     exec_rules: ExecRules | None = None,
+    fenced: bool | None = None,
 ) -> None:
     """Be the monitor; never returns.
 
@@ -114,11 +129,20 @@ def run(
         confinement: the control groups that hold the launch to its limits, None without any.
         time_limit: how long it may last, None without a limit.
         exec_rules: what is asked of each exec, None where only the first is looked at.
+        fenced: what :func:`stand_ready` has returned, None where that is still to be done.
     """
     tracer = None if exec_rules is None else _tracer(exec_rules, channel)
     try:
         _supervise(
-            channel, plan, held, pipes, keep, confinement=confinement, time_limit=time_limit, tracer=tracer
+            channel,
+            plan,
+            held,
+            pipes,
+            keep,
+            confinement=confinement,
+            time_limit=time_limit,
+            tracer=tracer,
+            fenced=stand_ready() if fenced is None else fenced,
         )
     finally:
         os._exit(0)
@@ -134,10 +158,8 @@ def _supervise(
     confinement: Confinement | None,
     time_limit: TimeLimit | None,
     tracer: ExecTracer | None,
+    fenced: bool,
 ) -> None:
-    syscalls.block_all_signals()
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    out_of_memory.stand_before_nono()
     try:
         # Ledger and key stay with the launcher; so does its end of everything.
         syscalls.close_all_but({channel.launcher, channel.messages, *pipes, *keep})
@@ -153,7 +175,6 @@ def _supervise(
         return
     if plan.terminal is not None and not _lead(channel, plan.terminal):
         return
-    fenced = fence(plan.prepared.abi)
     handover = _handover(plan.prepared)
     pid = _start(channel, plan, pipes, handover)
     if pid is None:
@@ -266,7 +287,7 @@ def _leave_to_child(plan: child.Plan, pipes: tuple[int, int, int]) -> None:
         os.setsid()
     # Inherited as ignored it would make the kernel reap the command, and its status with it. After the
     # fork: what the command was to ignore it ignores.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    syscalls.take_default_action(signal.SIGCHLD)
     for pipe in pipes:
         os.close(pipe)
     if plan.standard_error >= 0:

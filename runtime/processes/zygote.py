@@ -6,8 +6,8 @@ isolated, with a small heap and nothing of the caller's but the modules that non
 one process for each *call* that it is sent, a monitor mostly, and nothing else: it holds neither ledger nor
 key, and what it forks reports to whoever asked.
 
-A call begins with one descriptor that comes over the control socket, of a SEQPACKET socket pair. Over that
-pair go
+A call begins with what it is to be and one descriptor, which come over the control socket. The descriptor is
+of a SEQPACKET socket pair, over which go
 
 1. from here, at once: ``{"pid": N}`` with a pidfd of the process that was forked, or ``{"errno": N}``;
 2. to the forked process, when whoever asked knows what is to be called, which can be a good while later: in
@@ -19,8 +19,8 @@ pair go
    are killed: ``{"reaped": {PID: [STATUS, USER_US, SYSTEM_US, MAX_RSS]}, "killed": N, "left": N}``; then its
    end.
 
-So a launch has its monitor forked while it is being prepared. Until its call comes a forked process is a copy
-of this one that holds nothing but its socket.
+So a launch has its monitor forked, and made ready, while it is being prepared. Until its call comes a forked
+process is a copy of this one that holds nothing but its socket.
 
 Pickles are for processes that trust each other. Both ends are nono's own here: the sockets and the memfd are
 close-on-exec and made by the process that launches, whoever could write there could as well write into that
@@ -62,6 +62,7 @@ MAX_DESCRIPTORS = 250
 
 PACKET_BYTES = 8_192
 CALL = b"a call"  # as long as no numbers are
+MONITOR = b"a monitor"
 READY = b"ready"
 
 # What the forked processes need; imported here, so that they import nothing.
@@ -88,6 +89,7 @@ _SECONDS_AFTER_THE_HOST = 2.0
 _PAUSE_MS = 5
 _MOST_REPORTED = 64
 _STREAMS = 3
+_SIGNALS_BYTES = 4_096  # of which each takes 128 (signalfd(2)); which process it was wait4(2) says
 
 # By this process, and so by what it forks; most processes that ask ignore no others.
 _IGNORED = frozenset({int(signal.SIGPIPE), int(signal.SIGXFSZ)})
@@ -135,7 +137,8 @@ class Zygote:
         while self._is_open or self._running or self._leaving:
             ready = {descriptor for descriptor, _ in poll.poll(self._pause_ms())}
             if self._changed in ready:
-                syscalls.read_signals(self._changed)
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._changed, _SIGNALS_BYTES)
             if self._control.fileno() in ready and not self._take_call():
                 self._is_open = False
                 poll.unregister(self._control)
@@ -174,7 +177,7 @@ class Zygote:
             answers.close()
             return True
         if pid == 0:
-            serve_call(answers)
+            serve_call(answers, is_monitor=data == MONITOR)
         self._running[pid] = Forked(answers)
         try:
             pidfd = os.pidfd_open(pid)
@@ -276,11 +279,21 @@ def _member(enumeration: enum.EnumType, name: str) -> Any:  # its member
     return enumeration[name]
 
 
-def serve_call(answers: socket.socket) -> NoReturn:
-    """Wait for the call, put everything in its place, and run it; never returns."""
+def serve_call(answers: socket.socket, *, is_monitor: bool) -> NoReturn:
+    """Wait for the call, put everything in its place, and run it; never returns.
+
+    Args:
+        answers: from which it comes.
+        is_monitor: whether it will be :func:`runtime.processes.monitor.run`, for which this makes ready.
+    """
     try:
         # The zygote's own, and the sockets of other calls, whose ends somebody waits for.
         syscalls.close_all_but({answers.fileno()})
+        ready: dict[str, object] = {}
+        if is_monitor:
+            from runtime.processes import monitor  # noqa: PLC0415  # preloaded
+
+            ready["fenced"] = monitor.stand_ready()
         received: dict[int, int] = {}
         try:
             call = _take(answers, received)
@@ -290,22 +303,23 @@ def serve_call(answers: socket.socket) -> NoReturn:
         if call is not None:
             _tell(answers, {})
             answers.close()
-            _run(call, received)
+            _run(call, received, ready)
     finally:
         os._exit(0)
 
 
-def _run(call: dict[str, Any], received: dict[int, int]) -> None:
+def _run(pickled: bytes, received: dict[int, int], ready: dict[str, object]) -> None:
+    call: dict[str, Any] = _Unpickler(io.BytesIO(pickled)).load()
     _put_in_place(received)
     os.umask(call["umask"])
     for number in set(call["ignored"]) - _IGNORED:
         with contextlib.suppress(OSError, ValueError):  # what nobody may ignore, or Python does not know
             signal.signal(number, signal.SIG_IGN)
-    call["function"](*call["arguments"], **call["more"])
+    call["function"](*call["arguments"], **call["more"], **ready)
 
 
-def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any] | None:
-    """Return the call that comes, with its descriptors by the numbers that they had; None if none does."""
+def _take(answers: socket.socket, received: dict[int, int]) -> bytes | None:
+    """Return the pickled call that comes, its descriptors by the numbers that they had; None if none does."""
     while True:
         data, descriptors, _, _ = socket.recv_fds(
             answers, PACKET_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
@@ -314,9 +328,8 @@ def _take(answers: socket.socket, received: dict[int, int]) -> dict[str, Any] | 
             return None
         if data == CALL and len(descriptors) == 1:
             # By its place: where a process is lost with it, another one reads the same.
-            data = os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0)
+            call = os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0)
             os.close(descriptors[0])
-            call: dict[str, Any] = _Unpickler(io.BytesIO(data)).load()
             return call
         numbers = array.array("i", data)
         received.update(zip(numbers, descriptors, strict=False))

@@ -32,7 +32,7 @@ import store
 from attest import __version__
 from attest.named_tuples import NamedTuple
 from runtime.errors import LaunchError
-from runtime.processes.zygote import CALL, MAX_DESCRIPTORS, READY
+from runtime.processes.zygote import CALL, MAX_DESCRIPTORS, MONITOR, READY
 from runtime.sandbox import enforcement
 
 if TYPE_CHECKING:
@@ -108,19 +108,20 @@ class Forked:
 
     Args:
         link: to the zygote.
+        kind: :data:`CALL`, or :data:`MONITOR` for one that will call ``monitor.run``.
 
     Raises:
         OSError: the zygote cannot be asked.
     """
 
-    def __init__(self, link: _Link) -> None:
+    def __init__(self, link: _Link, kind: bytes) -> None:
         self.link = link
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
                 # What is sent may lie there before anybody reads.
                 self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-                link.send(theirs.fileno())
+                link.send(kind, theirs.fileno())
         except BaseException:
             self._ours.close()
             raise
@@ -336,14 +337,14 @@ class _Link:
             return False
         return (status.st_dev, status.st_ino) == self._socket
 
-    def send(self, answers: int) -> None:
-        """Ask for a process that reads its call from this socket.
+    def send(self, kind: bytes, answers: int) -> None:
+        """Ask for a process of this kind that reads its call from this socket.
 
         Raises:
             OSError: the zygote is gone.
         """
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [answers]))]
-        self._control.sendmsg([CALL], rights)
+        self._control.sendmsg([kind], rights)
 
     def close(self) -> None:
         """Let the zygote end, once nothing that it has forked is left."""
@@ -384,14 +385,14 @@ def _current(standing: Standing, not_this: _Link | None = None) -> _Link:
         return _link
 
 
-def fork(standing: Standing) -> Forked | None:
-    """Have the zygote fork a process that is called later; return None where that is to be tried again then.
+def fork_monitor(standing: Standing) -> Forked | None:
+    """Have the zygote fork a monitor that is called later; return None where that is to be tried again then.
 
     Args:
         standing: of this process.
     """
     with contextlib.suppress(LaunchError, OSError):
-        return Forked(_current(standing))
+        return Forked(_current(standing), MONITOR)
     return None
 
 
@@ -435,7 +436,7 @@ def call(
             try:
                 if forked is None:
                     link = _current(standing, link)
-                    forked = Forked(link)
+                    forked = Forked(link, CALL)
                 return forked.call(placed, memory)
             except TimeoutError:
                 raise LaunchError(

@@ -335,7 +335,7 @@ def test_what_is_forked_before_its_call_holds_its_socket_alone_and_ends_without_
         "until(lambda: os.path.exists('ready'))\n"
         "zygote = min(zygotes())\n"
         "(monitor,) = children(zygote)\n"
-        "forked = zygote_link.fork(zygote_link.Standing.of_this_thread())\n"
+        "forked = zygote_link.fork_monitor(zygote_link.Standing.of_this_thread())\n"
         "until(lambda: len(children(zygote)) == 2)\n"
         "(waiting,) = {*children(zygote)} - {monitor}\n"
         "until(lambda: len(held(waiting)) == 4)\n"

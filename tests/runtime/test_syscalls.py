@@ -74,6 +74,21 @@ def test_the_signal_mask_is_what_it_was_set_to() -> None:
     assert two == [signal.SIGUSR1, signal.SIGRTMAX]
 
 
+def test_a_signal_that_was_ignored_does_what_it_does_by_default() -> None:
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        syscalls.take_default_action(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGUSR1
+
+
+def test_what_has_no_other_action_cannot_be_given_its_default() -> None:
+    with pytest.raises(OSError, match="signal: Invalid argument"):
+        syscalls.take_default_action(signal.SIGKILL)
+
+
 def test_a_mask_of_what_is_no_signal_is_refused() -> None:
     with pytest.raises(ValueError, match="no such signal: 65"):
         syscalls.set_signal_mask({65})
