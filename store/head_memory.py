@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 from attest import canonical, checkpoint, origin
 from attest.errors import MalformedError
 from attest.named_tuples import NamedTuple
+from store import file_identity
 from store.errors import LedgerError
 from store.private_directories import open_private
 
@@ -227,7 +228,7 @@ class HeadMemory:
 
     def _ready(self) -> int:
         # What was removed is made anew: another process would not find what goes into an unlinked file.
-        if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
+        if self._descriptor is not None and file_identity.links_of(self._descriptor) == 0:
             self.close()
         if self._descriptor is None:
             self._descriptor = open_private(self.path)

@@ -35,7 +35,7 @@ from attest import blob, canonical, checkpoint, entry, tree
 from attest.errors import MalformedError, NonoError, files_hint
 from attest.instant import format_instant
 from attest.named_tuples import NamedTuple
-from store import ledger_file, sqlite
+from store import file_identity, ledger_file, sqlite
 from store.errors import LedgerError, SealedLedgerError
 from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
@@ -106,7 +106,7 @@ class Ledger:
     def __init__(
         self,
         path: bytes,
-        identity: ledger_file.Identity,
+        identity: file_identity.Identity,
         connection: sqlite.Connection,
         key: SigningKey,
         state: bytes,

@@ -14,7 +14,7 @@ import os
 import stat
 
 from attest import blob, ledger_format
-from store import sqlite
+from store import file_identity, sqlite
 from store.errors import LedgerError, TamperedLedgerError
 from store.network_file_systems import require_local
 
@@ -22,9 +22,6 @@ BUSY_SECONDS = 30.0
 """How long a writer waits for the others before it gives up."""
 FREE_SECONDS = 0.25
 """Who writes for longer than this keeps the ledger from others: a commit takes a few milliseconds."""
-
-Identity = tuple[int, int]
-"""Device and inode."""
 
 
 class Place:
@@ -49,19 +46,17 @@ class Place:
     def __init__(self, path: bytes) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        status = os.fstat(self._descriptor)
-        self.identity = status.st_dev, status.st_ino
+        self.identity = file_identity.identity_of(self._descriptor)
         self._name = self._kernels_name()
 
     def is_occupied(self) -> bool:
         """Return whether the file is still there."""
         try:
-            status = os.lstat(self.path)
+            return file_identity.identity_at(self.path) == self.identity
         except PermissionError:
             return self._kernels_name() == self._name
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == self.identity
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -97,7 +92,7 @@ def check_regular(path: bytes) -> os.stat_result:
     return status
 
 
-def check_file(path: bytes) -> Identity:
+def check_file(path: bytes) -> file_identity.Identity:
     """Refuse what is not a ledger file of ours before SQLite converts or recovers anything in it.
 
     Returns:
