@@ -54,7 +54,8 @@ class CompiledFinder:
         if package.partition(".")[0] not in self._packages and name not in self._packages:
             return None
         stem = f"{path[0] if path else self._directory}/{last}"
-        return self._of_file(name, f"{stem}.py") or self._of_file(name, f"{stem}/__init__.py", stem)
+        # Python, too, takes a package before a module of its name.
+        return self._of_file(name, f"{stem}/__init__.py", stem) or self._of_file(name, f"{stem}.py")
 
     def _of_file(self, name: str, source: str, package: str | None = None) -> ModuleSpec | None:
         directory, _, file_name = source.rpartition("/")

@@ -105,10 +105,28 @@ def test_nothing_is_searched_for(house: House) -> None:
         "import house.room.chair\n"
         "print(json.dumps([name for name in seen if 'house' in name]))"
     )
-    assert sorted(os.path.basename(name).partition(".")[0] for name in listed) == sorted(
-        # a package is tried as a module first
-        ["house", "__init__", "room", "__init__", "chair", "door"]
-    )
+    tried = [
+        os.path.relpath(name, house.place).partition(".")[0].replace("__pycache__/", "") for name in listed
+    ]
+    assert tried == [
+        "house/__init__",
+        "house/room/__init__",
+        # what Python would find first if it were there
+        "house/room/chair/__init__",
+        "house/room/chair",
+        "house/door/__init__",
+        "house/door",
+    ]
+
+
+def test_a_package_comes_before_a_module_of_its_name(house: House) -> None:
+    stale = house.place / "house" / "room.py"
+    stale.write_text("NAME = 'stale'\n")
+    house.compiled(stale)
+    code = "import house.room\nprint(json.dumps([by(house.room), house.room.__file__]))"
+    package = str(house.place / "house" / "room" / "__init__.py")
+    assert house.ask(code) == [BY_FINDER, package]
+    assert house.ask("sys.meta_path.pop(0)\n" + code) == [BY_PYTHON, package]
 
 
 def _source_changed(house: House) -> None:
