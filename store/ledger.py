@@ -37,7 +37,6 @@ from attest.instant import format_instant
 from attest.named_tuples import NamedTuple
 from store import file_identity, ledger_file, sqlite
 from store.errors import LedgerError, SealedLedgerError
-from store.founding import found
 from store.head_memory import HeadMemory, RememberedHead
 from store.key_history import KeyHistory
 from store.reservation import CLOSING_BYTES, reserve
@@ -158,6 +157,8 @@ class Ledger:
             LedgerError: it exists (``ledger.exists``), or cannot be made there.
             MalformedError: the name is not of that form.
         """
+        from store.founding import found  # noqa: PLC0415  # once in the life of a ledger
+
         found(path, key, name=name, tool_version=tool_version, previous=previous)
         return cls.open(path, key, state=state)
 

@@ -69,7 +69,7 @@ OURS = {
     "runtime.secrets", "runtime.secrets.argument_text", "runtime.secrets.redaction",
     "runtime.secrets.redaction_policy", "runtime.secrets.secret_options", "runtime.secrets.secret_places",
     "runtime.secrets.secret_shapes", "runtime.secrets.signing_key",
-    "store", "store.errors", "store.file_identity", "store.founding", "store.head_memory",
+    "store", "store.errors", "store.file_identity", "store.head_memory",
     "store.key_history", "store.ledger", "store.ledger_file", "store.locations",
     "store.network_file_systems", "store.open_sessions",
     "store.private_directories", "store.reservation", "store.sqlite", "store.turn",
