@@ -84,6 +84,8 @@ exit codes:
 _USAGE_STATUS = 2
 _LAUNCHING = frozenset({"run", "shell", "wrap"})
 """Whose exit codes are a launch's."""
+_NOT_LAUNCHED = 125
+"""``LaunchError.exit_status``, for where it cannot be asked: what says it may be what is not there."""
 _WITH_THESE_EXIT_CODES = frozenset(
     {"audit", "completion", "config", "help", "key", "keygen", "ledger", "mcp", "profile"}
 )
@@ -279,7 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     name = arguments[0] if arguments else ""
-    failure = 1
+    failure = _NOT_LAUNCHED if name in _LAUNCHING else 1
     try:
         if name not in COMMANDS:
             _without_command(arguments)
@@ -300,6 +302,12 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except MemoryError:  # the program says so, with what it has ready
         raise
+    except ImportError as error:  # a part is missing, or there is no memory for a library
+        complain(
+            f"nono cannot be loaded: {type(error).__name__}: {error}",
+            "install it again, or give it more memory (ulimit -v, ulimit -d)",
+        )
+        return failure
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status

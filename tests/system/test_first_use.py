@@ -352,6 +352,35 @@ def test_an_installation_without_its_packages_fails_as_the_help_says(
     assert len(ended.lines) == 2
 
 
+WITHOUT = """\
+import sys
+sys.modules[sys.argv[1]] = None
+from runtime.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "command", "status"),
+    [
+        ("_sqlite3", ("run", "--", "true"), 125),
+        ("runtime.launcher.launch", ("run", "--", "true"), 125),
+        ("runtime.launcher.direct", ("wrap", "--", "true"), 125),
+        ("_sqlite3", ("audit", "list"), 1),
+    ],
+)
+def test_a_part_that_cannot_be_loaded_is_said_as_such(
+    site: Site, missing: str, command: tuple[str, ...], status: int
+) -> None:
+    """A library, where memory is short, or a module of an installation that is not whole."""
+    ended = site.nono(*command, program=(sys.executable, "-I", "-c", WITHOUT, missing))
+    assert ended.status == status, ended.stderr
+    assert ended.lines[0].startswith("nono: nono cannot be loaded: ")
+    assert missing in ended.lines[0]
+    assert ended.lines[1].startswith("nono: hint: install it again")
+    assert len(ended.lines) == 2
+
+
 # --- programs that are none -----------------------------------------------------------------------------
 
 
