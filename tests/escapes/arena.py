@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from runtime.sandbox import seccomp_rules
 from tests.escapes.way import IN_VAIN, NOT_LAUNCHED, WORKS
 from tests.system.conftest import NONO, TIMEOUT_SECONDS, is_alive, wait_for
+from tests.unused_port import unused_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,9 +198,7 @@ class _Words:
 
 
 def _free(words: _Words, _: str) -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+    return str(unused_port())
 
 
 def _loader(words: _Words, _: str) -> str:

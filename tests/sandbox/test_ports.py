@@ -27,6 +27,7 @@ from tests.sandbox.test_network import (
     connect,
     listener,
 )
+from tests.unused_port import unused_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +56,7 @@ def to(*ports: int) -> Ports:
 
 @pytest.fixture
 def free() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
+    return unused_port()
 
 
 def listen(family: int, host: str, port: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.system.conftest import IS_ROOT, NONO, PYTHON, is_alive, missing, wait_for
+from tests.unused_port import unused_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +58,7 @@ def other() -> Iterator[int]:
 
 @pytest.fixture
 def free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-    return port
+    return unused_port()
 
 
 def attempts(site: Site, *wanted: tuple[Any, ...], flags: tuple[object, ...] = ()) -> dict[str, str]:
@@ -89,8 +88,7 @@ def test_a_port_to_connect_to(site: Site, server: int, other: int) -> None:
 
 
 def test_ports_to_listen_on(site: Site, free: int, server: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        local = one.getsockname()[1]
+    local = unused_port()
     said = attempts(
         site,
         ("listen", "0.0.0.0", free),
