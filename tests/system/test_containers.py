@@ -101,6 +101,17 @@ def test_a_filter_that_refuses_nothing_of_this_is_no_obstacle(site: Site) -> Non
     assert HINT not in ended.stdout.decode()
 
 
+@pytest.mark.parametrize("number", ["EPERM", "ENOSYS"])
+def test_the_ledger_is_the_same_one_where_a_filter_does_not_know_statx(site: Site, number: str) -> None:
+    """Filters written before Linux 4.11 refuse it; the older calls tell the same, if later."""
+    program = behind("statx", number)
+    for _ in range(2):  # one makes the ledger, one finds it
+        ended = site.run("--block-net", "--", "/bin/sh", "-c", "exit 3", program=program)
+        assert ended.status == 3, ended.stderr
+    assert len(site.records()) == 2
+    assert site.verify().status == 0
+
+
 def test_a_kernel_without_landlock_is_not_blamed_on_a_filter(site: Site) -> None:
     """ENOSYS is ambiguous behind a filter: both are said, and what to do about each."""
     ended = site.run("--", "/bin/true", program=behind(LANDLOCK, "ENOSYS"))
