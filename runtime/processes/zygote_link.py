@@ -166,6 +166,9 @@ class Forked:
 
     def close(self) -> None:
         """Let it end, if it has called nothing; again does nothing."""
+        # Closed alone it would stay open where the host has forked meanwhile, and what waits would wait on.
+        with contextlib.suppress(OSError):  # closed already
+            self._ours.shutdown(socket.SHUT_RDWR)
         self._ours.close()
 
 

@@ -350,6 +350,28 @@ def test_what_is_forked_before_its_call_holds_its_socket_alone_and_ends_without_
     assert found == ["executable.missing", True]
 
 
+def test_what_is_forked_before_its_call_ends_although_the_host_has_forked(host: Host) -> None:
+    """The child has its socket as well, and can live as long as a server's worker does."""
+    found = host.run(
+        "def children(of):\n"
+        "    with open(f'/proc/{of}/task/{of}/children') as file: return file.read().split()\n"
+        "from runtime.processes import zygote_link\n"
+        "launch(['/bin/true'])\n"
+        "(zygote,) = zygotes()\n"
+        "forked = zygote_link.fork_monitor(zygote_link.Standing.of_this_thread())\n"
+        "until(lambda: children(zygote))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    while True: signal.pause()\n"
+        "try:\n"
+        "    forked.close()\n"
+        "    until(lambda: not children(zygote))\n"
+        "finally: os.kill(child, signal.SIGKILL)\n"
+        "say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert found == -signal.SIGKILL
+
+
 def test_the_zygote_ends_with_its_host(host: Host) -> None:
     begun = host.begin("launch(['/bin/true'], ledger='../l.db')\nsay(zygotes())")
     out, _ = begun.communicate(timeout=60)
