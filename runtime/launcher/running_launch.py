@@ -70,7 +70,7 @@ class RunningLaunch:
                 f"a launch cannot be begun: {error.strerror}", code="launch.resources"
             ) from None
         self._process = os.getpid()
-        self._thread: threading.Thread | None = None
+        self._begun = threading.Lock()  # taken once: by the work, or by what gives it up before
         self._done = threading.Event()
         self._result: LaunchResult | None = None
         self._error: BaseException | None = None
@@ -80,7 +80,7 @@ class RunningLaunch:
     # --- waiting ----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin, in a thread of its own.
+        """Begin, in a thread of its own; what interrupts that cancels the launch.
 
         Raises:
             LaunchError: there can be no thread.
@@ -89,18 +89,24 @@ class RunningLaunch:
         thread = threading.Thread(target=self._work, name="nono-launch")
         try:
             thread.start()
-        except RuntimeError as error:
-            self._signals.close()
-            raise LaunchError(f"cannot make a thread: {error}", code="launch.resources") from None
-        self._thread = thread
+        except BaseException as error:
+            # A handler can raise while the thread is there already, and nobody has the launch to cancel it.
+            if self._give_up() and isinstance(error, RuntimeError):
+                raise LaunchError(f"cannot make a thread: {error}", code="launch.resources") from None
+            raise
 
     def run(self) -> LaunchResult:
         """Begin, wait for the end, and return the result; see :func:`runtime.launch`."""
         if threading.current_thread() is not threading.main_thread():
             self._work()
             return self.result()
-        self.start()
-        return self.wait()
+        try:
+            self.start()
+            self._done.wait()
+        except BaseException:
+            self._give_up()
+            raise
+        return self.result()
 
     def wait(self) -> LaunchResult:
         """Wait for the end and return the result; what interrupts the wait cancels the launch.
@@ -114,10 +120,19 @@ class RunningLaunch:
         try:
             self._done.wait()
         except BaseException:
-            self.cancel()
-            self._done.wait()  # a second interrupt goes on at once; the thread goes on as well
+            self._give_up()
             raise
         return self.result()
+
+    def _give_up(self) -> bool:
+        """Cancel, and wait for the end; return whether nothing had begun, nor will."""
+        if self._begun.acquire(blocking=False):
+            self._signals.close()
+            self._done.set()
+            return True
+        self.cancel()
+        self._done.wait()  # a second interrupt goes on at once; the thread goes on as well
+        return False
 
     async def arun(self) -> LaunchResult:
         """Begin, and wait in an event loop; a callback is called there, and can be a coroutine function."""
@@ -191,6 +206,8 @@ class RunningLaunch:
     # --- the launch -------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
             self._result = self._launch()
         except BaseException as error:  # noqa: BLE001  # whoever waits gets it

@@ -145,6 +145,35 @@ def test_a_launch_that_is_cancelled_before_it_begins_runs_nothing(host: Host) ->
     assert list(host.sessions().values()) == [["intent", "outcome", "attestation"]]
 
 
+@pytest.mark.parametrize("function", ["launch", "start"])
+def test_what_interrupts_a_launch_as_it_begins_cancels_it(host: Host, function: str) -> None:
+    """Its thread is there already, and nobody has the launch yet."""
+    found = host.run(
+        "signal.alarm(60)\n"
+        "begin = threading.Thread.start\n"
+        "def interrupted(thread): begin(thread); signal.raise_signal(signal.SIGINT)\n"
+        "threading.Thread.start = interrupted\n"
+        f"try: {function}(['/bin/sh', '-c', 'exec sleep 600'], ledger='../l.db')\n"
+        "except KeyboardInterrupt: threading.Thread.start = begin\n"
+        "until(lambda: threading.active_count() == 1)\n"
+        "say(threading.Thread.start is begin)"
+    )
+    assert found is True
+    assert list(host.sessions().values()) == [["intent", "outcome", "attestation"]]
+
+
+def test_what_interrupts_a_launch_before_it_begins_leaves_nothing_of_it(host: Host) -> None:
+    found = host.run(
+        "held = os.listdir('/proc/self/fd')\n"
+        "begin = threading.Thread.start\n"
+        "def interrupted(thread): signal.raise_signal(signal.SIGINT)\n"
+        "threading.Thread.start = interrupted\n"
+        "try: launch(['/bin/sh', '-c', ': > ran'], allow=['.'])\n"
+        "except KeyboardInterrupt: say([len(os.listdir('/proc/self/fd')) - len(held), os.path.exists('ran')])"
+    )
+    assert found == [0, False]
+
+
 def test_output_is_captured_told_and_bounded(host: Host) -> None:
     found = host.run(
         "told = []\n"
