@@ -67,7 +67,8 @@ class HostSignals:
         self.mask = frozenset(int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         self.seen: tuple[syscalls.SignalInfo, ...] = ()
         self.is_cancelled = False
-        self._lock = threading.Lock()
+        # One handler of the host's can cancel while another one does, which it interrupted.
+        self._lock = threading.RLock()
 
     def cancel(self) -> None:
         """End the launch: told to end first, where it runs already."""

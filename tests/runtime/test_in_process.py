@@ -174,6 +174,25 @@ def test_what_interrupts_a_launch_before_it_begins_leaves_nothing_of_it(host: Ho
     assert found == [0, False]
 
 
+def test_a_handler_cancels_while_another_does(host: Host) -> None:
+    """The second one runs in the midst of the first."""
+    found = host.run(
+        "signal.alarm(60)\n"
+        "running = start(['/bin/sh', '-c', ': > ready; exec sleep 600'], allow=['.'], ledger='../l.db')\n"
+        "until(lambda: os.path.exists('ready'))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: running.cancel())\n"
+        "write = os.eventfd_write\n"
+        "def interrupted(*arguments):\n"
+        "    os.eventfd_write = write\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "    write(*arguments)\n"
+        "os.eventfd_write = interrupted\n"
+        "running.cancel()\n"
+        "say([os.eventfd_write is write, running.wait().ended_by])"
+    )
+    assert found == [True, "cancelled"]
+
+
 def test_output_is_captured_told_and_bounded(host: Host) -> None:
     found = host.run(
         "told = []\n"
