@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 _opening = threading.Lock()
 
 
+def _after_fork() -> None:
+    global _opening  # noqa: PLW0603  # a thread of the parent may have held the lock
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class Streams(NamedTuple):
     """What becomes of a command's standard streams.
 

@@ -271,6 +271,28 @@ def test_after_a_fork_both_processes_launch(host: Host) -> None:
     assert list(host.sessions().values()) == [WHOLE] * 3
 
 
+def test_a_fork_while_another_thread_begins_a_launch_holds_up_no_launch_of_the_child(host: Host) -> None:
+    found = host.run(
+        "from runtime.launcher import running_launch\n"
+        "launching = running_launch.open_missing_streams\n"
+        "held, go_on = threading.Event(), threading.Event()\n"
+        "def hold(): held.set(); go_on.wait(); launching()\n"
+        "running_launch.open_missing_streams = hold\n"
+        "thread = threading.Thread(target=launch, args=[['/bin/true']], kwargs={'ledger': '../l.db'})\n"
+        "thread.start(); held.wait()\n"
+        "running_launch.open_missing_streams = launching\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    signal.alarm(30)\n"
+        "    os._exit(launch(['/bin/sh', '-c', 'exit 7'], ledger='../l.db').exit)\n"
+        "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "go_on.set(); thread.join()\n"
+        "say(status)"
+    )
+    assert found == 7
+    assert list(host.sessions().values()) == [WHOLE] * 2
+
+
 def test_the_record_is_the_commands_own(host: Host) -> None:
     """What ``nono run`` records of the same command differs in what differs, and in nothing else."""
     host.run(
