@@ -88,8 +88,9 @@ class HostSignals:
     def close(self) -> None:
         """Give the descriptor up; cancelling does nothing from now on."""
         with self._lock:
-            os.close(self.descriptor)
-            self.descriptor = -1
+            # In this order: a handler that cancels in between must not write to what was closed.
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
 
 
 class HostProcess:
