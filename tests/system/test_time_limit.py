@@ -186,15 +186,10 @@ def test_a_dry_run_and_its_manifest_have_it(site: Site) -> None:
 
 
 def test_nothing_of_it_is_seen_by_who_is_killed_by_someone_else(site: Site) -> None:
-    launch = site.start("run", "--timeout", "1h", "--", "/bin/sh", "-c", FOR_EVER)
-    pid = wait_for(lambda: launch.children() and _child_of(launch.monitor()), "the command")
-    wait_for(lambda: len(site.entries()) and "launch.start" in site.record().kinds, "its start")
+    launch = site.start("run", "--timeout", "1h", "--", "/bin/sh", "-c", f"echo $$; {FOR_EVER}")
+    assert launch.process.stdout is not None
+    pid = int(launch.process.stdout.readline())
+    wait_for(lambda: "launch.start" in site.record().kinds, "its start")
     os.kill(pid, signal.SIGKILL)
     assert launch.wait().status == 128 + signal.SIGKILL
     assert "ended_by" not in site.record().outcome
-
-
-def _child_of(pid: int) -> int:
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        found = file.read().split()
-    return int(found[0]) if found else 0
