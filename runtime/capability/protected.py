@@ -323,12 +323,15 @@ def own_code_paths() -> tuple[bytes, ...]:
     """Return every path from which nono itself runs code, now or at its next start.
 
     The interpreter and its prefixes, each ``sys.path`` entry (an empty one is the current directory)
-    whether it exists or not, the directories of our packages (an editable installation has them
-    elsewhere) and of the library that hashes and signs, the program that was started, user site
-    directories (read before a script can refuse them) and what the dynamic loader reads.
+    whether it exists or not, those that the command ``nono`` took out of it (what Python loads before
+    it begins, a ``sitecustomize`` or the standard library, still comes from there), the directories of our
+    packages (an editable installation has them elsewhere) and of the library that hashes and signs, the
+    program that was started, user site directories (read before a script can refuse them) and what the
+    dynamic loader reads.
     """
     found = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable]
-    found += [entry or os.curdir for entry in sys.path]
+    looked_in: list[str] = getattr(sys.modules.get("__main__"), "looked_in", [])
+    found += [entry or os.curdir for entry in (*sys.path, *looked_in)]
     # Compiled modules are read from there, instead of from beside their sources.
     found += [sys.pycache_prefix or ""]
     for name in ("__main__", "attest", "runtime", "store", "verify", "cryptography", "_cffi_backend"):
@@ -355,6 +358,11 @@ def _code_path(entry: str) -> bytes | None:
         return os.path.abspath(os.fsencode(entry))
     except OSError:  # relative to a current directory that is gone: nothing is loaded from there either
         return None
+
+
+def _named_by_pythonpath() -> set[bytes | None]:
+    listed = os.environ.get("PYTHONPATH", "")
+    return {_code_path(entry or os.curdir) for entry in listed.split(os.pathsep)} if listed else set()
 
 
 @functools.lru_cache(_MOST_CODE_PATHS)
@@ -607,6 +615,8 @@ class Guard:
             hint = f"{away}, or {hint}" if narrower else away
         if relation == _CONTAINS and entry.path == os.fsencode(sys.prefix):
             hint += f", or keep the virtual environment {shown(entry.path)} elsewhere"
+        if entry.path in _named_by_pythonpath():
+            hint += f", or take {shown(entry.path)} out of PYTHONPATH: Python starts nono from there as well"
         reaches = "other processes" if entry.path in _KERNEL_INTERFACES else "what nono itself runs or obeys"
         return GrantError(
             f"cannot grant {request.wording()} for writing: {where}, and a write there reaches {reaches}",

@@ -153,6 +153,25 @@ def test_a_large_environment(site: Site) -> None:
     assert set(many) <= set(names)
 
 
+@pytest.mark.parametrize(
+    "listed", ["{}/src", "{}/src/.:/nowhere", "src", "{}/not-there-yet", ":", "/nowhere:"]
+)
+def test_where_python_itself_looks_as_nono_starts_is_closed_to_writing(site: Site, listed: str) -> None:
+    """A ``sitecustomize`` that a command leaves there would run outside of the sandbox at the next start."""
+    (site.project / "src").mkdir()
+    (site.base / "data").mkdir()
+    path = {"PYTHONPATH": listed.format(site.project)}
+    leave = f"echo 'import os; os.mkdir(\"{site.base}/escaped\")' > src/sitecustomize.py; cp src/*.py ."
+    ended = site.shell(leave, "--allow", site.project, env=path)
+    assert site.run("--", "/bin/true", env=path).status == 0
+    assert not (site.base / "escaped").exists()
+    said = refused(ended)
+    assert "a write there reaches what nono itself runs or obeys" in said
+    assert "out of PYTHONPATH: Python starts nono from there as well" in said
+    assert site.run("--allow", site.base / "data", "--", "/bin/true", env=path).status == 0
+    assert site.run("--allow", site.project, "--", "/bin/true").status == 0
+
+
 # --- ledgers -------------------------------------------------------------------------------------
 
 

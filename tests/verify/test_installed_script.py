@@ -255,7 +255,8 @@ def test_both_scripts_clean_the_path_in_the_same_way() -> None:
     for name in ("nono", "nono-verify"):
         with open(os.path.join(ROOT, "scripts", name), encoding="utf-8") as file:
             text = file.read()
-        end = text.index("sys.path[:] = only_installed(sys.path)")
+        end = text.index("if not sys.flags.isolated:\n")
+        assert "    sys.path[:] = only_installed(sys.path)\n\n" in text[end:]
         texts.append(text[text.index("import os") : end])
         assert text.index("import os") < text.index("sys.path[:] = ") < text.index("cli import main")
     assert texts[0] == texts[1]
