@@ -184,6 +184,58 @@ def test_the_user_site(home: str, tmp_path: Path) -> None:
     assert site.getsitepackages()
 
 
+@pytest.mark.parametrize("name", ["nono", "nono-verify"])
+def test_what_the_user_site_names_is_dropped_with_it(
+    home: str, checkout: str, tmp_path: Path, name: str
+) -> None:
+    """A checkout that was installed with ``pip install --user --editable``; for a Python that has neither."""
+    python = os.path.realpath(sys.executable)
+    environment = {"PATH": os.defpath, "PYTHONUSERBASE": str(tmp_path / "base")}
+    ask = [python, "-c", "import site; print(site.ENABLE_USER_SITE, site.getusersitepackages())"]
+    asked = subprocess.run(ask, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    enabled, _, user_site = asked.stdout.strip().partition(" ")
+    assert enabled == "True"
+    os.makedirs(user_site)
+    with open(os.path.join(user_site, "project.pth"), "w", encoding="utf-8") as file:
+        file.write(checkout + "\n")
+    package = "runtime" if name == "nono" else "verify"
+    for command, expected in (
+        (["-c", f"import {package}"], "IMPOSTOR\n"),
+        ([os.path.join(home, "bin", name), "--version"], ""),
+    ):
+        done = subprocess.run(
+            [python, *command], check=False, capture_output=True, text=True, env=environment, cwd=tmp_path
+        )
+        assert done.stdout == expected
+    assert f"cannot be loaded: ModuleNotFoundError: No module named '{package}'" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["", "lib-dynload"])
+@pytest.mark.parametrize("by", ["folder", "variable"])
+def test_the_library_of_python_stays_wherever_else_it_is_named(
+    bench: Bench, book: Book, home: str, part: str, by: str
+) -> None:
+    library = os.path.join(os.path.dirname(os.__file__), part)
+    folder, listed = (library, "") if by == "folder" else (home, library)
+    done = run(home, folder, bench.write(book), "-k", bench.path("key.pub"), PYTHONPATH=listed)
+    assert (done.returncode, done.stdout[:10], done.stderr) == (0, "verified: ", "")
+
+
+@pytest.mark.parametrize("name", ["nono", "nono-verify"])
+@pytest.mark.parametrize("variable", ["HOME", "PYTHONUSERBASE"])
+def test_a_user_site_relative_to_a_directory_that_is_gone_is_none(
+    home: str, tmp_path: Path, name: str, variable: str
+) -> None:
+    """It ended with a traceback and 1, which says "tampered with"."""
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'rmdir "$PWD" && exec "$0" --version', os.path.join(home, "bin", name)],
+        check=False, capture_output=True, text=True, cwd=tmp_path / "gone",
+        env={"PATH": os.defpath, variable: "relative"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 INTERRUPTIBLE = """
 import _signal, builtins, sys
 script, real, said = sys.argv.pop(1), builtins.__import__, []
