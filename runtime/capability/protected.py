@@ -330,7 +330,7 @@ def own_code_paths() -> tuple[bytes, ...]:
     dynamic loader reads.
     """
     found = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable]
-    looked_in: list[str] = getattr(sys.modules.get("__main__"), "looked_in", [])
+    looked_in: list[str] = getattr(sys.modules.get("__main__"), "nono_looked_in", [])
     found += [entry or os.curdir for entry in (*sys.path, *looked_in)]
     # Compiled modules are read from there, instead of from beside their sources.
     found += [sys.pycache_prefix or ""]
