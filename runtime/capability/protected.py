@@ -23,6 +23,7 @@ rule holds for what is mounted there as well, so each one is judged by what it s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
@@ -70,11 +71,18 @@ _LOADER = (
     b"/etc/ld.so.conf.d",
 )
 
-# Variables that say from where the loader, and OpenSSL beneath what hashes and signs, take code.
-_LOADED_FROM = (
-    *(b"LD_LIBRARY_PATH", b"LD_PRELOAD", b"LD_AUDIT"),
-    *(b"OPENSSL_CONF", b"OPENSSL_MODULES", b"OPENSSL_ENGINES"),
-)
+# Variables that say from where the loader, and OpenSSL beneath what hashes and signs, take code, with what
+# parts the entries of each (ld.so(8)).
+_LOADED_FROM = {
+    b"LD_LIBRARY_PATH": b":;",
+    b"LD_PRELOAD": b": ",
+    b"LD_AUDIT": b":",
+    b"OPENSSL_CONF": b"",
+    b"OPENSSL_MODULES": b"",
+    b"OPENSSL_ENGINES": b"",
+}
+# Those of which an entry without a slash is looked for where libraries lie.
+_BY_NAME = frozenset({b"LD_PRELOAD", b"LD_AUDIT"})
 
 # Kernel interfaces: a write there reaches other processes, nono's among them (oom_score_adj and
 # autogroup of the supervisor, cgroup.kill and cgroup.freeze, as root also core_pattern).
@@ -340,11 +348,10 @@ def own_code_paths() -> tuple[bytes, ...]:
     paths = [path for entry in found if (path := _code_path(entry)) is not None]
     version = b"python%d.%d" % sys.version_info[:2]
     bases = [join(home, b".local") for home in homes()]
-    bases.append(os.environb.get(b"PYTHONUSERBASE", b""))
+    bases += _named_by(b"PYTHONUSERBASE", b"")
     paths += [join(base, b"lib/" + version) for base in bases if base.startswith(b"/")]
-    for variable in _LOADED_FROM:
-        listed = os.environb.get(variable, b"").replace(b" ", b":").split(b":")
-        paths += [entry for entry in listed if entry.startswith(b"/")]
+    for variable, separators in _LOADED_FROM.items():
+        paths += _named_by(variable, separators)
     # A prefix of "/" would close the whole file system; its parts are listed anyway.
     return tuple(path for path in dict.fromkeys([*paths, *_LOADER]) if path != b"/")
 
@@ -360,9 +367,32 @@ def _code_path(entry: str) -> bytes | None:
         return None
 
 
-def _named_by_pythonpath() -> set[bytes | None]:
-    listed = os.environ.get("PYTHONPATH", "")
-    return {_code_path(entry or os.curdir) for entry in listed.split(os.pathsep)} if listed else set()
+def _named_by(variable: bytes, separators: bytes) -> dict[bytes, bytes]:
+    """Return the absolute paths that a variable names, with the entries that they come from.
+
+    One that is relative, or empty among others, is in the current directory.
+    """
+    value = os.environb.get(variable, b"")
+    for separator in separators[1:]:
+        value = value.replace(bytes((separator,)), separators[:1])
+    entries = value.split(separators[:1]) if separators else [value]
+    found: dict[bytes, bytes] = {}
+    for entry in entries if value else ():
+        if variable in _BY_NAME and b"/" not in entry:
+            continue
+        with contextlib.suppress(OSError):  # relative to a current directory that is gone
+            found.setdefault(os.path.abspath(entry), entry)
+    return found
+
+
+def _out_of_variable(path: bytes) -> str:
+    """Return what a hint says of the variable, if any, by which ``path`` is own code."""
+    for variable, separators in (*_LOADED_FROM.items(), (b"PYTHONPATH", b":")):
+        entry = _named_by(variable, separators).get(path)
+        if entry is not None:
+            why = "" if entry else ", where an empty entry stands for it"
+            return f", or take {shown(path)} out of {variable.decode()}{why}"
+    return ""
 
 
 @functools.lru_cache(_MOST_CODE_PATHS)
@@ -615,8 +645,7 @@ class Guard:
             hint = f"{away}, or {hint}" if narrower else away
         if relation == _CONTAINS and entry.path == os.fsencode(sys.prefix):
             hint += f", or keep the virtual environment {shown(entry.path)} elsewhere"
-        if entry.path in _named_by_pythonpath():
-            hint += f", or take {shown(entry.path)} out of PYTHONPATH: Python starts nono from there as well"
+        hint += _out_of_variable(entry.path)
         reaches = "other processes" if entry.path in _KERNEL_INTERFACES else "what nono itself runs or obeys"
         return GrantError(
             f"cannot grant {request.wording()} for writing: {where}, and a write there reaches {reaches}",

@@ -530,6 +530,42 @@ def test_what_the_loader_and_openssl_will_load_next_time_cannot_be_written(site:
     assert site.run("--allow", place, "--", "/bin/true").status == 0
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "place"),
+    [
+        ("LD_LIBRARY_PATH", ":/nowhere", "."),
+        ("LD_LIBRARY_PATH", "/nowhere:", "."),
+        ("LD_LIBRARY_PATH", "lib", "lib"),
+        ("LD_LIBRARY_PATH", "/nowhere;{}/lib", "lib"),
+        ("LD_LIBRARY_PATH", "{}/a b", "a b"),
+        ("LD_PRELOAD", "./lib/x.so", "lib"),
+        ("LD_AUDIT", "lib/x.so", "lib"),
+        ("OPENSSL_CONF", "lib/openssl.cnf", "lib"),
+        ("OPENSSL_MODULES", "{}/lib:", "lib:"),
+        ("PYTHONUSERBASE", "lib", "lib"),
+    ],
+)
+def test_nor_where_they_look_in_the_current_directory_or_by_any_way_to_list_it(
+    site: Site, variable: str, value: str, place: str
+) -> None:
+    (site.project / place).mkdir(exist_ok=True)
+    named = {variable: value.format(site.project)}
+    ended = site.run("--allow", site.project / place, "--", "/bin/true", env=named)
+    assert ended.status == 125
+    assert "what nono itself runs or obeys" in ended.stderr
+    if variable != "PYTHONUSERBASE":
+        assert f" out of {variable}" in ended.stderr
+        empty = ", where an empty entry stands for it"
+        assert (empty in ended.stderr) == (place == ".")
+    assert site.run("--allow", site.project / place, "--", "/bin/true").status == 0
+
+
+@pytest.mark.parametrize("value", ["", "x.so", ":", " "])
+def test_what_is_preloaded_by_its_name_alone_closes_no_directory(site: Site, value: str) -> None:
+    named = {"LD_PRELOAD": value, "LD_LIBRARY_PATH": "", "OPENSSL_CONF": "", "PYTHONPATH": ""}
+    assert site.run("--allow", site.project, "--", "/bin/true", env=named).status == 0
+
+
 def test_a_script_that_runs_can_be_saved_meanwhile(site: Site) -> None:
     """Its lease ends when it runs: whoever saves it must not wait until the command ends."""
     script = site.script("script.sh", "echo up; sleep 600")

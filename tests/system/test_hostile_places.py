@@ -167,7 +167,7 @@ def test_where_python_itself_looks_as_nono_starts_is_closed_to_writing(site: Sit
     assert not (site.base / "escaped").exists()
     said = refused(ended)
     assert "a write there reaches what nono itself runs or obeys" in said
-    assert "out of PYTHONPATH: Python starts nono from there as well" in said
+    assert "out of PYTHONPATH" in said
     assert site.run("--allow", site.base / "data", "--", "/bin/true", env=path).status == 0
     assert site.run("--allow", site.project, "--", "/bin/true").status == 0
 
