@@ -193,6 +193,7 @@ class Ledger:
                 ledger._take_up_head()
                 connection.execute("ROLLBACK")
                 ledger_file.make_durable(connection)
+                ledger_file.check_beside(path)  # what came meanwhile is open now
                 turn.give_up()
                 undo.pop_all()
         except sqlite.Error as error:

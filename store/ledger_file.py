@@ -100,7 +100,7 @@ def check_file(path: bytes) -> file_identity.Identity:
 
     Raises:
         LedgerError: no regular file, another user's, writable by others, on a network file system, not a
-            ledger of this version.
+            ledger of this version; or what lies beside it is no file of this user's alone.
         TamperedLedgerError: a rollback journal lies beside it.
     """
     shown = os.fsdecode(path)
@@ -117,7 +117,41 @@ def check_file(path: bytes) -> file_identity.Identity:
             f"{shown}-journal lies beside it; nono never makes one, and SQLite would apply it",
             code="ledger.journal",
         )
+    check_beside(path)
     return status.st_dev, status.st_ino
+
+
+def check_beside(path: bytes) -> None:
+    """Refuse what another user put where SQLite writes the log, and maps it, or could still write to.
+
+    SQLite takes what is there as it is: whoever has it open reads what is recorded, and who makes the shared
+    memory shorter ends this process.
+
+    Raises:
+        LedgerError: the log or its shared memory is no regular file, another user's, or writable by others.
+    """
+    for name in (path + b"-wal", path + b"-shm"):
+        try:
+            status = os.lstat(name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise LedgerError(
+                f"cannot read {os.fsdecode(name)}: {error.strerror}", code="ledger.unreadable"
+            ) from None
+        if not stat.S_ISREG(status.st_mode):
+            why, code = "is not a regular file", "ledger.not_regular"
+        elif status.st_uid != os.geteuid():
+            why, code = "belongs to another user", "ledger.owner"
+        elif status.st_mode & 0o022:
+            why, code = "can be written by others", "ledger.mode"
+        else:
+            continue
+        raise LedgerError(
+            f"{os.fsdecode(name)} {why}",
+            code=code,
+            hint="nono did not make it so: remove it, and keep the ledger where nobody else can put files",
+        )
 
 
 def check_header(path: bytes) -> None:

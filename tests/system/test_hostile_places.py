@@ -246,6 +246,38 @@ def test_a_journal_beside_a_ledger_is_refused(site: Site) -> None:
     journal.unlink()
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("kind", ["empty", "full", "another's", "fifo", "link", "directory"])
+def test_what_another_put_beside_a_ledger_is_not_written_to(site: Site, suffix: str, kind: str) -> None:
+    """Who has the log open would read the record; who cuts off its shared memory would end nono."""
+    ledger = made(site)
+    planted = Path(f"{ledger}{suffix}")
+    if kind == "fifo":
+        os.mkfifo(planted)
+    elif kind == "link":
+        planted.symlink_to(site.base / "elsewhere")
+    elif kind == "directory":
+        planted.mkdir()
+    else:
+        planted.write_bytes(b"" if kind == "empty" else bytes(32_768))
+        planted.chmod(0o600 if kind == "another's" else 0o666)
+        if kind == "another's":
+            if not IS_ROOT:
+                pytest.skip("only root can give a file away")
+            os.chown(planted, 65534, 65534)
+    before, told = ledger.read_bytes(), planted.lstat()
+    said = refused(site.run("--ledger", ledger, "--", "/bin/true"))
+    assert f"{planted} " in said
+    assert "nono did not make it so" in said
+    after = planted.lstat()
+    assert (after.st_ino, after.st_mode, after.st_uid) == (told.st_ino, told.st_mode, told.st_uid)
+    assert sorted(path.name for path in ledger.parent.iterdir()) == ["l.db", f"l.db{suffix}"]
+    assert ledger.read_bytes() == before
+    assert not (site.base / "elsewhere").exists()
+    planted.rmdir() if kind == "directory" else planted.unlink()
+    assert site.run("--ledger", ledger, "--", "/bin/true").status == 0
+
+
 def test_an_edited_ledger_is_never_signed_onward(site: Site) -> None:
     ledger = made(site)
     content = ledger.read_bytes()
