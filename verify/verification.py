@@ -56,6 +56,9 @@ def verify(
 ) -> Verdict:
     """Verify the ledger at ``path``.
 
+    A process that has the ledger open for launches must not call this, but start ``nono-verify``: that the
+    file is closed again drops the locks by which its writers agree.
+
     Args:
         path: the file.
         pins: the keys that are trusted; one of them must be the ledger's.
