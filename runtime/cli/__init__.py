@@ -285,7 +285,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             _without_command(arguments)
-        module = importlib.import_module(f"runtime.cli.{name}")
+        module = _loaded(name)
         failure = getattr(module, "FAILURE_STATUS", failure)
         parsed = _parser_of(name, module).parse(arguments[1:])
         if name not in _LAUNCHING:
@@ -311,6 +311,21 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # a fault of ours must not look like the command's own exit
         return _fault(error, failure)
     return status
+
+
+def _loaded(name: str) -> ModuleType:
+    """Return the module of a command.
+
+    Raises:
+        ImportError: it cannot be loaded, whatever Python or a library makes of that: of a compiled file that
+            is cut off, as a full disk leaves it, an EOFError.
+    """
+    try:
+        return importlib.import_module(f"runtime.cli.{name}")
+    except (NonoError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise ImportError(f"{type(error).__name__}: {error}") from error
 
 
 def command_parser(name: str) -> Parser:

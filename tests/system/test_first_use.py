@@ -6,10 +6,13 @@ for tampering.
 
 from __future__ import annotations
 
+import py_compile
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +21,6 @@ from attest import __version__
 from tests.system.conftest import IS_ROOT, NONO, ROOT, VERIFY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.system.conftest import Site
 
 COMMANDS = ("run", "audit", "ledger", "keygen", "key", "doctor")
@@ -377,6 +378,37 @@ def test_a_part_that_cannot_be_loaded_is_said_as_such(
     assert ended.status == status, ended.stderr
     assert ended.lines[0].startswith("nono: nono cannot be loaded: ")
     assert missing in ended.lines[0]
+    assert ended.lines[1].startswith("nono: hint: install it again")
+    assert len(ended.lines) == 2
+
+
+WITH_FINDER = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+import runtime.compiled_finder
+runtime.compiled_finder.install(frozenset({"attest", "runtime", "store"}))
+from runtime.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("length", [0, 10, 16, 300])
+def test_a_compiled_module_that_is_cut_off_is_no_fault_to_report(site: Site, length: int) -> None:
+    """As a full disk leaves it; without its whole header it stands for nothing, and Python compiles anew."""
+    packages = site.base / "packages"
+    for name in ("attest", "runtime", "store"):
+        shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+    source = packages / "store" / "turn.py"
+    compiled = Path(str(py_compile.compile(str(source), doraise=True)))
+    compiled.write_bytes(compiled.read_bytes()[:length])
+    program = (sys.executable, "-I", "-B", "-c", WITH_FINDER, packages)
+    ended = site.run("--", "/bin/sh", "-c", "exit 9", program=program)
+    if length < 16:
+        assert ended.status == 9, ended.stderr
+        return
+    assert ended.status == 125
+    assert ended.lines[0].startswith("nono: nono cannot be loaded: ")
+    assert "EOFError" in ended.lines[0]
     assert ended.lines[1].startswith("nono: hint: install it again")
     assert len(ended.lines) == 2
 
