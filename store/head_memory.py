@@ -171,6 +171,15 @@ class HeadMemory:
         """
         return b"\n" + _SEALED in os.pread(self._ready(), _MAX_BYTES, 0)
 
+    def is_ahead_of(self, size: int) -> bool:
+        """Return whether more entries are remembered than ``size``; what cannot be read remembers none."""
+        try:
+            data = os.pread(self._ready(), _MAX_BYTES, 0)
+            present = None if data == self._written else self._parse(data)
+        except (OSError, LedgerError):
+            return False
+        return present is not None and present.size > size
+
     @contextlib.contextmanager
     def held(self) -> Iterator[RememberedHead | None]:
         """Hold the file's lock, and yield what is remembered: only one founds what continues a sealed ledger.

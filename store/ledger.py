@@ -510,6 +510,11 @@ class Ledger:
         if row is None:
             raise self._tampered("it has no head")
         if row == self._signed:
+            # SQLite keeps a log for each name of a file, and who wrote under another is not seen in this one.
+            if self._memory.is_ahead_of(self._edge.size):
+                raise self._tampered(
+                    "more was signed here meanwhile: it is written under another name as well"
+                )
             return
         note, encoded = row
         self._follow_handovers()

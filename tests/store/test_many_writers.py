@@ -117,3 +117,32 @@ def test_eight_processes_found_one_default_ledger(tmp_path: Path) -> None:
     assert os.fsdecode(found.path) == paths.pop()
     assert len(found.check()) == 41
     assert os.listdir(found.directory) == [found.name]
+
+
+def test_a_ledger_that_is_open_under_two_names_gets_no_second_history(place: Place) -> None:
+    """SQLite keeps a log for each name, so one writer does not see what the other has signed."""
+    place.found(2).close()
+    second = Place(place.directory, place.key, "second.db")
+    os.link(place.path, second.path)
+    writers = [each.start("open", "talk") for each in (place, second)]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        assert writer.stdout.readline().startswith(os.fsdecode(place.directory))
+
+    def ask(writer: subprocess.Popen[str]) -> str:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        return writer.stdout.readline()
+
+    try:
+        assert ask(writers[0]).startswith("3:")
+        assert ask(writers[1]) == "refused:ledger.tampered\n"
+        assert ask(writers[0]).startswith("4:")
+    finally:
+        for writer in writers:
+            writer.communicate(timeout=30)
+    os.unlink(second.path)
+    assert len(place.check()) == 5
