@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 _COMMON = "urn:nono-attest:schema:v1:common#/$defs/"
 
 # What stands here for two patterns: a datetime of a zone is written as the pattern of times has it, unless
-# its microseconds are 0 or its year is below 1000; a session id is looked up.
+# its microseconds are 0, its zone is not UTC (both make it of another length) or its year is below 1000; a
+# session id is looked up.
 _TYPED: dict[str, Any] = {"time": Annotated[datetime, msgspec.Meta(tz=True)], "session": str}
 
 _SAYS_NOTHING = {"$id", "$schema", "title", "description"}
 _YEAR, _BEHIND_TIME = -35, -8  # of what is written: ``"time":"2026-01-31T12:00:00.000001Z","v":1}``
+_BEFORE_TIME, _TIME = _YEAR - 8, b'"time":"'
 _ZERO = ord("0")
 
 
@@ -58,7 +60,9 @@ class PlainDecisions:
             decision = self._decode(body)
         except (msgspec.MsgspecError, RecursionError):
             return None
-        if self._encode(decision) != body or decision.session not in sessions or body[_YEAR] == _ZERO:
+        if self._encode(decision) != body or decision.session not in sessions:
+            return None
+        if body[_BEFORE_TIME:_YEAR] != _TIME or body[_YEAR] == _ZERO:
             return None
         return decision
 

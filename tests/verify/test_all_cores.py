@@ -191,6 +191,19 @@ def counted_for_everything(book: Book, shapes: Any) -> None:
         book.launch(start=shapes.changed(shapes.START, executable=image), outcome=outcome)
 
 
+def a_time_without_microseconds(book: Book, shapes: Any) -> None:
+    """The last entry, so that no time stands below it; canonical, and not of its schema."""
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.INTENT)
+    book.add(entry.DECISION, session, shapes.DECISION, time="2026-11-24T05:00:01Z")
+
+
+def a_time_of_another_zone(book: Book, shapes: Any) -> None:
+    session = book.new_session()
+    book.add(entry.INTENT, session, shapes.INTENT)
+    book.add(entry.DECISION, session, shapes.DECISION, time="2026-11-24T10:00:01+05:00")
+
+
 def nothing(book: Book, shapes: Any) -> None:
     pass
 
@@ -199,7 +212,8 @@ MUTATIONS = (
     nothing, doubled, swapped, not_canonical, not_of_its_schema, too_large, of_a_later_kind,
     of_a_later_version, older_than_the_one_above, a_session_again, an_intent_again, signed_by_a_stranger,
     signed_by_the_key_before, another_statement, without_an_end, degraded_and_lost,
-    an_anchor_before_what_it_covers, counted_for_everything,
+    an_anchor_before_what_it_covers, counted_for_everything, a_time_without_microseconds,
+    a_time_of_another_zone,
 )  # fmt: skip
 
 
