@@ -8,14 +8,13 @@ its log took 45 us longer than one of 160. stat(2) always asks for them. statx(2
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import sys
 
 Identity = tuple[int, int]
 """Device and inode, as ``st_dev`` and ``st_ino`` say them."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 _statx = _libc["syscall"]  # older C libraries have no wrapper for it
 _statx.argtypes = (
     ctypes.c_long,
@@ -35,9 +34,6 @@ _ASKED = 0x4 | 0x100
 _SIZE = 256
 # stx_nlink, stx_ino, stx_dev_major, stx_dev_minor
 _PLACES = slice(16, 20), slice(32, 40), slice(136, 140), slice(140, 144)
-# Of a kernel or a filter that does not know the call (before Linux 4.11; a container's profile of those days
-# says EPERM, which no file says of itself). The older calls tell the same, and the next write waits longer.
-_NOT_ANSWERED = (errno.ENOSYS, errno.EPERM)
 
 
 def identity_at(path: bytes) -> Identity:
@@ -74,9 +70,9 @@ def _ask(directory: int, path: bytes, flags: int) -> tuple[Identity, int]:
     """Return which file it is, and how many names it has."""
     asked = ctypes.create_string_buffer(_SIZE)
     if _statx(_NR_STATX, directory, path, flags, _ASKED, asked) < 0:
-        number = ctypes.get_errno()
-        if number not in _NOT_ANSWERED:
-            raise OSError(number, os.strerror(number), os.fsdecode(path))
+        # There is none, or a kernel before Linux 4.11 or a filter does not know the call, and a filter may say
+        # any error (EPERM in containers, whatever a service is given). The older calls know, or say why not;
+        # the next write then waits longer.
         status = os.fstat(directory) if flags & _AT_EMPTY_PATH else os.lstat(path)
         return (status.st_dev, status.st_ino), status.st_nlink
     answer = asked.raw

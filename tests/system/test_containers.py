@@ -101,7 +101,7 @@ def test_a_filter_that_refuses_nothing_of_this_is_no_obstacle(site: Site) -> Non
     assert HINT not in ended.stdout.decode()
 
 
-@pytest.mark.parametrize("number", ["EPERM", "ENOSYS"])
+@pytest.mark.parametrize("number", ["EPERM", "ENOSYS", "EACCES", "EINVAL"])
 def test_the_ledger_is_the_same_one_where_a_filter_does_not_know_statx(site: Site, number: str) -> None:
     """Filters written before Linux 4.11 refuse it; the older calls tell the same, if later."""
     program = behind("statx", number)
