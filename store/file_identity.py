@@ -70,9 +70,9 @@ def _ask(directory: int, path: bytes, flags: int) -> tuple[Identity, int]:
     """Return which file it is, and how many names it has."""
     asked = ctypes.create_string_buffer(_SIZE)
     if _statx(_NR_STATX, directory, path, flags, _ASKED, asked) < 0:
-        # There is none, or a kernel before Linux 4.11 or a filter does not know the call, and a filter may say
-        # any error (EPERM in containers, whatever a service is given). The older calls know, or say why not;
-        # the next write then waits longer.
+        # There is none, or a kernel before Linux 4.11 or a filter does not know the call; and a filter may
+        # say any error (EPERM in containers, whatever a service is given). The older calls know, or say why
+        # not; the next write then waits longer.
         status = os.fstat(directory) if flags & _AT_EMPTY_PATH else os.lstat(path)
         return (status.st_dev, status.st_ino), status.st_nlink
     answer = asked.raw
