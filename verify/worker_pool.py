@@ -9,6 +9,7 @@ killed for want of memory: then nothing counts as checked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import queue
@@ -163,9 +164,19 @@ class _Worker:
         self._has_greeted = False
         self._failure: NotCheckedError | None = None
         self.asked = 0
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._write, self._read)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        try:
+            for each in (self._write, self._read):
+                thread = threading.Thread(target=each, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except BaseException as error:
+            # Nobody else knows of the process yet.
+            self.kill()
+            self.close()
+            if isinstance(error, RuntimeError):  # a thread counts for the limit of processes as well
+                raise BlockingIOError(errno.EAGAIN, str(error)) from None
+            raise
 
     def is_ready(self) -> bool:
         """Return whether it can be asked."""
@@ -198,9 +209,11 @@ class _Worker:
                 stream.close()
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it is gone, which the other thread sees
+        try:
             while (request := self._requests.get()) is not None:
                 write_frame(self._to, request)
+        except Exception:  # noqa: BLE001  # it is gone, or memory is; either way the other thread sees its end
+            self._process.kill()
 
     def _read(self) -> None:
         try:
@@ -208,7 +221,7 @@ class _Worker:
             while self._has_greeted:
                 leaves, said = read_frame(self._from)
                 self._answer(BatchCheck.decode(leaves, said))
-        except (EOFError, OSError, ValueError):
+        except Exception:  # noqa: BLE001  # memory may be wanting here, too, and somebody waits for the answer
             self._fail()
 
     def _answer(self, check: BatchCheck) -> None:

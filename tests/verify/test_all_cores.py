@@ -397,6 +397,69 @@ def test_where_no_process_can_be_started_one_has_to_do(
     assert not workers
 
 
+@pytest.mark.parametrize("which", [0, 1, 2, 3])
+def test_where_no_thread_can_be_started_one_has_to_do(
+    bench: Bench, long_book: Book, shapes: Any, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """A limit of processes counts threads; the process that was to be talked with is gone at once."""
+    path = bench.write(long_book)
+    monkeypatch.setattr("verify.cores.MIN_BYTES", 0)
+    begin, begun = threading.Thread.start, list[threading.Thread]()
+    opened, processes = subprocess.Popen, list[subprocess.Popen[bytes]]()
+
+    def limited(self: threading.Thread) -> None:
+        if len(begun) == which:
+            raise RuntimeError("can't start new thread")
+        begin(self)
+        begun.append(self)
+
+    def remembered(*arguments: Any, **members: Any) -> subprocess.Popen[bytes]:
+        processes.append(opened(*arguments, **members))
+        return processes[-1]
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    monkeypatch.setattr(subprocess, "Popen", remembered)
+    assert '"exit":0' in judged(path, shapes, 3)
+    assert len(processes) == which // 2 + 1
+    assert not any(is_there(each) for each in processes)
+    assert not any(each.is_alive() for each in begun)
+
+
+@pytest.mark.parametrize("name", ["read_frame", "write_frame"])
+def test_memory_that_is_wanting_between_the_processes_is_no_verdict(
+    bench: Bench,
+    long_book: Book,
+    shapes: Any,
+    workers: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+) -> None:
+    through, calls = getattr(worker_pool, name), list[int]()
+
+    def wanting(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:  # behind the greeting, and behind what is required
+            raise MemoryError
+        return through(*arguments)
+
+    monkeypatch.setattr(worker_pool, name, wanting)
+    said: list[object] = []
+
+    def judge() -> None:
+        try:
+            said.append(judged(path, shapes, 2))
+        except NotCheckedError as error:
+            said.append(error.code)
+
+    path = bench.write(long_book)
+    thread = threading.Thread(target=judge, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert said == ["input.worker"]
+    assert not any(is_there(each._process) for each in workers)
+
+
 def test_a_worker_of_other_code_is_done_without(
     bench: Bench, long_book: Book, shapes: Any, workers: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
