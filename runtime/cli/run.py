@@ -363,9 +363,12 @@ def run(arguments: argparse.Namespace, *, repeatable: bool = True) -> int:
     if launch is None or not launch.has_run or not (sees or asks):
         quiet = True  # what kept it from running has been said; or nothing was seen that could be said
     if diagnostics is not None or not quiet:
-        from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
+        try:
+            from runtime.cli import diagnosis_text  # noqa: PLC0415  # no launch that succeeds pays for it
 
-        diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+            diagnosis_text.report(launch, status, view, diagnostics, quiet=quiet, asks=asks)
+        except ImportError:  # how the command ended stands, whatever became of the installation meanwhile
+            complain("why the command failed cannot be said: nono was installed anew or removed while it ran")
     return status
 
 

@@ -413,6 +413,25 @@ def test_a_compiled_module_that_is_cut_off_is_no_fault_to_report(site: Site, len
     assert len(ended.lines) == 2
 
 
+def test_an_installation_that_goes_while_a_command_runs_does_not_change_its_exit_code(site: Site) -> None:
+    packages = site.base / "packages"
+    for name in ("attest", "runtime", "store"):
+        shutil.copytree(ROOT / name, packages / name)
+    program = (sys.executable, "-I", "-B", "-c", WITH_FINDER, packages)
+    with open(site.base / "errors", "wb") as errors:
+        words = ("--", "/bin/sh", "-c", "echo up; read line; exit 9")
+        running = site.start("run", *words, program=program, stdin=subprocess.PIPE, stderr=errors)
+        assert running.process.stdout is not None
+        assert running.process.stdout.readline() == b"up\n"
+        (packages / "runtime" / "cli" / "diagnosis_text.py").unlink()
+        assert running.process.stdin is not None
+        running.process.stdin.close()
+        running.process.stdout.close()
+        assert running.process.wait() == 9
+    assert "why the command failed cannot be said" in (site.base / "errors").read_text()
+    assert site.record().outcome["exit"] == 9
+
+
 # --- programs that are none -----------------------------------------------------------------------------
 
 
