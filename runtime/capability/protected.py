@@ -71,12 +71,13 @@ _LOADER = (
     b"/etc/ld.so.conf.d",
 )
 
-# Variables that say from where the loader, and OpenSSL beneath what hashes and signs, take code, with what
-# parts the entries of each (ld.so(8)).
+# Variables that say from where the loader, the C library (for a locale that is not UTF-8), and OpenSSL beneath
+# what hashes and signs, take code, with what parts the entries of each (ld.so(8), iconv(1)).
 _LOADED_FROM = {
     b"LD_LIBRARY_PATH": b":;",
     b"LD_PRELOAD": b": ",
     b"LD_AUDIT": b":",
+    b"GCONV_PATH": b":",
     b"OPENSSL_CONF": b"",
     b"OPENSSL_MODULES": b"",
     b"OPENSSL_ENGINES": b"",

@@ -540,6 +540,7 @@ def test_what_the_loader_and_openssl_will_load_next_time_cannot_be_written(site:
         ("LD_LIBRARY_PATH", "{}/a b", "a b"),
         ("LD_PRELOAD", "./lib/x.so", "lib"),
         ("LD_AUDIT", "lib/x.so", "lib"),
+        ("GCONV_PATH", "/nowhere:lib", "lib"),
         ("OPENSSL_CONF", "lib/openssl.cnf", "lib"),
         ("OPENSSL_MODULES", "{}/lib:", "lib:"),
         ("PYTHONUSERBASE", "lib", "lib"),
