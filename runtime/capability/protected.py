@@ -71,8 +71,8 @@ _LOADER = (
     b"/etc/ld.so.conf.d",
 )
 
-# Variables that say from where the loader, the C library (for a locale that is not UTF-8), and OpenSSL beneath
-# what hashes and signs, take code, with what parts the entries of each (ld.so(8), iconv(1)).
+# Variables that say from where the loader, the C library (for a locale that is not UTF-8), and OpenSSL
+# beneath what hashes and signs, take code, with what parts the entries of each (ld.so(8), iconv(1)).
 _LOADED_FROM = {
     b"LD_LIBRARY_PATH": b":;",
     b"LD_PRELOAD": b": ",
