@@ -94,7 +94,7 @@ format: $(VENV)/.test ## let ruff format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generated: $(VENV)/.test ## make completions, manual pages, docs/escapes.md and what calls the C library anew
+generated: $(VENV)/.test ## make completions, manual pages and docs/escapes.md anew
 	@$(BIN)/python -m generate
 	@$(BIN)/python -m tests.escapes.page
 

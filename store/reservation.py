@@ -6,10 +6,9 @@ frames will be written, without changing what any reader sees.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
-
-from store.libc import ffi, libc
 
 CLOSING_BYTES = 1 << 20
 """What the closing entries of one launch are given: outcome, hook result, attestation, with room."""
@@ -19,6 +18,11 @@ _LOG_BYTES = 1_000 * 4_096
 
 _KEEP_SIZE = 1
 _RLIMIT_FSIZE = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_fallocate = _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_getrlimit = _libc.getrlimit
+_getrlimit.argtypes = (ctypes.c_int, ctypes.c_void_p)
 
 
 def reserve(path: bytes, size: int) -> bool:
@@ -37,9 +41,9 @@ def reserve(path: bytes, size: int) -> bool:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         error = errno.EINTR
         while error == errno.EINTR:
-            if libc.fallocate(descriptor, _KEEP_SIZE, end, size) == 0:
+            if _fallocate(descriptor, _KEEP_SIZE, end, size) == 0:
                 return True
-            error = ffi.errno
+            error = ctypes.get_errno()
         if error in (errno.EOPNOTSUPP, errno.ENOSYS):
             return False
         raise OSError(error, os.strerror(error))
@@ -49,7 +53,7 @@ def reserve(path: bytes, size: int) -> bool:
 
 def _largest_file() -> int:
     """Return how large a file this process may write: RLIMIT_FSIZE, which is nothing to fallocate(2)."""
-    limit = ffi.new("struct rlimit *")
-    if libc.getrlimit(_RLIMIT_FSIZE, limit):
-        raise OSError(ffi.errno, "getrlimit")
-    return int(limit.soft)
+    limit = (ctypes.c_uint64 * 2)()
+    if _getrlimit(_RLIMIT_FSIZE, limit):
+        raise OSError(ctypes.get_errno(), "getrlimit")
+    return limit[0]

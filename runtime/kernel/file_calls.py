@@ -7,10 +7,11 @@ all threads of a process.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 
-from runtime.kernel.libc import ffi, libc
+_libc = ctypes.CDLL(None, use_errno=True)
 
 PROC_SUPER_MAGIC = 0x9FA0
 """What a file on procfs is on (linux/magic.h)."""
@@ -26,16 +27,28 @@ _SETGROUPS, _SETFSUID, _SETFSGID = {"x86_64": (116, 122, 123), "aarch64": (159, 
 )
 _NOBODY = 0xFFFFFFFF  # no user or group has this number: setfsuid(2) only says which one it is
 
-_SYSCALL = ffi.addressof(libc, "syscall")
-_with_list = ffi.cast("long (*)(long, size_t, const unsigned int *)", _SYSCALL)
-_with_number = ffi.cast("long (*)(long, unsigned int)", _SYSCALL)
-_fstatfs = libc.fstatfs
-_utimensat = libc.utimensat
+_Status = ctypes.c_long * 64  # struct statfs begins with f_type, a long, and is shorter than this
+
+_fstatfs = _libc["fstatfs"]
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_fstatfs.restype = ctypes.c_int
+
+_utimensat = _libc["utimensat"]
+_utimensat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
+_utimensat.restype = ctypes.c_int
+
+_with_list = _libc["syscall"]
+_with_list.argtypes = (ctypes.c_long, ctypes.c_size_t, ctypes.c_void_p)
+_with_list.restype = ctypes.c_long
+
+_with_number = _libc["syscall"]
+_with_number.argtypes = (ctypes.c_long, ctypes.c_uint)
+_with_number.restype = ctypes.c_long
 
 
 def _checked(result: int, name: str) -> None:
     if result < 0:
-        number = ffi.errno
+        number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
@@ -45,9 +58,9 @@ def filesystem_type(descriptor: int) -> int:
     Raises:
         OSError: the kernel refused.
     """
-    status = ffi.new("struct statfs *")
+    status = _Status()
     _checked(int(_fstatfs(descriptor, status)), "fstatfs")
-    return int(status.type) & 0xFFFFFFFF
+    return status[0] & 0xFFFFFFFF
 
 
 def set_times(path: bytes, times: bytes | None) -> None:
@@ -63,12 +76,12 @@ def set_times(path: bytes, times: bytes | None) -> None:
     """
     if times is not None and len(times) != _TIMES_BYTES:
         raise ValueError(f"two struct timespec have {_TIMES_BYTES} bytes, not {len(times)}")
-    _checked(int(_utimensat(_AT_FDCWD, path, ffi.NULL if times is None else times, 0)), "utimensat")
+    _checked(int(_utimensat(_AT_FDCWD, path, times, 0)), "utimensat")
 
 
 def set_times_errno(path: bytes, times: bytes) -> int:
     """Return the errno of :func:`set_times`, 0 when it succeeds."""
-    return 0 if int(_utimensat(_AT_FDCWD, path, times, 0)) == 0 else ffi.errno
+    return 0 if int(_utimensat(_AT_FDCWD, path, times, 0)) == 0 else ctypes.get_errno()
 
 
 def set_groups(groups: tuple[int, ...]) -> None:
@@ -77,7 +90,7 @@ def set_groups(groups: tuple[int, ...]) -> None:
     Raises:
         OSError: EPERM without CAP_SETGID.
     """
-    _checked(int(_with_list(_SETGROUPS, len(groups), groups)), "setgroups")
+    _checked(int(_with_list(_SETGROUPS, len(groups), (ctypes.c_uint * len(groups))(*groups))), "setgroups")
 
 
 def set_file_user(user: int) -> None:

@@ -1,23 +1,23 @@
-"""The system calls that Python 3.11 has no name for (more of files: ``file_calls``).
+"""The room with ctypes: the system calls that Python 3.11 has no name for (more of files: ``file_calls``).
 
-What is called, and with what, is declared in ``libc.h``. Every function is looked up when this module is
-imported, so that nothing is loaded or resolved after a fork or inside a sandbox. Each wrapper takes and
-returns plain integers and bytes, and raises ``OSError`` with the kernel's errno. Man page sections are named
-where they say more than the kernel's header.
+Every function is looked up when this module is imported, so that nothing is loaded or resolved after
+a fork or inside a sandbox. Each wrapper takes and returns plain integers and bytes, and raises
+``OSError`` with the kernel's errno. Man page sections are named where they say more than the kernel's header.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import sys
-from typing import TYPE_CHECKING, Any
-
-from runtime.kernel.libc import ffi, libc
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 # Of prctl(2), from linux/prctl.h.
 PR_SET_PDEATHSIG = 1
@@ -81,10 +81,13 @@ _LANDLOCK_RULE_NET_PORT = 2
 # Of getrlimit(2): struct rlimit is two 64-bit numbers, soft and hard.
 RLIM_INFINITY = (1 << 64) - 1
 
+# Of wait4(2): struct rusage is two timevals and fourteen numbers, all of them long.
+_RUSAGE_WORDS = 18
+
 # Of signalfd(2).
 _SFD_CLOEXEC = os.O_CLOEXEC
 _SFD_NONBLOCK = os.O_NONBLOCK
-_WORD_BITS = 8 * ffi.sizeof("unsigned long")
+_SIGSET_WORDS = 1024 // (8 * ctypes.sizeof(ctypes.c_ulong))
 _SIGNALFD_SIGINFO_SIZE = 128
 # Set in si_code by the kernel itself, for instance for the signals that a terminal sends (sigaction(2)).
 SI_KERNEL = 0x80
@@ -111,48 +114,158 @@ _NOWHERE = AF_INET.to_bytes(2, sys.byteorder) + bytes((0, 0, 127, 0, 0, 1)) + by
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
-_SIG_DFL = 0
-_SIG_ERR = -1
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapabilityData(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+class _RulesetAttributes(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneathAttributes(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+class _NetPortAttributes(ctypes.Structure):
+    # The port is in the host's byte order.
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
+
+
+_ResourceLimit = ctypes.c_uint64 * 2
+_CapabilityPair = _CapabilityData * 2
 _SIG_SETMASK = 2
+_SignalSet = ctypes.c_ulong * _SIGSET_WORDS
 
-_prctl = libc.prctl
-_capget = libc.capget
-_capset = libc.capset
-_prlimit = libc.prlimit
-_ptrace = libc.ptrace
-_wait4 = libc.wait4
-_signal = libc.signal
-_set_signal_mask = libc.pthread_sigmask
-_signalfd = libc.signalfd
-_fstatfs = libc.fstatfs
-_setns = libc.setns
-_socket = libc.socket
-_connect = libc.connect
-_bind = libc.bind
-_setsockopt = libc.setsockopt
-_listen = libc.listen
+_prctl = _libc["prctl"]
+_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl.restype = ctypes.c_int
 
-# syscall(2) takes what the call takes, so each is given its own types; the first is always the number.
-_SYSCALL = ffi.addressof(libc, "syscall")
-_seccomp = ffi.cast("long (*)(long, unsigned int, unsigned int, struct sock_fprog *)", _SYSCALL)
-_close_range = ffi.cast("long (*)(long, unsigned int, unsigned int, unsigned int)", _SYSCALL)
-_pidfd_getfd = ffi.cast("long (*)(long, int, int, unsigned int)", _SYSCALL)
-_openat2 = ffi.cast("long (*)(long, int, const char *, struct open_how *, size_t)", _SYSCALL)
-_landlock_create_ruleset = ffi.cast(
-    "long (*)(long, struct landlock_ruleset_attr *, size_t, uint32_t)", _SYSCALL
-)
-_landlock_add_rule = ffi.cast("long (*)(long, int, int, const void *, uint32_t)", _SYSCALL)
-_landlock_restrict_self = ffi.cast("long (*)(long, int, uint32_t)", _SYSCALL)
+_capget = _libc["capget"]
+_capget.argtypes = (ctypes.POINTER(_CapabilityHeader), ctypes.POINTER(_CapabilityData))
+_capget.restype = ctypes.c_int
+
+_capset = _libc["capset"]
+_capset.argtypes = (ctypes.POINTER(_CapabilityHeader), ctypes.POINTER(_CapabilityData))
+_capset.restype = ctypes.c_int
+
+_prlimit = _libc["prlimit"]
+_prlimit.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_prlimit.restype = ctypes.c_int
+
+_ptrace = _libc["ptrace"]
+_ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_ptrace.restype = ctypes.c_long
+
+_wait4 = _libc["wait4"]
+_wait4.argtypes = (ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.c_int, ctypes.c_void_p)
+_wait4.restype = ctypes.c_int
+
+_SIG_ERR = ctypes.c_void_p(-1).value
+_signal = _libc["signal"]
+_signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_signal.restype = ctypes.c_void_p
+_set_signal_mask = _libc["pthread_sigmask"]
+_set_signal_mask.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_void_p)
+_set_signal_mask.restype = ctypes.c_int
+_signalfd = _libc["signalfd"]
+_signalfd.argtypes = (ctypes.c_int, ctypes.POINTER(_SignalSet), ctypes.c_int)
+_signalfd.restype = ctypes.c_int
+
+_fstatfs = _libc["fstatfs"]
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_fstatfs.restype = ctypes.c_int
+# struct statfs of a 64-bit machine begins with the kind, as a long, and has fifteen of those in all.
+_statfs = (ctypes.c_long * 32)()
 
 # Made once: a command that makes orphans decides how often they are needed. Launches have one thread.
-_status = ffi.new("int *")
-_usage = ffi.new("struct rusage *")
-_statfs = ffi.new("struct statfs *")
+_status = ctypes.c_int()
+_STATUS_HERE = ctypes.byref(_status)
+_usage = (ctypes.c_long * _RUSAGE_WORDS)()
+
+# Each ["syscall"] is a function object of its own, so each can have its own argument types.
+_seccomp = _libc["syscall"]
+_seccomp.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(_FilterProgram))
+_seccomp.restype = ctypes.c_long
+
+_close_range = _libc["syscall"]
+_close_range.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_close_range.restype = ctypes.c_long
+
+_pidfd_getfd = _libc["syscall"]
+_pidfd_getfd.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_uint)
+_pidfd_getfd.restype = ctypes.c_long
+
+_openat2 = _libc["syscall"]
+_openat2.argtypes = (
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.POINTER(_OpenHow),
+    ctypes.c_size_t,
+)
+_openat2.restype = ctypes.c_long
+
+_landlock_create_ruleset = _libc["syscall"]
+_landlock_create_ruleset.argtypes = (ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32)
+_landlock_create_ruleset.restype = ctypes.c_long
+
+_landlock_add_rule = _libc["syscall"]
+_landlock_add_rule.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32)
+_landlock_add_rule.restype = ctypes.c_long
+
+_landlock_restrict_self = _libc["syscall"]
+_landlock_restrict_self.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_uint32)
+_landlock_restrict_self.restype = ctypes.c_long
+
+_setns = _libc["setns"]
+_setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_setns.restype = ctypes.c_int
+
+_socket = _libc["socket"]
+_socket.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int)
+_socket.restype = ctypes.c_int
+
+_connect = _libc["connect"]
+_connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_connect.restype = ctypes.c_int
+
+_bind = _libc["bind"]
+_bind.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_bind.restype = ctypes.c_int
+
+_setsockopt = _libc["setsockopt"]
+_setsockopt.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
+_setsockopt.restype = ctypes.c_int
+
+_listen = _libc["listen"]
+_listen.argtypes = (ctypes.c_int, ctypes.c_int)
+_listen.restype = ctypes.c_int
 
 
 def _checked(result: int, name: str) -> int:
     if result < 0:
-        number = ffi.errno
+        number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
     return result
 
@@ -180,7 +293,7 @@ def lower_bounding_set(kept: int) -> None:
     for capability in range(64):
         if kept >> capability & 1 or _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
             continue
-        if ffi.errno == errno.EINVAL:  # how the kernel says that it knows no more
+        if ctypes.get_errno() == errno.EINVAL:  # how the kernel says that it knows no more
             return
         _checked(-1, "prctl")
 
@@ -191,8 +304,9 @@ def capget() -> tuple[int, int, int]:
     Raises:
         OSError: the kernel refused.
     """
-    low_high = ffi.new("struct capability_data[2]")
-    _checked(int(_capget(_capability_header(), low_high)), "capget")
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    low_high = _CapabilityPair()
+    _checked(int(_capget(ctypes.byref(header), low_high)), "capget")
     low, high = low_high
     return (
         low.effective | high.effective << 32,
@@ -207,13 +321,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     Raises:
         OSError: EPERM when they hold more than the thread may have.
     """
-    sets = effective, permitted, inheritable
-    low_high = [[each >> shift & 0xFFFFFFFF for each in sets] for shift in (0, 32)]
-    _checked(int(_capset(_capability_header(), low_high)), "capset")
-
-
-def _capability_header() -> object:
-    return ffi.new("struct capability_header *", (_CAPABILITY_VERSION_3, 0))
+    low_high = _CapabilityPair()
+    for index, shift in enumerate((0, 32)):
+        low_high[index] = _CapabilityData(
+            effective >> shift & 0xFFFFFFFF,
+            permitted >> shift & 0xFFFFFFFF,
+            inheritable >> shift & 0xFFFFFFFF,
+        )
+    _checked(int(_capset(ctypes.byref(_CapabilityHeader(_CAPABILITY_VERSION_3, 0)), low_high)), "capset")
 
 
 def seccomp_filtered() -> bool:
@@ -241,10 +356,9 @@ def load_seccomp_filter(program: bytes, *, listener: bool = False) -> int:
     """
     if len(program) % BPF_INSTRUCTION_SIZE or len(program) > BPF_MAX_SIZE:
         raise OSError(errno.EINVAL, "seccomp: not a whole number of instructions, or too many")
-    code = ffi.from_buffer(program)
-    filter_program = ffi.new("struct sock_fprog *", (len(program) // BPF_INSTRUCTION_SIZE, code))
+    filter_program = _FilterProgram(len(program) // BPF_INSTRUCTION_SIZE, program)
     flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER | _SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV if listener else 0
-    result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, filter_program)
+    result = _seccomp(_NR_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(filter_program))
     return _checked(int(result), "seccomp")
 
 
@@ -255,8 +369,7 @@ def landlock_abi() -> int:
         OSError: ENOSYS without Landlock in the kernel, EOPNOTSUPP when it was not enabled at boot,
             EPERM where a container's filter refuses it.
     """
-    flags = _LANDLOCK_CREATE_RULESET_VERSION
-    version = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, ffi.NULL, 0, flags)
+    version = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_CREATE_RULESET_VERSION)
     return _checked(int(version), "landlock_create_ruleset")
 
 
@@ -271,11 +384,9 @@ def landlock_create_ruleset(files: int, network: int, scopes: int) -> int:
     Raises:
         OSError: EINVAL for a bit that the kernel does not know, ENOMSG when there is none at all.
     """
-    attributes = ffi.new("struct landlock_ruleset_attr *", (files, network, scopes))
-    size = ffi.sizeof(
-        "struct landlock_ruleset_attr"
-    )  # an older kernel takes one that is too long, when the rest is zero
-    made = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, attributes, size, 0)
+    attributes = _RulesetAttributes(files, network, scopes)
+    size = ctypes.sizeof(attributes)  # an older kernel takes one that is too long, when the rest is zero
+    made = _landlock_create_ruleset(_NR_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0)
     return _checked(int(made), "landlock_create_ruleset")
 
 
@@ -285,10 +396,9 @@ def landlock_allow_beneath(ruleset: int, descriptor: int, rights: int) -> None:
     Raises:
         OSError: EINVAL for a right that the ruleset does not take away or that a file cannot have, EBADFD.
     """
-    # struct landlock_path_beneath_attr, which is packed
-    rule = rights.to_bytes(8, sys.byteorder) + descriptor.to_bytes(4, sys.byteorder, signed=True)
+    rule = _PathBeneathAttributes(rights, descriptor)
     number, kind = _NR_LANDLOCK_ADD_RULE, _LANDLOCK_RULE_PATH_BENEATH
-    _checked(int(_landlock_add_rule(number, ruleset, kind, rule, 0)), "landlock_add_rule")
+    _checked(int(_landlock_add_rule(number, ruleset, kind, ctypes.byref(rule), 0)), "landlock_add_rule")
 
 
 def landlock_allow_port(ruleset: int, port: int, rights: int) -> None:
@@ -297,9 +407,9 @@ def landlock_allow_port(ruleset: int, port: int, rights: int) -> None:
     Raises:
         OSError: EINVAL for a right that the ruleset does not take away, or for no port.
     """
-    rule = ffi.new("struct landlock_net_port_attr *", (rights, port))
+    rule = _NetPortAttributes(rights, port)
     number, kind = _NR_LANDLOCK_ADD_RULE, _LANDLOCK_RULE_NET_PORT
-    _checked(int(_landlock_add_rule(number, ruleset, kind, rule, 0)), "landlock_add_rule")
+    _checked(int(_landlock_add_rule(number, ruleset, kind, ctypes.byref(rule), 0)), "landlock_add_rule")
 
 
 def landlock_restrict_self(ruleset: int, flags: int = 0) -> None:
@@ -350,8 +460,8 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
     Raises:
         OSError: ELOOP for a link that must not be followed, EXDEV for a way out, and what open(2) says.
     """
-    how = ffi.new("struct open_how *", (flags | os.O_CLOEXEC, 0, resolve))
-    result = _openat2(_NR_OPENAT2, directory, path, how, ffi.sizeof("struct open_how"))
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    result = _openat2(_NR_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how))
     return _checked(int(result), "openat2")
 
 
@@ -360,17 +470,17 @@ def connect(descriptor: int, address: bytes) -> int:
 
     Not an error: a connection can be under way, or have been interrupted, and the caller goes on.
     """
-    return 0 if int(_connect(descriptor, address, len(address))) == 0 else ffi.errno
+    return 0 if int(_connect(descriptor, address, len(address))) == 0 else ctypes.get_errno()
 
 
 def bind(descriptor: int, address: bytes) -> int:
     """Bind a socket to an address as the kernel has it, and return the errno, or 0."""
-    return 0 if int(_bind(descriptor, address, len(address))) == 0 else ffi.errno
+    return 0 if int(_bind(descriptor, address, len(address))) == 0 else ctypes.get_errno()
 
 
 def listen(descriptor: int, backlog: int) -> int:
     """Listen on a socket, and return the errno, or 0."""
-    return 0 if int(_listen(descriptor, backlog)) == 0 else ffi.errno
+    return 0 if int(_listen(descriptor, backlog)) == 0 else ctypes.get_errno()
 
 
 def getrlimit(resource: int) -> tuple[int, int]:
@@ -381,9 +491,9 @@ def getrlimit(resource: int) -> tuple[int, int]:
     Raises:
         OSError: EINVAL for what is no resource.
     """
-    limit = ffi.new("struct rlimit *")
-    _checked(int(_prlimit(0, resource, ffi.NULL, limit)), "prlimit")
-    return limit.soft, limit.hard
+    limit = _ResourceLimit()
+    _checked(int(_prlimit(0, resource, None, ctypes.byref(limit))), "prlimit")
+    return limit[0], limit[1]
 
 
 def setrlimit(resource: int, soft: int, hard: int) -> None:
@@ -392,7 +502,7 @@ def setrlimit(resource: int, soft: int, hard: int) -> None:
     Raises:
         OSError: EPERM for a hard limit above the one now, without CAP_SYS_RESOURCE.
     """
-    _checked(int(_prlimit(0, resource, ffi.new("struct rlimit *", (soft, hard)), ffi.NULL)), "prlimit")
+    _checked(int(_prlimit(0, resource, ctypes.byref(_ResourceLimit(soft, hard)), None)), "prlimit")
 
 
 def ptrace_traceme() -> None:
@@ -401,7 +511,7 @@ def ptrace_traceme() -> None:
     Raises:
         OSError: EPERM when something traces this process already.
     """
-    _checked(int(_ptrace(_PTRACE_TRACEME, 0, 0, 0)), "ptrace(TRACEME)")
+    _checked(int(_ptrace(_PTRACE_TRACEME, 0, None, None)), "ptrace(TRACEME)")
 
 
 def ptrace_seize(pid: int, options: int = 0) -> None:
@@ -410,7 +520,7 @@ def ptrace_seize(pid: int, options: int = 0) -> None:
     Raises:
         OSError: EPERM when it cannot be traced or is traced already, ESRCH when it is gone.
     """
-    _checked(int(_ptrace(_PTRACE_SEIZE, pid, 0, options)), "ptrace(SEIZE)")
+    _checked(int(_ptrace(_PTRACE_SEIZE, pid, None, options)), "ptrace(SEIZE)")
 
 
 def ptrace_set_options(pid: int, options: int) -> None:
@@ -419,7 +529,7 @@ def ptrace_set_options(pid: int, options: int) -> None:
     Raises:
         OSError: ESRCH when it is not a stopped tracee of this thread.
     """
-    _checked(int(_ptrace(_PTRACE_SETOPTIONS, pid, 0, options)), "ptrace(SETOPTIONS)")
+    _checked(int(_ptrace(_PTRACE_SETOPTIONS, pid, None, options)), "ptrace(SETOPTIONS)")
 
 
 def ptrace_cont(pid: int, signal: int = 0) -> None:
@@ -428,7 +538,7 @@ def ptrace_cont(pid: int, signal: int = 0) -> None:
     Raises:
         OSError: ESRCH when it is not a stopped tracee of this thread.
     """
-    _checked(int(_ptrace(_PTRACE_CONT, pid, 0, signal)), "ptrace(CONT)")
+    _checked(int(_ptrace(_PTRACE_CONT, pid, None, signal)), "ptrace(CONT)")
 
 
 def ptrace_detach(pid: int, signal: int = 0) -> None:
@@ -437,7 +547,7 @@ def ptrace_detach(pid: int, signal: int = 0) -> None:
     Raises:
         OSError: ESRCH when it is not a stopped tracee of this thread.
     """
-    _checked(int(_ptrace(_PTRACE_DETACH, pid, 0, signal)), "ptrace(DETACH)")
+    _checked(int(_ptrace(_PTRACE_DETACH, pid, None, signal)), "ptrace(DETACH)")
 
 
 def ptrace_listen(pid: int) -> None:
@@ -446,7 +556,7 @@ def ptrace_listen(pid: int) -> None:
     Raises:
         OSError: ESRCH when it is not such a tracee of this thread.
     """
-    _checked(int(_ptrace(_PTRACE_LISTEN, pid, 0, 0)), "ptrace(LISTEN)")
+    _checked(int(_ptrace(_PTRACE_LISTEN, pid, None, None)), "ptrace(LISTEN)")
 
 
 def ptrace_event_message(pid: int) -> int:
@@ -455,10 +565,9 @@ def ptrace_event_message(pid: int) -> int:
     Raises:
         OSError: ESRCH when it is not a stopped tracee of this thread.
     """
-    message = ffi.new("unsigned long *")
-    address = int(ffi.cast("uintptr_t", message))
-    _checked(int(_ptrace(_PTRACE_GETEVENTMSG, pid, 0, address)), "ptrace(GETEVENTMSG)")
-    return int(message[0])
+    message = ctypes.c_ulong()
+    _checked(int(_ptrace(_PTRACE_GETEVENTMSG, pid, None, ctypes.addressof(message))), "ptrace(GETEVENTMSG)")
+    return message.value
 
 
 class Usage:
@@ -488,16 +597,14 @@ def wait4(pid: int, options: int) -> tuple[int, int, Usage]:
         OSError: ECHILD (``ChildProcessError``) when there is none.
     """
     while True:
-        found = int(_wait4(pid, _status, options, _usage))
-        if found >= 0 or ffi.errno != errno.EINTR:
+        found = int(_wait4(pid, _STATUS_HERE, options, _usage))
+        if found >= 0 or ctypes.get_errno() != errno.EINTR:
             break
     _checked(found, "wait4")
-    used = Usage(_microseconds(_usage.user), _microseconds(_usage.system), _usage.max_rss_kibibytes * 1_024)
-    return found, _status[0], used
-
-
-def _microseconds(time: Any) -> int:  # a struct timeval
-    return int(time.seconds) * 1_000_000 + int(time.microseconds)
+    # getrusage(2): two times of seconds and microseconds, then the largest resident set in KiB.
+    seconds, micros, system_seconds, system_micros, kibibytes = _usage[:5]
+    used = Usage(seconds * 1_000_000 + micros, system_seconds * 1_000_000 + system_micros, kibibytes * 1_024)
+    return found, _status.value, used
 
 
 class SignalInfo:
@@ -528,7 +635,7 @@ def signalfd(signals: frozenset[int]) -> int:
         ValueError: a number that is no signal.
     """
     mask = _signal_set(signals)
-    return _checked(int(_signalfd(-1, mask, _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
+    return _checked(int(_signalfd(-1, ctypes.byref(mask), _SFD_CLOEXEC | _SFD_NONBLOCK)), "signalfd")
 
 
 def take_default_action(number: int) -> None:
@@ -540,7 +647,7 @@ def take_default_action(number: int) -> None:
     Raises:
         OSError: EINVAL for what is no signal, or has no other action.
     """
-    if _signal(number, _SIG_DFL) == _SIG_ERR:
+    if _signal(number, None) == _SIG_ERR:
         _checked(-1, "signal")
 
 
@@ -553,22 +660,23 @@ def set_signal_mask(signals: Iterable[int]) -> None:
     Raises:
         ValueError: a number that is no signal.
     """
-    _set_signal_mask(_SIG_SETMASK, _signal_set(signals), ffi.NULL)
+    _set_signal_mask(_SIG_SETMASK, ctypes.byref(_signal_set(signals)), None)
 
 
 def block_all_signals() -> None:
     """Block whatever can be blocked in the calling thread (pthread_sigmask(3))."""
-    mask = ffi.new("struct signal_set *")
-    ffi.buffer(mask)[:] = b"\xff" * ffi.sizeof("struct signal_set")
-    _set_signal_mask(_SIG_SETMASK, mask, ffi.NULL)
+    mask = _SignalSet()
+    ctypes.memset(mask, 0xFF, ctypes.sizeof(mask))
+    _set_signal_mask(_SIG_SETMASK, ctypes.byref(mask), None)
 
 
-def _signal_set(signals: Iterable[int]) -> object:
-    mask = ffi.new("struct signal_set *")
+def _signal_set(signals: Iterable[int]) -> ctypes.Array[ctypes.c_ulong]:
+    mask = _SignalSet()
+    width = 8 * ctypes.sizeof(ctypes.c_ulong)
     for number in signals:
         if not 1 <= number <= 64:
             raise ValueError(f"no such signal: {number}")
-        mask.words[(number - 1) // _WORD_BITS] |= 1 << (number - 1) % _WORD_BITS
+        mask[(number - 1) // width] |= 1 << (number - 1) % width
     return mask
 
 
@@ -579,7 +687,7 @@ def file_system_magic(descriptor: int) -> int:
         OSError: the kernel refused.
     """
     _checked(int(_fstatfs(descriptor, _statfs)), "fstatfs")
-    return int(_statfs.type) & 0xFFFFFFFF
+    return _statfs[0] & 0xFFFFFFFF
 
 
 def read_signals(descriptor: int) -> list[SignalInfo]:
@@ -627,14 +735,14 @@ def seal(descriptor: int) -> None:
 def setns_errno() -> int:
     """Return the errno of a setns(2) that can never succeed: EBADF, or what a filter put in its place."""
     _setns(-1, 0)
-    return int(ffi.errno)
+    return ctypes.get_errno()
 
 
 def socket_errno(family: int, kind: int) -> int:
     """Return the errno of socket(2), 0 when it gave one; it is closed again at once."""
     descriptor = int(_socket(family, kind | os.O_CLOEXEC, 0))
     if descriptor < 0:
-        return int(ffi.errno)
+        return ctypes.get_errno()
     os.close(descriptor)
     return 0
 
@@ -653,9 +761,8 @@ def netlink_audit(groups: int, program: bytes) -> int:
     descriptor = _checked(int(_socket(_AF_NETLINK, kind, _NETLINK_AUDIT)), "socket")
     try:
         if program:
-            code = ffi.from_buffer(program)
-            attached = ffi.new("struct sock_fprog *", (len(program) // BPF_INSTRUCTION_SIZE, code))
-            option = attached, ffi.sizeof("struct sock_fprog")
+            attached = _FilterProgram(len(program) // BPF_INSTRUCTION_SIZE, program)
+            option = ctypes.byref(attached), ctypes.sizeof(attached)
             _checked(int(_setsockopt(descriptor, _SOL_SOCKET, _SO_ATTACH_FILTER, *option)), "setsockopt")
         # struct sockaddr_nl: family, padding, port, groups
         address = _AF_NETLINK.to_bytes(2, sys.byteorder) + bytes(6) + groups.to_bytes(4, sys.byteorder)
@@ -708,9 +815,9 @@ def connect_errno() -> int:
     """Return the errno of connecting a TCP socket to port 0 of this host, where nothing can ever listen."""
     descriptor = int(_socket(AF_INET, SOCK_STREAM | os.O_CLOEXEC | os.O_NONBLOCK, 0))
     if descriptor < 0:
-        return int(ffi.errno)
+        return ctypes.get_errno()
     try:
-        return 0 if _connect(descriptor, _NOWHERE, len(_NOWHERE)) == 0 else ffi.errno
+        return 0 if _connect(descriptor, _NOWHERE, len(_NOWHERE)) == 0 else ctypes.get_errno()
     finally:
         os.close(descriptor)
 
@@ -727,11 +834,10 @@ def wipe_initial_environment(name: bytes) -> None:
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     start, end = int(fields[47]), int(fields[48])
-    memory = ffi.buffer(ffi.cast("char *", start), end - start)
-    strings = memory[:]
+    strings = ctypes.string_at(start, end - start)
     position = 0
     for string in strings.split(b"\0"):
         if string.startswith(name + b"="):
             value = len(name) + 1
-            memory[position + value : position + len(string)] = b"x" * (len(string) - value)
+            ctypes.memset(start + position + value, ord("x"), len(string) - value)
         position += len(string) + 1

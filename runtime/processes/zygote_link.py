@@ -27,8 +27,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import _cffi_backend
-
 import attest
 import store
 from attest import __version__
@@ -41,19 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 # Packages by their directories alone: what lies beside them is not found, and what they do when they are
-# imported is for whoever uses them. What calls the C library lies among other packages.
+# imported is for whoever uses them.
 _PROGRAM = """\
 import sys, types
 version, places, control, host = sys.argv[1:]
-*packages, beside = [bytes.fromhex(place).decode("utf-8", "surrogateescape") for place in places.split("|")]
-for package, place in zip(("attest", "runtime", "store"), packages):
+for package, place in zip(("attest", "runtime", "store"), places.split("|")):
     module = types.ModuleType(package)
-    module.__path__ = [place]
+    module.__path__ = [bytes.fromhex(place).decode("utf-8", "surrogateescape")]
     sys.modules[package] = module
 sys.modules["attest"].__version__ = version
-sys.path.append(beside)
-import _cffi_backend
-sys.path.remove(beside)
 from runtime.processes import zygote
 zygote.start(zygote.main, [control, host])
 """
@@ -258,10 +252,8 @@ class Answer:
 
 
 def _places() -> str:
-    """Return from where this process has loaded our packages, and what calls the C library."""
-    packages = [package.__path__[0] for package in (attest, _RUNTIME, store)]
-    beside = os.path.dirname(os.path.abspath(_cffi_backend.__file__))
-    return "|".join(os.fsencode(place).hex() for place in (*packages, beside))
+    """Return from where this process has loaded our packages."""
+    return "|".join(os.fsencode(package.__path__[0]).hex() for package in (attest, _RUNTIME, store))
 
 
 class _Link:

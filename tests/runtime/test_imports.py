@@ -56,7 +56,7 @@ OURS = {
     "runtime.errors",
     "runtime.kernel", "runtime.kernel.binfmt_misc", "runtime.kernel.out_of_memory",
     "runtime.kernel.own_limits", "runtime.kernel.own_threads", "runtime.kernel.path_names",
-    "runtime.kernel.shebang", "runtime.kernel.libc", "runtime.kernel.syscalls",
+    "runtime.kernel.shebang", "runtime.kernel.syscalls",
     "runtime.launcher", "runtime.launcher.host", "runtime.launcher.launch",
     "runtime.launcher.private_directory", "runtime.launcher.record", "runtime.launcher.recording",
     "runtime.policy", "runtime.policy.blocked_commands", "runtime.policy.configuration",
@@ -70,7 +70,7 @@ OURS = {
     "runtime.secrets.redaction_policy", "runtime.secrets.secret_options", "runtime.secrets.secret_places",
     "runtime.secrets.secret_shapes", "runtime.secrets.signing_key",
     "store", "store.errors", "store.file_identity", "store.head_memory",
-    "store.key_history", "store.ledger", "store.libc", "store.ledger_file", "store.locations",
+    "store.key_history", "store.ledger", "store.ledger_file", "store.locations",
     "store.network_file_systems", "store.open_sessions",
     "store.private_directories", "store.reservation", "store.sqlite", "store.turn",
 }  # fmt: skip
@@ -80,9 +80,9 @@ OTHERS = {"_cffi_backend", "_openssl", "cryptography"}
 """The packages of others that it loads."""
 
 SLOW = {
-    "alembic", "apsw", "asyncio", "cffi", "concurrent", "ctypes", "dataclasses", "datetime", "email",
-    "hashlib", "http", "importlib.metadata", "inspect", "jsonschema_rs", "logging", "multiprocessing",
-    "orjson", "pathlib", "platform", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
+    "alembic", "apsw", "asyncio", "concurrent", "dataclasses", "datetime", "email", "hashlib", "http",
+    "importlib.metadata", "inspect", "jsonschema_rs", "logging", "multiprocessing", "orjson", "pathlib",
+    "platform", "pyseccomp", "random", "rich", "shutil", "socket", "sqlalchemy",
     "sqlite3", "subprocess", "tempfile", "threading", "urllib", "uuid", "verify", "xml", "zipfile",
 }  # fmt: skip
 """What would cost each launch milliseconds, or does not belong to it at all."""
