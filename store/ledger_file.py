@@ -150,7 +150,9 @@ def check_beside(path: bytes) -> None:
         raise LedgerError(
             f"{os.fsdecode(name)} {why}",
             code=code,
-            hint="nono did not make it so: remove it, and keep the ledger where nobody else can put files",
+            hint="nono did not make it so. If it was copied with the ledger it can hold entries: give it to"
+            " yourself (chown, chmod go-w). Else move it away, and keep the ledger where nobody else can put"
+            " files",
         )
 
 
