@@ -381,9 +381,20 @@ def _named_by(variable: bytes, separators: bytes) -> dict[bytes, bytes]:
     for entry in entries if value else ():
         if variable in _BY_NAME and b"/" not in entry:
             continue
+        place = _loaders_place(entry) if variable.startswith(b"LD_") else entry
         with contextlib.suppress(OSError):  # relative to a current directory that is gone
-            found.setdefault(os.path.abspath(entry), entry)
+            found.setdefault(os.path.abspath(place), entry)
     return found
+
+
+def _loaders_place(entry: bytes) -> bytes:
+    """Return where the loader looks for an entry, or, for $LIB and $PLATFORM, what lies above (ld.so(8))."""
+    if b"$" not in entry:
+        return entry
+    origin = os.path.dirname(os.path.realpath(os.fsencode(sys.executable)))
+    plain = entry.replace(b"$ORIGIN", origin).replace(b"${ORIGIN}", origin)
+    before, token, _ = plain.partition(b"$")
+    return os.path.dirname(before) if token else plain
 
 
 def _out_of_variable(path: bytes) -> str:
@@ -392,7 +403,7 @@ def _out_of_variable(path: bytes) -> str:
         entry = _named_by(variable, separators).get(path)
         if entry is not None:
             why = "" if entry else ", where an empty entry stands for it"
-            return f", or take {shown(path)} out of {variable.decode()}{why}"
+            return f", or take {shown(entry or path)} out of {variable.decode()}{why}"
     return ""
 
 

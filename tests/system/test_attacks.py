@@ -538,6 +538,10 @@ def test_what_the_loader_and_openssl_will_load_next_time_cannot_be_written(site:
         ("LD_LIBRARY_PATH", "lib", "lib"),
         ("LD_LIBRARY_PATH", "/nowhere;{}/lib", "lib"),
         ("LD_LIBRARY_PATH", "{}/a b", "a b"),
+        ("LD_LIBRARY_PATH", "{}/$LIB", "lib"),
+        ("LD_LIBRARY_PATH", "${{LIB}}/below", "lib"),
+        ("LD_LIBRARY_PATH", "/nowhere:${{ORIGIN}}/../../../../../../../../../..{}/lib", "lib"),
+        ("LD_PRELOAD", "{}/lib/$PLATFORM/x.so", "lib/haswell"),
         ("LD_PRELOAD", "./lib/x.so", "lib"),
         ("LD_AUDIT", "lib/x.so", "lib"),
         ("GCONV_PATH", "/nowhere:lib", "lib"),
@@ -549,7 +553,7 @@ def test_what_the_loader_and_openssl_will_load_next_time_cannot_be_written(site:
 def test_nor_where_they_look_in_the_current_directory_or_by_any_way_to_list_it(
     site: Site, variable: str, value: str, place: str
 ) -> None:
-    (site.project / place).mkdir(exist_ok=True)
+    (site.project / place).mkdir(parents=True, exist_ok=True)
     named = {variable: value.format(site.project)}
     ended = site.run("--allow", site.project / place, "--", "/bin/true", env=named)
     assert ended.status == 125
